@@ -1,0 +1,38 @@
+//! Capability pointers beyond those that the Microkit itself defines.
+//!
+//! A protection domain's root CNode has 64 slots; slot 0 holds the Microkit's own CNode of 512 slots, of
+//! which 458..=511 are unused. A CNode in a root slot can be traversed but not invoked; to operate on it, a
+//! second capability lies at a leaf of the Microkit CNode. A VMM gets its grant CNode without that leaf: it can use what is granted
+//! but neither move, copy nor delete it.
+
+/// log2 of the slots of a root CNode.
+pub const ROOT_RADIX: u32 = 6;
+
+/// CPtr of slot `slot` of the CNode in root slot `root`, whatever its radix `r`: it has a guard of `58 - r` zero bits.
+pub const fn cptr(root: u64, slot: u32) -> u64 {
+    (root << (64 - ROOT_RADIX)) | slot as u64
+}
+
+/// In a VMM: root slot of the grant CNode (no leaf).
+pub const VMM_GRANT_ROOT: u64 = 1;
+/// In a VMM: root slot of its private CNode.
+pub const VMM_PRIVATE_ROOT: u64 = 2;
+/// In a VMM: leaf with the invocable private CNode.
+pub const VMM_PRIVATE_LEAF: u64 = 458;
+/// In a VMM: the guest's VSpace (stage-2 root).
+pub const VMM_GUEST_VSPACE: u64 = 459;
+/// In every protection domain: its own VSpace (Microkit).
+pub const OWN_VSPACE: u64 = 3;
+/// In a VMM: thread of vCPU 0 (Microkit).
+pub const VMM_VCPU_TCB: u64 = 266;
+/// In a VMM: vCPU object 0 (Microkit).
+pub const VMM_VCPU: u64 = 330;
+
+/// In the memory server: root slot of its own CNode.
+pub const MEM_OWN_ROOT: u64 = 1;
+/// In the memory server: leaf with its own CNode, invocable.
+pub const MEM_OWN_LEAF: u64 = 458;
+/// In the memory server: leaf with the grant CNode of domain `i` is this plus `i`.
+pub const MEM_GRANT_LEAF: u64 = 464;
+/// log2 of the slots of a VMM's private CNode.
+pub const PRIVATE_RADIX: u32 = 12;

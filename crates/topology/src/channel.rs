@@ -1,0 +1,19 @@
+//! Channel ids. Microkit allows 0..=61 for channels and interrupts of a PD together.
+
+/// In a VMM: protected calls to the memory server.
+pub const MEMORY: usize = 0;
+/// In a VMM: protected calls to the dt-server.
+pub const DT: usize = 1;
+/// In a VMM: protected calls to the timer server, and its notifications.
+pub const TIMER: usize = 2;
+/// In a VMM: notifications to and from the console.
+pub const CONSOLE: usize = 3;
+
+/// In `memory_server`, `dt_server` and `timer_server`: notifications to and from the console.
+/// (VMM `i` is channel `i` there, and in the console client `c` is channel `c`.)
+pub const SERVER_CONSOLE: usize = 60;
+/// In the console the UART's interrupt, in the timer server the timer's.
+pub const IRQ: usize = 61;
+
+/// The largest channel id that Microkit allows.
+pub const MICROKIT_MAX: usize = 61;

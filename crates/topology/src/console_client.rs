@@ -1,0 +1,12 @@
+//! Clients of the console, numbered: VMM `i` is client `i`, the servers follow.
+
+use crate::MAX_DOMAINS;
+
+/// The memory server.
+pub const MEMORY_SERVER: usize = MAX_DOMAINS;
+/// The dt-server.
+pub const DT_SERVER: usize = MAX_DOMAINS + 1;
+/// The timer server.
+pub const TIMER_SERVER: usize = MAX_DOMAINS + 2;
+/// Number of clients at most.
+pub const COUNT: usize = MAX_DOMAINS + 3;

@@ -1,0 +1,122 @@
+//! Channel ids, addresses and names of the Microkit system.
+//!
+//! `zazen generate` writes them into system.xml and the protection domains are compiled with
+//! them, so neither side repeats a number of the other. Addresses are virtual addresses in the
+//! address space of the protection domain (PD) named; all lie below 2^40, the top of an seL4
+//! user address space on AArch64 with a 40-bit stage 1, and no two regions of one PD overlap
+//! (tested here).
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod caps;
+pub mod channel;
+pub mod console_client;
+pub mod pd;
+pub mod vaddr;
+
+/// Most domains of one system; VMM `i` (from 0, in device-tree order) runs domain id `i + 1`.
+pub const MAX_DOMAINS: usize = 8;
+
+/// Module regions a VMM can have mapped: kernel and RAM disk.
+pub const MAX_MODULES: usize = 2;
+
+/// Bytes of a `console_<client>` region (console-api's `REGION_SIZE`).
+pub const CONSOLE_REGION_SIZE: u64 = 0x4000;
+
+/// Bytes of the UART's registers that the console maps.
+pub const UART_SIZE: u64 = 0x1000;
+
+const PAGE: u64 = 0x1000;
+
+// Channel ids of one PD are distinct and within Microkit's limit; VMMs come first everywhere.
+const _: () = {
+    assert!(MAX_DOMAINS <= console_client::MEMORY_SERVER);
+    assert!(console_client::COUNT <= channel::SERVER_CONSOLE);
+    assert!(channel::SERVER_CONSOLE < channel::IRQ);
+    assert!(channel::IRQ <= channel::MICROKIT_MAX);
+};
+
+/// Bytes of a VMM's `p2m_<vm>` region for `ram` bytes of guest RAM: 4 per page of 4 KiB, and
+/// 64 KiB for everything that is not RAM. A whole number of pages; saturates.
+pub const fn p2m_bytes(ram: u64) -> u64 {
+    page_up((ram / PAGE).saturating_mul(4).saturating_add(0x1_0000))
+}
+
+/// Bytes of the memory server's `records` region for `handed` bytes of memory in its hands: 16
+/// per page of 4 KiB, so that every block can be split at once (a split block's record has some 6 KiB). A whole number of pages; saturates.
+pub const fn records_bytes(handed: u64) -> u64 {
+    page_up((handed / PAGE).saturating_mul(16)).saturating_add(16 * PAGE) & !(PAGE - 1)
+}
+
+const fn page_up(bytes: u64) -> u64 {
+    bytes.saturating_add(PAGE - 1) & !(PAGE - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOP: u64 = 1 << 40;
+
+    fn assert_disjoint(pd: &str, mut regions: [(u64, u64); 4]) {
+        regions.sort_unstable();
+        for pair in regions.windows(2) {
+            assert!(
+                pair[0].0 + pair[0].1 <= pair[1].0,
+                "{pd}: {:#x} runs into {:#x}",
+                pair[0].0,
+                pair[1].0
+            );
+        }
+        assert!(
+            regions.iter().all(|(start, size)| start + size <= TOP),
+            "{pd}: past 2^40"
+        );
+    }
+
+    #[test]
+    fn regions_of_a_vmm_are_disjoint() {
+        // The largest guest: as much RAM as the window holds.
+        let p2m = p2m_bytes(vaddr::WINDOW_END - vaddr::WINDOW);
+        let module = vaddr::module(1) - vaddr::module(0);
+        assert_disjoint(
+            "vmm",
+            [
+                (vaddr::CONSOLE_REGION, CONSOLE_REGION_SIZE),
+                (vaddr::P2M, p2m),
+                (vaddr::module(0), module * MAX_MODULES as u64),
+                (vaddr::WINDOW, vaddr::WINDOW_END - vaddr::WINDOW),
+            ],
+        );
+    }
+
+    #[test]
+    fn regions_of_the_console_are_disjoint() {
+        let last = vaddr::console_client(console_client::COUNT - 1);
+        let step = vaddr::console_client(1) - vaddr::console_client(0);
+        assert!(step >= CONSOLE_REGION_SIZE);
+        assert!(last + CONSOLE_REGION_SIZE <= vaddr::UART);
+    }
+
+    #[test]
+    fn channels_of_a_vmm_are_distinct() {
+        let mut vmm = [
+            channel::MEMORY,
+            channel::DT,
+            channel::TIMER,
+            channel::CONSOLE,
+        ];
+        vmm.sort_unstable();
+        assert!(vmm.windows(2).all(|pair| pair[0] != pair[1]), "{vmm:?}");
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(p2m_bytes(256 << 20), 0x4_0000 + 0x1_0000);
+        assert_eq!(p2m_bytes(0), 0x1_0000);
+        assert_eq!(records_bytes(1 << 30), (4 << 20) + 0x1_0000);
+        assert_eq!(records_bytes(0), 0x1_0000);
+        assert_eq!(p2m_bytes(u64::MAX) % PAGE, 0);
+        assert_eq!(records_bytes(u64::MAX) % PAGE, 0);
+    }
+}

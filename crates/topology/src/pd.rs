@@ -1,0 +1,30 @@
+//! Names of protection domains. A domain `<name>` has the PD `vmm_<name>` and the VM `<name>`.
+
+/// Owner of all guest memory.
+pub const MEMORY_SERVER: &str = "memory_server";
+/// Reader of the domains file.
+pub const DT_SERVER: &str = "dt_server";
+/// Deadlines of sleeping guests.
+pub const TIMER_SERVER: &str = "timer_server";
+/// Owner of the UART.
+pub const CONSOLE: &str = "console";
+/// What a VMM's name starts with.
+pub const VMM_PREFIX: &str = "vmm_";
+/// Names that no domain may have: the server PDs, and Microkit's own monitor.
+pub const RESERVED: [&str; 5] = [MEMORY_SERVER, DT_SERVER, TIMER_SERVER, CONSOLE, "monitor"];
+
+/// Scheduling priorities (0..=254). A protected call needs a strictly higher target.
+pub mod priority {
+    /// Guests.
+    pub const VM: u8 = 100;
+    /// VMMs.
+    pub const VMM: u8 = 150;
+    /// The console.
+    pub const CONSOLE: u8 = 220;
+    /// The timer server.
+    pub const TIMER_SERVER: u8 = 230;
+    /// The dt-server.
+    pub const DT_SERVER: u8 = 240;
+    /// The memory server.
+    pub const MEMORY_SERVER: u8 = 250;
+}

@@ -1,0 +1,37 @@
+//! Virtual addresses at which the system description maps memory regions.
+
+/// In a VMM or a server: the region it shares with the console.
+pub const CONSOLE_REGION: u64 = 0x1000_0000;
+
+/// In the console: the region it shares with client `client` (see [`crate::console_client`]).
+pub const fn console_client(client: usize) -> u64 {
+    CONSOLE_REGION + client as u64 * 0x1_0000
+}
+
+/// In the console: the UART's registers, uncached.
+pub const UART: u64 = 0x2000_0000;
+
+/// In the dt-server: the boot device tree, read-only, padded with zeros to whole pages.
+pub const BOOT_DTB: u64 = 0x3000_0000;
+
+/// In a VMM: the table behind its p2m ([`crate::p2m_bytes`] long, zeroed at boot).
+pub const P2M: u64 = 0x10_0000_0000;
+
+/// In the memory server: its records ([`crate::records_bytes`] long, zeroed at boot).
+pub const RECORDS: u64 = 0x10_0000_0000;
+
+/// In a VMM: module region `region` (0 the kernel, 1 the RAM disk), read-only.
+pub const fn module(region: u8) -> u64 {
+    0x20_0000_0000 + region as u64 * 0x1_0000_0000
+}
+
+/// In a VMM: first byte of the window onto guest memory. Nothing is mapped there at boot.
+pub const WINDOW: u64 = 0x40_0000_0000;
+/// In a VMM: first byte past the window.
+pub const WINDOW_END: u64 = 0xa0_0000_0000;
+
+/// In the memory server: where it maps a 4 KiB page to zero it. Shares its last-level page table with
+/// [`CONSOLE_REGION`], so that no table has to be made at run time.
+pub const SCRUB_PAGE: u64 = CONSOLE_REGION + 0x10_0000;
+/// In the memory server: where it maps a 2 MiB block to zero it, within the same GiB for the same reason.
+pub const SCRUB_BLOCK: u64 = CONSOLE_REGION + 0x200_0000;
