@@ -1,0 +1,31 @@
+//! Requests, replies and errors of the memory server.
+//!
+//! A VMM proposes, the server decides from its own records. The caller is known by the channel
+//! a request arrives on, so no request names a domain; frames are named by the slot of the
+//! grant CNode in which the server put their guest-side capability ([`Slot`]).
+//!
+//! Every frame is granted twice, because an seL4 frame capability holds one mapping: `slot` for
+//! the guest's stage-2 and `slot + 1` for the VMM's own window ([`Slot::window_cap`]).
+//!
+//! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits. Encoding and
+//! decoding are here so that both ends share them; a message that does not decode is answered
+//! with [`Error::Malformed`] and changes nothing.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod message;
+mod types;
+
+pub use message::{MAX_WORDS, Message, Reply, Request};
+pub use types::{Error, Extra, Granted, PROTOCOL_VERSION, Slot, SplitKind, Usage, WINDOW_SLOTS};
+
+/// The memory server as its client sees it: one request, one reply.
+///
+/// On Microkit a protected procedure call; in `sim` and `el2` a call in place.
+pub trait MemoryServer {
+    /// Sends `request` and waits for the answer.
+    ///
+    /// # Errors
+    /// The server's refusal, or [`Error::Malformed`] if its reply does not decode.
+    fn call(&mut self, request: Request) -> Result<Reply, Error>;
+}

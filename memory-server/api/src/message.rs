@@ -1,0 +1,305 @@
+//! Requests and replies, and how they lie in message registers.
+
+use hv_types::{FrameSize, Gfn};
+
+use crate::types::{Error, Extra, Granted, Slot, SplitKind, Usage};
+
+/// Most words that any message of this protocol has.
+pub const MAX_WORDS: usize = 6;
+
+/// A message as it travels: a label and the words in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Operation of a request; 0 for success or an [`Error`] number in a reply.
+    pub label: u64,
+    /// The words; those at and past `len` are 0.
+    pub words: [u64; MAX_WORDS],
+    /// How many words are in use.
+    pub len: usize,
+}
+
+/// What a VMM can ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Which version of this protocol the server speaks. Idempotent. Reply: [`Reply::Version`].
+    Version,
+    /// The caller's accounting. Idempotent. Reply: [`Reply::Usage`].
+    Usage,
+    /// RAM for the boot-time address space: up to `blocks` (1..=64) frames of 2 MiB for consecutive 2 MiB of
+    /// guest memory from `gfn` (2 MiB aligned). The server may grant fewer (at least one). Reply: [`Reply::Granted`].
+    PopulateBlocks {
+        /// First frame of the run.
+        gfn: Gfn,
+        /// Most 2 MiB frames wanted.
+        blocks: u32,
+    },
+    /// One 4 KiB page of RAM for `gfn`. Reply: [`Reply::Granted`] with one frame.
+    PopulatePage {
+        /// Where the guest will see it; recorded, not checked (the VMM owns the address space).
+        gfn: Gfn,
+    },
+    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; both of its capabilities are revoked. Reply: [`Reply::Done`].
+    Release {
+        /// Its guest-side slot.
+        slot: Slot,
+    },
+    /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
+    ///
+    /// After [`Error::Kernel`] the block is still granted in the same slots, but its mappings may be gone:
+    /// map it again (an "occupied" then says that it never went away).
+    Split {
+        /// The block's guest-side slot.
+        slot: Slot,
+    },
+    /// After [`SplitKind::Copy`]: the copy is made, revoke the block. Reply: [`Reply::Done`].
+    SplitDone {
+        /// The slot that was split.
+        slot: Slot,
+    },
+    /// The copy cannot be made: takes the 512 pages back, which must all still be granted, and the block stays
+    /// as it was. Only between [`SplitKind::Copy`] and [`Request::SplitDone`]. Reply: [`Reply::Done`].
+    SplitAbort {
+        /// The slot that was split.
+        slot: Slot,
+    },
+    /// Up to `count` (1..=16) page tables from the caller's quota, at least one, one capability each, in
+    /// consecutive slots. Reply: [`Reply::Tables`].
+    Tables {
+        /// How many.
+        count: u32,
+    },
+    /// Creates an extra page, zeroed. Reply: [`Reply::Granted`] with one frame.
+    CreateExtra {
+        /// Which.
+        kind: Extra,
+    },
+    /// Destroys an extra page; both capabilities are revoked. Reply: [`Reply::Done`].
+    DestroyExtra {
+        /// Which.
+        kind: Extra,
+    },
+}
+
+/// What the server answers when it does not refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// [`crate::PROTOCOL_VERSION`] of the server.
+    Version(u32),
+    /// Accounting.
+    Usage(Usage),
+    /// Frames were granted.
+    Granted(Granted),
+    /// A block was split; the run of 512 pages.
+    Split {
+        /// Whether contents were kept in place or must be copied.
+        kind: SplitKind,
+        /// The pages.
+        pages: Granted,
+    },
+    /// Page tables: `count` capabilities from `first` on, one slot each.
+    Tables {
+        /// First slot.
+        first: Slot,
+        /// How many.
+        count: u32,
+    },
+    /// Nothing to say but success.
+    Done,
+}
+
+const OP_VERSION: u64 = 1;
+const OP_USAGE: u64 = 2;
+const OP_POPULATE_BLOCKS: u64 = 3;
+const OP_POPULATE_PAGE: u64 = 4;
+const OP_RELEASE: u64 = 5;
+const OP_SPLIT: u64 = 6;
+const OP_SPLIT_DONE: u64 = 7;
+const OP_TABLES: u64 = 8;
+const OP_CREATE_EXTRA: u64 = 9;
+const OP_DESTROY_EXTRA: u64 = 10;
+const OP_SPLIT_ABORT: u64 = 11;
+
+impl Message {
+    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut).
+    pub fn new(label: u64, words: &[u64]) -> Self {
+        let mut message = Self { label, words: [0; MAX_WORDS], len: words.len().min(MAX_WORDS) };
+        for (to, from) in message.words.iter_mut().zip(words) {
+            *to = *from;
+        }
+        message
+    }
+
+    fn words_exactly<const N: usize>(&self) -> Result<[u64; N], Error> {
+        if self.len != N {
+            return Err(Error::Malformed);
+        }
+        let mut words = [0; N];
+        words.copy_from_slice(&self.words[..N]);
+        Ok(words)
+    }
+}
+
+fn slot(raw: u64) -> Result<Slot, Error> {
+    u32::try_from(raw).map(Slot).map_err(|_| Error::Malformed)
+}
+
+fn count(raw: u64, most: u32) -> Result<u32, Error> {
+    match u32::try_from(raw) {
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(Error::Malformed),
+    }
+}
+
+impl Request {
+    /// Most blocks one [`Request::PopulateBlocks`] may ask for.
+    pub const MAX_BLOCKS: u32 = 64;
+    /// Most tables one [`Request::Tables`] may ask for.
+    pub const MAX_TABLES: u32 = 16;
+
+    /// The request as a message.
+    pub fn encode(self) -> Message {
+        match self {
+            Self::Version => Message::new(OP_VERSION, &[]),
+            Self::Usage => Message::new(OP_USAGE, &[]),
+            Self::PopulateBlocks { gfn, blocks } => {
+                Message::new(OP_POPULATE_BLOCKS, &[gfn.raw(), u64::from(blocks)])
+            }
+            Self::PopulatePage { gfn } => Message::new(OP_POPULATE_PAGE, &[gfn.raw()]),
+            Self::Release { slot } => Message::new(OP_RELEASE, &[u64::from(slot.0)]),
+            Self::Split { slot } => Message::new(OP_SPLIT, &[u64::from(slot.0)]),
+            Self::SplitDone { slot } => Message::new(OP_SPLIT_DONE, &[u64::from(slot.0)]),
+            Self::SplitAbort { slot } => Message::new(OP_SPLIT_ABORT, &[u64::from(slot.0)]),
+            Self::Tables { count } => Message::new(OP_TABLES, &[u64::from(count)]),
+            Self::CreateExtra { kind } => Message::new(OP_CREATE_EXTRA, &[u64::from(kind.index())]),
+            Self::DestroyExtra { kind } => {
+                Message::new(OP_DESTROY_EXTRA, &[u64::from(kind.index())])
+            }
+        }
+    }
+
+    /// Reads a message that anybody may have sent.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an unknown label, a wrong length or a word out of range.
+    pub fn decode(message: &Message) -> Result<Self, Error> {
+        Ok(match message.label {
+            OP_VERSION => {
+                let [] = message.words_exactly()?;
+                Self::Version
+            }
+            OP_USAGE => {
+                let [] = message.words_exactly()?;
+                Self::Usage
+            }
+            OP_POPULATE_BLOCKS => {
+                let [gfn, blocks] = message.words_exactly()?;
+                Self::PopulateBlocks { gfn: Gfn::new(gfn), blocks: count(blocks, Self::MAX_BLOCKS)? }
+            }
+            OP_POPULATE_PAGE => {
+                let [gfn] = message.words_exactly()?;
+                Self::PopulatePage { gfn: Gfn::new(gfn) }
+            }
+            OP_RELEASE => {
+                let [raw] = message.words_exactly()?;
+                Self::Release { slot: slot(raw)? }
+            }
+            OP_SPLIT => {
+                let [raw] = message.words_exactly()?;
+                Self::Split { slot: slot(raw)? }
+            }
+            OP_SPLIT_DONE => {
+                let [raw] = message.words_exactly()?;
+                Self::SplitDone { slot: slot(raw)? }
+            }
+            OP_SPLIT_ABORT => {
+                let [raw] = message.words_exactly()?;
+                Self::SplitAbort { slot: slot(raw)? }
+            }
+            OP_TABLES => {
+                let [n] = message.words_exactly()?;
+                Self::Tables { count: count(n, Self::MAX_TABLES)? }
+            }
+            OP_CREATE_EXTRA => {
+                let [index] = message.words_exactly()?;
+                Self::CreateExtra { kind: Extra::from_index(index).ok_or(Error::Malformed)? }
+            }
+            OP_DESTROY_EXTRA => {
+                let [index] = message.words_exactly()?;
+                Self::DestroyExtra { kind: Extra::from_index(index).ok_or(Error::Malformed)? }
+            }
+            _ => return Err(Error::Malformed),
+        })
+    }
+
+    /// Reads the server's answer to this request.
+    ///
+    /// # Errors
+    /// The server's refusal, or [`Error::Malformed`] if the reply is not one to this request.
+    pub fn decode_reply(self, message: &Message) -> Result<Reply, Error> {
+        if message.label != 0 {
+            return Err(Error::from_raw(message.label).unwrap_or(Error::Malformed));
+        }
+        Ok(match self {
+            Self::Version => {
+                let [version] = message.words_exactly()?;
+                Reply::Version(u32::try_from(version).map_err(|_| Error::Malformed)?)
+            }
+            Self::Usage => {
+                let [ram, max, extra, reserve, tables, tables_max] = message.words_exactly()?;
+                Reply::Usage(Usage { ram, max, extra, reserve, tables, tables_max })
+            }
+            Self::PopulateBlocks { .. } => Reply::Granted(granted(message, FrameSize::Block)?),
+            Self::PopulatePage { .. } | Self::CreateExtra { .. } => {
+                Reply::Granted(granted(message, FrameSize::Page)?)
+            }
+            Self::Split { .. } => {
+                let [first, n, in_place] = message.words_exactly()?;
+                let kind = if in_place != 0 { SplitKind::InPlace } else { SplitKind::Copy };
+                let pages = granted(&Message::new(0, &[first, n]), FrameSize::Page)?;
+                Reply::Split { kind, pages }
+            }
+            Self::Tables { .. } => {
+                let [first, n] = message.words_exactly()?;
+                Reply::Tables { first: slot(first)?, count: count(n, Self::MAX_TABLES)? }
+            }
+            Self::Release { .. }
+            | Self::SplitDone { .. }
+            | Self::SplitAbort { .. }
+            | Self::DestroyExtra { .. } => {
+                let [] = message.words_exactly()?;
+                Reply::Done
+            }
+        })
+    }
+}
+
+fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
+    let [first, n] = message.words_exactly()?;
+    Ok(Granted { first: slot(first)?, count: count(n, 512)?, size })
+}
+
+impl Reply {
+    /// The answer as a message; a refusal travels as its number in the label.
+    pub fn encode(result: Result<Self, Error>) -> Message {
+        match result {
+            Err(error) => Message::new(error as u64, &[]),
+            Ok(Self::Version(version)) => Message::new(0, &[u64::from(version)]),
+            Ok(Self::Usage(u)) => {
+                Message::new(0, &[u.ram, u.max, u.extra, u.reserve, u.tables, u.tables_max])
+            }
+            Ok(Self::Granted(g)) => Message::new(0, &[u64::from(g.first.0), u64::from(g.count)]),
+            Ok(Self::Split { kind, pages }) => Message::new(
+                0,
+                &[
+                    u64::from(pages.first.0),
+                    u64::from(pages.count),
+                    u64::from(kind == SplitKind::InPlace),
+                ],
+            ),
+            Ok(Self::Tables { first, count }) => {
+                Message::new(0, &[u64::from(first.0), u64::from(count)])
+            }
+            Ok(Self::Done) => Message::new(0, &[]),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Owns every frame: retypes, mints, revokes and accounts.
+//!
+//! The server holds all untyped memory of the system and is the only one that does. VMMs ask for
+//! frames by protected calls ([`memory_server_api`]); the server decides from its own records and
+//! puts capabilities into the caller's grant CNode, which the VMM can use but not change.
+//!
+//! # Memory
+//!
+//! The image builder hands over untypeds with a purpose ([`manifest`]). Each is carved, when first
+//! needed, into 2 MiB *blocks*. A block is free, granted whole as one 2 MiB frame, or split into
+//! 4 KiB pages. Three pools never mix (SM-1, SM-26):
+//!
+//! * the **reserve** of each domain with static memory: its home for ever, first in first out.
+//!   Single pages go before whole blocks, so that no block is split while a page is free.
+//! * the **heap**: RAM of the other domains, whose split blocks may hold pages of several domains,
+//!   and extra pages ([`memory_server_api::Extra`]) of all domains, which never count as RAM (EX-4).
+//! * **page tables**: an untyped for each domain, made straight into its grant CNode, because
+//!   seL4 does not copy the capability of a page table that is not mapped.
+//!
+//! # When memory is zeroed (SM-14)
+//!
+//! | frame goes to | zeroed |
+//! |---|---|
+//! | a domain that never gave it away while another had it (same live domain) | no |
+//! | any domain, first grant since boot | no: kernel memory was zeroed at boot, other memory holds what the boot loader left |
+//! | another domain (heap) | yes |
+//! | the same domain after it was destroyed | yes |
+//! | any domain as an extra page | yes (EX-3) |
+//! | a domain, after a grant that failed | no: nobody saw it |
+//!
+//! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean.
+//!
+//! # Failure
+//!
+//! A request that fails changes nothing a caller can see: each step that the kernel refuses is
+//! undone. If the kernel refuses the undoing as well, the frame is *lost*: withdrawn from every
+//! pool, counted and logged. Memory that nobody can vouch for is not given to anybody.
+//!
+//! # Merging
+//!
+//! Split heap blocks whose pages are all free become whole again when a whole block is wanted and
+//! none is left. Windows, records and page slots are reused.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod blocks;
+mod destroy;
+mod dump;
+mod extra;
+pub mod kernel;
+pub mod layout;
+pub mod manifest;
+mod pages;
+mod populate;
+mod records;
+mod server;
+mod split;
+mod totals;
+
+pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Untyped};
+pub use records::{BlockRecord, SplitRecord};
+pub use server::{Life, MemoryServer, NewError, Tables, UntypedRecord};
+pub use totals::Totals;

@@ -1,0 +1,429 @@
+//! The boot manifest: which memory and which domains the image builder hands to the server.
+//!
+//! The builder fixes both when it writes the image: it puts untyped capability `i` of this list
+//! into slot `i` of the server's own CNode and patches the encoded list into an ELF symbol of the
+//! protection domain. The encoding is plain 64-bit words, so the symbol is `[u64; MANIFEST_WORDS]`.
+//!
+//! | words | content |
+//! |---|---|
+//! | 0, 1 | [`MAGIC`], version |
+//! | 2, 3, 4 | number of domains, number of untypeds, split capacity |
+//! | 8.. | [`MAX_DOMAINS`] entries of 8 words: domid and flags, name (2 words), most RAM pages, table quota, grant radix, 0, 0 |
+//! | 72.. | [`MAX_UNTYPEDS`] entries of 2 words: physical address; size bits, device flag, purpose, domain |
+//!
+//! [`Manifest::decode`] checks everything the server relies on later: alignment, disjointness
+//! (SH-4, SM-11), that static memory belongs to a static domain and heap memory to nobody
+//! (SM-26), and that a grant CNode is large enough for its domain.
+
+use core::fmt;
+
+use hv_types::{DomId, PAGE_SHIFT};
+
+use crate::layout;
+
+/// Most domains of one image.
+pub const MAX_DOMAINS: usize = 8;
+/// Most untypeds the server can be handed.
+pub const MAX_UNTYPEDS: usize = 192;
+/// Bytes of a domain name.
+pub const NAME_BYTES: usize = 16;
+/// First word of an encoded manifest: "ZAZENMEM".
+pub const MAGIC: u64 = u64::from_be_bytes(*b"ZAZENMEM");
+/// Version of the encoding.
+pub const VERSION: u64 = 1;
+
+const HEADER_WORDS: usize = 8;
+const DOMAIN_WORDS: usize = 8;
+const UNTYPED_WORDS: usize = 2;
+const UNTYPEDS_AT: usize = HEADER_WORDS + MAX_DOMAINS * DOMAIN_WORDS;
+/// Words of an encoded manifest.
+pub const MANIFEST_WORDS: usize = UNTYPEDS_AT + MAX_UNTYPEDS * UNTYPED_WORDS;
+
+/// Smallest and largest untyped of seL4 on AArch64 (log2 of bytes).
+const SIZE_BITS: core::ops::RangeInclusive<u8> = 4..=47;
+/// Largest CNode that is accepted (log2 of slots): 2^24 slots name 8191 windows, 16 GiB of guest RAM.
+const GRANT_RADIX: core::ops::RangeInclusive<u8> = 10..=24;
+
+/// Number of a domain in the manifest; the server knows its callers by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DomainIndex(pub u8);
+
+/// What a piece of memory is for, fixed for ever (SM-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// RAM of this domain and no other.
+    Static(DomainIndex),
+    /// RAM of domains without static memory, and extra pages of all.
+    Heap,
+    /// Page tables of this domain's guest and of its VMM's window. Never device memory.
+    Tables(DomainIndex),
+}
+
+/// An untyped capability of the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Untyped {
+    /// Physical address, a multiple of the size.
+    pub paddr: u64,
+    /// log2 of the bytes.
+    pub size_bits: u8,
+    /// Memory the kernel does not own: never zeroed by it, content survives a retype.
+    pub device: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+impl Untyped {
+    /// First byte after it (`u128`: a 2^47-byte untyped may end at the end of 64 bits).
+    fn end(&self) -> u128 {
+        u128::from(self.paddr) + (1u128 << self.size_bits)
+    }
+}
+
+/// What the server must know of a domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DomainConfig {
+    /// Domain id, for messages.
+    pub domid: DomId,
+    /// Name in UTF-8, padded with zeroes.
+    pub name: [u8; NAME_BYTES],
+    /// Most RAM in 4 KiB pages (`XENMEM_maximum_reservation`); extra pages do not count (EX-4).
+    pub max_pages: u64,
+    /// RAM is static memory (SM-17).
+    pub is_static: bool,
+    /// Page tables the domain may have made.
+    pub table_quota: u32,
+    /// log2 of the slots of its grant CNode, at least [`layout::grant_radix`] says.
+    pub grant_radix: u8,
+}
+
+impl DomainConfig {
+    /// The name as text; bytes that are not UTF-8 cut it short.
+    pub fn name(&self) -> &str {
+        let len = self.name.iter().position(|b| *b == 0).unwrap_or(NAME_BYTES);
+        let bytes = self.name.get(..len).unwrap_or(&[]);
+        match core::str::from_utf8(bytes) {
+            Ok(name) => name,
+            Err(e) => {
+                core::str::from_utf8(bytes.get(..e.valid_up_to()).unwrap_or(&[])).unwrap_or("")
+            }
+        }
+    }
+    /// `name` cut to [`NAME_BYTES`] and padded.
+    pub fn pad_name(name: &str) -> [u8; NAME_BYTES] {
+        let mut padded = [0; NAME_BYTES];
+        for (to, from) in padded.iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+        padded
+    }
+}
+
+/// Why a manifest is refused. Numbers are positions in the manifest's lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ManifestError {
+    /// Not [`MANIFEST_WORDS`] words.
+    Length(usize),
+    /// The first word is not [`MAGIC`]: the builder did not patch the symbol.
+    NotPatched,
+    /// Written by a builder of another version.
+    Version(u64),
+    /// More domains than [`MAX_DOMAINS`], or none.
+    Domains(u64),
+    /// More untypeds than [`MAX_UNTYPEDS`].
+    Untypeds(u64),
+    /// More splits than the encoding allows (65,535).
+    Splits(u64),
+    /// Two domains have one domid.
+    SameDomid(u8, u8),
+    /// A domain's domid is not one a domain can have.
+    Domid(u8),
+    /// A number of the domain is out of range.
+    DomainRange(u8),
+    /// The domain's grant CNode needs at least this radix.
+    GrantRadix {
+        /// The domain.
+        domain: u8,
+        /// What it needs.
+        need: u8,
+    },
+    /// An untyped's size or alignment is impossible, or its flags are unknown.
+    Shape(u8),
+    /// An untyped is for a domain that does not exist.
+    NoDomain(u8),
+    /// Static memory for a domain that has none (SM-26).
+    NotStatic(u8),
+    /// Page tables cannot be made from device memory.
+    DeviceTables(u8),
+    /// Two untypeds overlap (SH-4).
+    Overlap(u8, u8),
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Length(n) => write!(
+                f,
+                "the memory manifest has {n} words instead of {MANIFEST_WORDS}"
+            ),
+            Self::NotPatched => write!(
+                f,
+                "the memory manifest is not filled in: build the image with the image tool, not with microkit alone"
+            ),
+            Self::Version(v) => write!(
+                f,
+                "the memory manifest is version {v}, the server reads version {VERSION}: rebuild the image"
+            ),
+            Self::Domains(n) => write!(f, "{n} domains; between 1 and {MAX_DOMAINS} are possible"),
+            Self::Untypeds(n) => write!(f, "{n} untypeds; at most {MAX_UNTYPEDS} are possible"),
+            Self::Splits(n) => write!(f, "{n} splits; at most {} are possible", u16::MAX),
+            Self::SameDomid(a, b) => write!(f, "domains {a} and {b} have the same domid"),
+            Self::Domid(d) => write!(f, "domain {d}: its domid is reserved (0x7ff0 and above)"),
+            Self::DomainRange(d) => {
+                write!(
+                    f,
+                    "domain {d}: RAM, table quota, CNode radix or flags are out of range"
+                )
+            }
+            Self::GrantRadix { domain, need } => {
+                write!(
+                    f,
+                    "domain {domain}: its grant CNode needs radix {need} at least"
+                )
+            }
+            Self::Shape(u) => write!(f, "untyped {u}: impossible size, alignment or flags"),
+            Self::NoDomain(u) => write!(f, "untyped {u}: its domain does not exist"),
+            Self::NotStatic(u) => {
+                write!(
+                    f,
+                    "untyped {u}: static memory for a domain without static memory"
+                )
+            }
+            Self::DeviceTables(u) => write!(
+                f,
+                "untyped {u}: page tables need memory that the kernel owns; give it a range of kernel RAM"
+            ),
+            Self::Overlap(a, b) => write!(f, "untypeds {a} and {b} overlap"),
+        }
+    }
+}
+
+/// Encodes a manifest; it is checked as [`Manifest::decode`] checks it.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn encode(
+    domains: &[DomainConfig],
+    untypeds: &[Untyped],
+    splits: u16,
+) -> Result<[u64; MANIFEST_WORDS], ManifestError> {
+    if domains.is_empty() || domains.len() > MAX_DOMAINS {
+        return Err(ManifestError::Domains(domains.len() as u64));
+    }
+    if untypeds.len() > MAX_UNTYPEDS {
+        return Err(ManifestError::Untypeds(untypeds.len() as u64));
+    }
+    let mut words = [0; MANIFEST_WORDS];
+    words[0] = MAGIC;
+    words[1] = VERSION;
+    words[2] = domains.len() as u64;
+    words[3] = untypeds.len() as u64;
+    words[4] = u64::from(splits);
+    for (d, at) in domains.iter().zip((HEADER_WORDS..).step_by(DOMAIN_WORDS)) {
+        let (low, high) = d.name.split_at(8);
+        words[at] = u64::from(d.domid.0) | u64::from(d.is_static) << 16;
+        words[at + 1] = u64::from_le_bytes(low.try_into().unwrap_or([0; 8]));
+        words[at + 2] = u64::from_le_bytes(high.try_into().unwrap_or([0; 8]));
+        words[at + 3] = d.max_pages;
+        words[at + 4] = u64::from(d.table_quota);
+        words[at + 5] = u64::from(d.grant_radix);
+    }
+    for (u, at) in untypeds.iter().zip((UNTYPEDS_AT..).step_by(UNTYPED_WORDS)) {
+        let (purpose, domain) = match u.purpose {
+            Purpose::Heap => (0u64, 0),
+            Purpose::Static(d) => (1, d.0),
+            Purpose::Tables(d) => (2, d.0),
+        };
+        words[at] = u.paddr;
+        words[at + 1] = u64::from(u.size_bits)
+            | u64::from(u.device) << 8
+            | purpose << 16
+            | u64::from(domain) << 24;
+    }
+    Manifest::decode(&words)?;
+    Ok(words)
+}
+
+/// A checked manifest; reads its words in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest<'w> {
+    words: &'w [u64],
+    domains: u8,
+    untypeds: u8,
+    splits: u16,
+}
+
+impl<'w> Manifest<'w> {
+    /// Checks the words of a manifest.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn decode(words: &'w [u64]) -> Result<Self, ManifestError> {
+        if words.len() != MANIFEST_WORDS {
+            return Err(ManifestError::Length(words.len()));
+        }
+        if words[0] != MAGIC {
+            return Err(ManifestError::NotPatched);
+        }
+        if words[1] != VERSION {
+            return Err(ManifestError::Version(words[1]));
+        }
+        let domains = match u8::try_from(words[2]) {
+            Ok(n) if (1..=MAX_DOMAINS).contains(&usize::from(n)) => n,
+            _ => return Err(ManifestError::Domains(words[2])),
+        };
+        let untypeds = match u8::try_from(words[3]) {
+            Ok(n) if usize::from(n) <= MAX_UNTYPEDS => n,
+            _ => return Err(ManifestError::Untypeds(words[3])),
+        };
+        let splits = u16::try_from(words[4]).map_err(|_| ManifestError::Splits(words[4]))?;
+        let manifest = Self {
+            words,
+            domains,
+            untypeds,
+            splits,
+        };
+        for d in 0..domains {
+            manifest.check_domain(d)?;
+        }
+        for u in 0..untypeds {
+            manifest.check_untyped(u)?;
+        }
+        // Only now do the untypeds of each domain count.
+        for (d, config) in manifest.domains() {
+            let need = layout::grant_radix(&manifest, d);
+            if config.grant_radix < need {
+                return Err(ManifestError::GrantRadix { domain: d.0, need });
+            }
+        }
+        Ok(manifest)
+    }
+
+    fn check_domain(&self, d: u8) -> Result<(), ManifestError> {
+        let config = self.read_domain(d).ok_or(ManifestError::DomainRange(d))?;
+        if config.domid >= DomId::SELF {
+            return Err(ManifestError::Domid(d));
+        }
+        for other in 0..d {
+            if self
+                .read_domain(other)
+                .is_some_and(|o| o.domid == config.domid)
+            {
+                return Err(ManifestError::SameDomid(other, d));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_untyped(&self, u: u8) -> Result<(), ManifestError> {
+        let untyped = self.read_untyped(u).ok_or(ManifestError::Shape(u))?;
+        let size = 1u64 << untyped.size_bits;
+        if !untyped.paddr.is_multiple_of(size) || untyped.end() > 1 << 64 {
+            return Err(ManifestError::Shape(u));
+        }
+        if let Purpose::Static(d) | Purpose::Tables(d) = untyped.purpose {
+            let config = self.domain(d).ok_or(ManifestError::NoDomain(u))?;
+            if matches!(untyped.purpose, Purpose::Static(_)) && !config.is_static {
+                return Err(ManifestError::NotStatic(u));
+            }
+            if matches!(untyped.purpose, Purpose::Tables(_)) && untyped.device {
+                return Err(ManifestError::DeviceTables(u));
+            }
+        }
+        for other in 0..u {
+            if let Some(o) = self.read_untyped(other)
+                && u128::from(untyped.paddr) < o.end()
+                && u128::from(o.paddr) < untyped.end()
+            {
+                return Err(ManifestError::Overlap(other, u));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_domain(&self, d: u8) -> Option<DomainConfig> {
+        let at = HEADER_WORDS + usize::from(d) * DOMAIN_WORDS;
+        let w = self.words.get(at..at + DOMAIN_WORDS)?;
+        let mut name = [0; NAME_BYTES];
+        name[..8].copy_from_slice(&w[1].to_le_bytes());
+        name[8..].copy_from_slice(&w[2].to_le_bytes());
+        if w[0] >> 17 != 0 || w[3] >> (40 - PAGE_SHIFT) != 0 {
+            return None;
+        }
+        let grant_radix = u8::try_from(w[5])
+            .ok()
+            .filter(|r| GRANT_RADIX.contains(r))?;
+        Some(DomainConfig {
+            domid: DomId(u16::try_from(w[0] & 0xffff).ok()?),
+            is_static: w[0] >> 16 != 0,
+            name,
+            max_pages: w[3],
+            table_quota: u32::try_from(w[4])
+                .ok()
+                .filter(|q| *q <= layout::MAX_TABLE_QUOTA)?,
+            grant_radix,
+        })
+    }
+
+    fn read_untyped(&self, u: u8) -> Option<Untyped> {
+        let at = UNTYPEDS_AT + usize::from(u) * UNTYPED_WORDS;
+        let w = self.words.get(at..at + UNTYPED_WORDS)?;
+        if w[1] >> 32 != 0 {
+            return None;
+        }
+        let byte = |shift: u32| u8::try_from(w[1] >> shift & 0xff).unwrap_or(0);
+        let domain = DomainIndex(byte(24));
+        Some(Untyped {
+            paddr: w[0],
+            size_bits: Some(byte(0)).filter(|b| SIZE_BITS.contains(b))?,
+            device: match byte(8) {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+            purpose: match byte(16) {
+                0 => Purpose::Heap,
+                1 => Purpose::Static(domain),
+                2 => Purpose::Tables(domain),
+                _ => return None,
+            },
+        })
+    }
+
+    /// Domain `d`, if there is one.
+    pub fn domain(&self, d: DomainIndex) -> Option<DomainConfig> {
+        if d.0 < self.domains {
+            self.read_domain(d.0)
+        } else {
+            None
+        }
+    }
+    /// All domains in order.
+    pub fn domains(&self) -> impl Iterator<Item = (DomainIndex, DomainConfig)> + use<'w> {
+        let this = *self;
+        (0..this.domains)
+            .map(DomainIndex)
+            .filter_map(move |d| Some((d, this.domain(d)?)))
+    }
+    /// All untypeds in order: number `i` lies in slot `i` of the server's own CNode.
+    pub fn untypeds(&self) -> impl Iterator<Item = Untyped> + use<'w> {
+        let this = *self;
+        (0..this.untypeds).filter_map(move |u| this.read_untyped(u))
+    }
+    /// How many 2 MiB blocks can be split at once: the pool of page records and of page slots.
+    pub fn splits(&self) -> u16 {
+        self.splits
+    }
+}
+
+#[cfg(test)]
+mod tests;

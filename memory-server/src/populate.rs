@@ -1,0 +1,247 @@
+//! RAM: populate and release.
+
+use hv_types::{BLOCK_SIZE, FrameSize, Gfn};
+use memory_server_api::{Error, Granted, Slot};
+
+use crate::kernel::Kernel;
+use crate::pages::For;
+use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
+use crate::server::MemoryServer;
+
+const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
+
+/// Guest frame as recorded.
+fn record_gfn(gfn: u64) -> u32 {
+    u32::try_from(gfn).unwrap_or(NIL)
+}
+
+impl MemoryServer<'_> {
+    /// [`memory_server_api::Request::PopulateBlocks`].
+    ///
+    /// The run ends early where the next block does not lie in the next window, at the quota, at the
+    /// end of the pool, and where the kernel refuses; it has at least one block.
+    pub(crate) fn populate_blocks(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        gfn: Gfn,
+        blocks: u32,
+    ) -> Result<Granted, Error> {
+        let dom = self.dom(d);
+        if !gfn.raw().is_multiple_of(BLOCK_PAGES) {
+            return Err(Error::Malformed);
+        }
+        if dom.config.is_static && dom.released {
+            return Err(Error::BadOrder);
+        }
+        let mut first = None;
+        let mut count = 0;
+        while count < blocks {
+            let wanted = first.and_then(|w: u16| w.checked_add(u16::try_from(count).ok()?));
+            match self.populate_block(kernel, d, wanted) {
+                Ok(Some(b)) => {
+                    let block = self.records.block(b);
+                    let at = gfn.raw().saturating_add(u64::from(count) * BLOCK_PAGES);
+                    block.gfn = record_gfn(at);
+                    first = first.or(Some(block.window));
+                    count += 1;
+                }
+                Ok(None) => break,
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        let window = first.ok_or(Error::NoMemory)?;
+        let slot = self.dom(d).layout.page(window, 0);
+        Ok(Granted {
+            first: slot,
+            count,
+            size: FrameSize::Block,
+        })
+    }
+
+    /// Grants one block, in window `wanted` if that is given; `None` if the next block cannot have it.
+    fn populate_block(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        wanted: Option<u16>,
+    ) -> Result<Option<u32>, Error> {
+        let dom = self.dom(d);
+        if dom.ram + BLOCK_PAGES > dom.config.max_pages {
+            return Err(Error::OverQuota);
+        }
+        let home = self.ram_home(d);
+        let b = self.take_block(kernel, home)?;
+        let window = if home == HEAP {
+            match wanted {
+                Some(w) => Some(w).filter(|w| self.is_free_window(d, *w)),
+                None => self.free_window(d),
+            }
+        } else {
+            let fixed = self.records.get(b).window;
+            Some(fixed).filter(|w| *w != NIL16 && wanted.is_none_or(|wanted| wanted == *w))
+        };
+        let Some(window) = window else {
+            self.put_block_first(b);
+            return if wanted.is_some() {
+                Ok(None)
+            } else {
+                Err(Error::NoMemory)
+            };
+        };
+        self.grant_block(kernel, d, b, window)?;
+        self.dom_mut(d).ram += BLOCK_PAGES;
+        Ok(Some(b))
+    }
+
+    /// [`memory_server_api::Request::PopulatePage`]: for a static domain the head of its own reserve (SM-6).
+    pub(crate) fn populate_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        gfn: Gfn,
+    ) -> Result<Granted, Error> {
+        let dom = self.dom(d);
+        if dom.ram >= dom.config.max_pages {
+            return Err(Error::OverQuota);
+        }
+        let home = self.ram_home(d);
+        let taken = self.take_page(kernel, home, For::Ram(d))?;
+        let (b, page) = (taken.id.block(), taken.id.page());
+        let Some(window) = self.page_window(d, b) else {
+            self.untake_page(kernel, taken);
+            return Err(Error::NoMemory);
+        };
+        let slot = self.dom(d).layout.page(window, page);
+        self.grant_page(kernel, d, taken, slot, For::Ram(d))?;
+        let record = self.records.page(taken.id);
+        record.state = PageState::Ram;
+        record.gfn = record_gfn(gfn.raw());
+        if let Some((_, split)) = self.records.split_of(b) {
+            split.held[usize::from(d)] += 1;
+            split.window[usize::from(d)] = window;
+        }
+        self.set_window(d, window, b);
+        self.dom_mut(d).ram += 1;
+        Ok(Granted {
+            first: slot,
+            count: 1,
+            size: FrameSize::Page,
+        })
+    }
+
+    /// The window in which `d` has, or will have, its pages of split block `b`.
+    pub(crate) fn page_window(&mut self, d: u8, b: u32) -> Option<u16> {
+        if self.records.get(b).home != HEAP {
+            return Some(self.records.get(b).window).filter(|w| *w != NIL16);
+        }
+        let held = self
+            .records
+            .split_of(b)
+            .map(|(_, s)| s.window[usize::from(d)])?;
+        if held == NIL16 {
+            self.free_window(d)
+        } else {
+            Some(held)
+        }
+    }
+
+    /// [`memory_server_api::Request::Release`], the only way RAM comes back while a domain lives (SM-3).
+    ///
+    /// A slot that holds nothing of the caller's is refused: never granted, released already, another's (SM-4).
+    pub(crate) fn release(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slot: Slot,
+    ) -> Result<(), Error> {
+        let (window, b, page) = self.named(d, slot)?;
+        if self.records.get(b).state == BlockState::Split {
+            return self.release_page(kernel, d, window, PageId::new(b, page));
+        }
+        let b = self.held_block(d, slot)?;
+        if self.records.get(b).state == BlockState::Source {
+            return Err(Error::WrongState);
+        }
+        self.take_back_block(kernel, d, b)?;
+        let dom = self.dom_mut(d);
+        dom.ram -= BLOCK_PAGES;
+        dom.released = true;
+        Ok(())
+    }
+
+    /// Revokes a whole block and puts it at the end of its home's list.
+    pub(crate) fn take_back_block(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        b: u32,
+    ) -> Result<(), Error> {
+        kernel
+            .revoke(self.own.frame(b))
+            .map_err(|_| Error::Kernel)?;
+        let home = self.records.get(b).home;
+        let block = self.records.block(b);
+        block.state = BlockState::Framed;
+        block.gfn = NIL;
+        if home == HEAP {
+            let window = core::mem::replace(&mut block.window, NIL16);
+            self.set_window(d, window, NIL);
+        }
+        self.put_block(b);
+        Ok(())
+    }
+
+    fn release_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        window: u16,
+        id: PageId,
+    ) -> Result<(), Error> {
+        if id.page() >= self.untyped_of(id.block()).pages()
+            || self.page_window(d, id.block()) != Some(window)
+        {
+            return Err(Error::NotYours);
+        }
+        let record = self.records.page(id);
+        if record.state != PageState::Ram || record.holder != d {
+            return Err(Error::NotYours);
+        }
+        self.take_back_page(kernel, d, id)?;
+        let dom = self.dom_mut(d);
+        dom.ram -= 1;
+        dom.released = true;
+        Ok(())
+    }
+
+    /// Revokes a RAM page and puts it at the end of its home's list.
+    pub(crate) fn take_back_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        id: PageId,
+    ) -> Result<(), Error> {
+        kernel
+            .revoke(self.page_slot(id))
+            .map_err(|_| Error::Kernel)?;
+        let record = self.records.page(id);
+        record.state = PageState::Free;
+        record.gfn = NIL;
+        let heap = self.records.get(id.block()).home == HEAP;
+        let mut unused = None;
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            let held = &mut split.held[usize::from(d)];
+            *held -= 1;
+            if *held == 0 && heap {
+                unused = Some(core::mem::replace(&mut split.window[usize::from(d)], NIL16));
+            }
+        }
+        if let Some(window) = unused {
+            self.set_window(d, window, NIL);
+        }
+        self.put_page(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Frame records: the server's only knowledge of who holds what.
+//!
+//! Memory is recorded by 2 MiB *block*, 16 bytes each. A block that is split has a
+//! [`SplitRecord`] from a fixed pool, with 12 bytes for each page. Records hold pool, holder and
+//! guest frame (LU-7: enough to grant the same frames again to a restarted VMM).
+
+/// No record, no window.
+pub(crate) const NIL: u32 = u32::MAX;
+/// No window, no split.
+pub(crate) const NIL16: u16 = u16::MAX;
+/// Pool tag of heap blocks; other values are the home domain (SM-2: never changed).
+pub(crate) const HEAP: u8 = 0xff;
+/// Last holder of memory no domain has seen since it was zeroed or since boot.
+pub(crate) const NEVER: u8 = 0xff;
+/// Last holder: several, or an earlier incarnation of a domain. Scrubbed whoever takes it.
+pub(crate) const OTHERS: u8 = 0xfe;
+
+pub(crate) const PAGES: usize = hv_types::PAGES_PER_BLOCK as usize;
+pub(crate) const DOMAINS: usize = crate::manifest::MAX_DOMAINS;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum BlockState {
+    /// Free; the block's untyped has no children.
+    Bare,
+    /// Free; the 2 MiB frame exists and has no copies.
+    Framed,
+    /// Granted whole.
+    Held,
+    /// Granted whole, and its contents are being copied to a split block.
+    Source,
+    /// Made of pages.
+    Split,
+    /// Withdrawn: the kernel refused to undo something. Never granted again.
+    Lost,
+}
+
+/// A 2 MiB block (or a *short* block of fewer pages, which is only ever split).
+#[derive(Clone, Copy, Debug)]
+pub struct BlockRecord {
+    pub(crate) state: BlockState,
+    /// Pool: home domain or [`HEAP`].
+    pub(crate) home: u8,
+    /// Which untyped of the manifest.
+    pub(crate) untyped: u8,
+    /// Who holds it, or while free who held it last.
+    pub(crate) holder: u8,
+    /// Window in the holder's grant CNode; of a static block always that in its home's.
+    pub(crate) window: u16,
+    pub(crate) split: u16,
+    /// Next in the list it is on.
+    pub(crate) next: u32,
+    /// Where the guest sees it ([`NIL`] if above 2^32).
+    pub(crate) gfn: u32,
+}
+
+const _: () = assert!(size_of::<BlockRecord>() == 16);
+
+impl BlockRecord {
+    /// A record for a table that is not yet in use.
+    pub const EMPTY: Self = Self {
+        state: BlockState::Bare,
+        home: HEAP,
+        untyped: 0,
+        holder: NEVER,
+        window: NIL16,
+        split: NIL16,
+        next: NIL,
+        gfn: NIL,
+    };
+}
+
+/// What a page of a split block is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PageState {
+    Free,
+    Ram,
+    /// The extra page with this index.
+    Extra(u8),
+    /// As [`BlockState::Lost`].
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRecord {
+    pub(crate) next: u32,
+    pub(crate) gfn: u32,
+    /// As [`BlockRecord::holder`].
+    pub(crate) holder: u8,
+    pub(crate) state: PageState,
+}
+
+/// The pages of one split block.
+#[derive(Clone, Debug)]
+pub struct SplitRecord {
+    /// Which block, or [`NIL`] while unused.
+    pub(crate) block: u32,
+    /// Pages the block has.
+    pub(crate) pages: u16,
+    /// How many of them are free.
+    pub(crate) free: u16,
+    /// The free ones of a heap block, oldest first. Those of static blocks are on their domain's list.
+    pub(crate) list: List,
+    /// Each domain's window for this block.
+    pub(crate) window: [u16; DOMAINS],
+    /// How many pages each domain holds as RAM.
+    pub(crate) held: [u16; DOMAINS],
+    pub(crate) page: [PageRecord; PAGES],
+}
+
+impl SplitRecord {
+    /// A record for a table that is not yet in use.
+    pub const EMPTY: Self = Self {
+        block: NIL,
+        pages: 0,
+        free: 0,
+        list: List::EMPTY,
+        window: [NIL16; DOMAINS],
+        held: [0; DOMAINS],
+        page: [PageRecord {
+            next: NIL,
+            gfn: NIL,
+            holder: NEVER,
+            state: PageState::Free,
+        }; PAGES],
+    };
+}
+
+/// A first-in first-out list through the `next` fields of records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct List {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl List {
+    pub(crate) const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+        len: 0,
+    };
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    pub(crate) fn head(&self) -> Option<u32> {
+        (self.head != NIL).then_some(self.head)
+    }
+}
+
+/// A page: block number and page in it, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PageId(u32);
+
+impl PageId {
+    pub(crate) fn new(block: u32, page: u32) -> Self {
+        Self(block << 9 | (page & 511))
+    }
+    pub(crate) fn block(self) -> u32 {
+        self.0 >> 9
+    }
+    pub(crate) fn page(self) -> u32 {
+        self.0 & 511
+    }
+    pub(crate) fn word(self) -> u32 {
+        self.0
+    }
+    pub(crate) fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+}
+
+/// Most blocks: page identifiers keep 9 bits for the page, and [`NIL`] is none.
+pub(crate) const MAX_BLOCKS: u32 = (1 << 23) - 1;
+
+/// The record tables and the lists through them.
+pub(crate) struct Records<'a> {
+    pub(crate) blocks: &'a mut [BlockRecord],
+    pub(crate) splits: &'a mut [SplitRecord],
+}
+
+impl Records<'_> {
+    /// Record of block `b`. Block numbers come from the server's own tables alone.
+    pub(crate) fn block(&mut self, b: u32) -> &mut BlockRecord {
+        &mut self.blocks[b as usize]
+    }
+    pub(crate) fn get(&self, b: u32) -> &BlockRecord {
+        &self.blocks[b as usize]
+    }
+    pub(crate) fn split(&mut self, s: u16) -> &mut SplitRecord {
+        &mut self.splits[usize::from(s)]
+    }
+    /// The split record of block `b`, if it is split.
+    pub(crate) fn split_of(&mut self, b: u32) -> Option<(u16, &mut SplitRecord)> {
+        let s = self.get(b).split;
+        Some((s, self.splits.get_mut(usize::from(s))?))
+    }
+    /// Record of a page of a split block.
+    pub(crate) fn page(&mut self, id: PageId) -> &mut PageRecord {
+        let s = self.get(id.block()).split;
+        &mut self.splits[usize::from(s)].page[id.page() as usize]
+    }
+    /// An unused split record.
+    pub(crate) fn unused_split(&self) -> Option<u16> {
+        self.splits
+            .iter()
+            .position(|s| s.block == NIL)
+            .and_then(|s| u16::try_from(s).ok())
+    }
+
+    pub(crate) fn push_block(&mut self, list: &mut List, b: u32) {
+        self.block(b).next = NIL;
+        match list.tail {
+            NIL => list.head = b,
+            tail => self.block(tail).next = b,
+        }
+        list.tail = b;
+        list.len += 1;
+    }
+    pub(crate) fn push_block_front(&mut self, list: &mut List, b: u32) {
+        self.block(b).next = list.head;
+        if list.head == NIL {
+            list.tail = b;
+        }
+        list.head = b;
+        list.len += 1;
+    }
+    pub(crate) fn pop_block(&mut self, list: &mut List) -> Option<u32> {
+        let b = list.head()?;
+        list.head = self.get(b).next;
+        if list.head == NIL {
+            list.tail = NIL;
+        }
+        list.len -= 1;
+        Some(b)
+    }
+
+    pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {
+        self.page(id).next = NIL;
+        match list.tail {
+            NIL => list.head = id.word(),
+            tail => self.page(PageId::from_word(tail)).next = id.word(),
+        }
+        list.tail = id.word();
+        list.len += 1;
+    }
+    pub(crate) fn push_page_front(&mut self, list: &mut List, id: PageId) {
+        self.page(id).next = list.head;
+        if list.head == NIL {
+            list.tail = id.word();
+        }
+        list.head = id.word();
+        list.len += 1;
+    }
+    pub(crate) fn pop_page(&mut self, list: &mut List) -> Option<PageId> {
+        let id = PageId::from_word(list.head()?);
+        list.head = self.page(id).next;
+        if list.head == NIL {
+            list.tail = NIL;
+        }
+        list.len -= 1;
+        Some(id)
+    }
+    /// Takes the pages of block `b` out of `list`, keeping the order of the others.
+    pub(crate) fn drop_pages_of(&mut self, list: &mut List, b: u32) {
+        let mut kept = List::EMPTY;
+        let mut rest = *list;
+        while let Some(id) = self.pop_page(&mut rest) {
+            if id.block() != b {
+                self.push_page(&mut kept, id);
+            }
+        }
+        *list = kept;
+    }
+}

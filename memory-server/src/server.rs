@@ -1,0 +1,464 @@
+//! The server's state, its construction and the dispatch of requests.
+
+use core::fmt;
+
+use memory_server_api::{Error, Extra, Message, PROTOCOL_VERSION, Reply, Request, Slot, Usage};
+
+use crate::kernel::Kernel;
+use crate::layout::{self, GrantLayout, OwnLayout, Place};
+use crate::manifest::{DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, Purpose};
+use crate::records::{
+    BlockRecord, BlockState, DOMAINS, HEAP, List, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord,
+};
+
+/// An untyped and what was made of it.
+#[derive(Clone, Copy, Debug)]
+pub struct UntypedRecord {
+    pub(crate) paddr: u64,
+    pub(crate) purpose: Purpose,
+    pub(crate) size_bits: u8,
+    pub(crate) device: bool,
+    /// Number of its first block.
+    pub(crate) first: u32,
+    /// Blocks in it.
+    pub(crate) blocks: u32,
+    /// Blocks whose child untyped exists, from the first; for page-table memory the tables made.
+    pub(crate) made: u32,
+}
+
+impl UntypedRecord {
+    /// A record for a table that is not yet in use.
+    pub const EMPTY: Self = Self {
+        paddr: 0,
+        purpose: Purpose::Heap,
+        size_bits: 0,
+        device: false,
+        first: 0,
+        blocks: 0,
+        made: 0,
+    };
+
+    /// Pages in each of its blocks.
+    pub(crate) fn pages(&self) -> u32 {
+        layout::pages_in_block(self.size_bits)
+    }
+}
+
+/// The memory for the server's records; a protection domain keeps it in statics.
+pub struct Tables<'a> {
+    /// One for each untyped of the manifest.
+    pub untypeds: &'a mut [UntypedRecord],
+    /// One for each block, see [`layout::blocks`].
+    pub blocks: &'a mut [BlockRecord],
+    /// Blocks that can be split at once; the smaller of this and the manifest's number counts.
+    pub splits: &'a mut [SplitRecord],
+    /// One for each window of each grant CNode, see [`GrantLayout::windows`]; their initial value does not matter.
+    pub windows: &'a mut [u32],
+}
+
+/// Why the server could not be built: a table is too small for the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewError {
+    /// Which table.
+    pub table: &'static str,
+    /// Entries it needs.
+    pub need: u64,
+    /// Entries it has.
+    pub have: u64,
+}
+
+impl fmt::Display for NewError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, need, have } = self;
+        write!(
+            f,
+            "the memory server has {have} {table} records and this image needs {need}: \
+             hand over less memory or build the server with larger tables"
+        )
+    }
+}
+
+/// Where a domain is in its life (SM-15).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// Everything is served.
+    Alive,
+    /// Being destroyed: releases only.
+    Dying,
+    /// Everything is taken back.
+    Dead,
+}
+
+/// Free memory of one home.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pool {
+    /// Whole 2 MiB blocks.
+    pub(crate) blocks: List,
+    /// Short blocks that are not split yet.
+    pub(crate) short: List,
+    /// Single pages; used by reserves alone, heap pages are on the lists of their blocks.
+    pub(crate) pages: List,
+}
+
+impl Pool {
+    pub(crate) const EMPTY: Self = Self {
+        blocks: List::EMPTY,
+        short: List::EMPTY,
+        pages: List::EMPTY,
+    };
+}
+
+/// A split whose contents the VMM is copying.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) source: u32,
+    pub(crate) pages: u32,
+}
+
+pub(crate) struct Domain {
+    pub(crate) config: DomainConfig,
+    pub(crate) layout: GrantLayout,
+    pub(crate) life: Life,
+    pub(crate) pool: Pool,
+    /// Where its windows begin in the table of windows.
+    pub(crate) first_window: u32,
+    pub(crate) ram: u64,
+    pub(crate) tables: u32,
+    pub(crate) extras: u32,
+    /// The page of each extra page, by index.
+    pub(crate) extra: [u32; Extra::COUNT as usize],
+    pub(crate) pending: Option<Pending>,
+    /// Has given RAM back: whole blocks are over for a static domain (SM-7).
+    pub(crate) released: bool,
+    refusals: u32,
+}
+
+/// The state machine that owns all frames.
+pub struct MemoryServer<'a> {
+    pub(crate) records: Records<'a>,
+    pub(crate) untypeds: &'a mut [UntypedRecord],
+    pub(crate) windows: &'a mut [u32],
+    pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
+    pub(crate) heap: Pool,
+    pub(crate) own: OwnLayout,
+}
+
+impl<'a> MemoryServer<'a> {
+    /// The server at boot: everything is free, no kernel object is made yet.
+    ///
+    /// # Errors
+    /// [`NewError`] if a table is too small.
+    pub fn new(manifest: &Manifest<'_>, tables: Tables<'a>) -> Result<Self, NewError> {
+        let Tables {
+            untypeds,
+            blocks,
+            splits,
+            windows,
+        } = tables;
+        let too_small = |table, need: u64, have: usize| NewError {
+            table,
+            need,
+            have: have as u64,
+        };
+        let count = layout::blocks(manifest);
+        if count as usize > blocks.len() || count > MAX_BLOCKS {
+            return Err(too_small(
+                "block",
+                u64::from(count),
+                blocks.len().min(MAX_BLOCKS as usize),
+            ));
+        }
+        let splits_used = splits
+            .len()
+            .min(usize::from(manifest.splits()))
+            .min(usize::from(NIL16));
+        let mut server = Self {
+            records: Records {
+                blocks: &mut blocks[..count as usize],
+                splits: &mut splits[..splits_used],
+            },
+            untypeds,
+            windows,
+            domains: heapless::Vec::new(),
+            heap: Pool::EMPTY,
+            own: OwnLayout::new(count),
+        };
+        server.add_domains(manifest)?;
+        server.add_untypeds(manifest)?;
+        Ok(server)
+    }
+
+    fn add_domains(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
+        let mut first_window = 0u32;
+        for (_, config) in manifest.domains() {
+            let layout = GrantLayout::new(config.grant_radix, config.table_quota);
+            let domain = Domain {
+                config,
+                layout,
+                life: Life::Alive,
+                pool: Pool::EMPTY,
+                first_window,
+                ram: 0,
+                tables: 0,
+                extras: 0,
+                extra: [NIL; Extra::COUNT as usize],
+                pending: None,
+                released: false,
+                refusals: 0,
+            };
+            first_window += u32::from(layout.windows());
+            // The manifest has at most as many domains as the vector has room for.
+            let _ = self.domains.push(domain);
+        }
+        if first_window as usize > self.windows.len() {
+            let (need, have) = (u64::from(first_window), self.windows.len() as u64);
+            return Err(NewError {
+                table: "window",
+                need,
+                have,
+            });
+        }
+        self.windows.fill(NIL);
+        for split in self.records.splits.iter_mut() {
+            split.block = NIL;
+        }
+        Ok(())
+    }
+
+    fn add_untypeds(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
+        let mut first = 0;
+        let mut used = 0;
+        for (index, untyped) in (0u8..).zip(manifest.untypeds()) {
+            let have = self.untypeds.len() as u64;
+            let Some(record) = self.untypeds.get_mut(usize::from(index)) else {
+                return Err(NewError {
+                    table: "untyped",
+                    need: manifest.untypeds().count() as u64,
+                    have,
+                });
+            };
+            let blocks = layout::blocks_of(&untyped);
+            *record = UntypedRecord {
+                paddr: untyped.paddr,
+                purpose: untyped.purpose,
+                size_bits: untyped.size_bits,
+                device: untyped.device,
+                first,
+                blocks,
+                made: 0,
+            };
+            let home = match untyped.purpose {
+                Purpose::Static(d) => d.0,
+                _ => HEAP,
+            };
+            for b in first..first + blocks {
+                let window = match home {
+                    HEAP => NIL16,
+                    home => self.fixed_window(usize::from(home), b),
+                };
+                *self.records.block(b) = BlockRecord {
+                    home,
+                    untyped: index,
+                    window,
+                    ..BlockRecord::EMPTY
+                };
+                self.put_block(b);
+            }
+            first += blocks;
+            used = usize::from(index) + 1;
+        }
+        let untypeds = core::mem::take(&mut self.untypeds);
+        self.untypeds = &mut untypeds[..used.min(MAX_UNTYPEDS)];
+        Ok(())
+    }
+
+    /// The window that a static block keeps for ever. The manifest's check has made sure that there is one.
+    fn fixed_window(&mut self, home: usize, b: u32) -> u16 {
+        let Some(domain) = self.domains.get(home) else {
+            return NIL16;
+        };
+        let (first, count) = (
+            domain.first_window as usize,
+            usize::from(domain.layout.windows()),
+        );
+        for (window, entry) in (0u16..).zip(self.windows.iter_mut().skip(first).take(count)) {
+            if *entry == NIL {
+                *entry = b;
+                return window;
+            }
+        }
+        NIL16
+    }
+
+    /// Answers one request. Whatever the message holds, the answer is a reply or a refusal that has
+    /// changed nothing.
+    pub fn on_ppc(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+        message: &Message,
+    ) -> Message {
+        let result =
+            Request::decode(message).and_then(|request| self.serve(kernel, domain, request));
+        if let Err(error) = result {
+            self.log_refusal(kernel, domain, message.label, error);
+        }
+        Reply::encode(result)
+    }
+
+    /// Answers one decoded request.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed.
+    pub fn serve(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+        request: Request,
+    ) -> Result<Reply, Error> {
+        let d = domain.0;
+        let life = self
+            .domains
+            .get(usize::from(d))
+            .ok_or(Error::NotYours)?
+            .life;
+        match request {
+            Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
+            Request::Usage => return Ok(Reply::Usage(self.usage(d))),
+            Request::Release { .. } | Request::DestroyExtra { .. } if life != Life::Dead => {}
+            _ if life != Life::Alive => return Err(Error::Dying),
+            _ => {}
+        }
+        match request {
+            Request::Version | Request::Usage => Ok(Reply::Done),
+            Request::PopulateBlocks { gfn, blocks } => self
+                .populate_blocks(kernel, d, gfn, blocks)
+                .map(Reply::Granted),
+            Request::PopulatePage { gfn } => self.populate_page(kernel, d, gfn).map(Reply::Granted),
+            Request::Release { slot } => self.release(kernel, d, slot).map(|()| Reply::Done),
+            Request::Split { slot } => self
+                .split(kernel, d, slot)
+                .map(|(kind, pages)| Reply::Split { kind, pages }),
+            Request::SplitDone { slot } => self.split_done(kernel, d, slot).map(|()| Reply::Done),
+            Request::SplitAbort { slot } => self.split_abort(kernel, d, slot).map(|()| Reply::Done),
+            Request::Tables { count } => self
+                .make_tables(kernel, d, count)
+                .map(|(first, count)| Reply::Tables { first, count }),
+            Request::CreateExtra { kind } => self.create_extra(kernel, d, kind).map(Reply::Granted),
+            Request::DestroyExtra { kind } => {
+                self.destroy_extra(kernel, d, kind).map(|()| Reply::Done)
+            }
+        }
+    }
+
+    /// A VMM that asks for what it cannot have is reported, but not more and more often (SM-4, SM-22):
+    /// its 1st, 2nd, 4th, 8th … refusal.
+    fn log_refusal(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+        label: u64,
+        error: Error,
+    ) {
+        let Some(dom) = self.domains.get_mut(usize::from(domain.0)) else {
+            return;
+        };
+        dom.refusals = dom.refusals.saturating_add(1);
+        if dom.refusals.is_power_of_two() {
+            let (domid, n) = (dom.config.domid.0, dom.refusals);
+            kernel.log(format_args!(
+                "d{domid}: memory request {label} refused: {error:?} (refusal {n})"
+            ));
+        }
+    }
+
+    /// A domain's accounting.
+    pub(crate) fn usage(&self, d: u8) -> Usage {
+        let dom = self.dom(d);
+        Usage {
+            ram: dom.ram,
+            max: dom.config.max_pages,
+            extra: u64::from(dom.extras),
+            reserve: self.reserve(d),
+            tables: u64::from(dom.tables),
+            tables_max: u64::from(dom.config.table_quota),
+        }
+    }
+
+    /// Where `domain` is in its life; `None` if there is no such domain.
+    pub fn life(&self, domain: DomainIndex) -> Option<Life> {
+        self.domains.get(usize::from(domain.0)).map(|d| d.life)
+    }
+
+    // The index of a domain was checked in `serve`; the others come from the server's own records.
+    pub(crate) fn dom(&self, d: u8) -> &Domain {
+        &self.domains[usize::from(d)]
+    }
+    pub(crate) fn dom_mut(&mut self, d: u8) -> &mut Domain {
+        &mut self.domains[usize::from(d)]
+    }
+
+    /// The home of RAM that domain `d` draws.
+    pub(crate) fn ram_home(&self, d: u8) -> u8 {
+        if self.dom(d).config.is_static {
+            d
+        } else {
+            HEAP
+        }
+    }
+
+    /// The block and page that `slot` of `d`'s grant CNode names, whether or not anything is granted there.
+    pub(crate) fn named(&self, d: u8, slot: Slot) -> Result<(u16, u32, u32), Error> {
+        let dom = self.dom(d);
+        let Place::Window { window, page } = dom.layout.place(slot) else {
+            return Err(Error::NotYours);
+        };
+        match self
+            .windows
+            .get(dom.first_window as usize + usize::from(window))
+        {
+            Some(&b) if b != NIL => Ok((window, b, page)),
+            _ => Err(Error::NotYours),
+        }
+    }
+
+    /// The block that `slot` names if `d` holds it whole.
+    pub(crate) fn held_block(&self, d: u8, slot: Slot) -> Result<u32, Error> {
+        let (window, b, page) = self.named(d, slot)?;
+        let block = self.records.get(b);
+        let held = matches!(block.state, BlockState::Held | BlockState::Source);
+        if held && block.holder == d && block.window == window && page == 0 {
+            Ok(b)
+        } else {
+            Err(Error::NotYours)
+        }
+    }
+
+    /// The lowest free window of `d`.
+    pub(crate) fn free_window(&self, d: u8) -> Option<u16> {
+        let dom = self.dom(d);
+        let (first, count) = (dom.first_window as usize, usize::from(dom.layout.windows()));
+        let free = self
+            .windows
+            .iter()
+            .skip(first)
+            .take(count)
+            .position(|b| *b == NIL)?;
+        u16::try_from(free).ok()
+    }
+    /// Whether window `window` of `d` exists and is free.
+    pub(crate) fn is_free_window(&self, d: u8, window: u16) -> bool {
+        let dom = self.dom(d);
+        window < dom.layout.windows()
+            && self
+                .windows
+                .get(dom.first_window as usize + usize::from(window))
+                == Some(&NIL)
+    }
+    pub(crate) fn set_window(&mut self, d: u8, window: u16, block: u32) {
+        let first = self.dom(d).first_window as usize;
+        if let Some(entry) = self.windows.get_mut(first + usize::from(window)) {
+            *entry = block;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Where every byte is.
+
+use crate::manifest::Purpose;
+use crate::records::{BlockState, HEAP, PageState};
+use crate::server::MemoryServer;
+
+/// All memory of the server by what it is used for, in bytes. The parts sum to `all`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Sum of the untypeds.
+    pub all: u64,
+    /// Static memory that its domain holds.
+    pub static_held: u64,
+    /// Static memory in reserves.
+    pub static_free: u64,
+    /// Heap memory that domains hold as RAM.
+    pub heap_held: u64,
+    /// Free heap memory.
+    pub heap_free: u64,
+    /// Blocks that are being copied to pages and are about to be free.
+    pub copying: u64,
+    /// Extra pages.
+    pub extra: u64,
+    /// Page tables in use.
+    pub tables_used: u64,
+    /// Memory for more page tables.
+    pub tables_free: u64,
+    /// Untypeds too small for a page.
+    pub unusable: u64,
+    /// Withdrawn after the kernel refused to take it back.
+    pub lost: u64,
+}
+
+impl Totals {
+    /// The sum of the parts.
+    pub fn sum(&self) -> u64 {
+        self.static_held
+            + self.static_free
+            + self.heap_held
+            + self.heap_free
+            + self.copying
+            + self.extra
+            + self.tables_used
+            + self.tables_free
+            + self.unusable
+            + self.lost
+    }
+}
+
+impl MemoryServer<'_> {
+    /// Counts everything from the records; for messages and tests, not for a hot path.
+    pub fn totals(&self) -> Totals {
+        let mut t = Totals::default();
+        for u in self.untypeds.iter() {
+            let bytes = 1u64 << u.size_bits;
+            t.all += bytes;
+            if matches!(u.purpose, Purpose::Tables(_)) && u.size_bits >= 12 {
+                let used = u64::from(u.made) << hv_types::PAGE_SHIFT;
+                t.tables_used += used;
+                t.tables_free += bytes - used;
+            } else if u.blocks == 0 {
+                t.unusable += bytes;
+            }
+            for b in u.first..u.first + u.blocks {
+                self.count_block(b, &mut t);
+            }
+        }
+        t
+    }
+
+    fn count_block(&self, b: u32, t: &mut Totals) {
+        let block = self.records.get(b);
+        let is_static = block.home != HEAP;
+        let bytes = u64::from(self.untyped_of(b).pages()) << hv_types::PAGE_SHIFT;
+        match block.state {
+            BlockState::Bare | BlockState::Framed if is_static => t.static_free += bytes,
+            BlockState::Bare | BlockState::Framed => t.heap_free += bytes,
+            BlockState::Held if is_static => t.static_held += bytes,
+            BlockState::Held => t.heap_held += bytes,
+            BlockState::Source => t.copying += bytes,
+            BlockState::Lost => t.lost += bytes,
+            BlockState::Split => {
+                let Some(split) = self.records.splits.get(usize::from(block.split)) else {
+                    return;
+                };
+                for page in &split.page[..usize::from(split.pages)] {
+                    *match page.state {
+                        PageState::Free if is_static => &mut t.static_free,
+                        PageState::Free => &mut t.heap_free,
+                        PageState::Ram if is_static => &mut t.static_held,
+                        PageState::Ram => &mut t.heap_held,
+                        PageState::Extra(_) => &mut t.extra,
+                        PageState::Lost => &mut t.lost,
+                    } += hv_types::PAGE_SIZE;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! A kernel for the server's tests: derivation of capabilities without memory contents.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a fixture shared by several test programs"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hv_types::{DomId, FrameSize, Gfn};
+use memory_server::kernel::{Destination, Kernel, MAX_RETYPE, Object, OwnSlot, Refused};
+use memory_server::layout::{self, GrantLayout};
+use memory_server::manifest::{self, MANIFEST_WORDS};
+use memory_server::{
+    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
+    Untyped, UntypedRecord,
+};
+use memory_server_api::{Error, Granted, Reply, Request, Slot, Usage};
+
+pub const MIB: u64 = 1 << 20;
+
+/// A capability: what it names, and of which slot it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cap {
+    pub object: Object,
+    pub paddr: u64,
+    pub device: bool,
+    pub parent: Option<OwnSlot>,
+}
+
+#[derive(Default)]
+pub struct FakeKernel {
+    pub own: BTreeMap<OwnSlot, Cap>,
+    pub granted: BTreeMap<(DomainIndex, Slot), Cap>,
+    watermark: BTreeMap<OwnSlot, u64>,
+    /// Fails the operation that makes this 0; `usize::MAX` never.
+    pub fail_in: Option<usize>,
+    /// Fails every operation from the failing one on.
+    pub fail_for_ever: bool,
+    pub operations: usize,
+    /// Physical addresses of what was scrubbed.
+    pub scrubbed: Vec<(u64, FrameSize)>,
+    pub log: Vec<String>,
+}
+
+fn size(object: Object) -> u64 {
+    match object {
+        Object::Untyped { size_bits } => 1 << size_bits,
+        Object::Frame(size) => size.bytes(),
+        Object::PageTable => 4096,
+    }
+}
+
+impl FakeKernel {
+    fn new(manifest: &Manifest<'_>) -> Self {
+        let mut kernel = Self::default();
+        for (index, u) in (0u32..).zip(manifest.untypeds()) {
+            let object = Object::Untyped {
+                size_bits: u.size_bits,
+            };
+            let cap = Cap {
+                object,
+                paddr: u.paddr,
+                device: u.device,
+                parent: None,
+            };
+            kernel.own.insert(OwnSlot(index), cap);
+        }
+        kernel
+    }
+    fn step(&mut self) -> Result<(), Refused> {
+        self.operations += 1;
+        match &mut self.fail_in {
+            None => Ok(()),
+            Some(0) if self.fail_for_ever => Err(Refused(10)),
+            Some(0) => {
+                self.fail_in = None;
+                Err(Refused(10))
+            }
+            Some(n) => {
+                *n -= 1;
+                Ok(())
+            }
+        }
+    }
+    fn children(&self, slot: OwnSlot) -> Vec<OwnSlot> {
+        self.own
+            .iter()
+            .filter(|(_, c)| c.parent == Some(slot))
+            .map(|(s, _)| *s)
+            .collect()
+    }
+    /// What is granted to `d`, by slot.
+    pub fn of(&self, d: u8) -> BTreeMap<Slot, u64> {
+        let mine = self.granted.iter().filter(|((owner, _), _)| owner.0 == d);
+        mine.map(|((_, slot), cap)| (*slot, cap.paddr)).collect()
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn retype(
+        &mut self,
+        from: OwnSlot,
+        object: Object,
+        into: Destination,
+        count: u32,
+    ) -> Result<(), Refused> {
+        self.step()?;
+        let parent = *self.own.get(&from).expect("retype from an empty slot");
+        let Object::Untyped { size_bits } = parent.object else {
+            panic!("retype of {parent:?}")
+        };
+        assert!((1..=MAX_RETYPE).contains(&count), "fan-out {count}");
+        assert!(
+            object != Object::Frame(FrameSize::Block) || count == 1,
+            "2 MiB frames one by one"
+        );
+        assert!(
+            !parent.device || object != Object::PageTable,
+            "tables from device memory"
+        );
+        let granted = self.granted.values().any(|c| c.parent == Some(from));
+        if self.children(from).is_empty() && !granted {
+            self.watermark.insert(from, 0);
+        }
+        let mut at = self
+            .watermark
+            .get(&from)
+            .copied()
+            .unwrap_or(0)
+            .next_multiple_of(size(object));
+        assert!(
+            at + u64::from(count) * size(object) <= 1 << size_bits,
+            "untyped {from:?} is full"
+        );
+        for i in 0..count {
+            let paddr = parent.paddr + at;
+            let cap = Cap {
+                object,
+                paddr,
+                device: parent.device,
+                parent: Some(from),
+            };
+            let old = match into {
+                Destination::Own(slot) => self.own.insert(OwnSlot(slot.0 + i), cap),
+                Destination::Grant(d, slot) => self.granted.insert((d, Slot(slot.0 + i)), cap),
+            };
+            assert_eq!(old, None, "retype into an occupied slot {into:?} + {i}");
+            at += size(object);
+        }
+        self.watermark.insert(from, at);
+        Ok(())
+    }
+
+    fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        self.step()?;
+        let cap = *self.own.get(&frame).expect("mint of an empty slot");
+        assert!(matches!(cap.object, Object::Frame(_)), "mint of {cap:?}");
+        let old = self.granted.insert(
+            (domain, slot),
+            Cap {
+                parent: Some(frame),
+                ..cap
+            },
+        );
+        assert_eq!(
+            old, None,
+            "mint into the occupied slot {slot:?} of {domain:?}"
+        );
+        Ok(())
+    }
+
+    fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {
+        self.step()?;
+        assert!(
+            self.own.contains_key(&slot),
+            "revoke of an empty slot {slot:?}"
+        );
+        let mut gone = vec![slot];
+        while let Some(parent) = gone.pop() {
+            self.granted.retain(|_, c| c.parent != Some(parent));
+            for child in self.children(parent) {
+                gone.push(child);
+            }
+            self.own.retain(|_, c| c.parent != Some(parent));
+        }
+        Ok(())
+    }
+
+    fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
+        self.step()?;
+        let cap = self.own.get(&frame).expect("scrub of an empty slot");
+        assert_eq!(cap.object, Object::Frame(size));
+        self.scrubbed.push((cap.paddr, size));
+        Ok(())
+    }
+
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        self.log.push(line.to_string());
+    }
+}
+
+/// The server with its tables on the heap, and its kernel.
+pub struct System {
+    pub server: MemoryServer<'static>,
+    pub kernel: FakeKernel,
+    words: Box<[u64; MANIFEST_WORDS]>,
+}
+
+pub const D0: DomainIndex = DomainIndex(0);
+pub const D1: DomainIndex = DomainIndex(1);
+
+pub fn domain(domid: u16, is_static: bool, mib: u64) -> DomainConfig {
+    DomainConfig {
+        domid: DomId(domid),
+        name: DomainConfig::pad_name(if is_static { "fixed" } else { "loose" }),
+        max_pages: mib * MIB / 4096,
+        is_static,
+        table_quota: 8,
+        grant_radix: 16,
+    }
+}
+
+pub fn memory(paddr: u64, size_bits: u8, device: bool, purpose: Purpose) -> Untyped {
+    Untyped {
+        paddr,
+        size_bits,
+        device,
+        purpose,
+    }
+}
+
+impl System {
+    pub fn new(domains: &[DomainConfig], untypeds: &[Untyped], splits: u16) -> Self {
+        let words =
+            Box::new(manifest::encode(domains, untypeds, splits).expect("a valid manifest"));
+        let manifest = Manifest::decode(&words[..]).unwrap();
+        let windows: u32 = domains
+            .iter()
+            .map(|d| u32::from(GrantLayout::new(d.grant_radix, d.table_quota).windows()))
+            .sum();
+        let tables = Tables {
+            untypeds: vec![UntypedRecord::EMPTY; untypeds.len()].leak(),
+            blocks: vec![BlockRecord::EMPTY; layout::blocks(&manifest) as usize].leak(),
+            splits: vec![SplitRecord::EMPTY; usize::from(splits)].leak(),
+            windows: vec![0; windows as usize].leak(),
+        };
+        let kernel = FakeKernel::new(&manifest);
+        let server = MemoryServer::new(&manifest, tables).unwrap();
+        Self {
+            server,
+            kernel,
+            words,
+        }
+    }
+
+    /// One static domain of 8 MiB device memory, one heap domain of 8 MiB, 16 MiB of heap that the kernel owns.
+    pub fn usual() -> Self {
+        Self::new(
+            &[domain(1, true, 8), domain(2, false, 8)],
+            &[
+                memory(0x4000_0000, 23, true, Purpose::Static(D0)),
+                memory(0x8000_0000, 24, false, Purpose::Heap),
+                memory(0x6000_0000, 14, false, Purpose::Tables(D0)),
+                memory(0x6000_4000, 14, false, Purpose::Tables(D1)),
+                memory(0x6000_8000, 4, false, Purpose::Heap),
+            ],
+            6,
+        )
+    }
+
+    /// Sends a request through the messages, as a VMM does, and checks that all memory is accounted for.
+    pub fn ask(&mut self, d: DomainIndex, request: Request) -> Result<Reply, Error> {
+        let message = self.server.on_ppc(&mut self.kernel, d, &request.encode());
+        let totals = self.server.totals();
+        assert_eq!(totals.sum(), totals.all, "{totals:?}");
+        request.decode_reply(&message)
+    }
+    pub fn granted(&mut self, d: DomainIndex, request: Request) -> Result<Granted, Error> {
+        match self.ask(d, request)? {
+            Reply::Granted(granted) => Ok(granted),
+            other => panic!("{other:?}"),
+        }
+    }
+    pub fn blocks(&mut self, d: DomainIndex, blocks: u32) -> Result<Granted, Error> {
+        self.granted(
+            d,
+            Request::PopulateBlocks {
+                gfn: Gfn::new(0x40000),
+                blocks,
+            },
+        )
+    }
+    pub fn page(&mut self, d: DomainIndex) -> Result<Slot, Error> {
+        self.granted(
+            d,
+            Request::PopulatePage {
+                gfn: Gfn::new(0x40000),
+            },
+        )
+        .map(|g| g.first)
+    }
+    pub fn release(&mut self, d: DomainIndex, slot: Slot) -> Result<(), Error> {
+        self.ask(d, Request::Release { slot })
+            .map(|reply| assert_eq!(reply, Reply::Done))
+    }
+    pub fn usage(&mut self, d: DomainIndex) -> Usage {
+        match self.ask(d, Request::Usage) {
+            Ok(Reply::Usage(usage)) => usage,
+            other => panic!("{other:?}"),
+        }
+    }
+    pub fn paddr(&self, d: DomainIndex, slot: Slot) -> u64 {
+        let (guest, window) = (
+            self.kernel.granted[&(d, slot)],
+            self.kernel.granted[&(d, slot.window_cap())],
+        );
+        assert_eq!(guest.paddr, window.paddr, "both capabilities of a frame");
+        guest.paddr
+    }
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        self.server.dump(&mut text).unwrap();
+        text
+    }
+}

@@ -1,0 +1,246 @@
+//! Every request with the kernel refusing at every step: a failure changes nothing (SM-9, EX-5).
+#![allow(missing_docs, reason = "tests")]
+
+mod common;
+
+use common::{D0, D1, System};
+use hv_types::Gfn;
+use memory_server::{DomainIndex, Totals};
+use memory_server_api::{Error, Extra, Reply, Request, Slot, Usage};
+
+/// What a caller, or somebody who looks at the capabilities, can see.
+#[derive(PartialEq, Debug)]
+struct Seen {
+    totals: Totals,
+    usage: [Usage; 2],
+    granted: Vec<((DomainIndex, Slot), u64)>,
+}
+
+fn look(s: &mut System) -> Seen {
+    s.kernel.fail_in = None;
+    Seen {
+        totals: s.server.totals(),
+        usage: [s.usage(D0), s.usage(D1)],
+        granted: s
+            .kernel
+            .granted
+            .iter()
+            .map(|(k, c)| (*k, c.paddr))
+            .collect(),
+    }
+}
+
+/// Both domains have blocks and pages; the heap domain's second block is not split.
+fn busy() -> System {
+    let mut s = System::usual();
+    let run = s.blocks(D0, 2).unwrap();
+    s.ask(D0, Request::Split { slot: run.slot(0) }).unwrap();
+    s.release(D0, run.slot(0).nth(7)).unwrap();
+    s.blocks(D1, 2).unwrap();
+    s.page(D1).unwrap();
+    s.ask(
+        D1,
+        Request::CreateExtra {
+            kind: Extra::Console,
+        },
+    )
+    .unwrap();
+    // Memory that the other domain had, so that scrubbing is among the steps.
+    let kind = Extra::Xenstore;
+    s.ask(D0, Request::CreateExtra { kind }).unwrap();
+    s.ask(D0, Request::DestroyExtra { kind }).unwrap();
+    s
+}
+
+/// Sends `request` with a refusal at each step (of a long request: the first and last ones and a
+/// sample between); returns how many steps it has.
+fn fail_each_step(build: fn() -> System, d: DomainIndex, request: Request) -> usize {
+    let mut s = build();
+    let before = s.kernel.operations;
+    s.ask(d, request).unwrap();
+    let steps = s.kernel.operations - before;
+    for step in (0..steps).filter(|n| *n < 8 || *n + 3 >= steps || n % 127 == 0) {
+        let mut s = build();
+        let before = look(&mut s);
+        s.kernel.fail_in = Some(step);
+        assert_eq!(
+            s.ask(d, request),
+            Err(Error::Kernel),
+            "{request:?} at step {step}"
+        );
+        assert_eq!(look(&mut s), before, "{request:?} at step {step}");
+        assert_eq!(before.totals.lost, 0);
+        let again = s.ask(d, request);
+        assert!(
+            again.is_ok(),
+            "{request:?} after a failure at step {step}: {again:?}"
+        );
+    }
+    steps
+}
+
+#[test]
+fn populate_a_page() {
+    let request = Request::PopulatePage {
+        gfn: Gfn::new(0x40000),
+    };
+    assert_eq!(fail_each_step(busy, D0, request), 2);
+    // The heap's first free page was the other domain's: scrub, mint, mint.
+    assert!(fail_each_step(busy, D1, request) >= 2);
+    // Carve, retype twice, mint twice.
+    assert_eq!(fail_each_step(System::usual, D1, request), 5);
+    assert_eq!(fail_each_step(System::usual, D0, request), 5);
+}
+
+#[test]
+fn populate_a_block() {
+    let request = Request::PopulateBlocks {
+        gfn: Gfn::new(0x40000),
+        blocks: 1,
+    };
+    assert_eq!(fail_each_step(System::usual, D0, request), 4);
+    assert_eq!(fail_each_step(System::usual, D1, request), 4);
+}
+
+#[test]
+fn a_run_of_blocks_ends_where_the_kernel_refuses() {
+    let mut s = System::usual();
+    // Carve, then frame and two copies for each block: the third block's second copy fails.
+    s.kernel.fail_in = Some(1 + 3 * 2 + 2);
+    assert_eq!(s.blocks(D0, 4).unwrap().count, 2);
+    assert_eq!(s.kernel.of(0).len(), 4);
+    assert_eq!(s.usage(D0).ram, 1024);
+    assert_eq!(s.blocks(D0, 4).unwrap().count, 2);
+}
+
+#[test]
+fn release() {
+    // A page of a split block, and a whole block.
+    assert_eq!(
+        fail_each_step(busy, D0, Request::Release { slot: Slot(2) }),
+        1
+    );
+    assert_eq!(
+        fail_each_step(busy, D1, Request::Release { slot: Slot(1024) }),
+        1
+    );
+}
+
+#[test]
+fn split_in_place() {
+    fn whole() -> System {
+        let mut s = System::usual();
+        s.blocks(D0, 1).unwrap();
+        s
+    }
+    // Revoke, retype twice, mint 1024 times.
+    assert_eq!(
+        fail_each_step(whole, D0, Request::Split { slot: Slot(0) }),
+        1027
+    );
+}
+
+#[test]
+fn split_by_copy() {
+    fn whole() -> System {
+        let mut s = System::usual();
+        s.blocks(D1, 1).unwrap();
+        s
+    }
+    assert_eq!(
+        fail_each_step(whole, D1, Request::Split { slot: Slot(0) }),
+        1026
+    );
+    fn copying() -> System {
+        let mut s = whole();
+        assert!(matches!(
+            s.ask(D1, Request::Split { slot: Slot(0) }),
+            Ok(Reply::Split { .. })
+        ));
+        s
+    }
+    assert_eq!(
+        fail_each_step(copying, D1, Request::SplitDone { slot: Slot(0) }),
+        1
+    );
+    assert_eq!(
+        fail_each_step(copying, D1, Request::SplitAbort { slot: Slot(0) }),
+        1
+    );
+}
+
+#[test]
+fn extra_pages_and_tables() {
+    let create = Request::CreateExtra {
+        kind: Extra::SharedInfo,
+    };
+    assert!(fail_each_step(busy, D1, create) >= 2);
+    assert_eq!(fail_each_step(System::usual, D1, create), 5);
+    assert_eq!(
+        fail_each_step(
+            busy,
+            D1,
+            Request::DestroyExtra {
+                kind: Extra::Console
+            }
+        ),
+        1
+    );
+    assert_eq!(fail_each_step(busy, D0, Request::Tables { count: 3 }), 1);
+}
+
+#[test]
+fn what_cannot_be_undone_is_withdrawn_and_counted() {
+    for step in 0..6 {
+        let mut s = busy();
+        s.kernel.fail_in = Some(step);
+        s.kernel.fail_for_ever = true;
+        let result = s.ask(D1, Request::PopulatePage { gfn: Gfn::new(0) });
+        s.kernel.fail_in = None;
+        let lost = s.server.totals().lost;
+        let page = if result.is_err() && lost == 0 {
+            s.page(D1)
+        } else {
+            s.page(D1).inspect(|_| assert!(lost <= 4096))
+        };
+        let slot = page.unwrap();
+        // Nobody else holds the frame that the domain got.
+        let frame = s.paddr(D1, slot);
+        let holders = s
+            .kernel
+            .granted
+            .iter()
+            .filter(|(_, c)| c.paddr == frame)
+            .count();
+        assert_eq!(holders, 2, "step {step}");
+    }
+}
+
+#[test]
+fn a_block_that_cannot_be_rebuilt_is_lost_and_never_granted_again() {
+    let mut s = System::usual();
+    let run = s.blocks(D0, 1).unwrap();
+    s.kernel.fail_in = Some(500);
+    s.kernel.fail_for_ever = true;
+    assert_eq!(
+        s.ask(D0, Request::Split { slot: run.first }),
+        Err(Error::Kernel)
+    );
+    s.kernel.fail_in = None;
+    assert_eq!(s.server.totals().lost, 2 << 20);
+    assert_eq!(s.usage(D0).ram, 0);
+    assert!(
+        s.kernel
+            .log
+            .iter()
+            .any(|l| l.contains("the block at 0x40000000 back")),
+        "{:?}",
+        s.kernel.log
+    );
+    assert_eq!(s.release(D0, run.first), Err(Error::NotYours));
+    let run = s.blocks(D0, 64).unwrap();
+    assert_eq!(run.count, 3);
+    assert_eq!(s.paddr(D0, run.first), 0x4020_0000);
+    // The split record that the lost pages occupy is not used for others.
+    assert!(s.ask(D0, Request::Split { slot: run.first }).is_ok());
+}

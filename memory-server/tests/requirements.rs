@@ -1,0 +1,607 @@
+//! The requirements on static memory (SM), extra pages (EX) and ballooning (BL), each as a VMM sees it.
+#![allow(missing_docs, reason = "tests")]
+
+mod common;
+
+use common::{D0, D1, MIB, System, domain, memory};
+use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
+use memory_server::{Life, Purpose};
+use memory_server_api::{Error, Extra, Message, Reply, Request, Slot, SplitKind, WINDOW_SLOTS};
+
+/// Populates all blocks of `d`, splits the first one in place and returns the first page's slot.
+fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
+    let blocks = system.blocks(d, 64).unwrap();
+    match system
+        .ask(
+            d,
+            Request::Split {
+                slot: blocks.slot(0),
+            },
+        )
+        .unwrap()
+    {
+        Reply::Split {
+            kind: SplitKind::InPlace,
+            pages,
+        } => {
+            assert_eq!(pages.count, PAGES_PER_BLOCK);
+            pages.first
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
+    let mut s = System::usual();
+    let run = s.blocks(D0, 64).unwrap();
+    assert_eq!((run.count, run.size), (4, FrameSize::Block));
+    for n in 0..4 {
+        assert_eq!(run.slot(n), Slot(n * WINDOW_SLOTS));
+        assert_eq!(
+            s.paddr(D0, run.slot(n)),
+            0x4000_0000 + u64::from(n) * 2 * MIB
+        );
+    }
+    assert_eq!(s.kernel.of(0).len(), 8);
+    assert!(
+        s.kernel.scrubbed.is_empty(),
+        "never exposed: not zeroed (SM-14)"
+    );
+    let u = s.usage(D0);
+    assert_eq!((u.ram, u.max, u.reserve), (2048, 2048, 0));
+}
+
+#[test]
+fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
+    let mut s = System::new(
+        &[domain(1, true, 64)],
+        &[
+            memory(0x4000_0000, 22, true, Purpose::Static(D0)),
+            memory(0x8000_0000, 24, false, Purpose::Heap),
+        ],
+        4,
+    );
+    assert_eq!(s.blocks(D0, 64).unwrap().count, 2);
+    assert_eq!(s.blocks(D0, 1), Err(Error::NoMemory));
+    assert_eq!(s.page(D0), Err(Error::NoMemory));
+    assert_eq!(s.server.totals().heap_free, 16 * MIB);
+}
+
+#[test]
+fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
+    let mut s = System::usual();
+    let first = split_first(&mut s, D0);
+    let slot = first.nth(77);
+    let frame = s.paddr(D0, slot);
+    assert_eq!(
+        frame,
+        0x4000_0000 + 77 * 4096,
+        "split in place keeps addresses"
+    );
+    s.release(D0, slot).unwrap();
+    assert!(
+        !s.kernel.of(0).contains_key(&slot) && !s.kernel.of(0).contains_key(&slot.window_cap())
+    );
+    let u = s.usage(D0);
+    assert_eq!((u.ram, u.reserve), (2047, 1));
+    let again = s.page(D0).unwrap();
+    assert_eq!(s.paddr(D0, again), frame);
+    assert!(
+        s.kernel.scrubbed.is_empty(),
+        "same live domain: not zeroed (SM-14)"
+    );
+}
+
+#[test]
+fn the_reserve_is_first_in_first_out_sm_6() {
+    let mut s = System::usual();
+    let first = split_first(&mut s, D0);
+    let order = [9, 3, 500, 4];
+    let frames = order.map(|n| s.paddr(D0, first.nth(n)));
+    for n in order {
+        s.release(D0, first.nth(n)).unwrap();
+    }
+    let again = order.map(|_| s.page(D0).unwrap());
+    assert_eq!(again.map(|slot| s.paddr(D0, slot)), frames);
+    assert_eq!(s.page(D0), Err(Error::OverQuota));
+}
+
+#[test]
+fn released_static_memory_never_reaches_another_domain_sm_1_sm_3_sm_28() {
+    let mut s = System::usual();
+    let run = s.blocks(D0, 64).unwrap();
+    for n in 0..4 {
+        s.release(D0, run.slot(n)).unwrap();
+    }
+    assert_eq!(s.usage(D0).reserve, 2048);
+    s.blocks(D1, 4).unwrap();
+    s.ask(
+        D1,
+        Request::CreateExtra {
+            kind: Extra::SharedInfo,
+        },
+    )
+    .unwrap();
+    assert!(s.kernel.of(1).values().all(|paddr| *paddr >= 0x8000_0000));
+    assert_eq!(s.server.totals().static_free, 8 * MIB);
+}
+
+#[test]
+fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
+    let mut s = System::usual();
+    let first = split_first(&mut s, D0);
+    s.blocks(D1, 1).unwrap();
+    s.release(D0, first.nth(5)).unwrap();
+    let (before, granted) = (s.server.totals(), s.kernel.granted.clone());
+    let bad = [
+        first.nth(5),              // released before
+        first.nth(5).window_cap(), // not a guest-side slot
+        Slot(10 * WINDOW_SLOTS),   // never granted
+        Slot(WINDOW_SLOTS + 2),    // inside a whole block
+        Slot(u32::MAX),            // no slot at all
+        Slot((1 << 16) - 8),       // page tables
+    ];
+    for slot in bad {
+        assert_eq!(s.release(D0, slot), Err(Error::NotYours), "{slot:?}");
+    }
+    // The other domain holds slot 0 of its own CNode, but not the first domain's page 7.
+    assert_eq!(s.release(D1, first.nth(7)), Err(Error::NotYours));
+    assert_eq!(
+        s.ask(
+            D1,
+            Request::Split {
+                slot: Slot(3 * WINDOW_SLOTS)
+            }
+        ),
+        Err(Error::NotYours)
+    );
+    assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));
+}
+
+#[test]
+fn refusals_are_reported_less_and_less_often_sm_22() {
+    let mut s = System::usual();
+    for _ in 0..100 {
+        assert_eq!(s.release(D0, Slot(0)), Err(Error::NotYours));
+    }
+    // The 1st, 2nd, 4th … 64th.
+    assert_eq!(s.kernel.log.len(), 7);
+    assert_eq!(
+        s.kernel.log[0],
+        "d1: memory request 5 refused: NotYours (refusal 1)"
+    );
+}
+
+#[test]
+fn whole_blocks_are_over_for_a_static_domain_that_has_given_ram_back_sm_7() {
+    let mut s = System::usual();
+    let run = s.blocks(D0, 2).unwrap();
+    s.release(D0, run.slot(0)).unwrap();
+    assert_eq!(s.blocks(D0, 1), Err(Error::BadOrder));
+    s.page(D0).unwrap();
+}
+
+#[test]
+fn nobody_gets_more_than_the_maximum_sm_13_bl_6() {
+    let mut s = System::usual();
+    let run = s.blocks(D1, 64).unwrap();
+    assert_eq!(run.count, 4);
+    assert_eq!(s.blocks(D1, 1), Err(Error::OverQuota));
+    assert_eq!(s.page(D1), Err(Error::OverQuota));
+    s.release(D1, run.slot(1)).unwrap();
+    s.page(D1).unwrap();
+    // 511 pages of room are no room for a block.
+    assert_eq!(s.blocks(D1, 1), Err(Error::OverQuota));
+    assert_eq!(s.usage(D1).ram, 2048 - 511);
+}
+
+#[test]
+fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_14_bl_7() {
+    let mut s = System::new(
+        &[domain(1, false, 4), domain(2, false, 4)],
+        &[memory(0x8000_0000, 21, true, Purpose::Heap)],
+        1,
+    );
+    let run = s.blocks(D0, 1).unwrap();
+    s.release(D0, run.first).unwrap();
+    s.blocks(D0, 1).unwrap();
+    assert!(s.kernel.scrubbed.is_empty());
+    s.release(D0, run.first).unwrap();
+    s.blocks(D1, 1).unwrap();
+    assert_eq!(s.kernel.scrubbed, [(0x8000_0000, FrameSize::Block)]);
+}
+
+#[test]
+fn a_heap_page_is_zeroed_when_another_domain_takes_it_sm_14() {
+    let mut s = System::new(
+        &[domain(1, false, 4), domain(2, false, 4)],
+        &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+        1,
+    );
+    let slots: Vec<Slot> = (0..512).map(|_| s.page(D0).unwrap()).collect();
+    assert_eq!(s.page(D1), Err(Error::NoMemory));
+    let frame = s.paddr(D0, slots[40]);
+    s.release(D0, slots[40]).unwrap();
+    let other = s.page(D1).unwrap();
+    assert_eq!(s.paddr(D1, other), frame);
+    assert_eq!(s.kernel.scrubbed, [(frame, FrameSize::Page)]);
+}
+
+#[test]
+fn split_pages_that_are_all_free_become_a_block_again_when_the_heap_needs_one() {
+    let mut s = System::new(
+        &[domain(1, false, 4)],
+        &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+        1,
+    );
+    let page = s.page(D0).unwrap();
+    assert_eq!(s.blocks(D0, 1), Err(Error::NoMemory));
+    s.release(D0, page).unwrap();
+    assert_eq!(s.blocks(D0, 1).unwrap().count, 1);
+}
+
+#[test]
+fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
+    let mut s = System::new(
+        &[domain(1, true, 2)],
+        &[
+            memory(0x4000_0000, 21, true, Purpose::Static(D0)),
+            memory(0x8000_0000, 21, true, Purpose::Heap),
+        ],
+        2,
+    );
+    s.blocks(D0, 1).unwrap();
+    let page = s
+        .granted(
+            D0,
+            Request::CreateExtra {
+                kind: Extra::SharedInfo,
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        s.kernel.scrubbed,
+        [(s.paddr(D0, page.first), FrameSize::Page)]
+    );
+    let u = s.usage(D0);
+    assert_eq!((u.ram, u.max, u.extra), (512, 512, 1));
+    assert_eq!(s.server.totals().extra, 4096);
+    // An extra page is not RAM: it cannot be released as such.
+    assert_eq!(s.release(D0, page.first), Err(Error::NotYours));
+}
+
+#[test]
+fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
+    let mut s = System::usual();
+    let kind = Extra::GrantFrame(63);
+    s.ask(D1, Request::CreateExtra { kind }).unwrap();
+    assert_eq!(s.ask(D1, Request::CreateExtra { kind }), Err(Error::Exists));
+    s.ask(D0, Request::CreateExtra { kind }).unwrap();
+    s.ask(D1, Request::DestroyExtra { kind }).unwrap();
+    let granted = s.kernel.granted.clone();
+    assert_eq!(
+        s.ask(D1, Request::DestroyExtra { kind }),
+        Err(Error::NotYours)
+    );
+    assert_eq!(s.kernel.granted, granted);
+    assert_eq!((s.usage(D0).extra, s.usage(D1).extra), (1, 0));
+}
+
+#[test]
+fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
+    let mut s = System::usual();
+    s.blocks(D0, 1).unwrap();
+    s.ask(
+        D0,
+        Request::CreateExtra {
+            kind: Extra::SharedInfo,
+        },
+    )
+    .unwrap();
+    s.ask(
+        D0,
+        Request::CreateExtra {
+            kind: Extra::GrantFrame(3),
+        },
+    )
+    .unwrap();
+    s.ask(D0, Request::Tables { count: 2 }).unwrap();
+    assert_eq!(
+        s.dump(),
+        "d1 fixed (alive, static memory)\n\
+         \x20 ram 512 of 2048 pages, reserve 1536\n\
+         \x20 page tables 2 of 8\n\
+         \x20 extra pages 2\n\
+         \x20   shared_info at 0x80000000\n\
+         \x20   grant frame 3 at 0x80001000\n\
+         d2 loose (alive, heap memory)\n\
+         \x20 ram 0 of 2048 pages, reserve 0\n\
+         \x20 page tables 0 of 8\n\
+         \x20 extra pages 0\n\
+         \x20 static held         2097152 bytes\n\
+         \x20 static free         6291456 bytes\n\
+         \x20 heap free          16769024 bytes\n\
+         \x20 extra                  8192 bytes\n\
+         \x20 tables used            8192 bytes\n\
+         \x20 tables free           24576 bytes\n\
+         \x20 unusable                 16 bytes\n\
+         \x20 all memory         25198608 bytes\n"
+    );
+}
+
+#[test]
+fn page_tables_are_limited_by_quota_and_by_memory() {
+    let mut s = System::usual();
+    // 16 KiB hold 4 tables, the quota is 8.
+    let Ok(Reply::Tables { first, count }) = s.ask(D0, Request::Tables { count: 16 }) else {
+        panic!()
+    };
+    assert_eq!(count, 4);
+    assert_eq!(
+        s.kernel.of(0).keys().copied().collect::<Vec<_>>(),
+        [0, 1, 2, 3].map(|n| Slot(first.0 + n))
+    );
+    assert_eq!(
+        s.ask(D0, Request::Tables { count: 1 }),
+        Err(Error::NoTables)
+    );
+    assert_eq!(s.usage(D0).tables, 4);
+}
+
+#[test]
+fn kernel_memory_is_split_by_copy_to_other_pages() {
+    let mut s = System::usual();
+    let run = s.blocks(D1, 2).unwrap();
+    let old = run.slot(1);
+    let Ok(Reply::Split {
+        kind: SplitKind::Copy,
+        pages,
+    }) = s.ask(D1, Request::Split { slot: old })
+    else {
+        panic!()
+    };
+    let frame = s.paddr(D1, old);
+    assert_eq!(
+        s.paddr(D1, pages.slot(511)),
+        0x8000_0000 + 2 * 2 * MIB + 511 * 4096
+    );
+    assert_eq!(s.usage(D1).ram, 1024, "counted once");
+    // One copy at a time, and the source cannot be given back except by the protocol.
+    assert_eq!(
+        s.ask(D1, Request::Split { slot: run.slot(0) }),
+        Err(Error::WrongState)
+    );
+    assert_eq!(s.release(D1, old), Err(Error::WrongState));
+    assert_eq!(
+        s.ask(D1, Request::SplitDone { slot: run.slot(0) }),
+        Err(Error::WrongState)
+    );
+    assert_eq!(s.server.totals().copying, 2 * MIB);
+    s.ask(D1, Request::SplitDone { slot: old }).unwrap();
+    assert!(!s.kernel.of(1).values().any(|paddr| *paddr == frame));
+    assert_eq!(s.usage(D1).ram, 1024);
+    assert_eq!(
+        s.ask(D1, Request::SplitDone { slot: old }),
+        Err(Error::NotYours)
+    );
+}
+
+#[test]
+fn an_aborted_copy_leaves_the_block_and_takes_the_pages() {
+    let mut s = System::usual();
+    let old = s.blocks(D1, 1).unwrap().first;
+    let granted = s.kernel.granted.clone();
+    let Ok(Reply::Split { pages, .. }) = s.ask(D1, Request::Split { slot: old }) else {
+        panic!()
+    };
+    s.release(D1, pages.slot(3)).unwrap();
+    assert_eq!(
+        s.ask(D1, Request::SplitAbort { slot: old }),
+        Err(Error::WrongState),
+        "a page is missing"
+    );
+    let refill = s.page(D1).unwrap();
+    assert_eq!(refill, pages.slot(3));
+    s.ask(D1, Request::SplitAbort { slot: old }).unwrap();
+    assert_eq!(s.kernel.granted, granted);
+    assert_eq!(s.usage(D1).ram, 512);
+    s.release(D1, old).unwrap();
+}
+
+#[test]
+fn untypeds_smaller_than_a_block_serve_single_pages_and_extra_pages() {
+    let mut s = System::new(
+        &[domain(1, true, 4)],
+        &[
+            memory(0x4000_0000, 14, true, Purpose::Static(D0)),
+            memory(0x8000_0000, 13, false, Purpose::Heap),
+        ],
+        2,
+    );
+    assert_eq!(s.blocks(D0, 1), Err(Error::NoMemory));
+    assert_eq!(s.usage(D0).reserve, 4);
+    for n in 0..4 {
+        let slot = s.page(D0).unwrap();
+        assert_eq!(s.paddr(D0, slot), 0x4000_0000 + n * 4096);
+    }
+    assert_eq!(s.page(D0), Err(Error::NoMemory));
+    s.ask(
+        D0,
+        Request::CreateExtra {
+            kind: Extra::Console,
+        },
+    )
+    .unwrap();
+    s.ask(
+        D0,
+        Request::CreateExtra {
+            kind: Extra::SharedInfo,
+        },
+    )
+    .unwrap();
+    let kind = Extra::Xenstore;
+    assert_eq!(
+        s.ask(D0, Request::CreateExtra { kind }),
+        Err(Error::NoMemory)
+    );
+}
+
+#[test]
+fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
+    let mut s = System::usual();
+    let first = split_first(&mut s, D0);
+    s.release(D0, first.nth(9)).unwrap();
+    s.ask(
+        D0,
+        Request::CreateExtra {
+            kind: Extra::SharedInfo,
+        },
+    )
+    .unwrap();
+    s.ask(D0, Request::Tables { count: 2 }).unwrap();
+    // The kernel refuses in the middle: the domain is dying, releases are still served.
+    s.kernel.fail_in = Some(20);
+    assert_eq!(s.server.destroy(&mut s.kernel, D0), Err(Error::Kernel));
+    assert_eq!(s.server.life(D0), Some(Life::Dying));
+    assert_eq!(s.page(D0), Err(Error::Dying));
+    assert_eq!(s.ask(D0, Request::Tables { count: 1 }), Err(Error::Dying));
+    s.release(D0, first.nth(511)).unwrap();
+    s.server.destroy(&mut s.kernel, D0).unwrap();
+    assert_eq!(s.server.life(D0), Some(Life::Dead));
+    assert_eq!(s.kernel.of(0).len(), 0);
+    let u = s.usage(D0);
+    assert_eq!((u.ram, u.extra, u.reserve, u.tables), (0, 0, 2048, 0));
+    assert_eq!(s.release(D0, first), Err(Error::Dying));
+}
+
+#[test]
+fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16() {
+    let mut s = System::usual();
+    let mut sets = Vec::new();
+    for _ in 0..3 {
+        let first = split_first(&mut s, D0);
+        let mut frames: Vec<u64> = s.kernel.of(0).into_values().collect();
+        frames.sort_unstable();
+        frames.dedup();
+        sets.push(frames);
+        s.release(D0, first.nth(100)).unwrap();
+        s.server.destroy(&mut s.kernel, D0).unwrap();
+        s.server.revive(D0).unwrap();
+        s.kernel.scrubbed.clear();
+    }
+    assert_eq!(sets[0].len(), 512 + 3);
+    assert!(sets.iter().all(|set| *set == sets[0]));
+    s.blocks(D0, 64).unwrap();
+    assert_eq!(
+        s.kernel.scrubbed.len(),
+        4,
+        "all four blocks are zeroed before the new domain sees them"
+    );
+}
+
+#[test]
+fn wild_messages_are_refused_and_change_nothing() {
+    let mut s = System::usual();
+    s.blocks(D0, 2).unwrap();
+    let (before, granted) = (s.server.totals(), s.kernel.granted.clone());
+    let wild = [
+        Message {
+            label: 0,
+            words: [0; 6],
+            len: 0,
+        },
+        Message {
+            label: u64::MAX,
+            words: [u64::MAX; 6],
+            len: 6,
+        },
+        Message {
+            label: 3,
+            words: [0x40000, 65, 0, 0, 0, 0],
+            len: 2,
+        },
+        Message {
+            label: 3,
+            words: [0x40000, 0, 0, 0, 0, 0],
+            len: 2,
+        },
+        Message {
+            label: 3,
+            words: [0x40001, 1, 0, 0, 0, 0],
+            len: 2,
+        },
+        Message {
+            label: 5,
+            words: [1 << 32, 0, 0, 0, 0, 0],
+            len: 1,
+        },
+        Message {
+            label: 5,
+            words: [0; 6],
+            len: usize::MAX,
+        },
+        Message {
+            label: 9,
+            words: [67, 0, 0, 0, 0, 0],
+            len: 1,
+        },
+    ];
+    for message in wild {
+        let reply = s.server.on_ppc(&mut s.kernel, D0, &message);
+        assert_eq!(reply.label, Error::Malformed as u64, "{message:?}");
+    }
+    let stranger = s
+        .server
+        .on_ppc(&mut s.kernel, memory_server::DomainIndex(5), &wild[3]);
+    assert_eq!(stranger.label, Error::Malformed as u64);
+    assert_eq!(
+        s.server
+            .serve(&mut s.kernel, memory_server::DomainIndex(5), Request::Usage),
+        Err(Error::NotYours)
+    );
+    assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));
+}
+
+#[test]
+fn tables_that_are_too_small_are_told() {
+    use memory_server::{BlockRecord, Manifest, MemoryServer, Tables, UntypedRecord, manifest};
+    let domains = [domain(1, true, 8)];
+    let untypeds = [memory(0x4000_0000, 23, true, Purpose::Static(D0))];
+    let words = manifest::encode(&domains, &untypeds, 0).unwrap();
+    let tables = Tables {
+        untypeds: &mut [UntypedRecord::EMPTY; 1],
+        blocks: &mut [BlockRecord::EMPTY; 3],
+        splits: &mut [],
+        windows: &mut [0; 63],
+    };
+    let error = MemoryServer::new(&Manifest::decode(&words).unwrap(), tables)
+        .err()
+        .unwrap();
+    assert_eq!((error.table, error.need, error.have), ("block", 4, 3));
+    assert!(
+        error
+            .to_string()
+            .starts_with("the memory server has 3 block records and this image needs 4")
+    );
+}
+
+#[test]
+fn a_guest_frame_above_32_bits_is_no_error() {
+    let mut s = System::usual();
+    s.granted(
+        D1,
+        Request::PopulatePage {
+            gfn: Gfn::new(u64::MAX),
+        },
+    )
+    .unwrap();
+    s.granted(
+        D1,
+        Request::PopulateBlocks {
+            gfn: Gfn::new(u64::MAX << 9),
+            blocks: 2,
+        },
+    )
+    .unwrap();
+}
