@@ -1,0 +1,86 @@
+//! What a VMM is told about its domain.
+
+use hv_types::Gpa;
+use serde::{Deserialize, Serialize};
+
+/// Most RAM banks of one guest (Xen's `GUEST_RAM_BANKS` is 2; direct-mapped guests may have more).
+pub const MAX_BANKS: usize = 8;
+/// Longest domain name in bytes.
+pub const NAME_MAX: usize = 16;
+
+/// A domain's name.
+pub type DomainName = heapless::String<NAME_MAX>;
+
+/// One contiguous range of guest RAM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bank {
+    start: u64,
+    size: u64,
+}
+
+impl Bank {
+    /// `size` bytes from `start`; both multiples of 4 KiB.
+    pub const fn new(start: Gpa, size: u64) -> Self {
+        Self {
+            start: start.raw(),
+            size,
+        }
+    }
+    /// First byte.
+    pub const fn start(&self) -> Gpa {
+        Gpa::new(self.start)
+    }
+    /// Bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// A file of the image that the VMM can read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Module {
+    /// Which of the module regions mapped into the VMM, counted from 0.
+    pub region: u8,
+    /// Exact bytes.
+    pub size: u64,
+}
+
+/// What `xen,enhanced` gives (dom0less-dt.md section 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PvFeatures {
+    /// Property absent or "disabled": no `hypervisor` node, hypercalls work nevertheless (SM-24).
+    None,
+    /// Everything but xenstore.
+    NoXenstore,
+}
+
+/// Everything a VMM needs to build and run its domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DomainRecord {
+    /// Domain id, from 1 in device-tree order.
+    pub domid: u16,
+    /// Node name without the unit address; shown in front of console lines.
+    pub name: DomainName,
+    /// Number of vCPUs.
+    pub vcpus: u8,
+    /// RAM, ascending, disjoint, multiples of 4 KiB.
+    pub banks: heapless::Vec<Bank, MAX_BANKS>,
+    /// RAM comes from `xen,static-mem`.
+    pub is_static: bool,
+    /// Guest physical equals machine address.
+    pub direct_map: bool,
+    /// PV features.
+    pub pv: PvFeatures,
+    /// A vpl011 UART is present.
+    pub vpl011: bool,
+    /// Shared peripheral interrupts of the virtual GIC, a multiple of 32, at most 960.
+    pub nr_spis: u16,
+    /// Grant frames the table may grow to, 1..=64.
+    pub max_grant_frames: u8,
+    /// Accesses to nothing: `true` aborts the guest, `false` reads all ones and ignores writes.
+    pub trap_unmapped: bool,
+    /// Kernel image.
+    pub kernel: Module,
+    /// Initial RAM disk.
+    pub ramdisk: Option<Module>,
+}

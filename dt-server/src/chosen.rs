@@ -1,0 +1,153 @@
+//! `/chosen`: the domains, and what Xen finds there besides.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dtoolkit::Node;
+use topology::MAX_DOMAINS;
+
+use crate::config::Files;
+use crate::diag::{Diagnostics, Rule};
+use crate::domain::{self, Draft};
+use crate::known;
+use crate::node::At;
+
+/// A domain's draft and the path of its node.
+pub(crate) struct Found {
+    pub(crate) path: String,
+    pub(crate) draft: Draft,
+}
+
+/// Reads `/chosen`.
+pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found> {
+    known::check(chosen, known::CHOSEN, d);
+    properties(chosen, d);
+    let mut found: Vec<Found> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    let mut surplus = 0usize;
+    for node in chosen.node.children() {
+        let leaf = chosen.leaf(node);
+        if !leaf.is_compatible(&["xen,domain"]) {
+            other_child(&leaf, d);
+            continue;
+        }
+        if !leaf.is_okay() {
+            leaf.warn(
+                d,
+                Rule::Status,
+                Some("status"),
+                "the domain is skipped and gets no domain id",
+                "",
+            );
+            continue;
+        }
+        if found.len() == MAX_DOMAINS {
+            surplus = surplus.saturating_add(1);
+            continue;
+        }
+        let at = chosen.child(node, d);
+        let name = node.name_without_address();
+        if names.contains(&name) {
+            let what =
+                format!("another domain is named \"{name}\" (what follows @ does not count)");
+            at.node_error(d, Rule::Name, what, "give each domain a name of its own");
+        }
+        names.push(name);
+        let domid = u16::try_from(found.len())
+            .unwrap_or(u16::MAX)
+            .saturating_add(1);
+        let draft = domain::read(&at, chosen.cells, domid, files, d);
+        found.push(Found {
+            path: at.path,
+            draft,
+        });
+    }
+    if surplus > 0 {
+        let what = format!("{surplus} domains too many: a system has at most {MAX_DOMAINS}");
+        chosen.node_error(
+            d,
+            Rule::TooManyDomains,
+            what,
+            "remove some, or set status = \"disabled\"",
+        );
+    }
+    if found.is_empty() {
+        let hint = "add a child node with compatible = \"xen,domain\"";
+        chosen.node_error(d, Rule::NoDomain, "has no domain", hint);
+    }
+    found
+}
+
+fn properties(chosen: &At<'_>, d: &mut Diagnostics) {
+    for property in ["xen,xen-bootargs", "bootargs"] {
+        if chosen.bytes(property).is_some_and(|value| value.len() > 1) {
+            let what = "Zazen has no options; they are ignored";
+            chosen.warn(
+                d,
+                Rule::XenOptions,
+                Some(property),
+                what,
+                "a guest's command line belongs to its kernel's node",
+            );
+        }
+    }
+    for property in [
+        "xen,dom0-bootargs",
+        "linux,initrd-start",
+        "linux,initrd-end",
+        "xen,uefi-cfg-load",
+    ] {
+        if chosen.has(property) {
+            chosen.warn(
+                d,
+                Rule::Dom0,
+                Some(property),
+                "there is no dom0; it is ignored",
+                "",
+            );
+        }
+    }
+}
+
+fn other_child(at: &At<'_>, d: &mut Diagnostics) {
+    if at.is_compatible(&[
+        "multiboot,module",
+        "xen,multiboot-module",
+        "multiboot,kernel",
+        "xen,linux-zimage",
+    ]) {
+        let hint = "make it a domain: put the module into a node with compatible = \"xen,domain\"";
+        at.node_error(
+            d,
+            Rule::Dom0,
+            "is a module of dom0, and there is no dom0",
+            hint,
+        );
+    } else if at.is_compatible(&["xen,cpupool"]) {
+        at.warn(
+            d,
+            Rule::CpuPool,
+            None,
+            "CPU pools are not supported; the node is ignored",
+            "",
+        );
+    } else if at.is_compatible(&["xen,domain-shared-memory-v1", "xen,evtchn-v1", "xen,evtchn"]) {
+        at.warn(
+            d,
+            Rule::Dom0,
+            None,
+            "is for dom0, and there is no dom0; the node is ignored",
+            "",
+        );
+    } else {
+        let hint = "a domain needs compatible = \"xen,domain\"";
+        at.warn(
+            d,
+            Rule::Unknown,
+            None,
+            "this node is not known here and is ignored",
+            hint,
+        );
+    }
+}

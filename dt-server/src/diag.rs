@@ -1,0 +1,217 @@
+//! What is wrong with a domains file, and what to try.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Errors and warnings that are kept, of each at most this many; the others are counted.
+pub const MAX_DIAGNOSTICS: usize = 64;
+/// Bytes of a text that are kept.
+const TEXT_MAX: usize = 240;
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Severity {
+    /// No domain starts.
+    Error,
+    /// The domains start; the guest may get something else than was written.
+    Warning,
+}
+
+/// Which rule of the binding was broken (dom0less-dt, by section), or which part of it is not supported yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(
+    missing_docs,
+    reason = "each is named after the property or node that it is about"
+)]
+pub enum Rule {
+    // The tree and the host.
+    Fdt,
+    Nesting,
+    Cells,
+    Status,
+    Unknown,
+    HostMemory,
+    ReservedMemory,
+    StaticHeap,
+    TooManyRanges,
+    NotRam,
+    Overlap,
+    HeapTooSmall,
+    // /chosen.
+    NoDomain,
+    TooManyDomains,
+    Dom0,
+    XenOptions,
+    CpuPool,
+    // A domain.
+    Name,
+    Memory,
+    Banks,
+    Cpus,
+    Smp,
+    Vpl011,
+    NrSpis,
+    StaticMem,
+    StaticSum,
+    BigPages,
+    DirectMap,
+    Enhanced,
+    Xenstore,
+    Passthrough,
+    Capabilities,
+    P2mMemory,
+    GrantVersion,
+    GrantFrames,
+    Maptrack,
+    TrapUnmapped,
+    Sve,
+    LlcColors,
+    Sci,
+    V8r,
+    Vcpu,
+    SharedMemory,
+    StaticEvtchn,
+    // Modules.
+    NoKernel,
+    ModuleKind,
+    ModuleTwice,
+    ModuleReg,
+    ModuleFile,
+    FileMissing,
+    FileSize,
+    KernelFormat,
+    Bootargs,
+    BankFull,
+}
+
+/// One mistake.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The rule.
+    pub rule: Rule,
+    /// Path of the node in the device tree.
+    pub path: String,
+    /// The property, where it is about one.
+    pub property: Option<&'static str>,
+    /// The property's value as written, shortened; `None` where it is absent.
+    pub value: Option<String>,
+    /// What is wrong, in words.
+    pub what: String,
+    /// What to try; may be empty.
+    pub hint: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}: {}: ", self.path)?;
+        match (self.property, &self.value) {
+            (Some(property), Some(value)) if value.is_empty() => write!(f, "{property}: ")?,
+            (Some(property), Some(value)) => write!(f, "{property} = {value}: ")?,
+            (Some(property), None) => write!(f, "{property}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.what)?;
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// A bounded list of mistakes, errors and warnings apart, in the order found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Diagnostics {
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    dropped_errors: usize,
+    dropped_warnings: usize,
+}
+
+impl Diagnostics {
+    /// The errors that were kept.
+    pub fn errors(&self) -> &[Diagnostic] {
+        &self.errors
+    }
+    /// The warnings that were kept.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+    /// Errors, then warnings.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.errors.iter().chain(&self.warnings)
+    }
+    /// Whether there is neither error nor warning.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty() && self.warnings.is_empty()
+    }
+    /// Whether there is an error.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+    /// Errors and warnings that were found but not kept.
+    pub fn dropped(&self) -> usize {
+        self.dropped_errors.saturating_add(self.dropped_warnings)
+    }
+
+    /// Errors found so far, kept or not.
+    pub(crate) fn error_count(&self) -> usize {
+        self.errors.len().saturating_add(self.dropped_errors)
+    }
+
+    pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
+        for text in [
+            &mut diagnostic.path,
+            &mut diagnostic.what,
+            &mut diagnostic.hint,
+        ] {
+            shorten(text);
+        }
+        if let Some(value) = &mut diagnostic.value {
+            shorten(value);
+        }
+        let (list, dropped) = match diagnostic.severity {
+            Severity::Error => (&mut self.errors, &mut self.dropped_errors),
+            Severity::Warning => (&mut self.warnings, &mut self.dropped_warnings),
+        };
+        if list.len() < MAX_DIAGNOSTICS {
+            list.push(diagnostic);
+        } else {
+            *dropped = dropped.saturating_add(1);
+        }
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    /// One line for each, and one for those that were dropped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in self.iter() {
+            writeln!(f, "{diagnostic}")?;
+        }
+        if self.dropped() > 0 {
+            writeln!(
+                f,
+                "and {} more errors, {} more warnings",
+                self.dropped_errors, self.dropped_warnings
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn shorten(text: &mut String) {
+    if text.len() > TEXT_MAX {
+        let mut end = TEXT_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+}

@@ -1,0 +1,189 @@
+//! A domain: a child of `/chosen` compatible with "xen,domain".
+
+mod memory;
+mod options;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use dt_server_api::{DomainName, DomainRecord, NAME_MAX};
+use dtoolkit::Node;
+
+use crate::config::{DomainConfig, Files};
+use crate::diag::{Diagnostics, Rule};
+use crate::module::Modules;
+use crate::node::{At, Cells};
+use crate::range::Range;
+use crate::{budget, features, known, layout};
+
+/// A domain as far as it could be read; `config` only if nothing in it is wrong.
+pub(crate) struct Draft {
+    pub(crate) static_mem: Vec<Range>,
+    pub(crate) heap: u64,
+    pub(crate) config: Option<DomainConfig>,
+}
+
+/// Reads the domain `at`, whose `xen,static-mem` is in `/chosen`'s cells `outer`.
+pub(crate) fn read(
+    at: &At<'_>,
+    outer: Cells,
+    domid: u16,
+    files: &dyn Files,
+    d: &mut Diagnostics,
+) -> Draft {
+    known::check(at, known::DOMAIN, d);
+    features::check(at, d);
+    let name = name(at, d);
+    let ram = memory::ram(at, d);
+    let vcpus = options::vcpus(at, d);
+    let static_mem = memory::static_mem(at, outer, ram, d);
+    let is_static = at.has("xen,static-mem");
+    let heap = if is_static { 0 } else { ram.unwrap_or(0) };
+    let banks = ram.and_then(layout::banks);
+    let pv = options::pv_features(at, d);
+    let (vpl011, nr_spis) = options::interrupts(at, d);
+    let max_grant_frames = options::grant_frames(at, d);
+    let trap_unmapped = options::trap_unmapped(at, d);
+    let tables = memory::tables(at, vcpus.unwrap_or(1), ram.unwrap_or(0), d);
+    let bank0 = banks.as_ref().map(|banks| banks.0.size());
+    let modules = children(at, vcpus, bank0, files, d);
+
+    let config = (|| {
+        let (bank0, bank1) = banks?;
+        let kernel = modules.kernel()?;
+        let max_grant_frames = max_grant_frames?;
+        let record = DomainRecord {
+            domid,
+            name: name?,
+            vcpus: vcpus?,
+            banks: [Some(bank0), bank1].into_iter().flatten().collect(),
+            is_static,
+            direct_map: false,
+            pv: pv?,
+            vpl011,
+            nr_spis: nr_spis?,
+            max_grant_frames,
+            trap_unmapped: trap_unmapped?,
+            kernel: kernel.module,
+            ramdisk: modules.ramdisk().map(|file| file.module),
+        };
+        Some(DomainConfig {
+            record,
+            static_mem: static_mem.clone(),
+            heap,
+            tables: tables?,
+            extra: budget::extra(max_grant_frames),
+            bootargs: modules.bootargs.clone(),
+            kernel_file: kernel.name.clone(),
+            ramdisk_file: modules.ramdisk().map(|file| file.name.clone()),
+        })
+    })();
+    Draft {
+        static_mem,
+        heap,
+        config,
+    }
+}
+
+fn name(at: &At<'_>, d: &mut Diagnostics) -> Option<DomainName> {
+    let text = at.node.name_without_address();
+    if topology::pd::RESERVED.contains(&text) {
+        at.node_error(
+            d,
+            Rule::Name,
+            format!("\"{text}\" is the name of a server"),
+            "name the domain otherwise",
+        );
+        return None;
+    }
+    let name = DomainName::try_from(text).ok();
+    if name.is_none() {
+        let what = format!("the name \"{text}\" has more than {NAME_MAX} characters");
+        at.node_error(
+            d,
+            Rule::Name,
+            what,
+            "shorten it; it is shown in front of every console line",
+        );
+    }
+    name
+}
+
+fn children(
+    at: &At<'_>,
+    vcpus: Option<u8>,
+    bank0: Option<u64>,
+    files: &dyn Files,
+    d: &mut Diagnostics,
+) -> Modules {
+    let mut modules = Modules::default();
+    let mut vcpu_ids = Vec::new();
+    for node in at.node.children() {
+        let child = at.leaf(node);
+        if modules.read(&child, files, d) {
+            continue;
+        }
+        if child.is_compatible(&["xen,vcpu"]) {
+            vcpu(&child, vcpus, &mut vcpu_ids, d);
+        } else if child.is_compatible(&["xen,domain-shared-memory-v1"]) {
+            child.node_error(
+                d,
+                Rule::SharedMemory,
+                "static shared memory is not supported yet",
+                "remove the node",
+            );
+        } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
+            child.node_error(
+                d,
+                Rule::StaticEvtchn,
+                "static event channels are not supported yet",
+                "remove the node",
+            );
+        } else {
+            let hint = "modules need \"multiboot,module\" in compatible";
+            child.warn(
+                d,
+                Rule::Unknown,
+                None,
+                "this node is not known here and is ignored",
+                hint,
+            );
+        }
+    }
+    modules.check(at, bank0, d);
+    modules
+}
+
+fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics) {
+    known::check(at, known::VCPU, d);
+    if !at.has("id") {
+        at.error(d, Rule::Vcpu, "id", "missing", "write id = <0>");
+        return;
+    }
+    let Some(id) = at.u32("id", Rule::Vcpu, d) else {
+        return;
+    };
+    if vcpus.is_some_and(|count| id >= u32::from(count)) {
+        at.error(
+            d,
+            Rule::Vcpu,
+            "id",
+            "the domain has fewer CPUs (property cpus)",
+            "CPUs are numbered from 0",
+        );
+    } else if seen.contains(&id) {
+        at.error(
+            d,
+            Rule::Vcpu,
+            "id",
+            "another node of this domain has the same id",
+            "remove one of them",
+        );
+    } else if seen.len() < usize::from(u8::MAX) {
+        seen.push(id);
+    }
+    if at.has("hard-affinity") {
+        let what = "affinity is not supported yet; the vCPU runs on CPU 0";
+        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, "remove it");
+    }
+}

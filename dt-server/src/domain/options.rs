@@ -1,0 +1,161 @@
+//! CPUs, interrupts, grants and PV features of a domain.
+
+use alloc::format;
+use alloc::string::String;
+
+use dt_server_api::PvFeatures;
+
+use crate::diag::{Diagnostics, Rule};
+use crate::node::At;
+
+/// Most CPUs that a GICv2 knows.
+const GICV2_CPUS: u32 = 8;
+/// Shared peripheral interrupts that Xen allows, and the most that the virtual GIC has.
+const XEN_SPIS: u32 = 988;
+const MAX_SPIS: u32 = 960;
+const DEFAULT_SPIS: u16 = 32;
+const MAX_GRANT_FRAMES: u32 = 64;
+
+/// `cpus`.
+pub(super) fn vcpus(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
+    if !at.has("cpus") {
+        at.error(d, Rule::Cpus, "cpus", "missing", "write cpus = <1>");
+        return None;
+    }
+    match at.u32("cpus", Rule::Cpus, d)? {
+        0 => at.error(
+            d,
+            Rule::Cpus,
+            "cpus",
+            "a domain needs a CPU",
+            "write cpus = <1>",
+        ),
+        1 => return Some(1),
+        n if n > GICV2_CPUS => {
+            let what = format!(
+                "a GICv2 has at most {GICV2_CPUS} CPUs, and SMP guests are not supported yet"
+            );
+            at.error(d, Rule::Cpus, "cpus", what, "write cpus = <1>");
+        }
+        _ => at.error(
+            d,
+            Rule::Smp,
+            "cpus",
+            "SMP guests are not supported yet",
+            "write cpus = <1>",
+        ),
+    }
+    None
+}
+
+/// `xen,enhanced`.
+pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures> {
+    const NAME: &str = "xen,enhanced";
+    let Some(value) = at.bytes(NAME) else {
+        return Some(PvFeatures::None);
+    };
+    let text = if value.is_empty() {
+        ""
+    } else {
+        at.str(NAME, Rule::Enhanced, d)?
+    };
+    match text {
+        "disabled" => Some(PvFeatures::None),
+        "no-xenstore" => Some(PvFeatures::NoXenstore),
+        "" | "enabled" | "legacy" => {
+            let what = "there is no xenstore yet; the domain gets everything else";
+            at.warn(
+                d,
+                Rule::Xenstore,
+                Some(NAME),
+                what,
+                "write xen,enhanced = \"no-xenstore\"",
+            );
+            Some(PvFeatures::NoXenstore)
+        }
+        _ => {
+            let what = "must be \"enabled\", \"legacy\", \"no-xenstore\" or \"disabled\"";
+            at.error(
+                d,
+                Rule::Enhanced,
+                NAME,
+                what,
+                "write xen,enhanced = \"no-xenstore\"",
+            );
+            None
+        }
+    }
+}
+
+/// `vpl011` and `nr_spis`.
+pub(super) fn interrupts(at: &At<'_>, d: &mut Diagnostics) -> (bool, Option<u16>) {
+    let vpl011 = at.has("vpl011");
+    if !at.has("nr_spis") {
+        return (vpl011, Some(DEFAULT_SPIS));
+    }
+    let Some(spis) = at.u32("nr_spis", Rule::NrSpis, d) else {
+        return (vpl011, None);
+    };
+    let (rule, what) = match spis {
+        0 if vpl011 => (
+            Rule::Vpl011,
+            String::from("vpl011 needs an interrupt, but the domain has none"),
+        ),
+        0..=MAX_SPIS => return (vpl011, u16::try_from(spis.next_multiple_of(32)).ok()),
+        _ if spis <= XEN_SPIS => (Rule::NrSpis, format!("the virtual GIC has {MAX_SPIS}")),
+        _ => (
+            Rule::NrSpis,
+            format!("a GICv2 has at most {XEN_SPIS}, the virtual GIC {MAX_SPIS}"),
+        ),
+    };
+    at.error(
+        d,
+        rule,
+        "nr_spis",
+        what,
+        "remove nr_spis: the default is 32",
+    );
+    (vpl011, None)
+}
+
+/// `max_grant_frames`.
+pub(super) fn grant_frames(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
+    if !at.has("max_grant_frames") {
+        return u8::try_from(MAX_GRANT_FRAMES).ok();
+    }
+    let frames = at.u32("max_grant_frames", Rule::GrantFrames, d)?;
+    if !(1..=MAX_GRANT_FRAMES).contains(&frames) {
+        let what = format!("must be 1 to {MAX_GRANT_FRAMES}");
+        at.error(
+            d,
+            Rule::GrantFrames,
+            "max_grant_frames",
+            what,
+            "remove it: the default is 64",
+        );
+        return None;
+    }
+    u8::try_from(frames).ok()
+}
+
+/// `trap-unmapped-accesses`.
+pub(super) fn trap_unmapped(at: &At<'_>, d: &mut Diagnostics) -> Option<bool> {
+    const NAME: &str = "trap-unmapped-accesses";
+    if !at.has(NAME) {
+        return Some(true);
+    }
+    match at.u32(NAME, Rule::TrapUnmapped, d)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => {
+            at.error(
+                d,
+                Rule::TrapUnmapped,
+                NAME,
+                "must be 0 or 1",
+                "remove it: the default is 1",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Writes a guest's device tree, with the nodes and in the order of Xen's.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dt_server_api::{PvFeatures, VPL011_INTID, XEN_LAYOUT};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use hv_types::{BLOCK_SIZE, Gpa};
+
+use crate::config::DomainConfig;
+
+/// Phandle of the interrupt controller, Xen's.
+const GIC_PHANDLE: u32 = 65000;
+/// Extended regions smaller than this are not worth a mention (Xen's limit).
+const EXTENDED_MIN: u64 = 64 << 20;
+
+// First cell of an interrupt (GIC binding), and its flags in the third.
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+const LEVEL_HIGH: u32 = 4;
+/// Level, active low, on CPUs 0 to 3: what Xen writes for its PPIs.
+const PPI_LEVEL_LOW: u32 = 0xf08;
+
+/// The device tree of `domain` as a DTB, with the initrd at `initrd` (first byte and first byte past it).
+pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>) -> Vec<u8> {
+    let record = &domain.record;
+    let mut tree = DeviceTree::new();
+    let root = &mut tree.root;
+    set(root, "#address-cells", 2u32);
+    set(root, "#size-cells", 2u32);
+    set(root, "interrupt-parent", GIC_PHANDLE);
+    set(
+        root,
+        "compatible",
+        ["xen,xenvm-4.22", "xen,xenvm"].as_slice(),
+    );
+    set(root, "model", "XENVM-4.22");
+    root.add_child(chosen(&domain.bootargs, initrd));
+    root.add_child(cpus(record.vcpus));
+    if let Some(memory) = memory(domain) {
+        root.add_child(memory);
+    }
+    root.add_child(interrupt_controller());
+    root.add_child(timer());
+    if record.pv != PvFeatures::None {
+        root.add_child(hypervisor(domain));
+    }
+    root.add_child(psci());
+    if record.vpl011 {
+        root.add_child(sbsa_uart());
+    }
+    tree.to_dtb()
+}
+
+/// A node; all names here are constants or `name@number`, so there is nothing to validate.
+fn node(name: impl Into<String>) -> DeviceTreeNode {
+    DeviceTreeNode::new_unchecked(name)
+}
+
+fn set<T: ToPropertyValue>(node: &mut DeviceTreeNode, name: &str, value: T) {
+    node.add_property(DeviceTreeProperty::new_unchecked(name, value));
+}
+
+/// `reg` and its like: address and size in two cells each.
+fn pairs(list: &[(u64, u64)]) -> Vec<u8> {
+    list.iter()
+        .flat_map(|(start, size)| [start.to_be_bytes(), size.to_be_bytes()])
+        .flatten()
+        .collect()
+}
+
+fn chosen(bootargs: &str, initrd: Option<(Gpa, Gpa)>) -> DeviceTreeNode {
+    let mut chosen = node("chosen");
+    if !bootargs.is_empty() {
+        set(&mut chosen, "bootargs", bootargs);
+    }
+    if let Some((start, end)) = initrd {
+        set(&mut chosen, "linux,initrd-start", start.raw());
+        set(&mut chosen, "linux,initrd-end", end.raw());
+    }
+    chosen
+}
+
+fn cpus(vcpus: u8) -> DeviceTreeNode {
+    let mut cpus = node("cpus");
+    set(&mut cpus, "#address-cells", 1u32);
+    set(&mut cpus, "#size-cells", 0u32);
+    for id in 0..u32::from(vcpus) {
+        // Affinity of vCPU id: Aff0 = id & 0xf, Aff1 = id >> 4.
+        let mpidr = (id & 0xf) | ((id >> 4) << 8);
+        let mut cpu = node(format!("cpu@{mpidr:x}"));
+        set(&mut cpu, "device_type", "cpu");
+        set(&mut cpu, "compatible", "arm,armv8");
+        set(&mut cpu, "enable-method", "psci");
+        set(&mut cpu, "reg", mpidr);
+        cpus.add_child(cpu);
+    }
+    cpus
+}
+
+fn memory(domain: &DomainConfig) -> Option<DeviceTreeNode> {
+    let banks: Vec<(u64, u64)> = domain
+        .record
+        .banks
+        .iter()
+        .map(|bank| (bank.start().raw(), bank.size()))
+        .collect();
+    let (first, _) = banks.first()?;
+    let mut memory = node(format!("memory@{first:x}"));
+    set(&mut memory, "device_type", "memory");
+    set(&mut memory, "reg", pairs(&banks));
+    Some(memory)
+}
+
+fn interrupt_controller() -> DeviceTreeNode {
+    let mut gic = node(format!("interrupt-controller@{:x}", XEN_LAYOUT.gicd.raw()));
+    set(
+        &mut gic,
+        "compatible",
+        ["arm,gic-400", "arm,cortex-a15-gic"].as_slice(),
+    );
+    set(&mut gic, "#interrupt-cells", 3u32);
+    set(&mut gic, "#address-cells", 0u32);
+    set(&mut gic, "interrupt-controller", [].as_slice() as &[u8]);
+    set(
+        &mut gic,
+        "reg",
+        pairs(&[
+            (XEN_LAYOUT.gicd.raw(), 0x1000),
+            (XEN_LAYOUT.gicc.raw(), 0x2000),
+        ]),
+    );
+    set(&mut gic, "phandle", GIC_PHANDLE);
+    gic
+}
+
+fn timer() -> DeviceTreeNode {
+    let mut timer = node("timer");
+    set(&mut timer, "compatible", "arm,armv8-timer");
+    // Secure and non-secure physical, virtual: PPIs 29, 30 and 27.
+    let interrupts = [
+        PPI,
+        13,
+        PPI_LEVEL_LOW,
+        PPI,
+        14,
+        PPI_LEVEL_LOW,
+        PPI,
+        11,
+        PPI_LEVEL_LOW,
+    ];
+    set(&mut timer, "interrupts", interrupts);
+    set(&mut timer, "interrupt-parent", GIC_PHANDLE);
+    timer
+}
+
+fn hypervisor(domain: &DomainConfig) -> DeviceTreeNode {
+    let mut regions = Vec::from([(XEN_LAYOUT.grant_region.raw(), XEN_LAYOUT.grant_region_size)]);
+    regions.extend(extended_regions(domain));
+    // Linux looks for exactly this name below the root, and takes the version from the first string.
+    let mut hypervisor = node("hypervisor");
+    set(
+        &mut hypervisor,
+        "compatible",
+        ["xen,xen-4.22", "xen,xen"].as_slice(),
+    );
+    set(&mut hypervisor, "reg", pairs(&regions));
+    set(&mut hypervisor, "interrupts", [PPI, 15, PPI_LEVEL_LOW]);
+    set(&mut hypervisor, "interrupt-parent", GIC_PHANDLE);
+    hypervisor
+}
+
+/// What the guest may use for mappings of foreign pages: of each place for a RAM bank what RAM leaves over,
+/// from the next 2 MiB on. Nothing else lies there in Xen's layout.
+fn extended_regions(domain: &DomainConfig) -> impl Iterator<Item = (u64, u64)> {
+    [XEN_LAYOUT.bank0, XEN_LAYOUT.bank1]
+        .into_iter()
+        .filter_map(|(start, most)| {
+            let start = start.raw();
+            let end = start.checked_add(most)?;
+            let used = domain
+                .record
+                .banks
+                .iter()
+                .filter_map(|bank| bank.start().raw().checked_add(bank.size()))
+                .filter(|bank_end| (start..=end).contains(bank_end))
+                .max()
+                .unwrap_or(start);
+            let from = used.checked_next_multiple_of(BLOCK_SIZE)?;
+            let size = end.checked_sub(from)?;
+            (size >= EXTENDED_MIN).then_some((from, size))
+        })
+}
+
+fn psci() -> DeviceTreeNode {
+    let mut psci = node("psci");
+    set(
+        &mut psci,
+        "compatible",
+        ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"].as_slice(),
+    );
+    // By SMC, because seL4 delivers an HVC with less of what a VMM needs.
+    set(&mut psci, "method", "smc");
+    // Function ids of PSCI 0.1.
+    set(&mut psci, "cpu_off", 1u32);
+    set(&mut psci, "cpu_on", 2u32);
+    psci
+}
+
+fn sbsa_uart() -> DeviceTreeNode {
+    let mut uart = node(format!("sbsa-uart@{:x}", XEN_LAYOUT.vpl011.raw()));
+    set(&mut uart, "compatible", "arm,sbsa-uart");
+    set(
+        &mut uart,
+        "reg",
+        pairs(&[(XEN_LAYOUT.vpl011.raw(), 0x1000)]),
+    );
+    set(
+        &mut uart,
+        "interrupts",
+        [SPI, u32::from(VPL011_INTID) - 32, LEVEL_HIGH],
+    );
+    set(&mut uart, "interrupt-parent", GIC_PHANDLE);
+    set(&mut uart, "current-speed", 115_200u32);
+    uart
+}

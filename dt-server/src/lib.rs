@@ -1,0 +1,42 @@
+//! Reads the dom0less device tree and writes each guest its own.
+//!
+//! [`parse()`] validates a whole boot device tree in Xen's dom0less binding and either returns a
+//! [`Config`] with every domain, or [`Diagnostics`] with every mistake: nothing starts from a file that has one. The
+//! same code runs on the host (`zazen check`, the image builder) and in the dt-server's
+//! protection domain, where [`DtServer`] answers each VMM by the channel it calls on.
+//!
+//! Two properties are Zazen's own. A module node names its file with `zazen,file = "name"` in
+//! place of Xen's `reg`, because the image builder embeds modules; the builder adds
+//! `zazen,size = <u64>`, the file's exact bytes, to the tree that goes into the image.
+//!
+//! The crate allocates (dtoolkit's writer does, and so do texts); everything it keeps is bounded,
+//! see [`HEAP`]. It never panics on a device tree, whatever is in it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod budget;
+mod chosen;
+mod config;
+mod diag;
+mod domain;
+mod features;
+mod guest_tree;
+mod host_memory;
+mod kernel_image;
+mod known;
+mod layout;
+mod module;
+mod node;
+mod parse;
+mod range;
+mod server;
+mod text;
+
+pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles};
+pub use diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Rule, Severity};
+pub use guest_tree::guest_tree;
+pub use parse::{DTB_MAX, parse};
+pub use range::Range;
+pub use server::{DtServer, HEAP, TREE_MAX};

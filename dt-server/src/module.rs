@@ -1,0 +1,282 @@
+//! Kernel and RAM disk of a domain.
+
+use alloc::format;
+use alloc::string::String;
+
+use dt_server_api::Module;
+
+use crate::config::{FileInfo, Files};
+use crate::diag::{Diagnostics, Rule};
+use crate::node::At;
+use crate::{kernel_image, known};
+
+/// Most bytes of a command line (Xen's module table).
+pub(crate) const BOOTARGS_MAX: usize = 1024;
+/// Longest file name.
+const FILE_MAX: usize = 255;
+/// The guest's device tree gets a whole block.
+const DTB_ROOM: u64 = 2 << 20;
+const BLOCK: u64 = 2 << 20;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Kernel,
+    Ramdisk,
+}
+
+impl Kind {
+    const fn region(self) -> u8 {
+        match self {
+            Self::Kernel => 0,
+            Self::Ramdisk => 1,
+        }
+    }
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Ramdisk => "RAM disk",
+        }
+    }
+}
+
+/// Modules of one domain as far as they were read.
+#[derive(Default)]
+pub(crate) struct Modules {
+    kernel: Slot,
+    ramdisk: Slot,
+    pub(crate) bootargs: String,
+}
+
+#[derive(Default)]
+struct Slot {
+    seen: bool,
+    file: Option<File>,
+}
+
+/// A module's file.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) module: Module,
+    /// Bytes of guest memory it takes.
+    memory: u64,
+}
+
+impl Modules {
+    pub(crate) fn kernel(&self) -> Option<&File> {
+        self.kernel.file.as_ref()
+    }
+    pub(crate) fn ramdisk(&self) -> Option<&File> {
+        self.ramdisk.file.as_ref()
+    }
+
+    /// Reads the child `at` of a domain if it is a module; `false` if it is none.
+    pub(crate) fn read(&mut self, at: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> bool {
+        if at.is_compatible(&["multiboot,device-tree"]) {
+            let hint = "remove the node; the domain runs without host devices";
+            at.node_error(
+                d,
+                Rule::Passthrough,
+                "partial device trees (device pass-through) are not supported yet",
+                hint,
+            );
+            return true;
+        }
+        let kind = if at.is_compatible(&["multiboot,kernel", "xen,linux-zimage"]) {
+            Kind::Kernel
+        } else if at.is_compatible(&["multiboot,ramdisk", "xen,linux-initrd"]) {
+            Kind::Ramdisk
+        } else if at.is_compatible(&["multiboot,module", "xen,multiboot-module"]) {
+            let hint = "add \"multiboot,kernel\" or \"multiboot,ramdisk\" to compatible";
+            at.error(
+                d,
+                Rule::ModuleKind,
+                "compatible",
+                "does not say what the module is",
+                hint,
+            );
+            return true;
+        } else {
+            return false;
+        };
+        known::check(at, known::MODULE, d);
+        let slot = match kind {
+            Kind::Kernel => &mut self.kernel,
+            Kind::Ramdisk => &mut self.ramdisk,
+        };
+        if slot.seen {
+            let what = format!("is the second {} of this domain", kind.name());
+            at.node_error(d, Rule::ModuleTwice, what, "keep one of them");
+            return true;
+        }
+        slot.seen = true;
+        slot.file = file(at, kind, files, d);
+        if kind == Kind::Kernel
+            && let Some(text) = at.str("bootargs", Rule::Bootargs, d)
+        {
+            if text.len() > BOOTARGS_MAX {
+                let what = format!(
+                    "has {} characters, at most {BOOTARGS_MAX} are possible",
+                    text.len()
+                );
+                at.error(d, Rule::Bootargs, "bootargs", what, "shorten it");
+            } else {
+                self.bootargs = String::from(text);
+            }
+        } else if kind == Kind::Ramdisk && at.has("bootargs") {
+            at.warn(
+                d,
+                Rule::Bootargs,
+                Some("bootargs"),
+                "has no effect on a RAM disk",
+                "move it to the kernel's node",
+            );
+        }
+        true
+    }
+
+    /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes.
+    pub(crate) fn check(&self, domain: &At<'_>, bank0: Option<u64>, d: &mut Diagnostics) {
+        if !self.kernel.seen {
+            let hint = "add a child node with compatible = \"multiboot,kernel\", \"multiboot,module\" and zazen,file";
+            domain.node_error(d, Rule::NoKernel, "has no kernel", hint);
+        }
+        let (Some(bank0), Some(kernel)) = (bank0, self.kernel()) else {
+            return;
+        };
+        let up = |bytes: u64| bytes.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+        let ramdisk = self.ramdisk().map_or(0, |file| up(file.memory));
+        let need = up(kernel.memory)
+            .saturating_add(DTB_ROOM)
+            .saturating_add(ramdisk);
+        if need > bank0 {
+            let what = format!(
+                "kernel, RAM disk and device tree need {} KiB of the first RAM bank's {} KiB",
+                need / 1024,
+                bank0 / 1024
+            );
+            domain.error(
+                d,
+                Rule::BankFull,
+                "memory",
+                what,
+                "give the domain more memory or a smaller RAM disk",
+            );
+        }
+    }
+}
+
+fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Option<File> {
+    if at.has("xen,uefi-binary") {
+        let hint = "name the file with zazen,file";
+        at.error(
+            d,
+            Rule::ModuleReg,
+            "xen,uefi-binary",
+            "Zazen is not started by UEFI",
+            hint,
+        );
+        return None;
+    }
+    if at.has("reg") {
+        let hint = "name the file with zazen,file = \"…\" instead; the image builder embeds it";
+        let what = "modules that a boot loader has put into memory are not supported yet";
+        at.error(d, Rule::ModuleReg, "reg", what, hint);
+        return None;
+    }
+    if !at.has("zazen,file") {
+        let what = format!("missing: nothing says where the {} is", kind.name());
+        at.error(
+            d,
+            Rule::ModuleFile,
+            "zazen,file",
+            what,
+            "write zazen,file = \"name\"",
+        );
+        return None;
+    }
+    let name = at.str("zazen,file", Rule::ModuleFile, d)?;
+    if name.is_empty() || name.len() > FILE_MAX || name.chars().any(char::is_control) {
+        let what = format!("must be a file name of 1 to {FILE_MAX} characters");
+        at.error(
+            d,
+            Rule::ModuleFile,
+            "zazen,file",
+            what,
+            "write zazen,file = \"name\"",
+        );
+        return None;
+    }
+    let info = info(at, name, files, d)?;
+    let memory = match kind {
+        Kind::Kernel => kernel_image::memory(at, &info, d)?,
+        Kind::Ramdisk => info.size,
+    };
+    let module = Module {
+        region: kind.region(),
+        size: info.size,
+    };
+    Some(File {
+        name: String::from(name),
+        module,
+        memory,
+    })
+}
+
+/// Size and contents: from the file, from `zazen,size`, or both if they agree.
+fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Option<FileInfo> {
+    let written = match at.bytes("zazen,size") {
+        None => None,
+        Some(value) => match value.try_into() {
+            Ok(bytes) => Some(u64::from_be_bytes(bytes)),
+            Err(_) => {
+                let hint = "the image builder writes it; leave it out";
+                at.error(
+                    d,
+                    Rule::FileSize,
+                    "zazen,size",
+                    "must be one number of 64 bits",
+                    hint,
+                );
+                return None;
+            }
+        },
+    };
+    let info = match (files.probe(name), written) {
+        (Some(found), Some(size)) if found.size != size => {
+            let what = format!("the file \"{name}\" has {} bytes", found.size);
+            at.error(
+                d,
+                Rule::FileSize,
+                "zazen,size",
+                what,
+                "leave zazen,size out, or build the image again",
+            );
+            return None;
+        }
+        (Some(found), _) => found,
+        (None, Some(size)) => FileInfo { size, head: None },
+        (None, None) => {
+            let hint = "put it next to the domains file, or name its directory with --files";
+            at.error(
+                d,
+                Rule::FileMissing,
+                "zazen,file",
+                "there is no such file",
+                hint,
+            );
+            return None;
+        }
+    };
+    if info.size == 0 {
+        at.error(
+            d,
+            Rule::FileSize,
+            "zazen,file",
+            "the file is empty",
+            "build or fetch it again",
+        );
+        return None;
+    }
+    Some(info)
+}

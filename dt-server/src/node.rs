@@ -1,0 +1,264 @@
+//! A node of the tree together with its path, and typed reads of its properties that report what is wrong.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dtoolkit::fdt::FdtNode;
+use dtoolkit::{Node, Property, ToCellInt};
+
+use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::range::Range;
+use crate::text::{one_string, show, shown_name};
+
+/// Most ranges one property may list (Xen's limit for memory banks).
+pub(crate) const MAX_RANGES: usize = 256;
+
+/// `#address-cells` and `#size-cells` in force for the children of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cells {
+    pub(crate) address: u32,
+    pub(crate) size: u32,
+}
+
+/// A node, its path, and the cells it sets for its children (inherited where it sets none, as Xen's early scan does).
+#[derive(Clone)]
+pub(crate) struct At<'a> {
+    pub(crate) node: FdtNode<'a>,
+    pub(crate) path: String,
+    pub(crate) cells: Cells,
+}
+
+impl<'a> At<'a> {
+    pub(crate) fn root(node: FdtNode<'a>, d: &mut Diagnostics) -> Self {
+        Self::with_cells(
+            node,
+            String::from("/"),
+            Cells {
+                address: 2,
+                size: 1,
+            },
+            d,
+        )
+    }
+
+    fn with_cells(node: FdtNode<'a>, path: String, inherited: Cells, d: &mut Diagnostics) -> Self {
+        let mut at = Self {
+            node,
+            path,
+            cells: inherited,
+        };
+        at.cells.address = at.cell_count("#address-cells", inherited.address, d);
+        at.cells.size = at.cell_count("#size-cells", inherited.size, d);
+        at
+    }
+
+    fn cell_count(&self, property: &'static str, inherited: u32, d: &mut Diagnostics) -> u32 {
+        if !self.has(property) {
+            return inherited;
+        }
+        match self.u32(property, Rule::Cells, d) {
+            Some(cells @ 1..=2) => cells,
+            Some(_) => {
+                self.error(
+                    d,
+                    Rule::Cells,
+                    property,
+                    "must be 1 or 2",
+                    "addresses have 64 bits: write <2>",
+                );
+                inherited
+            }
+            None => inherited,
+        }
+    }
+
+    /// Children whose cells matter; reports cells that are wrong.
+    pub(crate) fn child(&self, node: FdtNode<'a>, d: &mut Diagnostics) -> Self {
+        Self::with_cells(node, self.child_path(node), self.cells, d)
+    }
+
+    /// A child that has no children with addresses (modules, vCPUs): its cells are not looked at.
+    pub(crate) fn leaf(&self, node: FdtNode<'a>) -> Self {
+        Self {
+            node,
+            path: self.child_path(node),
+            cells: self.cells,
+        }
+    }
+
+    fn child_path(&self, node: FdtNode<'a>) -> String {
+        let parent = if self.path == "/" { "" } else { &self.path };
+        format!("{parent}/{}", shown_name(node.name()))
+    }
+
+    pub(crate) fn has(&self, property: &str) -> bool {
+        self.bytes(property).is_some()
+    }
+
+    pub(crate) fn bytes(&self, property: &str) -> Option<&'a [u8]> {
+        self.node
+            .property(property)
+            .and_then(|found| found.value_as::<&'a [u8]>().ok())
+    }
+
+    /// Whether `compatible` lists one of `names`.
+    pub(crate) fn is_compatible(&self, names: &[&str]) -> bool {
+        self.node
+            .compatible()
+            .is_some_and(|mut list| list.any(|entry| names.contains(&entry)))
+    }
+
+    /// Whether `status` is absent, "ok" or "okay".
+    pub(crate) fn is_okay(&self) -> bool {
+        self.bytes("status")
+            .is_none_or(|value| value == b"okay\0" || value == b"ok\0")
+    }
+
+    /// A property of one cell; `None` where it is absent or, reported, of another length.
+    pub(crate) fn u32(
+        &self,
+        property: &'static str,
+        rule: Rule,
+        d: &mut Diagnostics,
+    ) -> Option<u32> {
+        let value = self.bytes(property)?;
+        let cell = value.try_into().ok().map(u32::from_be_bytes);
+        if cell.is_none() {
+            let what = format!("must be one number of 32 bits, not {} bytes", value.len());
+            self.error(d, rule, property, what, "write <number>");
+        }
+        cell
+    }
+
+    /// A property that is one string; `None` where it is absent or, reported, something else.
+    pub(crate) fn str(
+        &self,
+        property: &'static str,
+        rule: Rule,
+        d: &mut Diagnostics,
+    ) -> Option<&'a str> {
+        let text = one_string(self.bytes(property)?);
+        if text.is_none() {
+            self.error(d, rule, property, "must be one string", "write \"text\"");
+        }
+        text
+    }
+
+    /// A list of (address, size) in `cells`; reports what is no such list, and entries that are empty or wrap.
+    pub(crate) fn ranges(
+        &self,
+        property: &'static str,
+        cells: Cells,
+        rule: Rule,
+        d: &mut Diagnostics,
+    ) -> Vec<Range> {
+        let mut ranges = Vec::new();
+        let Some(found) = self.node.property(property) else {
+            return ranges;
+        };
+        let fields = [cells.address as usize, cells.size as usize];
+        let entries = match found.as_prop_encoded_array(fields) {
+            Ok(entries) if !found.value().is_empty() => entries,
+            _ => {
+                let what = format!(
+                    "{} bytes are no list of (address, size) with {} address and {} size cells",
+                    found.value().len(),
+                    cells.address,
+                    cells.size
+                );
+                let hint =
+                    "the cells of the node above the one with this property count, not its own";
+                self.error(d, rule, property, what, hint);
+                return ranges;
+            }
+        };
+        for [address, size] in entries {
+            if ranges.len() == MAX_RANGES {
+                let what = format!("lists more than {MAX_RANGES} ranges");
+                self.error(
+                    d,
+                    Rule::TooManyRanges,
+                    property,
+                    what,
+                    "join ranges that touch",
+                );
+                break;
+            }
+            let (Ok(start), Ok(size)) = (address.to_int::<u64>(), size.to_int::<u64>()) else {
+                continue;
+            };
+            match Range::new(start, size) {
+                Some(range) => ranges.push(range),
+                None => {
+                    let what = format!(
+                        "{start:#x} with {size:#x} bytes is empty or passes the end of 64 bits"
+                    );
+                    self.error(d, rule, property, what, "entries are <address size>");
+                }
+            }
+        }
+        ranges
+    }
+
+    /// Reports an error about `property`.
+    pub(crate) fn error(
+        &self,
+        d: &mut Diagnostics,
+        rule: Rule,
+        property: &'static str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        d.push(self.diagnostic(
+            Severity::Error,
+            rule,
+            Some(property),
+            what.into(),
+            hint.into(),
+        ));
+    }
+
+    /// Reports an error about the node.
+    pub(crate) fn node_error(
+        &self,
+        d: &mut Diagnostics,
+        rule: Rule,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        d.push(self.diagnostic(Severity::Error, rule, None, what.into(), hint.into()));
+    }
+
+    /// Reports a warning about `property`, or about the node.
+    pub(crate) fn warn(
+        &self,
+        d: &mut Diagnostics,
+        rule: Rule,
+        property: Option<&'static str>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        d.push(self.diagnostic(Severity::Warning, rule, property, what.into(), hint.into()));
+    }
+
+    fn diagnostic(
+        &self,
+        severity: Severity,
+        rule: Rule,
+        property: Option<&'static str>,
+        what: String,
+        hint: String,
+    ) -> Diagnostic {
+        let value = property.and_then(|name| self.bytes(name)).map(show);
+        Diagnostic {
+            severity,
+            rule,
+            path: self.path.clone(),
+            property,
+            value,
+            what,
+            hint,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! From bytes to a [`Config`].
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dtoolkit::Node;
+use dtoolkit::fdt::{Fdt, FdtNode};
+
+use crate::chosen;
+use crate::config::{Config, Files};
+use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::host_memory::{self, Claim, ClaimKind};
+use crate::node::At;
+use crate::range::total;
+use crate::text::shown_name;
+
+/// Most bytes of a device tree (Xen's limit).
+pub const DTB_MAX: usize = 2 << 20;
+/// Most levels of nodes, the root counted (Xen's limit).
+const NESTING_MAX: u32 = 16;
+
+/// Reads and validates a boot device tree. `dtb` may be longer than the tree in it.
+///
+/// # Errors
+/// All mistakes and all warnings; where there is no mistake, warnings are in [`Config::warnings`].
+pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
+    let mut d = Diagnostics::default();
+    let fdt = match open(dtb) {
+        Ok(fdt) => fdt,
+        Err(what) => {
+            d.push(error(
+                "/",
+                Rule::Fdt,
+                what,
+                "compile it with dtc, or use a DTB of version 17",
+            ));
+            return Err(d);
+        }
+    };
+    if let Some(path) = too_deep(fdt.root(), 1) {
+        let what = format!("nodes are nested deeper than {NESTING_MAX} levels");
+        d.push(error(&path, Rule::Nesting, what, "flatten the tree"));
+    }
+    let root = At::root(fdt.root(), &mut d);
+    let ram = host_memory::ram(&root, &mut d);
+    let mut claims = host_memory::reserved(fdt, &root, &mut d);
+    let Some(node) = root.node.children().find(|node| node.name() == "chosen") else {
+        let hint = "add /chosen with a child that has compatible = \"xen,domain\"";
+        d.push(error(
+            "/",
+            Rule::NoDomain,
+            String::from("there is no /chosen, so there is no domain"),
+            hint,
+        ));
+        return Err(d);
+    };
+    let chosen_node = root.child(node, &mut d);
+    let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
+    let found = chosen::read(&chosen_node, files, &mut d);
+
+    claim(
+        &mut claims,
+        &static_heap,
+        ClaimKind::StaticHeap,
+        &chosen_node.path,
+    );
+    for domain in &found {
+        claim(
+            &mut claims,
+            &domain.draft.static_mem,
+            ClaimKind::StaticMemory,
+            &domain.path,
+        );
+    }
+    host_memory::check(&claims, &ram, &mut d);
+    if ram.is_empty()
+        && claims
+            .iter()
+            .any(|claim| claim.kind == ClaimKind::StaticMemory)
+    {
+        let what = "no memory node: whether static memory is RAM cannot be checked";
+        root.warn(
+            &mut d,
+            Rule::HostMemory,
+            None,
+            what,
+            "add memory@… with device_type = \"memory\" and reg",
+        );
+    }
+    let heap = found
+        .iter()
+        .fold(0u64, |sum, domain| sum.saturating_add(domain.draft.heap));
+    if !static_heap.is_empty() && heap > total(&static_heap) {
+        let what = format!(
+            "domains need {} MiB of the heap, which has {} MiB",
+            heap.div_ceil(1 << 20),
+            total(&static_heap) >> 20
+        );
+        let hint = "make the heap larger, or remove xen,static-heap";
+        chosen_node.error(&mut d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
+    }
+    // Without an error every domain is complete; were one not, nothing may start either.
+    let domains: Option<Vec<_>> = found
+        .into_iter()
+        .map(|domain| domain.draft.config)
+        .collect();
+    match domains {
+        Some(domains) if !d.has_errors() => Ok(Config {
+            domains,
+            static_heap,
+            memory: ram,
+            warnings: d,
+        }),
+        _ => Err(d),
+    }
+}
+
+fn claim(claims: &mut Vec<Claim>, ranges: &[crate::Range], kind: ClaimKind, path: &str) {
+    claims.extend(ranges.iter().map(|range| Claim {
+        range: *range,
+        kind,
+        path: String::from(path),
+    }));
+}
+
+fn error(path: &str, rule: Rule, what: String, hint: &str) -> Diagnostic {
+    let severity = Severity::Error;
+    Diagnostic {
+        severity,
+        rule,
+        path: String::from(path),
+        property: None,
+        value: None,
+        what,
+        hint: String::from(hint),
+    }
+}
+
+/// The tree at the start of `dtb`; the header says how long it is.
+fn open(dtb: &[u8]) -> Result<Fdt<'_>, String> {
+    let size = dtb
+        .get(4..8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u32::from_be_bytes);
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size else {
+        return Err(String::from("this is no device tree: it is too short"));
+    };
+    if size > DTB_MAX {
+        return Err(format!(
+            "the device tree claims {size} bytes, at most {DTB_MAX} are possible"
+        ));
+    }
+    let Some(tree) = dtb.get(..size) else {
+        return Err(format!(
+            "the device tree is cut off: it claims {size} bytes but there are {}",
+            dtb.len()
+        ));
+    };
+    Fdt::new(tree).map_err(|error| format!("this is no valid device tree: {error}"))
+}
+
+/// The path of a node below the deepest level allowed, if there is one; `depth` is the level of `node`.
+fn too_deep(node: FdtNode<'_>, depth: u32) -> Option<String> {
+    if depth > NESTING_MAX {
+        return Some(String::new());
+    }
+    node.children().find_map(|child| {
+        let below = too_deep(child, depth + 1)?;
+        Some(format!("/{}{below}", shown_name(child.name())))
+    })
+}

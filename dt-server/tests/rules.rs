@@ -1,0 +1,515 @@
+//! One test for each rule: a valid tree with one mistake gives exactly the errors and warnings named.
+
+mod common;
+
+use common::{
+    INITRD_SIZE, KERNEL_SIZE, L1, L1_KERNEL, L1_RAMDISK, L2, TestFiles, Tree, image_header,
+};
+use dt_server::{
+    Diagnostics, FileInfo, Files, MAX_DIAGNOSTICS, NoFiles, Range, Rule, Severity, parse,
+};
+use dt_server_api::PvFeatures;
+use hv_types::Gpa;
+
+const CHOSEN: &str = "/chosen";
+
+type Edit = fn(&mut Tree);
+
+struct Case {
+    /// What the mistake is.
+    name: &'static str,
+    edit: Edit,
+    rule: Rule,
+    /// Parts of the one message.
+    says: &'static [&'static str],
+}
+
+const fn case(name: &'static str, rule: Rule, edit: Edit, says: &'static [&'static str]) -> Case {
+    Case {
+        name,
+        edit,
+        rule,
+        says,
+    }
+}
+
+#[rustfmt::skip]
+const ERRORS: &[Case] = &[
+    // The tree and the host.
+    case("nesting", Rule::Nesting, |t| {
+        let mut path = String::from("/");
+        for _ in 0..16 { t.add(&path, "n"); path = format!("{}/n", path.trim_end_matches('/')); }
+    }, &["/n/n/n", "16 levels"]),
+    case("three cells", Rule::Cells, |t| { t.set(L1, "#address-cells", 3u32); }, &[L1, "#address-cells = <0x3>", "1 or 2"]),
+    case("zero cells", Rule::Cells, |t| { t.set(L1, "#size-cells", 0u32); }, &["#size-cells = <0x0>"]),
+    case("memory node without reg", Rule::HostMemory, |t| { t.add("/", "memory@1").set("/memory@1", "device_type", "memory"); }, &["/memory@1", "reg: missing"]),
+    case("memory node with half a reg", Rule::HostMemory, |t| { t.add("/", "memory@1").set("/memory@1", "device_type", "memory").set("/memory@1", "reg", [1u32, 2]); }, &["/memory@1", "2 address and 2 size cells"]),
+    case("reserved memory with half a reg", Rule::ReservedMemory, |t| { t.add("/", "reserved-memory").add("/reserved-memory", "fw").set("/reserved-memory/fw", "reg", [1u32]); }, &["/reserved-memory/fw"]),
+    case("257 banks in one node", Rule::TooManyRanges, |t| {
+        let reg: Vec<u32> = (0..257u32).flat_map(|i| [1, i * 0x1000, 0, 0x1000]).collect();
+        t.add("/", "memory@1").set("/memory@1", "device_type", "memory").set("/memory@1", "reg", reg);
+    }, &["more than 256"]),
+    case("257 banks in two nodes", Rule::TooManyRanges, |t| {
+        let reg: Vec<u32> = (0..256u32).flat_map(|i| [1, i * 0x1000, 0, 0x1000]).collect();
+        t.add("/", "memory@1").set("/memory@1", "device_type", "memory").set("/memory@1", "reg", reg);
+    }, &["more than 256"]),
+    case("heap not aligned", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_1000, 0, 0x100_0000]); }, &["64 KiB"]),
+    case("heap with half an entry", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0]); }, &["12 bytes are no list"]),
+    case("heap too small", Rule::HeapTooSmall, |t| { *t = Tree::heap(); t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x800_0000]); }, &["256 MiB", "128 MiB"]),
+    case("static memory outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0x3000_0000, 0, 0x1000_0000]); }, &[L1, "0x30000000..0x40000000", "RAM is 0x40000000..0xc0000000"]),
+    case("static memory half outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0xb800_0000, 0, 0x1000_0000]); }, &["not RAM"]),
+    case("heap outside RAM", Rule::NotRam, |t| { t.set(CHOSEN, "xen,static-heap", [1u32, 0, 0, 0x1000_0000]); }, &["xen,static-heap"]),
+    case("static memory of two guests", Rule::Overlap, |t| { t.set(L2, "xen,static-mem", [0u32, 0x4800_0000, 0, 0x1000_0000]); }, &[L1, L2, "0x48000000..0x50000000", "0x50000000 or above"]),
+    case("static memory twice in one guest", Rule::Overlap, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_0000, 0, 0x800_0000, 0, 0x6000_0000, 0, 0x800_0000]); }, &[L1, "overlap"]),
+    case("static memory and heap", Rule::Overlap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x5fff_0000, 0, 0x1000_0000]); }, &["xen,static-heap", L2, "0x5fff0000..0x60000000"]),
+    case("static memory and reserved memory", Rule::Overlap, |t| {
+        t.add("/", "reserved-memory").set("/reserved-memory", "#address-cells", 1u32).set("/reserved-memory", "#size-cells", 1u32);
+        t.add("/reserved-memory", "fw@40001000").set("/reserved-memory/fw@40001000", "reg", [0x4000_1000u32, 0x1000]);
+    }, &["reserved memory", "xen,static-mem"]),
+    case("static memory and memory reservation", Rule::Overlap, |t| { t.0.memory_reservations.push(dtoolkit::memreserve::MemoryReservation::new(0x4000_0000, 0x1000)); }, &["memory reservation block"]),
+    // /chosen.
+    case("no domain", Rule::NoDomain, |t| { t.remove_node(CHOSEN, "linux1").remove_node(CHOSEN, "linux2"); }, &["/chosen", "xen,domain"]),
+    case("no chosen", Rule::NoDomain, |t| { t.remove_node("/", "chosen"); }, &["no /chosen"]),
+    case("nine domains", Rule::TooManyDomains, |t| { for i in 3..10u32 { t.domain(&format!("linux{i}"), 0x3000_0000 + i * 0x1000_0000); t.set(&format!("/chosen/linux{i}"), "xen,static-mem", [0u32, 0x6000_0000 + (i - 3) * 0x100_0000, 0, 0x100_0000]).set(&format!("/chosen/linux{i}"), "memory", [0u32, 0x4000]); } }, &["1 domains too many", "at most 8"]),
+    case("dom0", Rule::Dom0, |t| { t.module(CHOSEN, "module@1", "multiboot,kernel", "Image"); }, &["/chosen/module@1", "no dom0"]),
+    // A domain.
+    case("long name", Rule::Name, |t| { t.domain("seventeen-letters", 0x6000_0000); }, &["seventeen-letters", "16 characters"]),
+    case("name of a server", Rule::Name, |t| { t.domain("console", 0x6000_0000); }, &["\"console\" is the name of a server"]),
+    case("same name", Rule::Name, |t| { t.domain("linux1@2", 0x6000_0000); }, &["/chosen/linux1@2", "another domain is named \"linux1\""]),
+    case("no memory", Rule::Memory, |t| { t.remove(L1, "memory"); }, &[L1, "memory: missing", "KiB as two cells"]),
+    case("memory in one cell", Rule::Memory, |t| { t.set(L1, "memory", 0x4_0000u32); }, &["4 bytes", "two cells"]),
+    case("memory 0", Rule::Memory, |t| { t.set(L1, "memory", 0u64).remove(L1, "xen,static-mem"); }, &["without RAM"]),
+    case("memory no whole pages", Rule::Memory, |t| { t.set(L1, "memory", 0x4_0002u64); }, &["memory = <0x0 0x40002>", "multiple of 4"]),
+    case("memory too much", Rule::Banks, |t| { t.set(L1, "memory", 1u64 << 40).remove(L1, "xen,static-mem"); }, &["exceed"]),
+    case("memory past 64 bits", Rule::Banks, |t| { t.set(L1, "memory", !3u64).remove(L1, "xen,static-mem"); }, &["exceed"]),
+    case("no cpus", Rule::Cpus, |t| { t.remove(L1, "cpus"); }, &["cpus: missing"]),
+    case("cpus 0", Rule::Cpus, |t| { t.set(L1, "cpus", 0u32); }, &["needs a CPU"]),
+    case("cpus 9", Rule::Cpus, |t| { t.set(L1, "cpus", 9u32); }, &["at most 8"]),
+    case("cpus in two cells", Rule::Cpus, |t| { t.set(L1, "cpus", 1u64); }, &["32 bits, not 8 bytes"]),
+    case("cpus 2", Rule::Smp, |t| { t.set(L1, "cpus", 2u32); }, &["SMP guests are not supported yet"]),
+    case("vpl011 without SPI", Rule::Vpl011, |t| { t.flag(L1, "vpl011").set(L1, "nr_spis", 0u32); }, &["vpl011 needs"]),
+    case("nr_spis 989", Rule::NrSpis, |t| { t.set(L1, "nr_spis", 989u32); }, &["988"]),
+    case("nr_spis 961", Rule::NrSpis, |t| { t.set(L1, "nr_spis", 961u32); }, &["960"]),
+    case("static memory unaligned", Rule::StaticMem, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_0800, 0, 0x1000_0000]); }, &["page (4 KiB)"]),
+    case("static memory size unaligned", Rule::StaticMem, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_0000, 0, 0x1000_0800]); }, &["page (4 KiB)"]),
+    case("static memory of size 0", Rule::StaticMem, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_0000, 0, 0]); }, &["empty"]),
+    case("static memory past 64 bits", Rule::StaticMem, |t| { t.set(L1, "xen,static-mem", [u32::MAX, 0xf000_0000, 0, 0x1000_1000]); }, &["passes the end"]),
+    case("static memory in the guest's cells", Rule::StaticMem, |t| { t.set(L1, "#address-cells", 1u32).set(L1, "#size-cells", 1u32).set(L1, "xen,static-mem", [0x4000_0000u32, 0x1000_0000]); }, &["8 bytes", "2 address and 2 size", "node above"]),
+    case("static memory empty", Rule::StaticMem, |t| { t.flag(L1, "xen,static-mem"); }, &["0 bytes"]),
+    case("static sum", Rule::StaticSum, |t| { t.set(L1, "xen,static-mem", [0u32, 0x4000_0000, 0, 0x800_0000]); }, &["0x20000 KiB", "0x40000 KiB", "memory = <0x0 0x20000>"]),
+    case("direct-map alone", Rule::DirectMap, |t| { t.remove(L1, "xen,static-mem").flag(L1, "direct-map"); }, &["without static memory"]),
+    case("direct-map", Rule::DirectMap, |t| { t.flag(L1, "direct-map"); }, &["not supported yet"]),
+    case("enhanced foo", Rule::Enhanced, |t| { t.set(L1, "xen,enhanced", "foo"); }, &["xen,enhanced = \"foo\"", "no-xenstore"]),
+    case("enhanced number", Rule::Enhanced, |t| { t.set(L1, "xen,enhanced", 1u32); }, &["one string"]),
+    case("passthrough", Rule::Passthrough, |t| { t.set(L1, "passthrough", "enabled"); }, &["not supported yet"]),
+    case("passthrough yes", Rule::Passthrough, |t| { t.set(L1, "passthrough", "yes"); }, &["\"disabled\""]),
+    case("partial device tree", Rule::Passthrough, |t| { t.module(L1, "module@9", "multiboot,device-tree", "x.dtb"); }, &["/chosen/linux1/module@9", "partial device trees"]),
+    case("hardware domain", Rule::Capabilities, |t| { t.set(L1, "capabilities", 2u32); }, &["hardware"]),
+    case("xenstore domain", Rule::Capabilities, |t| { t.set(L1, "capabilities", 4u32); }, &["xenstore"]),
+    case("capability 8", Rule::Capabilities, |t| { t.set(L1, "capabilities", 8u32); }, &["0x8 are no capabilities"]),
+    case("p2m memory 0", Rule::P2mMemory, |t| { t.set(L1, "xen,domain-p2m-mem-mb", 0u32); }, &["page tables"]),
+    case("grant version 2", Rule::GrantVersion, |t| { t.set(L1, "max_grant_version", 2u32); }, &["version 1"]),
+    case("grant version 0", Rule::GrantVersion, |t| { t.set(L1, "max_grant_version", 0u32); }, &["version 1"]),
+    case("grant frames 0", Rule::GrantFrames, |t| { t.set(L1, "max_grant_frames", 0u32); }, &["1 to 64"]),
+    case("grant frames 65", Rule::GrantFrames, |t| { t.set(L1, "max_grant_frames", 65u32); }, &["1 to 64"]),
+    case("maptrack frames", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0x8000_0000u32); }, &["2147483647"]),
+    case("trap 2", Rule::TrapUnmapped, |t| { t.set(L1, "trap-unmapped-accesses", 2u32); }, &["0 or 1"]),
+    case("sve", Rule::Sve, |t| { t.flag(L1, "sve"); }, &["SVE"]),
+    case("sve 128", Rule::Sve, |t| { t.set(L1, "sve", 128u32); }, &["SVE"]),
+    case("colours", Rule::LlcColors, |t| { t.set(L1, "llc-colors", "1-2"); }, &["colouring"]),
+    case("sci", Rule::Sci, |t| { t.set(L1, "xen,sci_type", "scmi_smc"); }, &["none"]),
+    case("v8r", Rule::V8r, |t| { t.set(L1, "v8r_el1_msa", "mmu"); }, &["Armv8-R"]),
+    case("vcpu without id", Rule::Vcpu, |t| { t.add(L1, "vcpu0").set("/chosen/linux1/vcpu0", "compatible", "xen,vcpu"); }, &["id: missing"]),
+    case("vcpu that is not there", Rule::Vcpu, |t| { t.add(L1, "vcpu1").set("/chosen/linux1/vcpu1", "compatible", "xen,vcpu").set("/chosen/linux1/vcpu1", "id", 1u32); }, &["fewer CPUs"]),
+    case("vcpu twice", Rule::Vcpu, |t| { for n in ["a", "b"] { let p = format!("{L1}/{n}"); t.add(L1, n).set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32); } }, &["/chosen/linux1/b", "same id"]),
+    case("shared memory", Rule::SharedMemory, |t| { t.add(L1, "shm").set("/chosen/linux1/shm", "compatible", "xen,domain-shared-memory-v1"); }, &["shared memory"]),
+    case("event channel", Rule::StaticEvtchn, |t| { t.add(L1, "ec").set("/chosen/linux1/ec", "compatible", "xen,evtchn-v1"); }, &["event channels"]),
+    // Modules.
+    case("no kernel", Rule::NoKernel, |t| { t.remove_node(L1, "kernel"); }, &[L1, "multiboot,kernel"]),
+    case("two kernels", Rule::ModuleTwice, |t| { t.module(L1, "k2", "multiboot,kernel", "Image"); }, &["/chosen/linux1/k2", "second kernel"]),
+    case("two RAM disks", Rule::ModuleTwice, |t| { t.module(L1, "r2", "xen,linux-initrd", "initrd.cpio.gz"); }, &["second RAM disk"]),
+    case("unknown module", Rule::ModuleKind, |t| { t.set(L1_RAMDISK, "compatible", "multiboot,module"); }, &[L1_RAMDISK, "multiboot,ramdisk"]),
+    case("module with reg", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32, 0x4200_0000, 0, 0x100_0000]); }, &["boot loader", "zazen,file"]),
+    case("module with reg cut off", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32]); }, &["zazen,file"]),
+    case("module from UEFI", Rule::ModuleReg, |t| { t.set(L1_KERNEL, "xen,uefi-binary", "Image"); }, &["UEFI"]),
+    case("module without reg or file", Rule::ModuleFile, |t| { t.remove(L1_RAMDISK, "zazen,file"); }, &["zazen,file: missing", "RAM disk"]),
+    case("module with an empty name", Rule::ModuleFile, |t| { t.set(L1_KERNEL, "zazen,file", ""); }, &["file name"]),
+    case("module with a number for a name", Rule::ModuleFile, |t| { t.set(L1_KERNEL, "zazen,file", 1u32); }, &["one string"]),
+    case("file missing", Rule::FileMissing, |t| { t.set(L1_KERNEL, "zazen,file", "nowhere/Image"); }, &["zazen,file = \"nowhere/Image\"", "no such file"]),
+    case("file empty", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,file", "empty"); }, &["empty"]),
+    case("size differs", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", INITRD_SIZE + 1); }, &["has 1193046 bytes"]),
+    case("size in one cell", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", 5u32); }, &["64 bits"]),
+    case("kernel magic", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "text"); }, &["magic"]),
+    case("kernel gzip", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "Image.gz"); }, &["gunzip"]),
+    case("kernel zboot", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "zboot"); }, &["EFI"]),
+    case("kernel uImage", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "uImage"); }, &["uImage"]),
+    case("bootargs 1025", Rule::Bootargs, |t| { let long = "x".repeat(1025); t.set(L1_KERNEL, "bootargs", long.as_str()); }, &["1025 characters", "1024"]),
+    case("bootargs number", Rule::Bootargs, |t| { t.set(L1_KERNEL, "bootargs", 7u32); }, &["one string"]),
+    case("initrd too big", Rule::BankFull, |t| { t.set(L1_RAMDISK, "zazen,file", "huge-initrd"); }, &["first RAM bank", "262144 KiB"]),
+    case("kernel too big", Rule::BankFull, |t| { t.set(L1, "memory", 0x1000u64).set(L1, "xen,static-mem", [0u32, 0x6000_0000, 0, 0x40_0000]); }, &["first RAM bank"]),
+];
+
+#[rustfmt::skip]
+const WARNINGS: &[Case] = &[
+    case("memory node off", Rule::Status, |t| { t.add("/", "memory@1").set("/memory@1", "device_type", "memory").set("/memory@1", "status", "disabled"); }, &["/memory@1", "ignored"]),
+    case("domain off", Rule::Status, |t| { t.set(L1, "status", "disabled"); }, &[L1, "skipped"]),
+    case("property misspelt", Rule::Unknown, |t| { t.flag(L1, "vpl01"); }, &["`vpl01`"]),
+    case("property of chosen misspelt", Rule::Unknown, |t| { t.flag(CHOSEN, "xen,static-heaps"); }, &["`xen,static-heaps`"]),
+    case("property of a module misspelt", Rule::Unknown, |t| { t.set(L1_KERNEL, "bootarg", "x"); }, &[L1_KERNEL, "`bootarg`"]),
+    case("node unknown", Rule::Unknown, |t| { t.add(L1, "foo"); }, &["/chosen/linux1/foo"]),
+    case("node of chosen unknown", Rule::Unknown, |t| { t.add(CHOSEN, "foo"); }, &["/chosen/foo", "xen,domain"]),
+    case("no memory node", Rule::HostMemory, |t| { t.remove_node("/", "memory@40000000"); }, &["cannot be checked"]),
+    case("options", Rule::XenOptions, |t| { t.set(CHOSEN, "xen,xen-bootargs", "dom0_mem=1G"); }, &["xen,xen-bootargs = \"dom0_mem=1G\""]),
+    case("dom0 options", Rule::Dom0, |t| { t.set(CHOSEN, "xen,dom0-bootargs", "x"); }, &["no dom0"]),
+    case("dom0 shared memory", Rule::Dom0, |t| { t.add(CHOSEN, "shm").set("/chosen/shm", "compatible", "xen,domain-shared-memory-v1"); }, &["no dom0"]),
+    case("CPU pool", Rule::CpuPool, |t| { t.add(CHOSEN, "pool").set("/chosen/pool", "compatible", "xen,cpupool"); }, &["/chosen/pool"]),
+    case("domain's CPU pool", Rule::CpuPool, |t| { t.set(L1, "domain-cpupool", 1u32); }, &["CPU 0"]),
+    case("memory in pages", Rule::BigPages, |t| { *t = Tree::heap(); t.set(L1, "memory", 0x2_0004u64); }, &["2 MiB"]),
+    case("static memory in pages", Rule::BigPages, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_1000, 0, 0x1000_0000]); }, &["2 MiB"]),
+    case("xenstore", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "enabled"); }, &["no xenstore"]),
+    case("xenstore, empty", Rule::Xenstore, |t| { t.flag(L1, "xen,enhanced"); }, &["no-xenstore"]),
+    case("xenstore, legacy", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "legacy"); }, &["no xenstore"]),
+    case("p2m memory little", Rule::P2mMemory, |t| { t.set(L1, "xen,domain-p2m-mem-mb", 1u32); }, &["3 MiB"]),
+    case("maptrack", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0u32); }, &["not used yet"]),
+    case("affinity", Rule::Vcpu, |t| { let p = format!("{L1}/v"); t.add(L1, "v").set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32).set(&p, "hard-affinity", "1"); }, &["CPU 0"]),
+    case("bootargs at the domain", Rule::Bootargs, |t| { t.set(L1, "bootargs", "quiet"); }, &["kernel"]),
+    case("bootargs at the RAM disk", Rule::Bootargs, |t| { t.set(L1_RAMDISK, "bootargs", "quiet"); }, &["kernel's node"]),
+];
+
+fn run(case: &Case) -> Result<dt_server::Config, Diagnostics> {
+    let mut tree = Tree::two();
+    (case.edit)(&mut tree);
+    parse(&tree.dtb(), &TestFiles)
+}
+
+fn says(case: &Case, text: &str) {
+    for part in case.says {
+        assert!(text.contains(part), "{}: no {part:?} in: {text}", case.name);
+    }
+}
+
+#[test]
+fn each_mistake_gives_one_precise_error() {
+    for case in ERRORS {
+        let found = run(case)
+            .err()
+            .unwrap_or_else(|| panic!("{}: accepted", case.name));
+        let rules: Vec<Rule> = found.errors().iter().map(|e| e.rule).collect();
+        assert_eq!(rules, [case.rule], "{}:\n{found}", case.name);
+        assert!(
+            found
+                .errors()
+                .iter()
+                .all(|e| e.severity == Severity::Error && !e.hint.is_empty()),
+            "{}",
+            case.name
+        );
+        says(case, &found.errors()[0].to_string());
+    }
+}
+
+#[test]
+fn each_oddity_gives_one_warning_and_a_system() {
+    for case in WARNINGS {
+        let config = run(case).unwrap_or_else(|found| panic!("{}: refused\n{found}", case.name));
+        let rules: Vec<Rule> = config.warnings.warnings().iter().map(|e| e.rule).collect();
+        assert_eq!(rules, [case.rule], "{}:\n{}", case.name, config.warnings);
+        says(case, &config.warnings.warnings()[0].to_string());
+    }
+}
+
+#[test]
+fn every_rule_has_a_case() {
+    // `Fdt` is tested below.
+    let mut covered: Vec<Rule> = ERRORS
+        .iter()
+        .chain(WARNINGS)
+        .map(|case| case.rule)
+        .collect();
+    covered.push(Rule::Fdt);
+    covered.sort_unstable();
+    covered.dedup();
+    assert_eq!(covered.len(), Rule::BankFull as usize + 1, "{covered:?}");
+}
+
+#[test]
+fn the_valid_tree_is_read_whole() {
+    let config = parse(&Tree::two().dtb(), &TestFiles).unwrap();
+    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    assert_eq!(
+        config.memory,
+        [Range {
+            start: 0x4000_0000,
+            size: 0x8000_0000
+        }]
+    );
+    assert_eq!(config.static_heap, []);
+    assert_eq!(config.domains.len(), 2);
+    let second = &config.domains[1];
+    assert_eq!(
+        second.static_mem,
+        [Range {
+            start: 0x5000_0000,
+            size: 0x1000_0000
+        }]
+    );
+    assert_eq!(
+        (second.heap, second.tables, second.extra),
+        (0, 3 << 20, 67 * 4096)
+    );
+    assert_eq!(second.bootargs, "console=hvc0");
+    assert_eq!(
+        second.modules().collect::<Vec<_>>(),
+        [(0, "Image"), (1, "initrd.cpio.gz")]
+    );
+    let record = &second.record;
+    assert_eq!(
+        (record.domid, record.name.as_str(), record.vcpus),
+        (2, "linux2", 1)
+    );
+    assert_eq!(record.banks.len(), 1);
+    assert_eq!(
+        (record.banks[0].start(), record.banks[0].size()),
+        (Gpa::new(0x4000_0000), 256 << 20)
+    );
+    assert!(record.is_static && !record.direct_map && record.trap_unmapped && !record.vpl011);
+    assert_eq!(
+        (record.pv, record.nr_spis, record.max_grant_frames),
+        (PvFeatures::NoXenstore, 32, 64)
+    );
+    assert_eq!((record.kernel.region, record.kernel.size), (0, KERNEL_SIZE));
+    assert_eq!(
+        record.ramdisk.map(|m| (m.region, m.size)),
+        Some((1, INITRD_SIZE))
+    );
+    assert_eq!(config.static_total(), 512 << 20);
+    assert_eq!(config.heap_total(), 2 * ((3 << 20) + 67 * 4096));
+    assert_eq!(config.handed(), 576 << 20);
+}
+
+#[test]
+fn optional_properties_reach_the_record() {
+    let mut tree = Tree::heap();
+    tree.flag(L1, "vpl011")
+        .set(L1, "nr_spis", 33u32)
+        .set(L1, "max_grant_frames", 8u32);
+    tree.set(L1, "trap-unmapped-accesses", 0u32)
+        .set(L1, "xen,enhanced", "disabled");
+    tree.set(L1, "memory", 4u64 << 20)
+        .set(L1, "xen,domain-p2m-mem-mb", 20u32);
+    tree.remove(L2, "xen,enhanced")
+        .remove_node(L2, "ramdisk")
+        .remove("/chosen/linux2/kernel", "bootargs");
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    let first = &config.domains[0];
+    assert_eq!(
+        (first.heap, first.tables, first.extra),
+        (4 << 30, 20 << 20, 11 * 4096)
+    );
+    let record = &first.record;
+    assert!(record.vpl011 && !record.trap_unmapped && !record.is_static);
+    assert_eq!(
+        (record.pv, record.nr_spis, record.max_grant_frames),
+        (PvFeatures::None, 64, 8)
+    );
+    let banks: Vec<(u64, u64)> = record
+        .banks
+        .iter()
+        .map(|b| (b.start().raw(), b.size()))
+        .collect();
+    assert_eq!(banks, [(0x4000_0000, 3 << 30), (0x2_0000_0000, 1 << 30)]);
+    let second = &config.domains[1];
+    assert_eq!(
+        (
+            second.record.pv,
+            second.record.ramdisk,
+            second.bootargs.as_str()
+        ),
+        (PvFeatures::None, None, "")
+    );
+}
+
+#[test]
+fn a_skipped_domain_gets_no_id() {
+    let mut tree = Tree::two();
+    tree.set(L1, "status", "disabled");
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    assert_eq!(config.domains.len(), 1);
+    assert_eq!(
+        (
+            config.domains[0].record.domid,
+            config.domains[0].record.name.as_str()
+        ),
+        (1, "linux2")
+    );
+}
+
+#[test]
+fn several_static_ranges_fill_one_bank_and_need_not_be_adjacent() {
+    let mut tree = Tree::two();
+    tree.set(
+        L1,
+        "xen,static-mem",
+        [
+            0u32,
+            0x7000_0000,
+            0,
+            0x800_0000,
+            0,
+            0x6000_0000,
+            0,
+            0x800_0000,
+        ],
+    );
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    assert_eq!(config.domains[0].static_mem[0].start, 0x7000_0000);
+    assert_eq!(config.domains[0].record.banks.len(), 1);
+}
+
+#[test]
+fn cells_are_those_of_the_node_above() {
+    let mut tree = Tree::two();
+    // The root counts for the heap, /chosen for static memory.
+    tree.set(CHOSEN, "#address-cells", 1u32)
+        .set(CHOSEN, "#size-cells", 1u32);
+    tree.set(
+        CHOSEN,
+        "xen,static-heap",
+        [0u32, 0x6000_0000, 0, 0x1000_0000],
+    );
+    tree.set(L1, "xen,static-mem", [0x4000_0000u32, 0x1000_0000]);
+    tree.set(L2, "xen,static-mem", [0x5000_0000u32, 0x1000_0000]);
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    assert_eq!(
+        config.static_heap,
+        [Range {
+            start: 0x6000_0000,
+            size: 0x1000_0000
+        }]
+    );
+    assert_eq!(
+        config.domains[1].static_mem,
+        [Range {
+            start: 0x5000_0000,
+            size: 0x1000_0000
+        }]
+    );
+    // Without any, the default is 2 and 1.
+    let mut tree = Tree::two();
+    tree.remove("/", "#address-cells")
+        .remove("/", "#size-cells");
+    tree.set("/memory@40000000", "reg", [0u32, 0x4000_0000, 0x8000_0000]);
+    tree.set(L1, "xen,static-mem", [0u32, 0x4000_0000, 0x1000_0000]);
+    tree.set(L2, "xen,static-mem", [0u32, 0x5000_0000, 0x1000_0000]);
+    assert!(parse(&tree.dtb(), &TestFiles).is_ok());
+}
+
+#[test]
+fn in_the_image_sizes_come_from_the_tree() {
+    let mut tree = Tree::two();
+    let refused = parse(&tree.dtb(), &NoFiles).unwrap_err();
+    assert_eq!(refused.errors().len(), 4, "{refused}");
+    for domain in [L1, L2] {
+        tree.set(&format!("{domain}/kernel"), "zazen,size", KERNEL_SIZE);
+        tree.set(&format!("{domain}/ramdisk"), "zazen,size", INITRD_SIZE);
+    }
+    let from_tree = parse(&tree.dtb(), &NoFiles).unwrap();
+    let from_files = parse(&tree.dtb(), &TestFiles).unwrap();
+    for (a, b) in from_tree.domains.iter().zip(&from_files.domains) {
+        assert_eq!(a.record, b.record);
+    }
+}
+
+#[test]
+fn a_kernel_counts_with_its_bss() {
+    struct Bss;
+    impl Files for Bss {
+        fn probe(&self, name: &str) -> Option<FileInfo> {
+            let image = name == "Image";
+            Some(FileInfo {
+                size: 1 << 20,
+                head: image.then(|| image_header(300 << 20)),
+            })
+        }
+    }
+    let found = parse(&Tree::two().dtb(), &Bss).unwrap_err();
+    assert!(found.errors().iter().all(|e| e.rule == Rule::BankFull));
+    assert_eq!(found.errors().len(), 2);
+}
+
+#[test]
+fn legacy_compatibles_are_modules_too() {
+    let mut tree = Tree::two();
+    tree.set(
+        L1_KERNEL,
+        "compatible",
+        ["xen,linux-zimage", "xen,multiboot-module"].as_slice(),
+    );
+    tree.set(
+        L1_RAMDISK,
+        "compatible",
+        ["xen,linux-initrd", "xen,multiboot-module"].as_slice(),
+    );
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    assert!(config.warnings.is_empty());
+    assert!(config.domains[0].record.ramdisk.is_some());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let mut tree = Tree::two();
+    tree.remove(L1, "memory")
+        .set(L1, "cpus", 2u32)
+        .set(L2, "sve", 256u32)
+        .remove_node(L2, "kernel");
+    let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+    let mut rules: Vec<Rule> = found.errors().iter().map(|e| e.rule).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, [Rule::Memory, Rule::Smp, Rule::Sve, Rule::NoKernel]);
+}
+
+#[test]
+fn what_does_not_fit_the_list_is_counted() {
+    let mut tree = Tree::two();
+    for i in 0..100 {
+        tree.module(L1, &format!("k{i}"), "multiboot,kernel", "Image");
+        tree.flag(L1, &format!("p{i}"));
+    }
+    let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+    assert_eq!(
+        (found.errors().len(), found.warnings().len()),
+        (MAX_DIAGNOSTICS, MAX_DIAGNOSTICS)
+    );
+    assert_eq!(found.dropped(), 2 * (100 - MAX_DIAGNOSTICS));
+    assert!(
+        found
+            .to_string()
+            .ends_with("and 36 more errors, 36 more warnings\n")
+    );
+}
+
+#[test]
+fn bytes_that_are_no_tree() {
+    let dtb = Tree::two().dtb();
+    let mut wrong_magic = dtb.clone();
+    wrong_magic[0] = 0;
+    let mut huge = dtb.clone();
+    huge[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+    for bytes in [
+        &[][..],
+        &dtb[..40],
+        &dtb[..dtb.len() - 1],
+        &wrong_magic,
+        &huge,
+    ] {
+        let found = parse(bytes, &TestFiles).unwrap_err();
+        assert_eq!(
+            found.errors().iter().map(|e| e.rule).collect::<Vec<_>>(),
+            [Rule::Fdt]
+        );
+    }
+    // In the image the tree is followed by the rest of its last page.
+    let mut padded = dtb;
+    padded.resize(padded.len() + 4096, 0);
+    assert!(parse(&padded, &TestFiles).is_ok());
+}

@@ -1,0 +1,16 @@
+//! What `zazen` and the image builder do with a domains file on the host.
+//!
+//! [`load`] compiles and checks it and finds the files that it names; [`generate`] writes the
+//! Microkit system description for it. The rules themselves are `dt-server`'s, so that the host
+//! and the dt-server's protection domain can never disagree about a file.
+#![forbid(unsafe_code)]
+
+pub mod board;
+mod dtc;
+mod files;
+pub mod generate;
+pub mod limits;
+pub mod load;
+pub mod locate;
+pub mod system;
+mod xml;

@@ -1,0 +1,158 @@
+//! Writes a system as Microkit's XML.
+
+use std::fmt::Write;
+
+use crate::system::{Channel, End, Map, Pd, Region, System};
+
+/// The system description; `about` is the comment at its top.
+pub(crate) fn write(system: &System, about: &str) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    comment(&mut xml, 0, about);
+    xml.push_str("<system>\n");
+    for region in &system.regions {
+        write_region(&mut xml, region);
+    }
+    for pd in &system.pds {
+        xml.push('\n');
+        write_pd(&mut xml, pd);
+    }
+    xml.push('\n');
+    for channel in &system.channels {
+        write_channel(&mut xml, channel);
+    }
+    xml.push_str("</system>\n");
+    xml
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+fn line(xml: &mut String, depth: usize, text: &str) {
+    let _ = writeln!(xml, "{:1$}{text}", "", depth * 4);
+}
+
+/// A comment, wrapped to one line for each line of `text`; two hyphens in a row would end it.
+fn comment(xml: &mut String, depth: usize, text: &str) {
+    let text = text.replace("--", "-");
+    let mut lines: Vec<&str> = text.lines().collect();
+    match lines.as_mut_slice() {
+        [] => {}
+        [one] => line(xml, depth, &format!("<!-- {one} -->")),
+        many => {
+            line(xml, depth, "<!--");
+            for text in many {
+                line(xml, depth + 1, text);
+            }
+            line(xml, depth, "-->");
+        }
+    }
+}
+
+fn attributes(list: &[(&str, Option<String>)]) -> String {
+    let present = list
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    present
+        .map(|(name, value)| format!(" {name}=\"{}\"", escape(value)))
+        .collect()
+}
+
+fn hex(number: u64) -> String {
+    format!("{number:#x}")
+}
+
+fn flag(set: bool, text: &str) -> Option<String> {
+    set.then(|| text.to_owned())
+}
+
+fn write_region(xml: &mut String, region: &Region) {
+    comment(xml, 1, &region.comment);
+    let list = attributes(&[
+        ("name", Some(region.name.clone())),
+        ("size", region.size.map(hex)),
+        ("page_size", region.page_size.map(hex)),
+        ("phys_addr", region.phys_addr.map(hex)),
+        ("prefill_path", region.prefill.clone()),
+    ]);
+    line(xml, 1, &format!("<memory_region{list} />"));
+}
+
+fn write_map(xml: &mut String, depth: usize, map: &Map) {
+    let list = attributes(&[
+        ("mr", Some(map.region.clone())),
+        ("vaddr", Some(hex(map.vaddr))),
+        ("perms", Some(map.perms.to_owned())),
+        ("cached", flag(!map.cached, "false")),
+        ("setvar_size", map.size_symbol.map(str::to_owned)),
+    ]);
+    line(xml, depth, &format!("<map{list} />"));
+}
+
+fn write_pd(xml: &mut String, pd: &Pd) {
+    comment(xml, 1, &pd.comment);
+    let list = attributes(&[
+        ("name", Some(pd.name.clone())),
+        ("priority", Some(pd.priority.to_string())),
+        ("passive", flag(pd.passive, "true")),
+        ("stack_size", Some(hex(pd.stack))),
+    ]);
+    line(xml, 1, &format!("<protection_domain{list}>"));
+    line(
+        xml,
+        2,
+        &format!("<program_image path=\"{}\" />", escape(pd.image)),
+    );
+    for map in &pd.maps {
+        write_map(xml, 2, map);
+    }
+    for (irq, id) in &pd.irqs {
+        line(xml, 2, &format!("<irq irq=\"{irq}\" id=\"{id}\" />"));
+    }
+    if let Some(vm) = &pd.vm {
+        let list = attributes(&[
+            ("name", Some(vm.name.clone())),
+            ("priority", Some(vm.priority.to_string())),
+        ]);
+        line(xml, 2, &format!("<virtual_machine{list}>"));
+        line(xml, 3, "<vcpu id=\"0\" />");
+        for map in &vm.maps {
+            write_map(xml, 3, map);
+        }
+        line(xml, 2, "</virtual_machine>");
+    }
+    line(xml, 1, "</protection_domain>");
+}
+
+fn write_channel(xml: &mut String, channel: &Channel) {
+    line(xml, 1, "<channel>");
+    for End { pd, id, pp, notify } in [&channel.a, &channel.b] {
+        let list = attributes(&[
+            ("pd", Some(pd.clone())),
+            ("id", Some(id.to_string())),
+            ("pp", flag(*pp, "true")),
+            ("notify", flag(!notify, "false")),
+        ]);
+        line(xml, 2, &format!("<end{list} />"));
+    }
+    line(xml, 1, "</channel>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_cannot_break_out() {
+        let mut xml = String::new();
+        comment(&mut xml, 0, "a --> b");
+        assert_eq!(xml, "<!-- a -> b -->\n");
+        assert_eq!(
+            attributes(&[("x", Some("a\"<&>".into())), ("y", None)]),
+            " x=\"a&quot;&lt;&amp;&gt;\""
+        );
+    }
+}

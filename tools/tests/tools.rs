@@ -1,0 +1,461 @@
+//! Domains files of the repository, what is generated from them, and the command line.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use dt_server::NoFiles;
+use zazen_tools::board::{BOARDS, Board};
+use zazen_tools::generate::{system, system_xml};
+use zazen_tools::limits;
+use zazen_tools::load::{LoadError, Loaded, Missing, load, load_with};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
+}
+
+fn domains(name: &str) -> PathBuf {
+    root().join("domains").join(name)
+}
+
+/// Whether dtc is there; tells where nobody can overlook it that `test` is skipped if not.
+fn has_dtc(test: &str) -> bool {
+    let there = Command::new("dtc").arg("--version").output().is_ok();
+    if !there {
+        // Not eprintln: that is shown for failed tests only.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED {test}: dtc is missing (Debian: device-tree-compiler)"
+        );
+    }
+    there
+}
+
+fn board() -> &'static Board {
+    Board::by_name("qemu_virt_aarch64").unwrap()
+}
+
+fn assumed(name: &str) -> Loaded {
+    load_with(&domains(name), &[], Missing::Assume)
+        .unwrap_or_else(|error| panic!("{name}:\n{error}"))
+}
+
+/// A directory with small files in place of kernel and RAM disk; removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(test: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("zazen-tools-{test}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut image = vec![0; 4096];
+        image[56..60].copy_from_slice(b"ARM\x64");
+        fs::write(directory.join("Image"), image).unwrap();
+        fs::write(directory.join("initrd.cpio"), vec![7; 1000]).unwrap();
+        Self(directory)
+    }
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn zazen(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zazen"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_committed_system_description_is_fresh() {
+    if !has_dtc("the_committed_system_description_is_fresh") {
+        return;
+    }
+    let xml = system_xml(&assumed("two-linux.dts").config, board()).unwrap();
+    let committed = fs::read_to_string(root().join("system.xml")).unwrap();
+    assert!(
+        xml == committed,
+        "system.xml is stale; run: cargo run -p zazen-tools -- generate domains/two-linux.dts -o system.xml"
+    );
+}
+
+#[test]
+fn all_domains_files_are_valid_for_every_board() {
+    if !has_dtc("all_domains_files_are_valid_for_every_board") {
+        return;
+    }
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("domains")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "dts") {
+            count += 1;
+            let loaded =
+                load_with(&path, &[], Missing::Assume).unwrap_or_else(|error| panic!("{error}"));
+            for board in BOARDS {
+                assert!(
+                    limits::check(&system(&loaded.config, board)).is_empty(),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(count >= 3, "{count}");
+}
+
+#[test]
+fn the_three_domains_files_give_what_they_promise() {
+    if !has_dtc("the_three_domains_files_give_what_they_promise") {
+        return;
+    }
+    for (name, ram, is_static) in [
+        ("one-linux.dts", &[256][..], true),
+        ("two-linux.dts", &[192, 192], true),
+        ("heap-linux.dts", &[128, 128], false),
+    ] {
+        let config = assumed(name).config;
+        assert!(config.warnings.is_empty(), "{name}: {}", config.warnings);
+        let mib: Vec<u64> = config
+            .domains
+            .iter()
+            .map(|domain| domain.ram() >> 20)
+            .collect();
+        assert_eq!(mib, ram, "{name}");
+        for (i, domain) in config.domains.iter().enumerate() {
+            let record = &domain.record;
+            assert_eq!(record.name.as_str(), format!("linux{}", i + 1));
+            assert_eq!(
+                (record.is_static, domain.heap == 0, record.vpl011),
+                (is_static, is_static, false)
+            );
+            let files: Vec<_> = domain.modules().collect();
+            assert_eq!(files, [(0, "Image"), (1, "initrd.cpio")]);
+            assert!(
+                domain.bootargs.starts_with("console=hvc0 "),
+                "{}",
+                domain.bootargs
+            );
+            // Where the kernel owns nothing.
+            assert!(
+                domain
+                    .static_mem
+                    .iter()
+                    .all(|r| r.start >= 0x4000_0000 && r.end() <= 0x6000_0000)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_system_description_is_what_the_servers_expect() {
+    if !has_dtc("the_system_description_is_what_the_servers_expect") {
+        return;
+    }
+    let text = system_xml(&assumed("two-linux.dts").config, board()).unwrap();
+    let xml = roxmltree::Document::parse(&text).unwrap();
+    let all = |tag: &'static str| xml.descendants().filter(move |node| node.has_tag_name(tag));
+    let pd = |name: &'static str| {
+        all("protection_domain")
+            .find(|node| node.attribute("name") == Some(name))
+            .unwrap()
+    };
+    let maps = |pd: roxmltree::Node<'_, '_>| -> BTreeSet<String> {
+        let maps = pd.children().filter(|node| node.has_tag_name("map"));
+        maps.map(|map| {
+            ["mr", "vaddr", "perms"]
+                .map(|name| map.attribute(name).unwrap().to_owned())
+                .join(" ")
+        })
+        .collect()
+    };
+    let names: Vec<_> = all("protection_domain")
+        .map(|node| node.attribute("name").unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "memory_server",
+            "dt_server",
+            "timer_server",
+            "console",
+            "vmm_linux1",
+            "vmm_linux2"
+        ]
+    );
+    let passive: Vec<_> = all("protection_domain")
+        .filter(|n| n.attribute("passive") == Some("true"))
+        .map(|n| n.attribute("name").unwrap())
+        .collect();
+    assert_eq!(passive, ["memory_server", "dt_server"]);
+
+    // Nobody but the console sees the UART, nobody but its owner a p2m, and modules cannot be changed.
+    let users = |region: &'static str| -> Vec<&str> {
+        all("map")
+            .filter(|map| map.attribute("mr") == Some(region))
+            .map(|map| map.parent().unwrap().attribute("name").unwrap())
+            .collect()
+    };
+    assert_eq!(users("uart"), ["console"]);
+    assert_eq!(users("records"), ["memory_server"]);
+    assert_eq!(users("boot_dtb"), ["dt_server"]);
+    assert_eq!(users("p2m_linux1"), ["vmm_linux1"]);
+    assert_eq!(users("gicv"), ["linux1", "linux2"]);
+    assert_eq!(users("module_Image"), ["vmm_linux1", "vmm_linux2"]);
+    assert_eq!(users("console_linux2"), ["console", "vmm_linux2"]);
+    for map in all("map").filter(|map| map.attribute("mr").unwrap().starts_with("module_")) {
+        assert_eq!(map.attribute("perms"), Some("r"));
+    }
+    assert_eq!(
+        maps(pd("vmm_linux2")),
+        BTreeSet::from(
+            [
+                "console_linux2 0x10000000 rw",
+                "p2m_linux2 0x1000000000 rw",
+                "module_Image 0x2000000000 r",
+                "module_initrd.cpio 0x2100000000 r",
+            ]
+            .map(String::from)
+        )
+    );
+    let devices: Vec<_> = all("map")
+        .filter(|m| m.attribute("cached") == Some("false"))
+        .map(|m| m.attribute("mr").unwrap())
+        .collect();
+    assert_eq!(devices, ["uart", "gicv", "gicv"]);
+    let irqs: Vec<_> = all("irq")
+        .map(|irq| (irq.attribute("irq").unwrap(), irq.attribute("id").unwrap()))
+        .collect();
+    assert_eq!(irqs, [("30", "61"), ("33", "61")]);
+
+    // VMMs call; servers and guests do not.
+    let callers: BTreeSet<_> = all("end")
+        .filter(|end| end.attribute("pp") == Some("true"))
+        .map(|end| end.attribute("pd").unwrap())
+        .collect();
+    assert_eq!(callers, BTreeSet::from(["vmm_linux1", "vmm_linux2"]));
+    let between = |a: &str, b: &str| {
+        all("channel").find_map(|channel| {
+            let ends: Vec<_> = channel
+                .children()
+                .filter(|node| node.has_tag_name("end"))
+                .collect();
+            let [x, y] = ends[..] else {
+                panic!("{} ends", ends.len())
+            };
+            (x.attribute("pd") == Some(a) && y.attribute("pd") == Some(b)).then(|| {
+                (
+                    x.attribute("id").unwrap().to_owned(),
+                    y.attribute("id").unwrap().to_owned(),
+                )
+            })
+        })
+    };
+    let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+    assert_eq!(between("vmm_linux2", "memory_server"), pair("0", "1"));
+    assert_eq!(between("vmm_linux2", "dt_server"), pair("1", "1"));
+    assert_eq!(between("vmm_linux2", "timer_server"), pair("2", "1"));
+    assert_eq!(between("vmm_linux2", "console"), pair("3", "1"));
+    assert_eq!(between("memory_server", "console"), pair("60", "8"));
+    assert_eq!(all("channel").count(), 2 * 4 + 3);
+    assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
+}
+
+#[test]
+fn eight_domains_are_within_microkits_limits() {
+    if !has_dtc("eight_domains_are_within_microkits_limits") {
+        return;
+    }
+    let scratch = Scratch::new("eight");
+    let domain = |i: usize| {
+        format!(
+            "d{i} {{ compatible = \"xen,domain\"; memory = <0 0x10000>; cpus = <1>;
+               k {{ compatible = \"multiboot,kernel\", \"multiboot,module\"; zazen,file = \"{}\"; }}; }};",
+            ["Image", "a/b", "a_b"][i % 3]
+        )
+    };
+    let all: String = (0..8).map(domain).collect();
+    let path = scratch.write(
+        "eight.dts",
+        &format!("/dts-v1/; / {{ chosen {{ {all} }}; }};"),
+    );
+    let config = load_with(&path, &[], Missing::Assume)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .config;
+    let built = system(&config, board());
+    assert_eq!(limits::check(&built), Vec::<String>::new());
+    assert_eq!((built.pds.len(), built.channels.len()), (12, 8 * 4 + 3));
+    // Two files whose names differ in a character that a region's name cannot have.
+    let modules: Vec<_> = built
+        .regions
+        .iter()
+        .filter(|r| r.prefill.is_some())
+        .map(|r| r.name.as_str())
+        .collect();
+    assert_eq!(modules.len(), 4, "{modules:?}");
+}
+
+#[test]
+fn sizes_for_the_image_are_exact() {
+    if !has_dtc("sizes_for_the_image_are_exact") {
+        return;
+    }
+    let scratch = Scratch::new("sizes");
+    let loaded = load(&domains("two-linux.dts"), std::slice::from_ref(&scratch.0))
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.files["Image"], scratch.0.join("Image"));
+    let boot = loaded.boot_dtb().unwrap();
+    // What the protection domain reads, with no files at hand, is what was read here.
+    let mut padded = boot.clone();
+    padded.resize(boot.len().next_multiple_of(4096), 0);
+    let config = dt_server::parse(&padded, &NoFiles).unwrap_or_else(|found| panic!("{found}"));
+    for (there, here) in config.domains.iter().zip(&loaded.config.domains) {
+        assert_eq!(there.record, here.record);
+        assert_eq!(
+            (there.record.kernel.size, there.record.ramdisk.unwrap().size),
+            (4096, 1000)
+        );
+    }
+    assert_eq!(config.domains.len(), 2);
+    // The result is a domains file too.
+    let path = scratch.0.join("domains.dtb");
+    fs::write(&path, boot).unwrap();
+    assert_eq!(
+        load(&path, &[])
+            .unwrap_or_else(|error| panic!("{error}"))
+            .config
+            .domains
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn check_says_where_each_mistake_is() {
+    if !has_dtc("check_says_where_each_mistake_is") {
+        return;
+    }
+    let scratch = Scratch::new("check");
+    let good = fs::read_to_string(domains("two-linux.dts")).unwrap();
+    let path = scratch.write("good.dts", &good);
+    let output = zazen(&["check", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "domain 1: linux1, 192 MiB from static memory\ndomain 2: linux2, 192 MiB from static memory\n"
+    );
+
+    let bad = good
+        .replacen("cpus = <1>", "cpus = <2>", 1)
+        .replace("0x4c000000", "0x4b000000");
+    let path = scratch.write("bad.dts", &bad);
+    let line = |what: &str| 1 + bad.lines().position(|line| line.contains(what)).unwrap();
+    let output = zazen(&["check", path.to_str().unwrap()]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(
+        said.contains(&format!(
+            "bad.dts:{}: error: /chosen/linux1: cpus = <0x2>",
+            line("cpus = <2>")
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!(
+            "bad.dts:{}: error: /chosen/linux1: xen,static-mem",
+            line("linux1 {")
+        )),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let output = zazen(&["check", "nowhere.dts"]);
+    assert!(
+        !output.status.success() && stderr(&output).contains("nowhere.dts"),
+        "{}",
+        stderr(&output)
+    );
+    let output = zazen(&["generate", "--board", "toaster", "x.dts"]);
+    assert!(
+        stderr(&output).contains("known are: qemu_virt_aarch64"),
+        "{}",
+        stderr(&output)
+    );
+    // Without dtc.
+    let output = Command::new(env!("CARGO_BIN_EXE_zazen"))
+        .args(["check", domains("two-linux.dts").to_str().unwrap()])
+        .env("PATH", "")
+        .output()
+        .unwrap();
+    assert!(
+        stderr(&output).contains("apt install device-tree-compiler"),
+        "{}",
+        stderr(&output)
+    );
+    if !has_dtc("what_is_missing_is_named (rest)") {
+        return;
+    }
+    let scratch = Scratch::new("missing");
+    let empty = scratch.0.join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let error = load(&domains("one-linux.dts"), &[empty]).unwrap_err();
+    assert!(
+        matches!(&error, LoadError::Mistakes { diagnostics, .. } if diagnostics.errors().len() == 2),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("zazen,file = \"initrd.cpio\": there is no such file"),
+        "{error}"
+    );
+    let path = scratch.write("syntax.dts", "/dts-v1/;\n/ { a = <1> };\n");
+    let error = load(&path, &[]).unwrap_err().to_string();
+    assert!(error.contains("syntax.dts:2"), "{error}");
+}
+
+#[test]
+fn generate_needs_no_files() {
+    if !has_dtc("generate_needs_no_files") {
+        return;
+    }
+    let scratch = Scratch::new("generate");
+    let out = scratch.0.join("system.xml");
+    let output = zazen(&[
+        "generate",
+        domains("one-linux.dts").to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"Image\" is not at hand"));
+    let without = fs::read_to_string(&out).unwrap();
+    let files = scratch.0.to_str().unwrap();
+    let output = zazen(&[
+        "generate",
+        domains("one-linux.dts").to_str().unwrap(),
+        "--files",
+        files,
+    ]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), without);
+    assert_eq!(stderr(&output), "");
+}
