@@ -1,0 +1,67 @@
+//! The shared region and its two ends.
+
+use ring::sync::{AtomicU8, AtomicU32};
+use ring::{Consumer, HEADER_WORDS, Header, Producer};
+
+use crate::client::Client;
+use crate::{REGION_SIZE, RX_SIZE, TX_SIZE};
+
+/// Bytes at the start of the region that hold the indices of both rings, as 32-bit words.
+pub const HEADER_SIZE: usize = 0x1000;
+/// First word of the receive ring's header; the transmit ring's is at word 0.
+const RX_HEADER: usize = 64;
+
+const _: () = assert!(REGION_SIZE == HEADER_SIZE + TX_SIZE + RX_SIZE);
+const _: () = assert!(TX_SIZE.is_power_of_two() && RX_SIZE.is_power_of_two());
+const _: () = assert!(HEADER_WORDS <= RX_HEADER && 4 * (RX_HEADER + HEADER_WORDS) <= HEADER_SIZE);
+
+/// The region that one client shares with the console server.
+///
+/// Both make one over the same memory; the client then takes [`Region::client`] and the
+/// server [`Region::server`]. Fresh (zeroed) memory is two empty rings.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    tx: (Header<'a>, &'a [AtomicU8]),
+    rx: (Header<'a>, &'a [AtomicU8]),
+}
+
+/// The console server's end: it takes from the client's transmit ring and puts into its receive ring.
+#[derive(Debug)]
+pub struct ServerEnd<'a> {
+    /// What the client wrote.
+    pub output: Consumer<'a>,
+    /// What was typed for the client.
+    pub input: Producer<'a>,
+}
+
+impl<'a> Region<'a> {
+    /// The region whose first [`HEADER_SIZE`] bytes are `header` and whose other bytes are `data`.
+    ///
+    /// `None` where either is shorter than the geometry says.
+    pub fn new(header: &'a [AtomicU32], data: &'a [AtomicU8]) -> Option<Self> {
+        let header = header.get(..HEADER_SIZE / 4)?;
+        let data = data.get(..TX_SIZE + RX_SIZE)?;
+        let (tx, rx) = data.split_at_checked(TX_SIZE)?;
+        Some(Self {
+            tx: (Header::new(header)?, tx),
+            rx: (Header::new(header.get(RX_HEADER..)?)?, rx),
+        })
+    }
+
+    /// The client's end; `notify` signals the console server. To be made once.
+    pub fn client<F: FnMut()>(self, notify: F) -> Option<Client<'a, F>> {
+        Some(Client::new(
+            Producer::new(self.tx.0, self.tx.1)?,
+            Consumer::new(self.rx.0, self.rx.1)?,
+            notify,
+        ))
+    }
+
+    /// The console server's end. To be made once.
+    pub fn server(self) -> Option<ServerEnd<'a>> {
+        Some(ServerEnd {
+            output: Consumer::new(self.tx.0, self.tx.1)?,
+            input: Producer::new(self.rx.0, self.rx.1)?,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! From the keyboard to the client with the focus.
+
+use crate::client::Role;
+use crate::mux::Mux;
+
+/// Ctrl-a, as on Xen.
+const SWITCH: u8 = 0x01;
+/// How often it must be typed in a row.
+const SWITCH_COUNT: u8 = 3;
+
+impl<const N: usize> Mux<'_, N> {
+    /// Takes typed bytes. Ctrl-a is held back until the next key says whether it is a switch.
+    pub fn on_uart_rx(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == SWITCH {
+                self.held += 1;
+                if self.held == SWITCH_COUNT {
+                    self.held = 0;
+                    self.switch();
+                }
+                continue;
+            }
+            for _ in 0..core::mem::take(&mut self.held) {
+                self.deliver(SWITCH);
+            }
+            self.deliver(byte);
+        }
+    }
+
+    fn deliver(&mut self, byte: u8) {
+        let accepted = match self.focus.and_then(|i| Some((i, self.clients.get_mut(i)?))) {
+            Some((index, client)) => client.accept(byte).map(|notify| {
+                if notify {
+                    self.notify.insert(index);
+                }
+            }),
+            None => self.keys.push_back(byte).map_err(|_| ()),
+        };
+        if accepted.is_err() {
+            self.bell = true;
+        }
+    }
+
+    /// Moves the focus to the next guest, after the last to the monitor, from there to the first.
+    fn switch(&mut self) {
+        let from = self.focus.map_or(0, |i| i + 1);
+        self.focus = self
+            .clients
+            .iter()
+            .enumerate()
+            .skip(from)
+            .find(|(_, c)| c.role == Role::Guest && c.end.is_some())
+            .map(|(i, _)| i);
+        self.last_guest = self.focus.or(self.last_guest);
+        self.announce = true;
+    }
+}

@@ -1,0 +1,186 @@
+//! The multiplexer's state and its interface.
+
+use console_api::ServerEnd;
+use heapless::Deque;
+use uart::Uart;
+
+use crate::MONITOR;
+use crate::client::{AddError, Client, Role, is_name};
+use crate::monitor::{Command, Job};
+use crate::screen::Screen;
+use crate::set::ClientSet;
+
+/// Most bytes that one [`Mux::pump`] moves, so that input and notifications get their turn even where
+/// the UART takes everything at once.
+const PUMP_MAX: usize = 32 * 1024;
+
+/// What [`Mux::pump`] leaves to its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "clients must be notified, and `more` means that nothing else will wake the console"]
+pub struct Pumped {
+    /// Clients to notify.
+    pub notify: ClientSet,
+    /// There is more to do now: call [`Mux::pump`] again after the notifications.
+    pub more: bool,
+}
+
+/// The multiplexer for up to `N` clients (at most 64), about 5.5 KiB each.
+///
+/// It is big: build it in a static with [`Mux::new`], then [`Mux::add`] the clients. After any event
+/// ([`Mux::on_client`], [`Mux::on_uart_irq`]) call [`Mux::pump`] until it has no more.
+#[derive(Debug)]
+pub struct Mux<'a, const N: usize> {
+    pub(crate) clients: [Client<'a>; N],
+    count: usize,
+    /// Clients whose ring may hold something.
+    pub(crate) ready: ClientSet,
+    pub(crate) notify: ClientSet,
+    /// Where the next round of the round robin starts.
+    pub(crate) next: usize,
+    /// Bytes that the line on the screen has had in its turn.
+    pub(crate) turn: usize,
+    /// The guest with the input focus; `None` is the monitor.
+    pub(crate) focus: Option<usize>,
+    /// The guest that has it or had it last.
+    pub(crate) last_guest: Option<usize>,
+    /// The focus has changed and that has not been said yet.
+    pub(crate) announce: bool,
+    pub(crate) bell: bool,
+    /// Ctrl-a's that may become a switch.
+    pub(crate) held: u8,
+    /// Keys for the monitor.
+    pub(crate) keys: Deque<u8, 16>,
+    pub(crate) commands: &'static [Command],
+    pub(crate) requests: Deque<u16, 4>,
+    pub(crate) job: Job,
+    pub(crate) screen: Screen,
+}
+
+impl<'a, const N: usize> Mux<'a, N> {
+    /// A multiplexer without clients; the monitor has the focus.
+    pub const fn new() -> Self {
+        const { assert!(N <= 64, "ClientSet holds 64") };
+        Self {
+            clients: [const { Client::EMPTY }; N],
+            count: 0,
+            ready: ClientSet::EMPTY,
+            notify: ClientSet::EMPTY,
+            next: 0,
+            turn: 0,
+            focus: None,
+            last_guest: None,
+            announce: true,
+            bell: false,
+            held: 0,
+            keys: Deque::new(),
+            commands: &[],
+            requests: Deque::new(),
+            job: Job::None,
+            screen: Screen::new(),
+        }
+    }
+
+    /// Adds a client and returns its index; the first guest gets the focus.
+    ///
+    /// # Errors
+    /// [`AddError`]; nothing changed.
+    pub fn add(&mut self, name: &str, role: Role, end: ServerEnd<'a>) -> Result<usize, AddError> {
+        if !is_name(name) {
+            return Err(AddError::BadName);
+        }
+        if name == MONITOR || self.clients.iter().any(|c| c.name == name) {
+            return Err(AddError::NameTaken);
+        }
+        let index = self.count;
+        let client = self
+            .clients
+            .get_mut(index)
+            .ok_or(AddError::TooMany { most: N })?;
+        client.name.push_str(name).map_err(|_| AddError::BadName)?;
+        client.role = role;
+        client.end = Some(end);
+        self.count += 1;
+        self.ready.insert(index);
+        if role == Role::Guest && self.last_guest.is_none() {
+            self.focus = Some(index);
+            self.last_guest = self.focus;
+        }
+        Ok(index)
+    }
+
+    /// Adds commands to the monitor. A key that is taken already keeps its meaning.
+    pub const fn set_commands(&mut self, commands: &'static [Command]) {
+        self.commands = commands;
+    }
+
+    /// Client `index` has sent a notification: it wrote, or took input.
+    pub fn on_client(&mut self, index: usize) {
+        let Some(client) = self.clients.get_mut(index).filter(|c| c.end.is_some()) else {
+            return;
+        };
+        self.ready.insert(index);
+        if client.flush_input() {
+            self.notify.insert(index);
+        }
+    }
+
+    /// The UART's interrupt came: acknowledges it and takes what was typed.
+    pub fn on_uart_irq(&mut self, uart: &mut impl Uart) {
+        uart.ack();
+        let mut typed = [0; 32];
+        // Bounded against a line that never falls silent; what is left raises the interrupt again.
+        for _ in 0..64 {
+            let count = uart.read(&mut typed);
+            if count == 0 {
+                break;
+            }
+            self.on_uart_rx(typed.get(..count).unwrap_or(&[]));
+        }
+    }
+
+    /// Moves output from the clients to the UART until that is full or nothing is left, and switches
+    /// the UART's transmit interrupt on or off accordingly.
+    pub fn pump(&mut self, uart: &mut impl Uart) -> Pumped {
+        let mut budget = PUMP_MAX;
+        let more = loop {
+            // A step counts for 64 even where all it took was dropped.
+            budget = budget.saturating_sub(64 + self.screen.wire.drain(uart));
+            if !self.screen.wire.has_room() {
+                break false;
+            }
+            if budget == 0 {
+                break true;
+            }
+            if !self.step() {
+                break false;
+            }
+        };
+        self.screen.wire.drain(uart);
+        uart.set_tx_irq(!self.screen.wire.is_empty());
+        Pumped {
+            notify: core::mem::take(&mut self.notify),
+            more,
+        }
+    }
+
+    /// The oldest request of the monitor's commands that waits for the protection domain ([`Action::Request`](crate::Action)).
+    pub fn take_request(&mut self) -> Option<u16> {
+        self.requests.pop_front()
+    }
+
+    /// Index of the guest that has the input focus; `None` when the monitor has it.
+    pub const fn focus(&self) -> Option<usize> {
+        self.focus
+    }
+
+    /// Bytes lost on the way to the UART by a mistake in this crate; 0.
+    pub const fn lost(&self) -> u64 {
+        self.screen.wire.lost()
+    }
+}
+
+impl<const N: usize> Default for Mux<'_, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
