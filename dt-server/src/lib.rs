@@ -39,4 +39,4 @@ pub use diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Rule, Severity};
 pub use guest_tree::guest_tree;
 pub use parse::{DTB_MAX, parse};
 pub use range::Range;
-pub use server::{DtServer, HEAP, TREE_MAX};
+pub use server::{DtServer, HEAP, TREE_MAX, TREE_ROOM};

@@ -14,6 +14,10 @@ pub const HEAP: usize = 128 << 10;
 /// Most bytes of a guest's device tree.
 pub const TREE_MAX: usize = 16 << 10;
 
+/// Bytes that a guest's device tree says it has: what is left of them is room for a boot loader in the
+/// guest, such as U-Boot, to add nodes in place. They are the guest's own RAM, so nothing is sent for them.
+pub const TREE_ROOM: u32 = 64 << 10;
+
 /// The dt-server: what a VMM gets depends on its channel alone.
 pub struct DtServer {
     clients: Vec<Client>,
@@ -68,10 +72,11 @@ impl Client {
     fn write_tree(&mut self, initrd: Option<(Gpa, Gpa)>) -> Result<u32, Error> {
         // Frees the last one first, so that the heap never holds two for one client.
         self.tree = Vec::new();
-        let tree = guest_tree(&self.config, initrd);
+        let mut tree = guest_tree(&self.config, initrd);
         if tree.len() > TREE_MAX {
             return Err(Error::TooLarge);
         }
+        claim_room(&mut tree);
         let size = u32::try_from(tree.len()).map_err(|_| Error::TooLarge)?;
         self.tree = tree;
         Ok(size)
@@ -85,3 +90,12 @@ impl Client {
         self.tree.get(usize::try_from(offset).ok()?..)
     }
 }
+
+/// Sets the header's `totalsize` (devicetree specification 5.2) to [`TREE_ROOM`], as `dtc -S` does.
+fn claim_room(dtb: &mut [u8]) {
+    if let Some(total) = dtb.get_mut(4..8) {
+        total.copy_from_slice(&TREE_ROOM.to_be_bytes());
+    }
+}
+
+const _: () = assert!(TREE_MAX < TREE_ROOM as usize);
