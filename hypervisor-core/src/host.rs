@@ -1,0 +1,152 @@
+//! What the core needs from the machine or kernel it runs on.
+//!
+//! One object implements [`Host`] for one guest. Microkit, EL2 and sim each have one.
+
+use core::fmt;
+
+use console_api::ConsolePort;
+use guest_mem::Window;
+use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use memory_server_api::{MemoryServer, Slot};
+
+/// System registers of a vCPU that the core reads or writes (Arm ARM D19).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SysReg {
+    /// `SCTLR_EL1`.
+    Sctlr,
+    /// `TTBR0_EL1`.
+    Ttbr0,
+    /// `TTBR1_EL1`.
+    Ttbr1,
+    /// `TCR_EL1`.
+    Tcr,
+    /// `VBAR_EL1`.
+    Vbar,
+    /// `ESR_EL1`.
+    Esr,
+    /// `FAR_EL1`.
+    Far,
+    /// `ELR_EL1`.
+    Elr,
+    /// `SPSR_EL1`.
+    Spsr,
+    /// `CNTV_CTL_EL0`.
+    CntvCtl,
+    /// `CNTV_CVAL_EL0`.
+    CntvCval,
+}
+
+/// The registers of the vCPU that stopped. Reads may be lazy and writes deferred until it resumes.
+pub trait Vcpu {
+    /// General-purpose register `n` (0..=30); 31 reads as zero.
+    fn x(&mut self, n: u8) -> u64;
+    /// Sets register `n` (0..=30); 31 is ignored.
+    fn set_x(&mut self, n: u8, value: u64);
+    /// Program counter.
+    fn pc(&mut self) -> Gva;
+    /// Sets the program counter.
+    fn set_pc(&mut self, pc: Gva);
+    /// Processor state as an SPSR (`SPSR_EL2` layout).
+    fn pstate(&mut self) -> u64;
+    /// Sets the processor state.
+    fn set_pstate(&mut self, pstate: u64);
+    /// A system register.
+    fn sysreg(&mut self, reg: SysReg) -> u64;
+    /// Sets a system register.
+    fn set_sysreg(&mut self, reg: SysReg, value: u64);
+}
+
+/// The virtual CPU interface: list registers that the host writes.
+pub trait Interrupts {
+    /// Number of list registers (4 on GIC-400 as seL4 uses it).
+    const LIST_REGISTERS: usize;
+    /// Makes interrupt `intid` pending in list register `lr`, which is free, with `priority` (0..=255, only bits 7:3 count),
+    /// in group 0, asking for a maintenance interrupt at its EOI.
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8);
+    /// Lets the virtual timer's interrupt fire again after [`crate::exit::Exit::VirtualTimer`].
+    fn ack_vtimer(&mut self);
+}
+
+/// Time: the system counter, which is also what guests see as `CNTVCT_EL0`.
+pub trait Clock {
+    /// Ticks of the system counter.
+    fn now(&self) -> u64;
+    /// Ticks per second.
+    fn frequency(&self) -> u64;
+    /// Asks for [`crate::vm::Vm::on_wake`] at tick `deadline` or soon after; `None` cancels.
+    fn wake_at(&mut self, deadline: Option<u64>);
+}
+
+/// Why a mapping could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapError {
+    /// A page table is missing; map one with `map_*_table` and try again.
+    MissingTable,
+    /// Something is mapped there, or the capability is mapped elsewhere.
+    Occupied,
+    /// The slot holds no frame (revoked or never granted).
+    NoFrame,
+    /// Anything else.
+    Refused,
+}
+
+/// Mapping of granted frames, by slot of the grant CNode.
+pub trait Stage2 {
+    /// Maps a frame at `gpa` for the guest: read, write and execute, Normal write-back.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changed.
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError>;
+    /// Maps a frame into the VMM's window: read and write.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changed.
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError>;
+    /// Removes the mapping of the capability in `slot`, wherever it is.
+    ///
+    /// # Errors
+    /// [`MapError::NoFrame`].
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError>;
+    /// Installs a page table on the guest's path to `gpa`.
+    ///
+    /// # Errors
+    /// [`MapError::Occupied`] where no level is missing; [`MapError::NoFrame`] for a slot without a table.
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError>;
+    /// Installs a page table on the window's path to `at`.
+    ///
+    /// # Errors
+    /// As [`Stage2::map_guest_table`].
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError>;
+    /// Takes the page table in `slot` out of the address space it was installed in; nothing is mapped through it.
+    /// Only needed to undo a split that failed; a host that cannot do it stops the guest instead.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changed.
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        let _ = slot;
+        Err(MapError::Refused)
+    }
+}
+
+/// Everything the core needs for one guest.
+pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
+    /// Guest memory.
+    type Window: Window;
+    /// Client of the memory server.
+    type Memory: MemoryServer;
+    /// The guest's console stream.
+    type Console: ConsolePort;
+
+    /// Guest memory.
+    fn window(&self) -> &Self::Window;
+    /// The memory server.
+    fn memory(&mut self) -> &mut Self::Memory;
+    /// The guest's console stream.
+    fn console(&mut self) -> &mut Self::Console;
+    /// Guest memory and the console stream at once, for moving bytes between them.
+    fn window_and_console(&mut self) -> (&Self::Window, &mut Self::Console);
+    /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
+    fn log(&mut self, line: fmt::Arguments<'_>);
+    /// Starts vCPU 0 at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
+    fn start(&mut self, pc: Gva, x0: u64);
+}

@@ -1,0 +1,101 @@
+//! console_io (public/xen.h): the emergency console, usable from a guest's first instruction.
+//!
+//! It shares the guest's stream with the PV console and the virtual UART. Line buffering, the name in
+//! front and the treatment of control characters are the console server's.
+
+use hv_types::Gva;
+use xen_abi::{Errno, console};
+
+use super::Outcome;
+use crate::guest_ptr::Copier;
+use crate::host::Host;
+use crate::pages::Pages;
+use crate::vm::Vm;
+use console_api::ConsolePort;
+
+/// Bytes done in one exit; more are a continuation, so that a guest that asks for 4 GiB stays interruptible.
+const CHUNK: usize = 128;
+
+/// console_io(cmd, count, buffer).
+///
+/// - 0, write: returns 0. What is neither printable nor newline nor tab is dropped, as in Xen; bytes from 0x80 on
+///   pass, because text is UTF-8 today. Where the console has no room the guest executes the
+///   call again for the rest, once there is some; nothing is lost.
+/// - 1, read: returns the number of bytes typed for this guest, at most `count` and at most
+///   128; 0 if there are none.
+///
+/// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies before),
+/// `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
+pub fn console_io<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+    match args[0] {
+        console::WRITE => write(host, &vm.p2m, args),
+        console::READ => read(host, &vm.p2m, args).into(),
+        _ => Errno::Enosys.into(),
+    }
+}
+
+fn write<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
+    let [cmd, count, buffer, a3, a4] = args;
+    let mut bytes = [0; CHUNK];
+    let chunk = usize::try_from(count).map_or(CHUNK, |n| n.min(CHUNK));
+    let bytes = bytes.get_mut(..chunk).unwrap_or(&mut []);
+    if let Err(errno) = Copier::new().read_bytes(host, pages, Gva::new(buffer), bytes) {
+        return errno.into();
+    }
+    let taken = print(host.console(), bytes);
+    let done = taken as u64;
+    if done == count {
+        return Outcome::Return(0);
+    }
+    if taken == 0 {
+        return Outcome::Retry;
+    }
+    // Within the buffer, of which all up to here was readable: no overflow.
+    let buffer = buffer.wrapping_add(done);
+    Outcome::Continue {
+        args: [cmd, count - done, buffer, a3, a4],
+    }
+}
+
+/// Writes the printable ones of `bytes`; returns how many of `bytes` are done with.
+fn print(port: &mut impl ConsolePort, bytes: &[u8]) -> usize {
+    let mut done = 0;
+    for run in bytes.split_inclusive(|&b| !is_printable(b)) {
+        let text = match run.split_last() {
+            Some((&last, text)) if !is_printable(last) => text,
+            _ => run,
+        };
+        let taken = if text.is_empty() { 0 } else { port.write(text) };
+        if taken < text.len() {
+            return done + taken;
+        }
+        done += run.len();
+    }
+    done
+}
+
+fn is_printable(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\t' | 0x20..=0x7e | 0x80..)
+}
+
+fn read<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Result<i64, Errno> {
+    let [_, count, buffer, ..] = args;
+    if count > 0x7fff_ffff {
+        return Err(Errno::E2big);
+    }
+    let want = usize::try_from(count).map_or(CHUNK, |n| n.min(CHUNK));
+    let mut guest = Copier::new();
+    // First, because what was read from the console cannot be put back.
+    guest.check_writable(host, pages, Gva::new(buffer), want as u64)?;
+    let mut bytes = [0; CHUNK];
+    let got = host
+        .console()
+        .read(bytes.get_mut(..want).unwrap_or(&mut []))
+        .min(want);
+    let bytes = bytes.get(..got).unwrap_or(&[]);
+    guest.write_bytes(host, pages, Gva::new(buffer), bytes)?;
+    i64::try_from(got).map_err(|_| Errno::E2big)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! event_channel_op (public/event_channel.h): arguments in and out, and what an operation sets off.
+//!
+//! The operations themselves are in [`crate::events`].
+
+use hv_types::{DomId, Gva, Port};
+use xen_abi::Errno;
+use xen_abi::event::{
+    ALLOC_UNBOUND, AllocUnbound, BIND_INTERDOMAIN, BIND_IPI, BIND_PIRQ, BIND_VCPU, BIND_VIRQ,
+    BindInterdomain, BindIpi, BindVcpu, BindVirq, CLOSE, EXPAND_ARRAY, INIT_CONTROL, PortArg,
+    RESET, Reset, SEND, SET_PRIORITY, STATUS, Status, UNMASK,
+};
+
+use crate::events::{Sent, Service};
+use crate::guest_ptr::{copy_in, copy_out};
+use crate::host::Host;
+use crate::vgic::EVENT_UPCALL;
+use crate::vm::Vm;
+
+/// event_channel_op(cmd, arg) with `args` = x0..x4.
+///
+/// FIFO event channels do not exist here: `EVTCHNOP_init_control` is `-ENOSYS`, on which guests
+/// take the two-level ABI.
+///
+/// A result that cannot be written back is `-EFAULT` too, and what was bound stays bound (as on Xen).
+///
+/// # Errors
+/// `-EFAULT` for the argument, which is looked at first; the operation's own; `-ENOSYS` for an
+/// unknown command; `-EOPNOTSUPP` for physical interrupts, which a guest on Arm gets without event
+/// channels, and for growing the array of FIFO channels without having set them up.
+pub fn event_channel_op<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    args: [u64; 5],
+) -> Result<i64, Errno> {
+    let arg = Gva::new(args[1]);
+    match args[0] {
+        SEND => send(vm, host, arg)?,
+        UNMASK => {
+            let PortArg { port } = copy_in(host, &vm.p2m, arg)?;
+            let upcall = vm.events.unmask(host.window(), &vm.p2m, Port(port))?;
+            raise_if(vm, upcall);
+        }
+        CLOSE => {
+            let PortArg { port } = copy_in(host, &vm.p2m, arg)?;
+            vm.events.close(host.window(), Port(port))?;
+        }
+        STATUS => status(vm, host, arg)?,
+        ALLOC_UNBOUND => {
+            let mut alloc: AllocUnbound = copy_in(host, &vm.p2m, arg)?;
+            alloc.port = vm
+                .events
+                .alloc_unbound(DomId(alloc.dom), DomId(alloc.remote_dom))?
+                .0;
+            copy_out(host, &vm.p2m, arg, &alloc)?;
+        }
+        BIND_INTERDOMAIN => {
+            let mut bind: BindInterdomain = copy_in(host, &vm.p2m, arg)?;
+            let (remote, remote_port) = (DomId(bind.remote_dom), Port(bind.remote_port));
+            let (local, upcall) =
+                vm.events
+                    .bind_interdomain(host.window(), &vm.p2m, remote, remote_port)?;
+            raise_if(vm, upcall);
+            bind.local_port = local.0;
+            copy_out(host, &vm.p2m, arg, &bind)?;
+        }
+        BIND_VIRQ => {
+            let mut bind: BindVirq = copy_in(host, &vm.p2m, arg)?;
+            bind.port = vm.events.bind_virq(bind.virq, bind.vcpu)?.0;
+            copy_out(host, &vm.p2m, arg, &bind)?;
+        }
+        BIND_IPI => {
+            let mut bind: BindIpi = copy_in(host, &vm.p2m, arg)?;
+            bind.port = vm.events.bind_ipi(bind.vcpu)?.0;
+            copy_out(host, &vm.p2m, arg, &bind)?;
+        }
+        BIND_VCPU => {
+            let BindVcpu { port, vcpu } = copy_in(host, &vm.p2m, arg)?;
+            vm.events.bind_vcpu(Port(port), vcpu)?;
+        }
+        RESET => {
+            let Reset { dom } = copy_in(host, &vm.p2m, arg)?;
+            vm.events.reset(host.window(), DomId(dom))?;
+        }
+        BIND_PIRQ | EXPAND_ARRAY => return Err(Errno::Eopnotsupp),
+        INIT_CONTROL | SET_PRIORITY => return Err(Errno::Enosys),
+        _ => return Err(Errno::Enosys),
+    }
+    Ok(0)
+}
+
+fn send<H: Host>(vm: &mut Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
+    let PortArg { port } = copy_in(host, &vm.p2m, arg)?;
+    match vm.events.send(host.window(), &vm.p2m, Port(port))? {
+        Sent::Port { upcall } => raise_if(vm, upcall),
+        Sent::Service(Service::Console) => vm.hc.console_kick = true,
+        Sent::Nobody => {}
+    }
+    Ok(())
+}
+
+fn status<H: Host>(vm: &mut Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
+    let mut status: Status = copy_in(host, &vm.p2m, arg)?;
+    let found = vm.events.status(DomId(status.dom), Port(status.port))?;
+    (status.status, status.vcpu) = (found.state, found.vcpu);
+    (status.dom_or_irq, status.remote_port) = (found.dom_or_irq, found.remote_port);
+    copy_out(host, &vm.p2m, arg, &status)
+}
+
+/// Asserts the upcall's PPI where the flag has just gone up.
+fn raise_if(vm: &mut Vm<'_>, upcall: bool) {
+    if upcall {
+        vm.gic.set_level(EVENT_UPCALL, true);
+    }
+}

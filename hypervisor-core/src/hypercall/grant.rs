@@ -1,0 +1,54 @@
+//! grant_table_op (public/grant_table.h): the table itself, and what can be said without a peer.
+//!
+//! A guest has a version 1 table whose frames are extra pages of the domain. Mapping and copying
+//! other domains' grants needs a broker between VMMs, which does not exist yet: no domain but the
+//! caller is known here, so references to others are answered with `GNTST_bad_domain`.
+//!
+//! The operations that take an array store a status in each element and return 0. Long arrays are
+//! done in parts: the guest executes its HVC again with the rest.
+
+mod array;
+mod copy;
+mod table;
+
+use hv_types::Gva;
+use memory_server_api::Extra;
+use xen_abi::Errno;
+use xen_abi::grant;
+
+use super::Outcome;
+use crate::host::Host;
+use crate::vm::Vm;
+
+pub(super) use table::frame_for_physmap;
+
+/// grant_table_op(cmd, array, count). `cmd` and `count` are 32 bits.
+pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+    let [cmd, array, count, ..] = args;
+    let (op, progress) = (cmd & grant::CMD_MASK, cmd & 0xffff_ffff & !grant::CMD_MASK);
+    let Ok(count) = u32::try_from(count & 0xffff_ffff) else { return Errno::Einval.into() };
+    if count > i32::MAX as u32 || progress != 0 && op != grant::CACHE_FLUSH {
+        return Errno::Einval.into();
+    }
+    let at = Gva::new(array);
+    match op {
+        grant::SETUP_TABLE => table::setup(vm, host, at, count).into(),
+        grant::QUERY_SIZE => table::query_size(vm, host, at, count).into(),
+        grant::GET_STATUS_FRAMES => table::get_status_frames(vm, host, at, count).into(),
+        grant::GET_VERSION => table::get_version(vm, host, at).into(),
+        grant::SET_VERSION => table::set_version(vm, host, at).into(),
+        grant::MAP_GRANT_REF => array::run(vm, host, args, count, array::map),
+        grant::UNMAP_GRANT_REF => array::run(vm, host, args, count, array::unmap),
+        grant::UNMAP_AND_REPLACE => array::run(vm, host, args, count, array::unmap_and_replace),
+        grant::COPY => array::run(vm, host, args, count, copy::copy),
+        grant::SWAP_GRANT_REF => array::run(vm, host, args, count, table::swap),
+        grant::CACHE_FLUSH => array::run(vm, host, args, count, array::cache_flush),
+        grant::TRANSFER => Errno::Eopnotsupp.into(),
+        _ => Errno::Enosys.into(),
+    }
+}
+
+/// Frames that the table has: they are created in order.
+fn nr_frames(vm: &Vm<'_>) -> u8 {
+    (0..vm.record.max_grant_frames).find(|n| !vm.p2m.has_extra(Extra::GrantFrame(*n))).unwrap_or(vm.record.max_grant_frames)
+}

@@ -1,0 +1,164 @@
+//! The grant table: its frames, its version, and the swapping of entries.
+
+use guest_mem::Window;
+use hv_types::{DomId, Gfn, Gva, WindowAddr};
+use memory_server_api::Extra;
+use xen_abi::Errno;
+use xen_abi::grant::{
+    ENTRIES_PER_FRAME, EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable, SwapGrantRef,
+    status,
+};
+
+use super::nr_frames;
+use crate::guest_ptr::{self, Copier};
+use crate::host::Host;
+use crate::hypercall::caller;
+use crate::vm::Vm;
+
+/// Version of every table.
+const VERSION: u32 = 1;
+
+/// The page for `XENMAPSPACE_grant_table` index `idx`; the table grows up to it.
+///
+/// # Errors
+/// `-EINVAL` past the table's maximum (status frames of version 2 are past it), `-ENOMEM`.
+pub(in crate::hypercall) fn frame_for_physmap<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    idx: u64,
+) -> Result<Extra, Errno> {
+    let frame = u8::try_from(idx).map_err(|_| Errno::Einval)?;
+    if frame >= vm.record.max_grant_frames {
+        return Err(Errno::Einval);
+    }
+    grow(vm, host, frame.saturating_add(1))?;
+    Ok(Extra::GrantFrame(frame))
+}
+
+/// Makes the table have at least `frames` frames; all or none of the new ones.
+fn grow<H: Host>(vm: &mut Vm<'_>, host: &mut H, frames: u8) -> Result<(), Errno> {
+    let before = nr_frames(vm);
+    for n in before..frames {
+        // A frame that an earlier growth could not take away again.
+        if vm.p2m.has_extra(Extra::GrantFrame(n)) {
+            continue;
+        }
+        if vm.p2m.create_extra(host, Extra::GrantFrame(n)).is_err() {
+            for n in before..n {
+                let _ = vm.p2m.destroy_extra(host, Extra::GrantFrame(n));
+            }
+            return Err(Errno::Enomem);
+        }
+    }
+    Ok(())
+}
+
+fn is_own(vm: &Vm<'_>, dom: u16) -> bool {
+    DomId(dom).is_self(DomId(vm.record.domid))
+}
+
+/// `GNTTABOP_setup_table`: the frames' addresses, those that are not mapped as all ones.
+pub(super) fn setup<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva, count: u32) -> Result<i64, Errno> {
+    if count != 1 {
+        return Err(Errno::Einval);
+    }
+    let mut guest = Copier::new();
+    let mut op: SetupTable = guest.copy_in(host, &vm.p2m, at)?;
+    let frames = u8::try_from(op.nr_frames).ok().filter(|n| *n <= vm.record.max_grant_frames);
+    op.status = match frames {
+        _ if !is_own(vm, op.dom) => status::BAD_DOMAIN,
+        Some(frames) if grow(vm, host, frames).is_ok() => {
+            for n in 0..frames {
+                let gfn = vm.p2m.extra_gfn(Extra::GrantFrame(n)).unwrap_or(Gfn::INVALID);
+                let entry = guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
+                guest.copy_out(host, &vm.p2m, entry, &gfn.raw())?;
+            }
+            status::OKAY
+        }
+        _ => status::GENERAL_ERROR,
+    };
+    guest.copy_out(host, &vm.p2m, at, &op)?;
+    Ok(0)
+}
+
+/// `GNTTABOP_query_size`.
+pub(super) fn query_size<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    at: Gva,
+    count: u32,
+) -> Result<i64, Errno> {
+    if count != 1 {
+        return Err(Errno::Einval);
+    }
+    let mut op: QuerySize = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    op.status = status::BAD_DOMAIN;
+    if is_own(vm, op.dom) {
+        op.nr_frames = u32::from(nr_frames(vm));
+        op.max_nr_frames = u32::from(vm.record.max_grant_frames);
+        op.status = status::OKAY;
+    }
+    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    Ok(0)
+}
+
+/// `GNTTABOP_get_status_frames`: a version 1 table has none.
+pub(super) fn get_status_frames<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    at: Gva,
+    count: u32,
+) -> Result<i64, Errno> {
+    if count != 1 {
+        return Err(Errno::Einval);
+    }
+    let mut op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    op.status = match (is_own(vm, op.dom), op.nr_frames) {
+        (false, _) => status::BAD_DOMAIN,
+        (true, 0) => status::OKAY,
+        (true, _) => status::GENERAL_ERROR,
+    };
+    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    Ok(0)
+}
+
+/// `GNTTABOP_get_version`.
+pub(super) fn get_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Result<i64, Errno> {
+    let mut op: GetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    caller(vm, op.dom)?;
+    op.version = VERSION;
+    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    Ok(0)
+}
+
+/// `GNTTABOP_set_version`: 1 is what the table has, 2 is refused the way that makes Linux stay with 1.
+pub(super) fn set_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Result<i64, Errno> {
+    let op: SetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    guest_ptr::copy_out(host, &vm.p2m, at, &SetVersion { version: VERSION })?;
+    match op.version {
+        VERSION => Ok(0),
+        2 => Err(Errno::Enosys),
+        _ => Err(Errno::Einval),
+    }
+}
+
+/// `GNTTABOP_swap_grant_ref`.
+pub(super) fn swap<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut SwapGrantRef) -> Result<(), Errno> {
+    let (Some(a), Some(b)) = (entry_at(vm, op.ref_a), entry_at(vm, op.ref_b)) else {
+        op.status = status::BAD_GNTREF;
+        return Ok(());
+    };
+    let window = host.window();
+    let (entry_a, entry_b): (EntryV1, EntryV1) = (window.read_obj(a), window.read_obj(b));
+    window.write_obj(a, &entry_b);
+    window.write_obj(b, &entry_a);
+    op.status = status::OKAY;
+    Ok(())
+}
+
+/// Where the entry of a reference lies in the window.
+fn entry_at(vm: &Vm<'_>, gref: u32) -> Option<WindowAddr> {
+    let frame = u8::try_from(gref / ENTRIES_PER_FRAME).ok().filter(|frame| *frame < nr_frames(vm))?;
+    let offset = gref % ENTRIES_PER_FRAME * u32::try_from(size_of::<EntryV1>()).ok()?;
+    Some(WindowAddr::extra(Extra::GrantFrame(frame).index(), u16::try_from(offset).ok()?))
+}

@@ -1,0 +1,174 @@
+//! add_to_physmap, its batch form, and remove_from_physmap.
+
+use hv_types::{Gfn, Gva};
+use memory_server_api::Extra;
+use xen_abi::Errno;
+use xen_abi::memory::{AddToPhysmap, AddToPhysmapBatch, EXTENT_SHIFT, RemoveFromPhysmap, space};
+
+use super::{broken, errno};
+use crate::guest_ptr::{self, Copier, copy_in};
+use crate::host::Host;
+use crate::hypercall::{Outcome, caller, grant};
+use crate::p2m;
+use crate::vm::Vm;
+
+/// Entries of a batch that one call does.
+const BUDGET: u16 = 32;
+const WHAT: &str = "mapping a page into the guest";
+
+/// Why an entry failed.
+enum Failure {
+    Errno(Errno),
+    Broken,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<p2m::Error> for Failure {
+    fn from(error: p2m::Error) -> Self {
+        if error == p2m::Error::Broken { Self::Broken } else { Self::Errno(errno(error)) }
+    }
+}
+
+/// `XENMEM_add_to_physmap`.
+pub(super) fn add<H: Host>(vm: &mut Vm<'_>, host: &mut H, start: u64, arg: Gva) -> Outcome {
+    match try_add(vm, host, start, arg) {
+        Ok(()) => Outcome::Return(0),
+        Err(Failure::Errno(errno)) => errno.into(),
+        Err(Failure::Broken) => broken(host, WHAT),
+    }
+}
+
+fn try_add<H: Host>(vm: &mut Vm<'_>, host: &mut H, start: u64, arg: Gva) -> Result<(), Failure> {
+    let start = u16::try_from(start).map_err(|_| Errno::Edom)?;
+    let arg: AddToPhysmap = copy_in(host, &vm.p2m, arg)?;
+    if arg.space == space::GMFN_FOREIGN {
+        return Err(Errno::Enosys.into());
+    }
+    caller(vm, arg.domid)?;
+    if Gfn::new(arg.gpfn) == Gfn::INVALID {
+        return Err(Errno::Einval.into());
+    }
+    if arg.space == space::GMFN_RANGE {
+        // A range of nothing is done; each element of another is refused on Arm.
+        return Err(match arg.size.checked_sub(start) {
+            Some(0) => return Ok(()),
+            Some(_) => Errno::Enosys,
+            None => Errno::Eilseq,
+        }
+        .into());
+    }
+    add_one(vm, host, arg.space, arg.idx, Gfn::new(arg.gpfn))
+}
+
+/// Maps one page.
+fn add_one<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    from: u32,
+    idx: u64,
+    gfn: Gfn,
+) -> Result<(), Failure> {
+    let kind = match from {
+        space::SHARED_INFO if idx == 0 => Extra::SharedInfo,
+        space::SHARED_INFO => return Err(Errno::Einval.into()),
+        space::GRANT_TABLE => grant::frame_for_physmap(vm, host, idx)?,
+        space::DEV_MMIO => return Err(Errno::Eacces.into()),
+        _ => return Err(Errno::Enosys.into()),
+    };
+    Ok(vm.p2m.map_extra(host, kind, gfn)?)
+}
+
+/// `XENMEM_add_to_physmap_batch`: the result of each entry goes to the guest's list of errors.
+pub(super) fn add_batch<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    args: [u64; 5],
+    start: u64,
+) -> Outcome {
+    match try_add_batch(vm, host, start, Gva::new(args[1])) {
+        Ok(None) => Outcome::Return(0),
+        Ok(Some(next)) => {
+            let [cmd, a1, a2, a3, a4] = args;
+            let op = cmd & xen_abi::memory::CMD_MASK;
+            Outcome::Continue { args: [op | u64::from(next) << EXTENT_SHIFT, a1, a2, a3, a4] }
+        }
+        Err(Failure::Errno(errno)) => errno.into(),
+        Err(Failure::Broken) => broken(host, WHAT),
+    }
+}
+
+/// Does entries from `start` on; the number of the next one if some are left.
+fn try_add_batch<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    start: u64,
+    arg: Gva,
+) -> Result<Option<u16>, Failure> {
+    let start = u16::try_from(start).map_err(|_| Errno::Edom)?;
+    let arg: AddToPhysmapBatch = copy_in(host, &vm.p2m, arg)?;
+    if u32::from(arg.space) == space::GMFN_RANGE {
+        return Err(Errno::Eopnotsupp.into());
+    }
+    caller(vm, arg.domid)?;
+    if arg.size < start {
+        return Err(Errno::Eilseq.into());
+    }
+    if u32::from(arg.space) == space::DEV_MMIO && arg.foreign_domid != 0 {
+        return Err(Errno::Eopnotsupp.into());
+    }
+    let end = arg.size.min(start.saturating_add(BUDGET));
+    for n in start..end {
+        let element = |list: Gva, size| guest_ptr::element(list, u64::from(n), size);
+        // A new one for each entry: mapping changes where pages lie.
+        let mut guest = Copier::new();
+        let idx: u64 = guest.copy_in(host, &vm.p2m, element(arg.idxs.gva(), 8)?)?;
+        let gfn = Gfn::new(guest.copy_in(host, &vm.p2m, element(arg.gpfns.gva(), 8)?)?);
+        let err = element(arg.errs.gva(), 4)?;
+        guest.check_writable(host, &vm.p2m, err, 4)?;
+        let result: i32 = match entry(vm, host, &arg, idx, gfn) {
+            Ok(()) => 0,
+            Err(Failure::Errno(errno)) => -(errno as i32),
+            Err(Failure::Broken) => return Err(Failure::Broken),
+        };
+        guest.forget_pages();
+        guest.copy_out(host, &vm.p2m, err, &result)?;
+    }
+    Ok((end < arg.size).then_some(end))
+}
+
+fn entry<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    arg: &AddToPhysmapBatch,
+    idx: u64,
+    gfn: Gfn,
+) -> Result<(), Failure> {
+    if u32::from(arg.space) == space::GMFN_FOREIGN {
+        // Oneself is not foreign, and no other domain is known here.
+        caller(vm, arg.foreign_domid)?;
+        return Err(Errno::Einval.into());
+    }
+    if gfn == Gfn::INVALID {
+        return Err(Errno::Einval.into());
+    }
+    add_one(vm, host, u32::from(arg.space), idx, gfn)
+}
+
+/// `XENMEM_remove_from_physmap`: RAM that is removed stays the domain's (BL-8).
+pub(super) fn remove<H: Host>(vm: &mut Vm<'_>, host: &mut H, arg: Gva) -> Outcome {
+    let arg = copy_in(host, &vm.p2m, arg)
+        .and_then(|arg: RemoveFromPhysmap| caller(vm, arg.domid).map(|()| arg));
+    match arg {
+        Err(errno) => errno.into(),
+        Ok(arg) => match vm.p2m.remove(host, Gfn::new(arg.gpfn)) {
+            Ok(()) => Outcome::Return(0),
+            Err(p2m::Error::Broken) => broken(host, "removing a page from the guest"),
+            Err(error) => errno(error).into(),
+        },
+    }
+}

@@ -1,0 +1,92 @@
+//! decrease_reservation and populate_physmap: ballooning by lists of extents.
+
+use hv_types::{DomId, Gfn, Gva, PageOrder};
+use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
+
+use super::broken;
+use crate::guest_ptr::{self, Copier};
+use crate::host::Host;
+use crate::hypercall::Outcome;
+use crate::p2m::{self, MAX_ORDER};
+use crate::vm::Vm;
+
+/// Pages (not extents) that one call handles; at least one extent, and no more after one that split a block.
+const BUDGET: usize = 64;
+/// Most extents of a list: as many as a continuation can number in 32 bits (Xen).
+const MAX_EXTENTS: u64 = u32::MAX as u64 >> EXTENT_SHIFT;
+
+/// Does extents from number `start` on. The result is the number of extents done, those before `start` included.
+pub(super) fn adjust<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    args: [u64; 5],
+    op: u64,
+    start: u64,
+) -> Outcome {
+    let done = |n: u64| Outcome::Return(i64::try_from(n).unwrap_or(i64::MAX));
+    let mut guest = Copier::new();
+    let Ok(request) = guest.copy_in::<H, _, Reservation>(host, &vm.p2m, Gva::new(args[1])) else {
+        return done(start);
+    };
+    if request.nr_extents > MAX_EXTENTS || start >= request.nr_extents || !is_allowed(vm, &request, op) {
+        return done(start);
+    }
+    let order = PageOrder(request.extent_order);
+    // The list is read before memory changes: it may lie in what is given away.
+    let batch = (BUDGET >> order.0).max(1);
+    let mut gfns = [0u64; BUDGET];
+    let mut count = 0;
+    for (gfn, n) in gfns.iter_mut().take(batch).zip(start..request.nr_extents) {
+        let Ok(at) = guest_ptr::element(request.extent_start.gva(), n, size_of::<u64>()) else { break };
+        let Ok(raw) = guest.copy_in(host, &vm.p2m, at) else { break };
+        *gfn = raw;
+        count += 1;
+    }
+    let splits = vm.p2m.splits();
+    let mut at = start;
+    for gfn in gfns.iter().take(count) {
+        match one(vm, host, op, Gfn::new(*gfn), order) {
+            Ok(()) => at += 1,
+            Err(p2m::Error::Broken) => return broken(host, "changing a memory reservation"),
+            Err(_) => return done(at),
+        }
+        if vm.p2m.splits() != splits {
+            break;
+        }
+    }
+    // Nothing done means that the list cannot be read.
+    if at == request.nr_extents || at == start {
+        return done(at);
+    }
+    let [_, a1, a2, a3, a4] = args;
+    Outcome::Continue { args: [op | at << EXTENT_SHIFT, a1, a2, a3, a4] }
+}
+
+/// What Xen checks before the first extent; any failure is "no extent done".
+fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
+    let own = DomId(request.domid).is_self(DomId(vm.record.domid));
+    let node = request.mem_flags & flags::NODE_MASK != 0;
+    let exact_node = node && request.mem_flags & flags::EXACT_NODE_REQUEST != 0;
+    // An address limit of a page or less is no limit anything could meet.
+    let bits = request.mem_flags & flags::ADDRESS_BITS_MASK;
+    let on_demand = op == memory::POPULATE_PHYSMAP && request.mem_flags & flags::POPULATE_ON_DEMAND != 0;
+    own && request.extent_order <= MAX_ORDER.0 && !exact_node && !(1..=12).contains(&bits) && !on_demand
+}
+
+fn one<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: u64,
+    gfn: Gfn,
+    order: PageOrder,
+) -> Result<(), p2m::Error> {
+    match (op == memory::POPULATE_PHYSMAP, vm.record.direct_map) {
+        // A direct-mapped domain gets the same frame back, so it keeps it meanwhile (DM-2, DM-3).
+        (true, true) => vm.p2m.unpark_extent(host, gfn, order),
+        (false, true) => vm.p2m.park_extent(host, gfn, order),
+        // Recycled frames of a static domain are not contiguous (SM-7).
+        (true, false) if vm.record.is_static && order.0 > 0 => Err(p2m::Error::BadGfn),
+        (true, false) => vm.p2m.populate(host, gfn, order),
+        (false, false) => vm.p2m.decrease(host, gfn, order),
+    }
+}

@@ -1,0 +1,144 @@
+//! xen_version (public/version.h): what a guest is told about the hypervisor.
+
+use hv_types::Gva;
+use xen_abi::Errno;
+use xen_abi::version::{
+    self as abi, CompileInfo, FeatureInfo, PlatformParameters, VarBuf, feature,
+};
+
+use crate::guest_ptr::{self, Copier};
+use crate::host::Host;
+use crate::vm::Vm;
+
+/// Version of Xen whose ABI this is, as `XENVER_version` encodes it: 4.22.
+pub(super) const VERSION: i64 = (4 << 16) | 22;
+
+/// What follows the version; the leading ".0" makes it read like a release of Xen.
+const EXTRAVERSION: &str = ".0-zazen";
+/// Interfaces offered; the blank at the end separates further ones.
+const CAPABILITIES: &str = "xen-3.0-aarch64 ";
+/// Revision of the sources, where the build tells it.
+const CHANGESET: &str = or(option_env!("ZAZEN_CHANGESET"), "unavailable");
+/// What an unprivileged guest reads instead of the hypervisor's command line.
+const DENIED: &str = "<denied>";
+
+/// Builds are reproducible, so nothing here depends on who built it, where or when, unless told.
+static COMPILE_INFO: CompileInfo = CompileInfo {
+    compiler: padded(or(option_env!("ZAZEN_COMPILER"), "rustc")),
+    compile_by: padded(or(option_env!("ZAZEN_COMPILE_BY"), "zazen")),
+    compile_domain: padded(or(option_env!("ZAZEN_COMPILE_DOMAIN"), "")),
+    compile_date: padded(or(option_env!("ZAZEN_COMPILE_DATE"), "")),
+};
+static EXTRAVERSION_FIELD: [u8; abi::EXTRAVERSION_LEN] = padded(EXTRAVERSION);
+static CAPABILITIES_FIELD: [u8; abi::CAPABILITIES_LEN] = padded(CAPABILITIES);
+static CHANGESET_FIELD: [u8; abi::CHANGESET_LEN] = padded(CHANGESET);
+static COMMANDLINE_FIELD: [u8; abi::COMMANDLINE_LEN] = padded(DENIED);
+/// Domains of a device tree have the nil UUID, as in Xen.
+static DOMAIN_HANDLE: [u8; abi::DOMAIN_HANDLE_LEN] = [0; abi::DOMAIN_HANDLE_LEN];
+
+/// Features of every guest.
+const FEATURES: u32 = feature::WRITABLE_PAGE_TABLES
+    | feature::AUTO_TRANSLATED_PHYSMAP
+    | feature::MEMORY_OP_VNODE_SUPPORTED
+    | feature::ARM_SMCCC_SUPPORTED
+    | feature::RUNSTATE_PHYS_AREA;
+
+// The words that Xen 4.22 gives to a domain without privilege.
+const _: () = assert!(FEATURES | feature::NOT_DIRECT_MAPPED == 0x0005_6005);
+const _: () = assert!(FEATURES | feature::DIRECT_MAPPED == 0x0006_6005);
+
+/// xen_version(cmd, arg).
+///
+/// # Errors
+/// [`Errno::Enosys`] for an unknown command; [`Errno::Efault`]; [`Errno::Einval`] for a feature
+/// word other than the first and for a page size with an argument; [`Errno::Enobufs`]; [`Errno::Eperm`]
+/// for the build id and the command line in their variable-length form.
+pub(super) fn xen_version<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    cmd: u64,
+    arg: u64,
+) -> Result<i64, Errno> {
+    let gva = Gva::new(arg);
+    match cmd {
+        abi::VERSION => Ok(VERSION),
+        abi::EXTRAVERSION => put(vm, host, gva, &EXTRAVERSION_FIELD),
+        abi::COMPILE_INFO => {
+            guest_ptr::copy_out(host, &vm.p2m, gva, &COMPILE_INFO)?;
+            Ok(0)
+        }
+        abi::CAPABILITIES => put(vm, host, gva, &CAPABILITIES_FIELD),
+        abi::CHANGESET => put(vm, host, gva, &CHANGESET_FIELD),
+        abi::PLATFORM_PARAMETERS => {
+            guest_ptr::copy_out(host, &vm.p2m, gva, &PlatformParameters { virt_start: 0 })?;
+            Ok(0)
+        }
+        abi::GET_FEATURES => {
+            let mut guest = Copier::new();
+            let mut info: FeatureInfo = guest.copy_in(host, &vm.p2m, gva)?;
+            if info.submap_idx != 0 {
+                return Err(Errno::Einval);
+            }
+            info.submap = FEATURES
+                | if vm.record.direct_map {
+                    feature::DIRECT_MAPPED
+                } else {
+                    feature::NOT_DIRECT_MAPPED
+                };
+            guest.copy_out(host, &vm.p2m, gva, &info)?;
+            Ok(0)
+        }
+        abi::PAGESIZE if arg == 0 => Ok(4096),
+        abi::PAGESIZE => Err(Errno::Einval),
+        abi::GUEST_HANDLE => put(vm, host, gva, &DOMAIN_HANDLE),
+        abi::COMMANDLINE => put(vm, host, gva, &COMMANDLINE_FIELD),
+        abi::EXTRAVERSION2 => variable(vm, host, gva, EXTRAVERSION),
+        abi::CAPABILITIES2 => variable(vm, host, gva, CAPABILITIES),
+        abi::CHANGESET2 => variable(vm, host, gva, CHANGESET),
+        abi::BUILD_ID | abi::COMMANDLINE2 => Err(Errno::Eperm),
+        _ => Err(Errno::Enosys),
+    }
+}
+
+fn put<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, field: &[u8]) -> Result<i64, Errno> {
+    guest_ptr::write_bytes(host, &vm.p2m, gva, field)?;
+    Ok(0)
+}
+
+/// Answers a request of variable length: the length alone for a null pointer, otherwise the bytes
+/// behind the caller's [`VarBuf`], without a NUL.
+fn variable<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, text: &str) -> Result<i64, Errno> {
+    let length = i64::try_from(text.len()).map_err(|_| Errno::E2big)?;
+    if gva.raw() == 0 {
+        return Ok(length);
+    }
+    let mut guest = Copier::new();
+    let head: VarBuf = guest.copy_in(host, &vm.p2m, gva)?;
+    if i64::from(head.len) < length {
+        return Err(Errno::Enobufs);
+    }
+    let bytes = gva
+        .checked_add(size_of::<VarBuf>() as u64)
+        .ok_or(Errno::Efault)?;
+    guest.write_bytes(host, &vm.p2m, bytes, text.as_bytes())?;
+    Ok(length)
+}
+
+const fn or(told: Option<&'static str>, otherwise: &'static str) -> &'static str {
+    match told {
+        Some(text) => text,
+        None => otherwise,
+    }
+}
+
+/// `text` cut to `N - 1` bytes and padded with NULs.
+const fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut field = [0; N];
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() && i + 1 < N {
+        field[i] = bytes[i];
+        i += 1;
+    }
+    field
+}

@@ -1,0 +1,169 @@
+//! Ballooning: giving RAM back and getting it again.
+
+use hv_types::{Gfn, PAGES_PER_BLOCK, PageOrder};
+use memory_server_api::Request;
+
+use super::map::ask;
+use super::{BlockEntry, Error, P2m, PageEntry, block_start};
+use crate::host::Host;
+
+/// Largest extent that is served: 2 MiB (Xen's limit for guests without privileges).
+pub const MAX_ORDER: PageOrder = PageOrder(9);
+
+/// The frames of an extent, if each of them has a number.
+fn frames(gfn: Gfn, order: PageOrder) -> Result<impl Iterator<Item = Gfn> + Clone, Error> {
+    if order > MAX_ORDER {
+        return Err(Error::BadGfn);
+    }
+    let pages = 1u64 << order.0;
+    gfn.checked_add(pages).ok_or(Error::BadGfn)?;
+    Ok((0..pages).map(move |n| Gfn::new(gfn.raw() + n)))
+}
+
+impl P2m<'_> {
+    /// Gives the frames of an extent back to the memory server (`XENMEM_decrease_reservation`, BL-1).
+    /// All of them must be RAM or parked.
+    ///
+    /// # Errors
+    /// [`Error::Nothing`] if one is not: nothing changed. Other errors: nothing changed in an extent of order 0;
+    /// of a larger one the frames before the failing one are gone.
+    pub fn decrease<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+        let frames = frames(gfn, order)?;
+        if !frames.clone().all(|gfn| self.is_owned(gfn)) {
+            return Err(Error::Nothing);
+        }
+        if order == MAX_ORDER
+            && gfn.raw() == block_start(gfn.raw())
+            && let Some(block) = self.block_of(gfn)
+            && let BlockEntry::Whole(slot) = self.block(block)
+        {
+            ask(host, Request::Release { slot })?;
+            self.set_block(block, BlockEntry::Empty);
+            return Ok(());
+        }
+        // An extent touches at most two blocks; splitting them is what can fail without harm.
+        for gfn in [frames.clone().next(), frames.clone().last()].into_iter().flatten() {
+            self.paged(host, gfn)?;
+        }
+        for gfn in frames {
+            let block = self.paged(host, gfn)?;
+            if let PageEntry::Ram(slot) | PageEntry::Parked(slot) = self.page(block, gfn) {
+                ask(host, Request::Release { slot })?;
+                self.set_page(block, gfn, PageEntry::Hole);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the domain holds a frame for `gfn` that it can give back: RAM, or RAM that is parked and
+    /// has nothing mapped over it.
+    fn is_owned(&self, gfn: Gfn) -> bool {
+        let Some(block) = self.block_of(gfn) else { return false };
+        match self.block(block) {
+            BlockEntry::Whole(_) => true,
+            BlockEntry::Empty => false,
+            BlockEntry::Paged => match self.page(block, gfn) {
+                PageEntry::Ram(_) => true,
+                PageEntry::Parked(_) => self.extra_at(gfn).is_none(),
+                PageEntry::Hole => false,
+            },
+        }
+    }
+
+    /// Fills an extent with RAM (`XENMEM_populate_physmap`, BL-2). All frames must be holes of a RAM bank; a
+    /// parked frame comes back with its contents (BL-8).
+    ///
+    /// # Errors
+    /// [`Error::BadGfn`] outside the banks, [`Error::Occupied`] where something is (SM-27), the refusal
+    /// of the memory server or the kernel. Nothing changed.
+    pub fn populate<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+        let frames = frames(gfn, order)?;
+        for gfn in frames.clone() {
+            let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+            if matches!(self.block(block), BlockEntry::Whole(_)) || self.is_visible(gfn) {
+                return Err(Error::Occupied);
+            }
+        }
+        if order == MAX_ORDER
+            && gfn.raw() == block_start(gfn.raw())
+            && self.is_within(gfn.raw(), u64::from(PAGES_PER_BLOCK))
+            && let Some(block) = self.block_of(gfn)
+            && self.block(block) == BlockEntry::Empty
+        {
+            return self.populate_blocks(host, gfn.raw(), 1).map(|_| ());
+        }
+        let mut unparked = [0u64; 8];
+        for (n, at) in frames.clone().enumerate() {
+            match self.populate_or_unpark(host, at) {
+                Ok(was_parked) => unparked[n / 64] |= u64::from(was_parked) << (n % 64),
+                Err(error) => {
+                    for (n, at) in frames.take(n).enumerate() {
+                        let park = unparked[n / 64] >> (n % 64) & 1 != 0;
+                        let undone =
+                            if park { self.remove(host, at) } else { self.decrease(host, at, PageOrder(0)) };
+                        undone.map_err(|_| Error::Broken)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the guest sees something at `gfn`, which is not in a whole block.
+    fn is_visible(&self, gfn: Gfn) -> bool {
+        self.is_ram(gfn) || self.extra_at(gfn).is_some()
+    }
+
+    /// Fills one frame; tells whether it was parked.
+    fn populate_or_unpark<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<bool, Error> {
+        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+        match (self.block(block), self.page(block, gfn)) {
+            (BlockEntry::Paged, PageEntry::Parked(slot)) => {
+                self.unpark(host, block, gfn, slot).map(|()| true)
+            }
+            _ => self.populate_page(host, gfn).map(|()| false),
+        }
+    }
+
+    /// Hides an extent of RAM from the guest and keeps its frames for it (DM-2): all frames must be RAM.
+    ///
+    /// # Errors
+    /// [`Error::Nothing`] if one is not RAM, the refusal of the server or the kernel; nothing changed.
+    pub fn park_extent<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+        let frames = frames(gfn, order)?;
+        if !frames.clone().all(|gfn| self.is_ram(gfn)) {
+            return Err(Error::Nothing);
+        }
+        for (n, at) in frames.clone().enumerate() {
+            if let Err(error) = self.remove(host, at) {
+                for at in frames.take(n) {
+                    self.populate_or_unpark(host, at).map_err(|_| Error::Broken)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows an extent of parked frames again: exactly those (DM-2, DM-3).
+    ///
+    /// # Errors
+    /// [`Error::Nothing`] if one frame is not parked, or something covers it; the refusal of the kernel; nothing changed.
+    pub fn unpark_extent<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+        let frames = frames(gfn, order)?;
+        let parked = |gfn| self.is_owned(gfn) && !self.is_ram(gfn);
+        if !frames.clone().all(parked) {
+            return Err(Error::Nothing);
+        }
+        for (n, at) in frames.clone().enumerate() {
+            if let Err(error) = self.populate_or_unpark(host, at) {
+                for at in frames.take(n) {
+                    self.remove(host, at).map_err(|_| Error::Broken)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

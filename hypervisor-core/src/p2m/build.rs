@@ -1,0 +1,108 @@
+//! Giving a guest its RAM before it starts.
+
+use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
+use memory_server_api::{Error as MemoryError, Reply, Request};
+
+use super::map::{MALFORMED, ask, give_back};
+use super::{Block, BlockEntry, Error, P2m, PageEntry, block_start};
+use crate::host::Host;
+
+impl P2m<'_> {
+    /// Fills every bank with RAM: 2 MiB frames wherever the bank has whole blocks and the server has
+    /// whole frames, pages at the ragged ends.
+    ///
+    /// # Errors
+    /// The first frame that could not be filled, and why. What was filled before stays.
+    pub fn build<H: Host>(&mut self, host: &mut H) -> Result<(), (Gfn, Error)> {
+        for bank in self.banks.clone() {
+            let end = bank.first + bank.pages;
+            let mut gfn = bank.first;
+            while gfn < end {
+                let filled = self.fill(host, gfn, end).map_err(|error| (Gfn::new(gfn), error))?;
+                gfn += filled;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills RAM from `gfn` on, as much as one request brings; returns how many pages that was.
+    fn fill<H: Host>(&mut self, host: &mut H, gfn: u64, end: u64) -> Result<u64, Error> {
+        let block_pages = u64::from(PAGES_PER_BLOCK);
+        let whole = (end - gfn) / block_pages;
+        let block = self.block_of(Gfn::new(gfn)).ok_or(Error::BadGfn)?;
+        if gfn != block_start(gfn) || whole == 0 || self.block(block) != BlockEntry::Empty {
+            self.populate_page(host, Gfn::new(gfn))?;
+            return Ok(1);
+        }
+        let blocks = u32::try_from(whole).unwrap_or(u32::MAX).min(Request::MAX_BLOCKS);
+        match self.populate_blocks(host, gfn, blocks) {
+            Ok(count) => Ok(u64::from(count) * block_pages),
+            // The rest of the memory is in smaller pieces.
+            Err(Error::Memory(MemoryError::NoMemory)) => {
+                self.set_block(block, BlockEntry::Paged);
+                self.populate_page(host, Gfn::new(gfn))?;
+                Ok(1)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Populates up to `blocks` empty blocks from `gfn` on; returns how many.
+    pub(super) fn populate_blocks<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: u64,
+        blocks: u32,
+    ) -> Result<u32, Error> {
+        let request = Request::PopulateBlocks { gfn: Gfn::new(gfn), blocks };
+        let Reply::Granted(run) = ask(host, request)? else { return Err(MALFORMED) };
+        if run.size != FrameSize::Block || run.count > blocks {
+            return Err(MALFORMED);
+        }
+        for n in 0..run.count {
+            let at = Gfn::new(gfn + u64::from(n) * u64::from(PAGES_PER_BLOCK));
+            let mapped = match (self.block_of(at), at.gpa()) {
+                (Some(block), Some(gpa)) => {
+                    self.map_both(host, run.slot(n), gpa, FrameSize::Block).map(|()| block)
+                }
+                _ => Err(Error::BadGfn),
+            };
+            match mapped {
+                Ok(block) => self.set_block(block, BlockEntry::Whole(run.slot(n))),
+                Err(error) => {
+                    (n..run.count).for_each(|n| give_back(host, run.slot(n)));
+                    return if n == 0 { Err(error) } else { Ok(n) };
+                }
+            }
+            self.note_mapped(Gfn::new(at.raw() + u64::from(PAGES_PER_BLOCK) - 1));
+        }
+        Ok(run.count)
+    }
+
+    /// Populates one page of a bank that is a hole, and of a block that is not whole.
+    pub(super) fn populate_page<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
+        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+        let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
+        let Reply::Granted(page) = ask(host, Request::PopulatePage { gfn })? else {
+            return Err(MALFORMED);
+        };
+        // Even a mapping that fails may leave a table of the last level behind.
+        self.set_block(block, BlockEntry::Paged);
+        if let Err(error) = self.map_both(host, page.first, gpa, FrameSize::Page) {
+            give_back(host, page.first);
+            return Err(error);
+        }
+        self.set_page(block, gfn, PageEntry::Ram(page.first));
+        self.note_mapped(gfn);
+        Ok(())
+    }
+
+    /// The block that holds `gfn` as pages: splits it if it is whole.
+    pub(super) fn paged<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Block, Error> {
+        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+        if let BlockEntry::Whole(slot) = self.block(block) {
+            self.split(host, block, slot, Gfn::new(block_start(gfn.raw())))?;
+        }
+        Ok(block)
+    }
+}

@@ -1,0 +1,44 @@
+//! Which bytes of a guest's memory the VMM may touch.
+
+use guest_mem::Window;
+use hv_types::{Gpa, WindowAddr};
+
+/// The two questions that stage-1 walks, guest pointers and the loader ask of the p2m.
+///
+/// A separate trait so that they can be tested against any layout. [`WindowAddr`]s come from here
+/// alone: an implementation answers `Some` only where the whole range is mapped in the window.
+pub trait Pages {
+    /// `len` bytes from `gpa`, which lie within one 4 KiB page, if the VMM may read them: RAM, or
+    /// an extra page that is mapped there. `None` for anything else, such as a range across a page boundary.
+    fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
+    /// The same for writing: RAM only (Xen takes only ordinary writable RAM as argument memory).
+    fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
+}
+
+/// Writes `from` to guest RAM at `to`, page by page, and cleans it to the point of coherency, so that
+/// a guest that has just started (caches off) sees it.
+///
+/// # Errors
+/// The first address that is not RAM; what lies before it has been written.
+pub fn write_clean<W: Window, P: Pages>(
+    window: &W,
+    pages: &P,
+    to: Gpa,
+    from: &[u8],
+) -> Result<(), Gpa> {
+    let mut at = to;
+    let mut rest = from;
+    while !rest.is_empty() {
+        let room = hv_types::PAGE_SIZE - at.page_offset();
+        let count = rest.len().min(usize::try_from(room).unwrap_or(0));
+        let (chunk, after) = rest.split_at(count);
+        let len = chunk.len() as u64;
+        let there = pages.writable(at, len).ok_or(at)?;
+        window.write(there, chunk);
+        window.clean(there, len);
+        // A chunk that is RAM is followed by an address of 64 bits.
+        at = at.checked_add(len).ok_or(at)?;
+        rest = after;
+    }
+    Ok(())
+}

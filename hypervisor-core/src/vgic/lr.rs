@@ -1,0 +1,135 @@
+//! List registers: which interrupt goes in, and what its end means.
+
+use super::state::MAX_LIST_REGISTERS;
+use super::{BOOT, VGic};
+use crate::host::Interrupts;
+
+/// The most urgent interrupts found so far: as keys, priority above INTID, ascending.
+struct Candidates {
+    keys: [u32; MAX_LIST_REGISTERS],
+    len: usize,
+    room: usize,
+}
+
+impl Candidates {
+    fn new(room: u32) -> Self {
+        let room = (room as usize).min(MAX_LIST_REGISTERS);
+        Self {
+            keys: [0; MAX_LIST_REGISTERS],
+            len: 0,
+            room,
+        }
+    }
+
+    /// Keeps the interrupt if it is among the `room` most urgent; of equal priorities the lower
+    /// INTID wins, as in a GIC-400.
+    fn offer(&mut self, priority: u8, intid: u16) {
+        let key = u32::from(priority) << 16 | u32::from(intid);
+        if self.len == self.room {
+            match self.keys[..self.len].last() {
+                Some(worst) if *worst > key => self.len -= 1,
+                _ => return,
+            }
+        }
+        let mut at = self.len;
+        while at > 0 && self.keys[at - 1] > key {
+            self.keys[at] = self.keys[at - 1];
+            at -= 1;
+        }
+        self.keys[at] = key;
+        self.len += 1;
+    }
+
+    fn take(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the halves of a key as `offer` made it"
+        )]
+        self.keys[..self.len]
+            .iter()
+            .map(|key| ((key >> 16) as u8, *key as u16))
+    }
+}
+
+impl VGic {
+    /// The guest has ended the interrupt in list register `lr`; the register is free. Returns the
+    /// INTID, so that the caller can set the level of its source as it is now and acknowledge the timer.
+    ///
+    /// `None` as `lr`, or a register that holds nothing: a maintenance interrupt for nothing
+    /// that we know of; ignored. (seL4 reports index 0 without the valid flag when it finds no
+    /// ended register; the register, if any, is reported by the next maintenance interrupt.)
+    pub fn on_maintenance(&mut self, lr: Option<u8>) -> Option<u16> {
+        let lr = usize::from(lr?);
+        let cpu = &mut self.cpus[BOOT];
+        let intid = *cpu.lr.get(lr)?;
+        if cpu.used & (1 << lr) == 0 {
+            return None;
+        }
+        cpu.used &= !(1 << lr);
+        let (n, bit) = self.locate(intid)?;
+        self.word_mut(n)?.held &= !bit;
+        self.update(n);
+        Some(intid)
+    }
+
+    /// Puts deliverable interrupts into free list registers, the most urgent first.
+    pub fn flush<I: Interrupts>(&mut self, interface: &mut I) {
+        if !self.enabled || self.cpus[BOOT].summary == 0 {
+            return;
+        }
+        let count = I::LIST_REGISTERS.min(MAX_LIST_REGISTERS);
+        let exist = u32::MAX >> (32 - count.max(1));
+        let mut free = !u32::from(self.cpus[BOOT].used) & exist;
+        if free == 0 || count == 0 {
+            return;
+        }
+        let mut candidates = Candidates::new(free.count_ones());
+        let mut words = self.cpus[BOOT].summary;
+        while words != 0 {
+            let n = words.trailing_zeros();
+            words &= words - 1;
+            let mut ready = self.word(n as usize).map_or(0, |word| word.ready);
+            while ready != 0 {
+                let bit = ready.trailing_zeros();
+                ready &= ready - 1;
+                #[expect(clippy::cast_possible_truncation, reason = "below 32 * 32")]
+                let intid = (32 * n + bit) as u16;
+                candidates.offer(self.priority(intid), intid);
+            }
+        }
+        for (priority, intid) in candidates.take() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            let lr = free.trailing_zeros() as u8;
+            free &= free.wrapping_sub(1);
+            self.hold(lr, intid);
+            interface.inject(lr, intid, priority);
+        }
+    }
+
+    /// Accounts `intid` to list register `lr`.
+    fn hold(&mut self, lr: u8, intid: u16) {
+        let cpu = &mut self.cpus[BOOT];
+        if let Some(place) = cpu.lr.get_mut(usize::from(lr)) {
+            *place = intid;
+            cpu.used |= 1 << lr;
+        }
+        // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec 3.2.1).
+        let more = match cpu.sgi_sources.get_mut(usize::from(intid)) {
+            Some(sources) => {
+                *sources &= sources.wrapping_sub(1);
+                *sources != 0
+            }
+            None => false,
+        };
+        let Some((n, bit)) = self.locate(intid) else {
+            return;
+        };
+        if let Some(word) = self.word_mut(n) {
+            word.held |= bit;
+            if !more {
+                word.latch &= !bit;
+            }
+        }
+        self.update(n);
+    }
+}
