@@ -1,0 +1,99 @@
+//! The console's protection domain: sole owner of the UART.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+use console::{Mux, Role};
+use static_cell::ConstStaticCell;
+use topology::{MAX_DOMAINS, channel, console_client};
+use uart::{Line, Pl011};
+use zazen_rt::clients::arm_timer_over;
+use zazen_rt::clock;
+use zazen_rt::{Channel, ChannelSet, Handler, Infallible, patched, protection_domain, region};
+
+protection_domain!(init);
+
+/// Some 60 KiB, so it lives here and not on the stack.
+static MUX: ConstStaticCell<Mux<'static, { console_client::COUNT }>> = ConstStaticCell::new(Mux::new());
+
+/// Line settings of QEMU virt's PL011; real hardware wants its own, which the board table knows.
+const LINE: Line = Line { baud: 115_200, clock_hz: 24_000_000 };
+
+const TIMER: Channel = Channel::new(channel::CONSOLE_TIMER);
+
+struct Pd {
+    mux: &'static mut Mux<'static, { console_client::COUNT }>,
+    uart: Pl011<'static>,
+    /// Client number of each of the multiplexer's clients, which is also its channel.
+    channels: [usize; console_client::COUNT],
+    indices: [Option<usize>; console_client::COUNT],
+    /// Deadline that the timer server has of us, which may be earlier than need be.
+    armed: Option<u64>,
+}
+
+fn init() -> Pd {
+    let mux = MUX.take();
+    mux.set_frequency(clock::frequency());
+    let mut channels = [0; console_client::COUNT];
+    let mut indices = [None; console_client::COUNT];
+    for (client, bytes) in patched::console_names().iter().enumerate() {
+        let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        let Ok(name @ [_, ..]) = core::str::from_utf8(&bytes[..length]).map(str::as_bytes) else { continue };
+        let name = core::str::from_utf8(name).unwrap_or("?");
+        let role = if client < MAX_DOMAINS { Role::Guest } else { Role::Server };
+        let Some(end) = region::console_region(client).server() else { continue };
+        if let Ok(index) = mux.add(name, role, end) {
+            channels[index] = client;
+            indices[client] = Some(index);
+        }
+    }
+    let mut uart = region::uart();
+    let started = uart.start(LINE);
+    debug_assert!(started.is_ok(), "115200 baud is possible at 24 MHz");
+    let mut pd = Pd { mux, uart, channels, indices, armed: None };
+    pd.pump();
+    pd
+}
+
+impl Pd {
+    fn pump(&mut self) {
+        let wake_at = loop {
+            let pumped = self.mux.pump(&mut self.uart, clock::now());
+            for index in pumped.notify {
+                Channel::new(self.channels[index]).notify();
+            }
+            if !pumped.more {
+                break pumped.wake_at;
+            }
+        };
+        // Being woken too early costs less than a call for each byte that moves the deadline.
+        if let Some(at) = wake_at
+            && self.armed.is_none_or(|armed| at < armed)
+        {
+            arm_timer_over(TIMER, Some(at));
+            self.armed = Some(at);
+        }
+    }
+}
+
+impl Handler for Pd {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        for channel in channels.iter() {
+            if channel.index() == channel::IRQ {
+                self.mux.on_uart_irq(&mut self.uart);
+            } else if let Some(Some(index)) = self.indices.get(channel.index()) {
+                self.mux.on_client(*index);
+            }
+        }
+        if channels.contains(TIMER) {
+            self.armed = None;
+        }
+        self.pump();
+        if channels.contains(Channel::new(channel::IRQ)) {
+            let _ = Channel::new(channel::IRQ).irq_ack();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! Adding to Microkit's specification what its system description cannot say: untypeds, CNodes
+//! and the capabilities to them.
+
+use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer, FrameFill};
+use sel4_capdl_initializer_types::{
+    Cap, CapSlot, CapTableEntry, NamedObject, Object, ObjectId, Word, cap, object,
+};
+use topology::{caps, pd};
+
+use crate::Error;
+use crate::layout::Layout;
+
+/// Guard of a vCPU's CSpace: 55 bits that no capability pointer of a guest has.
+///
+/// A guest's HVC reaches the stock kernel as a system call. With a guard that never matches,
+/// most accidental "calls" become faults that its VMM sees, instead of errors that only the guest does.
+const VCPU_GUARD: u64 = 0x2a_aaaa_aaaa_aaab;
+/// Microkit's CNode has 2^9 slots, so a guard in front of it has 55 bits.
+const VCPU_GUARD_BITS: u8 = 55;
+const _: () = assert!(VCPU_GUARD != 0 && VCPU_GUARD >> VCPU_GUARD_BITS == 0);
+
+/// Guard size of a CNode of `radix` in a root slot: what is left of the 64 bits of a pointer.
+pub(crate) fn root_guard_bits(radix: u8) -> Result<u8, Error> {
+    let rest = 64 - u8::try_from(caps::ROOT_RADIX).unwrap_or(6);
+    rest.checked_sub(radix).ok_or_else(|| {
+        Error::new(format!(
+            "a CNode of 2^{radix} slots does not fit a capability pointer"
+        ))
+    })
+}
+
+/// Adds everything in `layout`.
+///
+/// # Errors
+/// An object that Microkit's specification should have and has not.
+pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Result<(), Error> {
+    let server_root = find(container, &format!("cnode_{}_root", pd::MEMORY_SERVER))?;
+    let server_leaf = find(container, &format!("cnode_{}", pd::MEMORY_SERVER))?;
+
+    let mut own = Vec::new();
+    for (slot, untyped) in (0..).zip(&layout.untypeds) {
+        let name = format!("untyped_zazen_{slot:03}");
+        let paddr = Some(Word(untyped.chunk.paddr.0));
+        let object = Object::Untyped(object::Untyped {
+            size_bits: untyped.chunk.bits,
+            paddr,
+        });
+        let id = add(container, name, object);
+        own.push(CapTableEntry {
+            slot: CapSlot(slot),
+            cap: Cap::Untyped(cap::Untyped { object: id }),
+        });
+    }
+    let own = add_cnode(container, "cnode_zazen_own".into(), layout.own_radix, own);
+    insert_root(
+        container,
+        server_root,
+        caps::MEM_OWN_ROOT,
+        own,
+        layout.own_radix,
+    )?;
+    insert_leaf(container, server_leaf, caps::MEM_OWN_LEAF, invocable(own))?;
+
+    for (index, domain) in (0..).zip(&layout.domains) {
+        let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
+        let vmm_root = find(container, &format!("cnode_{vmm}_root"))?;
+        let vmm_leaf = find(container, &format!("cnode_{vmm}"))?;
+
+        let grant = add_cnode(
+            container,
+            format!("cnode_zazen_grant_{}", domain.name),
+            domain.grant_radix,
+            Vec::new(),
+        );
+        // The VMM may use what lies in its grant CNode, but has no capability to invoke it with.
+        insert_root(
+            container,
+            vmm_root,
+            caps::VMM_GRANT_ROOT,
+            grant,
+            domain.grant_radix,
+        )?;
+        insert_leaf(
+            container,
+            server_leaf,
+            caps::MEM_GRANT_LEAF + index,
+            invocable(grant),
+        )?;
+
+        let radix = u8::try_from(caps::PRIVATE_RADIX).unwrap_or(12);
+        let private = add_cnode(
+            container,
+            format!("cnode_zazen_private_{}", domain.name),
+            radix,
+            Vec::new(),
+        );
+        insert_root(container, vmm_root, caps::VMM_PRIVATE_ROOT, private, radix)?;
+        insert_leaf(
+            container,
+            vmm_leaf,
+            caps::VMM_PRIVATE_LEAF,
+            invocable(private),
+        )?;
+
+        let vspace = vspace_of(container, &format!("tcb_{}_0", domain.name))?;
+        let vspace = Cap::PageTable(cap::PageTable { object: vspace });
+        insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
+        guard_vcpus(container, &domain.name)?;
+    }
+    Ok(())
+}
+
+/// Gives every vCPU of VM `vm` a CSpace guard that does not match.
+fn guard_vcpus(container: &mut CapDLSpecContainer, vm: &str) -> Result<(), Error> {
+    let prefix = format!("tcb_{vm}_");
+    let mut count = 0;
+    for named in &mut container.spec.objects {
+        let is_vcpu = named
+            .name
+            .as_deref()
+            .and_then(|name| name.strip_prefix(&prefix));
+        let (Some(number), Object::Tcb(tcb)) = (is_vcpu, &mut named.object) else {
+            continue;
+        };
+        if number.parse::<u8>().is_err() {
+            continue;
+        }
+        for entry in &mut tcb.slots {
+            if let (object::Tcb::SLOT_CSPACE, Cap::CNode(cspace)) = (entry.slot, &mut entry.cap) {
+                cspace.guard = Word(VCPU_GUARD);
+                cspace.guard_size = VCPU_GUARD_BITS;
+                count += 1;
+            }
+        }
+    }
+    if count == 0 {
+        return Err(Error::new(format!(
+            "VM '{vm}' has no vCPU in the system description"
+        )));
+    }
+    Ok(())
+}
+
+fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {
+    let named: CapDLNamedObject = NamedObject {
+        name: Some(name),
+        object,
+    };
+    container.add_root_object(named)
+}
+
+fn add_cnode(
+    container: &mut CapDLSpecContainer,
+    name: String,
+    size_bits: u8,
+    slots: Vec<CapTableEntry>,
+) -> ObjectId {
+    add(
+        container,
+        name,
+        Object::CNode(object::CNode { size_bits, slots }),
+    )
+}
+
+/// A capability with which the CNode can be invoked: no guard, so its depth is its radix.
+fn invocable(object: ObjectId) -> Cap {
+    Cap::CNode(cap::CNode {
+        object,
+        guard: Word(0),
+        guard_size: 0,
+    })
+}
+
+fn find(container: &CapDLSpecContainer, name: &str) -> Result<ObjectId, Error> {
+    let position = container
+        .spec
+        .objects
+        .iter()
+        .position(|o| o.name.as_deref() == Some(name));
+    position.map(ObjectId::from).ok_or_else(|| {
+        Error::new(format!("the system description yields no object '{name}'")).advise(
+            "let the system description be generated from the domains file (leave --system out)",
+        )
+    })
+}
+
+fn vspace_of(container: &CapDLSpecContainer, tcb: &str) -> Result<ObjectId, Error> {
+    let id = find(container, tcb)?;
+    let slots = container.spec.objects[usize::from(id)]
+        .object
+        .slots()
+        .unwrap_or_default();
+    let vspace = slots
+        .iter()
+        .find(|entry| entry.slot == object::Tcb::SLOT_VSPACE);
+    vspace
+        .map(|entry| entry.cap.obj())
+        .ok_or_else(|| Error::new(format!("thread '{tcb}' has no address space")))
+}
+
+fn insert_root(
+    container: &mut CapDLSpecContainer,
+    root: ObjectId,
+    slot: u64,
+    cnode: ObjectId,
+    radix: u8,
+) -> Result<(), Error> {
+    let cap = Cap::CNode(cap::CNode {
+        object: cnode,
+        guard: Word(0),
+        guard_size: root_guard_bits(radix)?,
+    });
+    insert_leaf(container, root, slot, cap)
+}
+
+/// Puts `cap` into a slot that must be empty.
+fn insert_leaf(
+    container: &mut CapDLSpecContainer,
+    cnode: ObjectId,
+    slot: u64,
+    cap: Cap,
+) -> Result<(), Error> {
+    let named = &mut container.spec.objects[usize::from(cnode)];
+    let name = named.name.clone().unwrap_or_default();
+    let Object::CNode(cnode) = &mut named.object else {
+        return Err(Error::new(format!("'{name}' is not a CNode")));
+    };
+    let slot = u32::try_from(slot)
+        .ok()
+        .filter(|&slot| slot < 1 << cnode.size_bits);
+    let slot =
+        slot.ok_or_else(|| Error::new(format!("'{name}' has no room for one more capability")))?;
+    if cnode.slots.iter().any(|entry| entry.slot == CapSlot(slot)) {
+        return Err(Error::new(format!(
+            "slot {slot} of '{name}' is taken by the system description"
+        ))
+        .advise("leave <cspace> elements out of the system description"));
+    }
+    cnode.slots.push(CapTableEntry {
+        slot: CapSlot(slot),
+        cap,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

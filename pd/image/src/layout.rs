@@ -1,0 +1,298 @@
+//! What the memory server gets and where it lies.
+
+use hv_types::DomId;
+use memory_server::layout as server_layout;
+use memory_server::manifest::{
+    self, DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, ManifestError, Purpose, Untyped,
+};
+use untyped_plan::{Arena, BootUntyped, Chunk, Span, cut_within, overlap};
+
+use crate::error::{Error, human};
+use crate::modules::free_ram;
+use crate::needs::{Heap, Needs};
+
+/// An untyped of the memory server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Handed {
+    /// Where.
+    pub chunk: Chunk,
+    /// Memory that the kernel does not own.
+    pub device: bool,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// A domain's CNode.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DomainLayout {
+    /// The domain's name.
+    pub name: String,
+    /// log2 of the slots of its grant CNode.
+    pub grant_radix: u8,
+}
+
+/// Everything that is added to Microkit's specification.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Layout {
+    /// The memory server's untypeds; number `i` goes into slot `i` of its own CNode.
+    pub untypeds: Vec<Handed>,
+    /// log2 of the slots of that CNode.
+    pub own_radix: u8,
+    /// How many 2 MiB blocks it can have split at once.
+    pub splits: u16,
+    /// The domains in order.
+    pub domains: Vec<DomainLayout>,
+}
+
+/// Smallest piece of the heap that is taken when all of it is: 64 KiB.
+const LEAST_BITS: u8 = 16;
+const BLOCK_BITS: u8 = 21;
+const PAGE_BITS: u8 = 12;
+
+impl Layout {
+    /// A layout without memory, to begin with.
+    pub(crate) fn empty(needs: &Needs) -> Self {
+        let domains = needs.domains.iter();
+        let domains = domains.map(|d| DomainLayout {
+            name: d.name.clone(),
+            grant_radix: 10,
+        });
+        Self {
+            untypeds: Vec::new(),
+            own_radix: 10,
+            splits: 0,
+            domains: domains.collect(),
+        }
+    }
+
+    /// The ranges that the domains file names, cut at the borders of `boot`.
+    ///
+    /// # Errors
+    /// A range that is not all there.
+    pub(crate) fn named(needs: &Needs, boot: &[BootUntyped]) -> Result<Vec<Handed>, Error> {
+        let mut handed = Vec::new();
+        for (index, domain) in (0u8..).zip(&needs.domains) {
+            let what = format!("xen,static-mem of domain '{}'", domain.name);
+            for &span in &domain.static_mem {
+                handed.extend(cut(span, boot, &what, Purpose::Static(DomainIndex(index)))?);
+            }
+        }
+        for &span in &needs.static_heap {
+            handed.extend(cut(span, boot, "xen,static-heap", Purpose::Heap)?);
+        }
+        Ok(handed)
+    }
+
+    /// Chooses places for what has none: `named` lie where they lie, `occupied` is where the
+    /// initialiser will put everything else.
+    ///
+    /// # Errors
+    /// What does not fit, how much is missing and what to try.
+    pub(crate) fn choose(
+        needs: &Needs,
+        heap: Heap,
+        named: Vec<Handed>,
+        boot: &[BootUntyped],
+        occupied: &[Span],
+        preloaded: &[Span],
+    ) -> Result<Self, Error> {
+        let mut untypeds = named;
+        let mut taken: Vec<Span> = untypeds.iter().map(|handed| handed.chunk.span()).collect();
+        taken.extend_from_slice(occupied);
+        let mut arena = Arena::new(boot, &taken);
+        let free = arena.free();
+        let normal = |chunk, purpose| Handed {
+            chunk,
+            device: false,
+            purpose,
+        };
+
+        let want = needs.heap_bytes();
+        let mut chunks = Vec::new();
+        if needs.static_heap.is_empty() {
+            chunks = arena
+                .place_bytes(want, BLOCK_BITS)
+                .ok_or_else(|| no_heap(needs, want, free))?;
+        } else {
+            let have: u64 = needs.static_heap.iter().map(|span| span.size()).sum();
+            let least = want - (1 << BLOCK_BITS);
+            if have < least {
+                return Err(Error::new(format!(
+                    "xen,static-heap is {}, but the domains need {} of heap (RAM without xen,static-mem, and extra pages)",
+                    human(have), human(least)
+                ))
+                .advise("enlarge xen,static-heap, or give a domain xen,static-mem"));
+            }
+        }
+        for (index, domain) in (0u8..).zip(&needs.domains) {
+            let bits = domain.tables_bits();
+            let chunk = arena.place(bits).ok_or_else(|| {
+                let largest = arena.largest().map_or(0, |chunk| chunk.size());
+                Error::new(format!(
+                    "no room for the {} of page tables of domain '{}': the largest free piece of the kernel's memory is {}",
+                    human(1 << bits), domain.name, human(largest)
+                ))
+                .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
+            })?;
+            untypeds.push(normal(chunk, Purpose::Tables(DomainIndex(index))));
+        }
+        if heap == Heap::All {
+            chunks.extend(arena.take_all(LEAST_BITS));
+            taken.extend_from_slice(preloaded);
+            for span in free_ram(&needs.ram, boot, &taken) {
+                let device = cut(span, boot, "RAM outside the kernel's memory", Purpose::Heap)?;
+                untypeds.extend(device.into_iter().filter(|h| h.chunk.bits >= BLOCK_BITS));
+            }
+        }
+        // Large pieces first: they are what 2 MiB frames are made of.
+        chunks.sort_by_key(|chunk| (core::cmp::Reverse(chunk.bits.min(BLOCK_BITS)), chunk.paddr));
+        untypeds.extend(chunks.into_iter().map(|chunk| normal(chunk, Purpose::Heap)));
+        Self::finish(needs, untypeds)
+    }
+
+    /// Sizes the CNodes by the memory server's own rules.
+    fn finish(needs: &Needs, untypeds: Vec<Handed>) -> Result<Self, Error> {
+        if untypeds.len() > MAX_UNTYPEDS {
+            return Err(Error::new(format!(
+                "the memory server would get {} pieces of memory and can hold {MAX_UNTYPEDS}",
+                untypeds.len()
+            ))
+            .advise("fewer and larger ranges in xen,static-mem and xen,static-heap, aligned to 2 MiB or more"));
+        }
+        let domains = needs.domains.iter();
+        let domains = domains.map(|d| DomainLayout {
+            name: d.name.clone(),
+            grant_radix: 24,
+        });
+        let mut layout = Self {
+            untypeds,
+            own_radix: 0,
+            splits: 0,
+            domains: domains.collect(),
+        };
+        let words = layout.manifest(needs)?;
+        let manifest = decode(&words)?;
+        for (index, domain) in (0u8..).zip(&mut layout.domains) {
+            domain.grant_radix = server_layout::grant_radix(&manifest, DomainIndex(index)).max(10);
+        }
+        let blocks = server_layout::blocks(&manifest);
+        let own = server_layout::OwnLayout::new(blocks);
+        (layout.own_radix, layout.splits) = own_cnode(blocks, |splits| own.slots(splits));
+        Ok(layout)
+    }
+
+    /// The words that tell the memory server about all this.
+    ///
+    /// # Errors
+    /// The server's own check of them.
+    pub(crate) fn manifest(&self, needs: &Needs) -> Result<[u64; manifest::MANIFEST_WORDS], Error> {
+        let domains: Vec<DomainConfig> = needs
+            .domains
+            .iter()
+            .zip(&self.domains)
+            .map(|(domain, layout)| DomainConfig {
+                domid: DomId(domain.domid),
+                name: DomainConfig::pad_name(&domain.name),
+                max_pages: domain.ram >> PAGE_BITS,
+                is_static: !domain.static_mem.is_empty(),
+                table_quota: u32::try_from(domain.tables >> PAGE_BITS).unwrap_or(u32::MAX),
+                grant_radix: layout.grant_radix,
+            })
+            .collect();
+        let untypeds: Vec<Untyped> = self
+            .untypeds
+            .iter()
+            .map(|handed| Untyped {
+                paddr: handed.chunk.paddr.0,
+                size_bits: handed.chunk.bits,
+                device: handed.device,
+                purpose: handed.purpose,
+            })
+            .collect();
+        manifest::encode(&domains, &untypeds, self.splits).map_err(refused)
+    }
+}
+
+fn decode(words: &[u64]) -> Result<Manifest<'_>, Error> {
+    Manifest::decode(words).map_err(refused)
+}
+
+fn refused(error: ManifestError) -> Error {
+    Error::new(format!(
+        "the memory server would not accept its memory: {error}"
+    ))
+}
+
+fn cut(
+    span: Span,
+    boot: &[BootUntyped],
+    what: &str,
+    purpose: Purpose,
+) -> Result<Vec<Handed>, Error> {
+    let chunks = cut_within(span, boot).map_err(|hole| {
+        Error::new(format!("{what} {span}: {} is not free memory of this board", hole.0)).advise(
+            "a range that avoids the seL4 kernel, the initial task and its 4 MiB CNode at the end of the kernel's memory; \
+             the report of an image without this range (--report) lists what is free",
+        )
+    })?;
+    Ok(chunks
+        .into_iter()
+        .map(|chunk| {
+            let device = boot
+                .iter()
+                .any(|b| b.device && b.span().contains(chunk.span()));
+            Handed {
+                chunk,
+                device,
+                purpose,
+            }
+        })
+        .collect())
+}
+
+fn no_heap(needs: &Needs, want: u64, free: u64) -> Error {
+    let ram: u64 = needs.domains.iter().map(|domain| domain.heap).sum();
+    Error::new(format!(
+        "the domains need {} of heap ({} of it RAM of domains without xen,static-mem), but only {} of the kernel's memory are free",
+        human(want), human(ram), human(free)
+    ))
+    .advise("less `memory` for a domain, or RAM outside the kernel's memory with xen,static-mem")
+}
+
+/// Radix of the server's own CNode and the number of splits that it then holds: all blocks at
+/// once, unless an eighth fewer halve the CNode.
+fn own_cnode(blocks: u32, slots: impl Fn(u16) -> u64) -> (u8, u16) {
+    let all = u16::try_from(blocks).unwrap_or(u16::MAX);
+    let radix = |splits| {
+        u8::try_from(slots(splits).max(2).next_power_of_two().trailing_zeros()).unwrap_or(63)
+    };
+    let full = radix(all);
+    let fewer = (0..=all / 8)
+        .map(|less| all - less)
+        .find(|&splits| radix(splits) < full);
+    match fewer {
+        Some(splits) => (radix(splits), splits),
+        None => {
+            // As many as the CNode has room for do no harm, but more than all blocks are no use.
+            (full, all)
+        }
+    }
+}
+
+/// Refuses ranges of the domains file that are where module files or fixed regions are.
+///
+/// # Errors
+/// The first overlap.
+pub(crate) fn check_disjoint(named: &[Span], fixed: &[(String, Span)]) -> Result<(), Error> {
+    for (name, span) in fixed {
+        if let Some((a, _)) = overlap(named, &[*span]) {
+            return Err(Error::new(format!(
+                "{a} of the domains file overlaps memory region '{name}' at {span} of the system description"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What the memory server is to be handed, before it is known where that lies.
+
+use dt_server::{Config, Range};
+use untyped_plan::{Paddr, Span};
+
+/// All demands on memory that come from the domains file.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// The domains in device-tree order.
+    pub domains: Vec<DomainNeeds>,
+    /// `xen,static-heap`: where it is given, the heap is this and no more.
+    pub static_heap: Vec<Span>,
+    /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
+    /// outside the kernel's memory.
+    pub ram: Vec<Span>,
+}
+
+/// One domain's demands.
+#[derive(Clone, Debug)]
+pub struct DomainNeeds {
+    /// Its name; its VMM's PD is `vmm_<name>`, its VM `<name>`.
+    pub name: String,
+    /// Domain id.
+    pub domid: u16,
+    /// Bytes of RAM, from wherever.
+    pub ram: u64,
+    /// `xen,static-mem` in the order in which it fills the guest's banks.
+    pub static_mem: Vec<Span>,
+    /// Bytes of RAM that come from the heap; 0 with static memory.
+    pub heap: u64,
+    /// Bytes for page tables.
+    pub tables: u64,
+    /// Bytes of extra pages at most.
+    pub extra: u64,
+}
+
+/// How much heap the memory server gets where the domains file names no `xen,static-heap`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Heap {
+    /// What the domains need, and one 2 MiB block to spare.
+    #[default]
+    Needed,
+    /// All that is left over in the kernel's memory.
+    All,
+}
+
+const BLOCK: u64 = 1 << 21;
+
+fn spans(ranges: &[Range]) -> Vec<Span> {
+    ranges
+        .iter()
+        .filter_map(|range| Span::sized(Paddr(range.start), range.size))
+        .collect()
+}
+
+impl Needs {
+    /// What a checked domains file asks for.
+    pub fn of(config: &Config) -> Self {
+        let domains = config.domains.iter().map(|domain| DomainNeeds {
+            name: domain.record.name.as_str().to_owned(),
+            domid: domain.record.domid,
+            ram: domain.ram(),
+            static_mem: spans(&domain.static_mem),
+            heap: domain.heap,
+            tables: domain.tables,
+            extra: domain.extra,
+        });
+        Self {
+            domains: domains.collect(),
+            static_heap: spans(&config.static_heap),
+            ram: spans(&config.memory),
+        }
+    }
+    /// Bytes of heap that the domains need: their heap RAM in whole blocks, everybody's extra
+    /// pages, and one block to spare for copying a block that is split.
+    pub fn heap_bytes(&self) -> u64 {
+        let ram: u64 = self
+            .domains
+            .iter()
+            .map(|d| d.heap.next_multiple_of(BLOCK))
+            .sum();
+        let extra: u64 = self.domains.iter().map(|d| d.extra).sum();
+        ram + extra.next_multiple_of(BLOCK) + BLOCK
+    }
+    /// All ranges that the domains file names.
+    pub fn named(&self) -> Vec<Span> {
+        let statics = self
+            .domains
+            .iter()
+            .flat_map(|d| d.static_mem.iter().copied());
+        statics.chain(self.static_heap.iter().copied()).collect()
+    }
+}
+
+impl DomainNeeds {
+    /// log2 of the bytes of the untyped for page tables: the next power of two.
+    pub fn tables_bits(&self) -> u8 {
+        let bits = self
+            .tables
+            .max(1 << 16)
+            .next_power_of_two()
+            .trailing_zeros();
+        u8::try_from(bits).unwrap_or(u8::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domain(heap: u64, tables: u64, extra: u64) -> DomainNeeds {
+        DomainNeeds {
+            name: "a".into(),
+            domid: 1,
+            ram: heap,
+            static_mem: vec![],
+            heap,
+            tables,
+            extra,
+        }
+    }
+
+    #[test]
+    fn heap_is_whole_blocks_extras_and_one_to_spare() {
+        let needs = Needs {
+            domains: vec![domain(3 << 20, 0, 70 << 12), domain(0, 0, 70 << 12)],
+            ..Needs::default()
+        };
+        assert_eq!(needs.heap_bytes(), (4 << 20) + (2 << 20) + (2 << 20));
+    }
+
+    #[test]
+    fn tables_are_rounded_up_to_a_power_of_two() {
+        // Xen's formula for 256 MiB and one vCPU: 2.5 MiB.
+        assert_eq!(domain(0, 5 << 19, 0).tables_bits(), 22);
+        assert_eq!(domain(0, 4 << 20, 0).tables_bits(), 22);
+        assert_eq!(domain(0, 0, 0).tables_bits(), 16);
+    }
+}

@@ -1,0 +1,139 @@
+//! Values written into programs before they are packed.
+
+use memory_server::manifest::MANIFEST_WORDS;
+use microkit_tool::elf::ElfFile;
+use microkit_tool::sdf::SystemDescription;
+use topology::{console_client, pd};
+
+use crate::Error;
+use crate::needs::Needs;
+
+/// The memory server's manifest: `[u64; MANIFEST_WORDS]`.
+pub(crate) const MANIFEST: &str = "zazen_manifest";
+/// The console's client names: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
+const CLIENT_NAMES: &str = "zazen_client_names";
+const NAME_BYTES: usize = console_api::NAME_MAX;
+
+/// Position of PD `name` among the programs.
+///
+/// # Errors
+/// That there is none.
+pub(crate) fn position(system: &SystemDescription, name: &str) -> Result<usize, Error> {
+    let found = system
+        .protection_domains
+        .iter()
+        .position(|pd| pd.name == name);
+    found.ok_or_else(|| {
+        Error::new(format!(
+            "the system description has no protection domain '{name}'"
+        ))
+        .advise("let it be generated from the domains file (leave --system out)")
+    })
+}
+
+/// Checks that `elf` has `symbol` with `size` bytes.
+///
+/// # Errors
+/// That it has not.
+pub(crate) fn check(elf: &ElfFile, symbol: &str, size: usize) -> Result<(), Error> {
+    let path = elf.path.display();
+    match elf.find_symbol(symbol) {
+        Ok((_, found)) if found == size as u64 => Ok(()),
+        Ok((_, found)) => Err(Error::new(format!(
+            "symbol {symbol} of {path} has {found} bytes instead of {size}"
+        ))
+        .advise("build the protection domains and this tool from the same sources")),
+        Err(error) => Err(Error::new(format!("{path}: {error}"))
+            .advise("check that the directory given with --elfs holds this program")),
+    }
+}
+
+/// Writes `bytes` to `symbol`.
+///
+/// # Errors
+/// That there is no such symbol of that size.
+pub(crate) fn write(elf: &mut ElfFile, symbol: &str, bytes: &[u8]) -> Result<(), Error> {
+    check(elf, symbol, bytes.len())?;
+    elf.write_symbol(symbol, bytes).map_err(Error::new)
+}
+
+/// Writes the manifest.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Result<(), Error> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    write(elf, MANIFEST, &bytes)
+}
+
+/// Tells the console, if the system has one, whom it serves.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn console(
+    system: &SystemDescription,
+    elfs: &mut [ElfFile],
+    needs: &Needs,
+) -> Result<(), Error> {
+    let Ok(console) = position(system, pd::CONSOLE) else {
+        return Ok(());
+    };
+    write(&mut elfs[console], CLIENT_NAMES, &client_names(needs))
+}
+
+fn client_names(needs: &Needs) -> Vec<u8> {
+    let mut names = [[0; NAME_BYTES]; console_client::COUNT];
+    let domains = needs
+        .domains
+        .iter()
+        .map(|domain| domain.name.as_str())
+        .enumerate();
+    let servers = [
+        (console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
+        (console_client::DT_SERVER, pd::DT_SERVER),
+        (console_client::TIMER_SERVER, pd::TIMER_SERVER),
+    ];
+    for (client, name) in domains.take(topology::MAX_DOMAINS).chain(servers) {
+        for (to, from) in names[client].iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+    }
+    names.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::needs::DomainNeeds;
+
+    #[test]
+    fn clients_are_domains_in_order_then_servers() {
+        let domain = |name: &str| DomainNeeds {
+            name: name.into(),
+            domid: 1,
+            ram: 0,
+            static_mem: vec![],
+            heap: 0,
+            tables: 0,
+            extra: 0,
+        };
+        let needs = Needs {
+            domains: vec![domain("linux1"), domain("a-name-of-seventeen")],
+            ..Needs::default()
+        };
+        let names = client_names(&needs);
+        assert_eq!(names.len(), console_client::COUNT * NAME_BYTES);
+        let name = |client: usize| {
+            let bytes = &names[client * NAME_BYTES..][..NAME_BYTES];
+            String::from_utf8(bytes.to_vec())
+                .unwrap()
+                .trim_end_matches('\0')
+                .to_owned()
+        };
+        assert_eq!(name(0), "linux1");
+        assert_eq!(name(1), "a-name-of-sevent");
+        assert_eq!(name(2), "");
+        assert_eq!(name(console_client::MEMORY_SERVER), "memory_server");
+        assert_eq!(name(console_client::TIMER_SERVER), "timer_server");
+    }
+}

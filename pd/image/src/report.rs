@@ -1,0 +1,201 @@
+//! What went where, and what it costs at boot.
+
+use core::fmt;
+
+use memory_server::manifest::{DomainIndex, Purpose};
+use topology::{caps, pd};
+use untyped_plan::{BootUntyped, Span};
+
+use crate::build::{Checked, Request, WrittenImage};
+use crate::error::human;
+use crate::layout::{Handed, Layout};
+use crate::modules::Preload;
+
+/// Instructions a byte, measured: zeroing by the kernel, copying by the loader in words.
+const ZERO_PER_BYTE: f64 = 0.35;
+const COPY_PER_BYTE: f64 = 0.63;
+
+/// A report on an image, as text through `Display`.
+pub struct Report {
+    title: String,
+    domains: Vec<String>,
+    untypeds: Vec<Handed>,
+    cnodes: Vec<(String, String, u64, u8)>,
+    splits: u16,
+    boot: Vec<(BootUntyped, bool)>,
+    preloads: Vec<(String, u64, u64)>,
+    objects: usize,
+    used: u64,
+    /// Bytes of normal memory that the kernel zeroes while the system starts.
+    pub zeroed: u64,
+    /// Bytes that the loader copies.
+    pub copied: u64,
+    image_bytes: u64,
+    initial_task: (u64, u64),
+}
+
+impl Report {
+    pub(crate) fn new(
+        request: &Request<'_>,
+        layout: &Layout,
+        boot: &[BootUntyped],
+        checked: &Checked,
+        preloads: &[Preload],
+        objects: usize,
+        image: &WrittenImage,
+    ) -> Self {
+        let mut cnodes = vec![(
+            pd::MEMORY_SERVER.to_owned(),
+            "own CNode".to_owned(),
+            caps::cptr(caps::MEM_OWN_ROOT, 0),
+            layout.own_radix,
+        )];
+        for domain in &layout.domains {
+            let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
+            let grant = caps::cptr(caps::VMM_GRANT_ROOT, 0);
+            cnodes.push((
+                vmm.clone(),
+                "grant CNode".to_owned(),
+                grant,
+                domain.grant_radix,
+            ));
+            let private = caps::cptr(caps::VMM_PRIVATE_ROOT, 0);
+            let radix = u8::try_from(caps::PRIVATE_RADIX).unwrap_or(u8::MAX);
+            cnodes.push((vmm, "private CNode".to_owned(), private, radix));
+        }
+        Self {
+            title: format!(
+                "{} {}: {}",
+                request.sdk.board,
+                request.sdk.config_name,
+                request.output.display()
+            ),
+            domains: layout
+                .domains
+                .iter()
+                .map(|domain| domain.name.clone())
+                .collect(),
+            untypeds: layout.untypeds.clone(),
+            cnodes,
+            splits: layout.splits,
+            boot: boot
+                .iter()
+                .copied()
+                .zip(checked.simulation.touched.iter().copied())
+                .collect(),
+            preloads: preloads
+                .iter()
+                .map(|p| (p.region.clone(), p.paddr.0, p.bytes.len() as u64))
+                .collect(),
+            objects,
+            used: checked.used,
+            zeroed: checked.simulation.zeroed(boot),
+            copied: image.copied,
+            image_bytes: image.bytes,
+            initial_task: image.initial_task,
+        }
+    }
+
+    fn purpose(&self, purpose: Purpose) -> String {
+        let name = |index: DomainIndex| {
+            self.domains
+                .get(usize::from(index.0))
+                .map_or("?", String::as_str)
+                .to_owned()
+        };
+        match purpose {
+            Purpose::Static(index) => format!("static RAM of {}", name(index)),
+            Purpose::Tables(index) => format!("page tables of {}", name(index)),
+            Purpose::Heap => "heap".to_owned(),
+        }
+    }
+
+    /// One line on what the image is and what starting it costs.
+    pub fn summary(&self) -> String {
+        format!(
+            "image {}; loader copies {}, kernel zeroes {} ({:.0} M instructions together)",
+            human(self.image_bytes),
+            human(self.copied),
+            human(self.zeroed),
+            self.instructions() / 1e6,
+        )
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "an estimate in millions")]
+    fn instructions(&self) -> f64 {
+        self.copied as f64 * COPY_PER_BYTE + self.zeroed as f64 * ZERO_PER_BYTE
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n", self.title, self.summary())?;
+        let (base, size) = self.initial_task;
+        writeln!(
+            f,
+            "initial task: {} at {base:#x}, {} objects\n",
+            human(size),
+            self.objects
+        )?;
+
+        writeln!(
+            f,
+            "memory of {} (slot of its own CNode, range, size)",
+            pd::MEMORY_SERVER
+        )?;
+        for (slot, handed) in self.untypeds.iter().enumerate() {
+            let kind = if handed.device {
+                "not the kernel's"
+            } else {
+                "the kernel's"
+            };
+            let span = handed.chunk.span();
+            let size = human(handed.chunk.size());
+            writeln!(
+                f,
+                "  {slot:3}  {span}  {size:>9}  {kind:16}  {}",
+                self.purpose(handed.purpose)
+            )?;
+        }
+        let handed = self.untypeds.iter().filter(|handed| !handed.device);
+        let handed: u64 = handed.map(|handed| handed.chunk.size()).sum();
+        let boot = self.boot.iter().filter(|(untyped, _)| !untyped.device);
+        let all: u64 = boot.map(|(untyped, _)| untyped.chunk.size()).sum();
+        // What the other objects leave over is all that could be handed over.
+        let left = all - (self.used - handed);
+        let tenths = handed * 1000 / left.max(1);
+        writeln!(
+            f,
+            "  of the kernel's memory: {} of the {} KiB that nothing else needs ({}.{} %)",
+            handed >> 10,
+            left >> 10,
+            tenths / 10,
+            tenths % 10
+        )?;
+        writeln!(f, "  blocks that can be split at once: {}\n", self.splits)?;
+
+        writeln!(f, "CNodes (PD, what, CPtr of slot 0, slots)")?;
+        for (pd, what, cptr, radix) in &self.cnodes {
+            writeln!(f, "  {pd:16} {what:14} {cptr:#018x}  2^{radix}")?;
+        }
+        if !self.preloads.is_empty() {
+            writeln!(
+                f,
+                "\nfiles that the loader puts into RAM that is not the kernel's"
+            )?;
+            for (region, paddr, bytes) in &self.preloads {
+                writeln!(f, "  {region:24} {paddr:#x}  {}", human(*bytes))?;
+            }
+        }
+        writeln!(
+            f,
+            "\nmemory that the kernel hands over (* = used, and zeroed while the system starts)"
+        )?;
+        for (untyped, touched) in self.boot.iter().filter(|(untyped, _)| !untyped.device) {
+            let span: Span = untyped.span();
+            let mark = if *touched { '*' } else { ' ' };
+            writeln!(f, "  {mark} {span}  {}", human(span.size()))?;
+        }
+        Ok(())
+    }
+}

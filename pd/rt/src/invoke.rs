@@ -1,0 +1,60 @@
+//! Raw invocations for the fault path.
+//!
+//! `sel4`'s wrappers for reading and writing a thread's registers copy all 36 of them in and out of
+//! a structure; a fault needs a few. Here the words stay where the kernel puts them.
+
+use sel4_microkit::with_msg_regs_mut;
+
+/// Registers of a thread in the order of `seL4_UserContext` on AArch64 (libsel4,
+/// sel4_arch_include/aarch64/sel4/sel4_arch/types.h).
+pub const CONTEXT_LEN: usize = 36;
+/// Position of the program counter.
+pub const CONTEXT_PC: usize = 0;
+/// Position of SPSR.
+pub const CONTEXT_SPSR: usize = 2;
+
+/// Position of `x<n>` in the kernel's order, for `n` in `0..=30`.
+pub const CONTEXT_X: [u8; 31] = {
+    let order: [u8; 31] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 29, 30, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22,
+        23, 24, 25, 26, 27, 28,
+    ];
+    let mut position = [0_u8; 31];
+    let mut i = 0;
+    while i < 31 {
+        // The first three are pc, sp and spsr.
+        position[order[i] as usize] = 3 + i as u8;
+        i += 1;
+    }
+    position
+};
+
+fn call(cap: u64, label: u64, words: usize) -> sel4::MessageInfo {
+    // `seL4_Call` is the same for every capability type; the type marker is of no consequence.
+    sel4::cap::Endpoint::from_bits(cap).call(sel4::MessageInfo::new(label, 0, 0, words))
+}
+
+/// Reads the first `count` registers of thread `tcb` into `regs`; false if the kernel refused.
+pub fn read_registers(tcb: u64, regs: &mut [u64; CONTEXT_LEN], count: usize) -> bool {
+    with_msg_regs_mut(|mrs| {
+        mrs[0] = 0; // neither suspend nor architecture flags
+        mrs[1] = count as u64;
+    });
+    let info = call(tcb, sel4::sys::invocation_label::TCBReadRegisters.into(), 2);
+    if info.label() != 0 {
+        return false;
+    }
+    with_msg_regs_mut(|mrs| regs[..count].copy_from_slice(&mrs[..count]));
+    true
+}
+
+/// Writes the first `count` registers of thread `tcb` and, where `resume`, makes it run: a thread
+/// that waits for a fault reply needs no reply any more.
+pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume: bool) -> bool {
+    with_msg_regs_mut(|mrs| {
+        mrs[0] = u64::from(resume);
+        mrs[1] = count as u64;
+        mrs[2..2 + count].copy_from_slice(&regs[..count]);
+    });
+    call(tcb, sel4::sys::invocation_label::TCBWriteRegisters.into(), 2 + count).label() == 0
+}

@@ -1,0 +1,47 @@
+//! What Zazen's protection domains share: the only crate that names seL4.
+//!
+//! It turns the core's host traits into seL4 invocations ([`vcpu`], [`stage2`]), the memory
+//! server's `Kernel` trait likewise ([`kernel`]), and the servers' APIs into protected procedure calls ([`clients`]).
+//! Every capability is named by its CPtr from the `topology` crate, which the image builder uses too.
+//!
+//! # Soundness
+//!
+//! This crate is one of the few that may use `unsafe`, for three things only:
+//!
+//! * [`region`] turns a memory region that system.xml maps at a fixed address into a `'static`
+//!   slice of atomics or, for regions that nothing else can write, of bytes. The addresses come from
+//!   `topology`, from which the image builder makes the mapping; an image in which they disagree does
+//!   not pass the builder's simulation. Each region is taken once.
+//! * [`clock`] reads and writes the generic timer's registers, which have no memory effects.
+//! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault path can afford;
+//!   they only read and write the IPC buffer.
+#![no_std]
+
+pub mod clients;
+pub mod clock;
+pub mod cspace;
+pub mod fault;
+pub mod invoke;
+pub mod kernel;
+pub mod log;
+pub mod patched;
+pub mod region;
+pub mod stage2;
+pub mod vcpu;
+
+pub use region::boot_dtb;
+pub use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, get_mr, set_mr, with_msg_regs, with_msg_regs_mut};
+#[doc(hidden)]
+pub use sel4_microkit;
+
+/// Declares the protection domain's init function: `protection_domain!(init)`, and with a heap of
+/// so many bytes, `protection_domain!(init, heap = 0x10000)`.
+#[macro_export]
+macro_rules! protection_domain {
+    ($init:expr) => {
+        $crate::sel4_microkit::declare_protection_domain!(init = $init);
+    };
+    ($init:expr, heap = $heap:expr) => {
+        $crate::sel4_microkit::declare_protection_domain!(init = $init, heap_size = $heap);
+    };
+}

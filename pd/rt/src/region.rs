@@ -1,0 +1,141 @@
+//! Memory regions that system.xml maps at fixed addresses.
+
+use core::sync::atomic::{AtomicU8, AtomicU32};
+
+use console_api::{HEADER_SIZE, REGION_SIZE, Region};
+use guest_mem::RawWindow;
+use topology::vaddr;
+
+/// The region shared between the console and client `client`; in a client its own is number 0.
+pub fn console_region(client: usize) -> Region<'static> {
+    let base = vaddr::console_client(client);
+    // SAFETY: the generator maps REGION_SIZE bytes read-write at this page-aligned address in this
+    // protection domain for as long as it lives, zeroed at first; both sides use atomics only.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let (header, data) = unsafe {
+        (
+            core::slice::from_raw_parts(base as *const AtomicU32, HEADER_SIZE / 4),
+            core::slice::from_raw_parts((base as usize + HEADER_SIZE) as *const AtomicU8, REGION_SIZE - HEADER_SIZE),
+        )
+    };
+    Region::new(header, data).expect("the lengths are the geometry's own")
+}
+
+/// The window of a VMM onto its guest's memory.
+pub fn guest_window() -> RawWindow {
+    // SAFETY: the system description maps nothing in the range, and no Rust object is placed there;
+    // what the core maps into it is guest memory. A fault in it stops this protection domain (the Microkit monitor reports it).
+    #[expect(unsafe_code, reason = "guest memory")]
+    unsafe {
+        RawWindow::new(vaddr::WINDOW as *mut u8, vaddr::WINDOW_END - vaddr::WINDOW)
+    }
+}
+
+/// Module region `region` of a VMM, of which `len` bytes are the file's.
+pub fn module(region: u8, len: u64) -> &'static [u8] {
+    // SAFETY: the record's size is that of the file with which the builder filled the region, mapped read-only.
+    #[expect(unsafe_code, reason = "mapped region")]
+    unsafe {
+        image_bytes(vaddr::module(region), len as usize)
+    }
+}
+
+/// The table behind a VMM's p2m for `ram` bytes of guest RAM. To be taken once.
+pub fn p2m_table(ram: u64) -> &'static mut [u32] {
+    // SAFETY: the generator maps p2m_bytes(ram) zeroed bytes here for this protection domain alone; the VMM calls this once, at start.
+    #[expect(unsafe_code, reason = "mapped region")]
+    unsafe {
+        private_words(vaddr::P2M, topology::p2m_bytes(ram) as usize / 4)
+    }
+}
+
+/// A read-only region whose contents the image builder made and nothing changes.
+///
+/// # Safety
+/// `len` bytes from `base` are mapped readable in this protection domain and written by nobody.
+#[expect(unsafe_code, reason = "mapped region")]
+unsafe fn image_bytes(base: u64, len: usize) -> &'static [u8] {
+    // SAFETY: promised by the caller.
+    unsafe { core::slice::from_raw_parts(base as *const u8, len) }
+}
+
+/// A private region as words.
+///
+/// # Safety
+/// `len` words from `base` are mapped read-write in this protection domain alone, were zeroed, and are taken once.
+#[expect(unsafe_code, reason = "mapped region")]
+unsafe fn private_words<T: Zeroed>(base: u64, len: usize) -> &'static mut [T] {
+    // SAFETY: promised by the caller; zero bytes are a value of every `Zeroed` type.
+    unsafe { core::slice::from_raw_parts_mut(base as *mut T, len) }
+}
+
+/// Integer types of which every bit pattern is a value.
+trait Zeroed: Copy {}
+impl Zeroed for u8 {}
+impl Zeroed for u32 {}
+impl Zeroed for u64 {}
+
+/// The boot device tree in the dt-server: as long as its header says, within the region's most.
+pub fn boot_dtb() -> &'static [u8] {
+    const HEADER: usize = 40;
+    // SAFETY: the generator maps the file the builder wrote, a device tree of at least a header, read-only.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let header = unsafe { image_bytes(vaddr::BOOT_DTB, HEADER) };
+    let total = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    // SAFETY: the region is the whole file, whose length the builder has checked against the header.
+    #[expect(unsafe_code, reason = "mapped region")]
+    unsafe {
+        image_bytes(vaddr::BOOT_DTB, total.max(HEADER))
+    }
+}
+
+/// The memory server's records, handed out piece by piece.
+#[derive(Debug)]
+pub struct Records {
+    next: u64,
+    end: u64,
+}
+
+impl Records {
+    /// The region, of which the image builder says that it has `bytes` bytes. Taken once.
+    pub fn take(bytes: u64) -> Self {
+        Self { next: vaddr::RECORDS, end: vaddr::RECORDS + bytes }
+    }
+
+    /// `count` values, each made by `value`; `None` where the region is used up.
+    pub fn slice<T>(&mut self, count: usize, value: impl Fn() -> T) -> Option<&'static mut [T]> {
+        let start = self.next.checked_next_multiple_of(align_of::<T>() as u64)?;
+        let end = start.checked_add(u64::try_from(count.checked_mul(size_of::<T>())?).ok()?)?;
+        if end > self.end {
+            return None;
+        }
+        self.next = end;
+        let first = start as *mut T;
+        for i in 0..count {
+            // SAFETY: within the region (checked), aligned, and handed out to nobody before.
+            #[expect(unsafe_code, reason = "mapped region")]
+            unsafe {
+                first.add(i).write(value());
+            }
+        }
+        // SAFETY: as above, and initialised.
+        #[expect(unsafe_code, reason = "mapped region")]
+        Some(unsafe { core::slice::from_raw_parts_mut(first, count) })
+    }
+
+    /// How many more values of `T` fit.
+    pub fn room_for<T>(&self) -> usize {
+        let bytes = self.end.saturating_sub(self.next).saturating_sub(align_of::<T>() as u64);
+        usize::try_from(bytes).unwrap_or(0) / size_of::<T>().max(1)
+    }
+}
+
+/// The UART of the console.
+pub fn uart() -> uart::Pl011<'static> {
+    let base = core::ptr::NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
+    // SAFETY: the generator maps the board's PL011 here, uncached, in the console alone; taken once.
+    #[expect(unsafe_code, reason = "device registers")]
+    unsafe {
+        uart::Pl011::new(base)
+    }
+}

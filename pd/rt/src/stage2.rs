@@ -1,0 +1,81 @@
+//! Mapping of granted frames: into the guest, and into the VMM's window.
+
+use hv_types::{FrameSize, Gpa, WindowAddr};
+use hypervisor_core::host::{MapError, Stage2};
+use memory_server_api::Slot;
+use sel4::{CapRights, VmAttributes, cap};
+use topology::{caps, vaddr};
+
+/// The VMM's power over address spaces: its guest's and its own, and whatever the memory server
+/// has put into its grant CNode.
+#[derive(Debug)]
+pub struct Mapper(());
+
+impl Mapper {
+    /// The mapper; a VMM takes it once.
+    pub fn take() -> Self {
+        Self(())
+    }
+}
+
+fn frame(slot: Slot) -> cap::UnspecifiedPage {
+    sel4::Cap::from_bits(caps::cptr(caps::VMM_GRANT_ROOT, slot.0))
+}
+
+fn table(slot: Slot) -> cap::PT {
+    sel4::Cap::from_bits(caps::cptr(caps::VMM_GRANT_ROOT, slot.0))
+}
+
+fn guest() -> cap::VSpace {
+    sel4::Cap::from_bits(caps::VMM_GUEST_VSPACE)
+}
+
+fn own() -> cap::VSpace {
+    sel4::Cap::from_bits(caps::OWN_VSPACE)
+}
+
+fn map_error(error: sel4::Error) -> MapError {
+    match error {
+        sel4::Error::FailedLookup => MapError::MissingTable,
+        sel4::Error::DeleteFirst | sel4::Error::IllegalOperation => MapError::Occupied,
+        sel4::Error::InvalidCapability => MapError::NoFrame,
+        _ => MapError::Refused,
+    }
+}
+
+fn map(slot: Slot, vspace: cap::VSpace, at: u64, attributes: VmAttributes) -> Result<(), MapError> {
+    // The capability's own type says whether it is a page or a block; the map call is the same for both.
+    let at = usize::try_from(at).map_err(|_| MapError::Refused)?;
+    frame(slot)
+        .cast::<sel4::cap_type::SmallPage>()
+        .frame_map(vspace, at, CapRights::read_write(), attributes)
+        .map_err(map_error)
+}
+
+impl Stage2 for Mapper {
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, _size: FrameSize) -> Result<(), MapError> {
+        map(slot, guest(), gpa.raw(), VmAttributes::PAGE_CACHEABLE)
+    }
+
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, _size: FrameSize) -> Result<(), MapError> {
+        let attributes = VmAttributes::PAGE_CACHEABLE | VmAttributes::EXECUTE_NEVER;
+        map(slot, own(), vaddr::WINDOW + at.raw(), attributes)
+    }
+
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        frame(slot).cast::<sel4::cap_type::SmallPage>().frame_unmap().map_err(map_error)
+    }
+
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        map_table(slot, guest(), gpa.raw())
+    }
+
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        map_table(slot, own(), vaddr::WINDOW + at.raw())
+    }
+}
+
+fn map_table(slot: Slot, vspace: cap::VSpace, at: u64) -> Result<(), MapError> {
+    let at = usize::try_from(at).map_err(|_| MapError::Refused)?;
+    table(slot).pt_map(vspace, at, VmAttributes::DEFAULT).map_err(map_error)
+}

@@ -1,0 +1,246 @@
+//! The registers of a vCPU that stopped, read as late and written as seldom as the kernel allows.
+//!
+//! What a fault message brings costs nothing; anything else costs a `TCB_ReadRegisters`, about 1,000
+//! instructions. An unknown-syscall fault (the stock kernel's HVC) lets its reply set x0..x7 and the PC, so a
+//! hypercall that changes nothing else needs no write; every other change takes one
+//! `TCB_WriteRegisters`, which also resumes the thread and thereby saves the reply.
+
+use hv_types::Gva;
+use hypervisor_core::host::SysReg;
+use sel4::VCpuReg;
+use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
+
+use crate::invoke::{CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers};
+
+/// How the stopped thread is made to run again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stopped {
+    /// It runs (or was never started); nothing is owed.
+    Not,
+    /// Blocked on the reply to an unknown system call: x0..x7 and the PC travel with the reply.
+    Syscall,
+    /// Blocked on the reply to another fault: the reply just resumes.
+    Fault,
+    /// Suspended by [`VcpuRegs::park`].
+    Parked,
+}
+
+/// One vCPU's registers.
+#[derive(Debug)]
+pub struct VcpuRegs {
+    tcb: u64,
+    vcpu: sel4::cap::VCpu,
+    regs: [u64; CONTEXT_LEN],
+    /// Bit `i`: `regs[i]` holds the thread's register at position `i`.
+    valid: u64,
+    /// Bit `i`: `regs[i]` has been changed.
+    dirty: u64,
+    stopped: Stopped,
+}
+
+/// x0..x7 in the kernel's order, and the PC.
+const REPLY_SET: u64 = (0xff << 3) | (1 << CONTEXT_PC);
+
+impl VcpuRegs {
+    /// The vCPU whose thread and vCPU object have these CPtrs.
+    pub const fn new(tcb: u64, vcpu: u64) -> Self {
+        Self {
+            tcb,
+            vcpu: sel4::Cap::from_bits(vcpu),
+            regs: [0; CONTEXT_LEN],
+            valid: 0,
+            dirty: 0,
+            stopped: Stopped::Not,
+        }
+    }
+
+    /// The thread stopped with an unknown-syscall fault, whose message is in the message registers.
+    pub fn stopped_in_syscall(&mut self) {
+        with_msg_regs(|mrs| {
+            self.regs[3..11].copy_from_slice(&mrs[..8]); // X0..X7
+            self.regs[CONTEXT_PC] = mrs[8]; // FaultIP
+            self.regs[CONTEXT_SPSR] = mrs[11];
+        });
+        self.valid = REPLY_SET | (1 << CONTEXT_SPSR);
+        self.dirty = 0;
+        self.stopped = Stopped::Syscall;
+    }
+
+    /// The thread stopped with another fault; `pc` where the message told it.
+    pub fn stopped_in_fault(&mut self, pc: Option<u64>) {
+        self.valid = 0;
+        self.dirty = 0;
+        self.stopped = Stopped::Fault;
+        if let Some(pc) = pc {
+            self.regs[CONTEXT_PC] = pc;
+            self.valid = 1 << CONTEXT_PC;
+        }
+    }
+
+    /// Whether the thread waits for [`VcpuRegs::resume`].
+    pub fn is_stopped(&self) -> bool {
+        self.stopped != Stopped::Not
+    }
+
+    fn get(&mut self, position: usize) -> u64 {
+        if self.valid & (1 << position) == 0 {
+            // A register written before it was read stays as written.
+            let kept = self.regs;
+            // One more word costs little, another call much: x0..x8 and x16 come along.
+            let count = (position + 1).max(4);
+            if read_registers(self.tcb, &mut self.regs, count) {
+                let mut dirty = self.dirty;
+                while dirty != 0 {
+                    let i = dirty.trailing_zeros() as usize;
+                    self.regs[i] = kept[i];
+                    dirty &= dirty - 1;
+                }
+                self.valid |= (1_u64 << count) - 1;
+            }
+        }
+        self.regs[position]
+    }
+
+    fn set(&mut self, position: usize, value: u64) {
+        self.regs[position] = value;
+        self.valid |= 1 << position;
+        self.dirty |= 1 << position;
+    }
+
+    /// Register `n`; 31 reads as zero.
+    pub fn x(&mut self, n: u8) -> u64 {
+        match CONTEXT_X.get(usize::from(n)) {
+            Some(&position) => self.get(usize::from(position)),
+            None => 0,
+        }
+    }
+
+    /// Sets register `n`; 31 is ignored.
+    pub fn set_x(&mut self, n: u8, value: u64) {
+        if let Some(&position) = CONTEXT_X.get(usize::from(n)) {
+            self.set(usize::from(position), value);
+        }
+    }
+
+    /// Program counter.
+    pub fn pc(&mut self) -> Gva {
+        Gva::new(self.get(CONTEXT_PC))
+    }
+
+    /// Sets the program counter.
+    pub fn set_pc(&mut self, pc: Gva) {
+        self.set(CONTEXT_PC, pc.raw());
+    }
+
+    /// SPSR.
+    pub fn pstate(&mut self) -> u64 {
+        self.get(CONTEXT_SPSR)
+    }
+
+    /// Sets SPSR.
+    pub fn set_pstate(&mut self, pstate: u64) {
+        self.set(CONTEXT_SPSR, pstate);
+    }
+
+    /// A system register of the vCPU.
+    pub fn sysreg(&self, reg: SysReg) -> u64 {
+        self.vcpu.vcpu_read_regs(vcpu_reg(reg)).unwrap_or(0)
+    }
+
+    /// Sets a system register of the vCPU.
+    pub fn set_sysreg(&self, reg: SysReg, value: u64) {
+        // The kernel refuses only numbers that do not exist, and these do.
+        let _ = self.vcpu.vcpu_write_regs(vcpu_reg(reg), value);
+    }
+
+    /// Puts an interrupt into a list register.
+    pub fn inject(&self, lr: u8, intid: u16, priority: u8) -> bool {
+        // Five bits of priority are implemented; the kernel wants them unshifted.
+        self.vcpu.vcpu_inject_irq(intid, priority >> 3, 0, lr).is_ok()
+    }
+
+    /// Unmasks the virtual timer's interrupt.
+    pub fn ack_vppi(&self, intid: u64) {
+        let _ = self.vcpu.vcpu_ack_vppi(intid);
+    }
+
+    fn write_back(&mut self, resume: bool) -> bool {
+        let count = 64 - self.dirty.leading_zeros() as usize;
+        // All registers up to the last changed one travel; those unknown are read first.
+        let wanted = (1_u64 << count) - 1;
+        if self.valid & wanted != wanted {
+            self.get_all_below(count);
+        }
+        self.dirty = 0;
+        write_registers(self.tcb, &self.regs, count, resume)
+    }
+
+    fn get_all_below(&mut self, count: usize) {
+        let missing = !self.valid & ((1_u64 << count) - 1);
+        let last = 63 - missing.leading_zeros() as usize;
+        let _ = self.get(last);
+    }
+
+    /// Lets the thread run. Returns the reply for the fault handler to give, or `None` where the thread
+    /// runs already.
+    pub fn resume(&mut self) -> Option<MessageInfo> {
+        let stopped = core::mem::replace(&mut self.stopped, Stopped::Not);
+        match stopped {
+            Stopped::Not => None,
+            Stopped::Syscall if self.dirty & !REPLY_SET == 0 && self.dirty != 0 => {
+                with_msg_regs_mut(|mrs| {
+                    mrs[..8].copy_from_slice(&self.regs[3..11]);
+                    mrs[8] = self.regs[CONTEXT_PC];
+                });
+                // Length 9 sets x0..x7 and the PC; length 0 would execute the HVC again.
+                Some(MessageInfo::new(0, 9))
+            }
+            Stopped::Syscall | Stopped::Fault if self.dirty == 0 => Some(MessageInfo::new(0, 0)),
+            Stopped::Parked if self.dirty == 0 => {
+                let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_resume();
+                None
+            }
+            _ => {
+                self.write_back(true);
+                None
+            }
+        }
+    }
+
+    /// Takes the thread out of its fault without letting it run, so that the reply object is free
+    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`].
+    pub fn park(&mut self) {
+        if matches!(self.stopped, Stopped::Syscall | Stopped::Fault) {
+            let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_suspend();
+            self.stopped = Stopped::Parked;
+        }
+    }
+
+    /// Starts the thread at `pc` in EL1h with D, A, I and F masked and `x0`.
+    pub fn start(&mut self, pc: u64, x0: u64) -> bool {
+        self.regs = [0; CONTEXT_LEN];
+        self.regs[CONTEXT_PC] = pc;
+        self.regs[CONTEXT_SPSR] = 0x3c5;
+        self.regs[3] = x0;
+        self.valid = u64::MAX;
+        self.dirty = 0;
+        self.stopped = Stopped::Not;
+        write_registers(self.tcb, &self.regs, CONTEXT_LEN, true)
+    }
+}
+
+fn vcpu_reg(reg: SysReg) -> VCpuReg {
+    match reg {
+        SysReg::Sctlr => VCpuReg::SCTLR,
+        SysReg::Ttbr0 => VCpuReg::TTBR0,
+        SysReg::Ttbr1 => VCpuReg::TTBR1,
+        SysReg::Tcr => VCpuReg::TCR,
+        SysReg::Vbar => VCpuReg::VBAR,
+        SysReg::Esr => VCpuReg::ESR,
+        SysReg::Far => VCpuReg::FAR,
+        SysReg::Elr => VCpuReg::ELR_EL1,
+        SysReg::Spsr => VCpuReg::SPSR_EL1,
+        SysReg::CntvCtl => VCpuReg::CNTV_CTL,
+        SysReg::CntvCval => VCpuReg::CNTV_CVAL,
+    }
+}

@@ -1,0 +1,59 @@
+//! The timer server's protection domain: the EL1 physical timer and its interrupt.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use timer_server::Deadlines;
+use topology::channel;
+use zazen_rt::clock::{self, PhysicalTimer};
+use zazen_rt::{Channel, ChannelSet, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs};
+
+protection_domain!(init);
+
+struct TimerServer {
+    deadlines: Deadlines,
+    timer: PhysicalTimer,
+}
+
+fn init() -> TimerServer {
+    let mut timer = PhysicalTimer::take();
+    timer.set(None);
+    TimerServer { deadlines: Deadlines::new(), timer }
+}
+
+impl TimerServer {
+    /// Notifies whose time has come and sets the hardware to the next deadline.
+    fn serve(&mut self) {
+        let mut expired = self.deadlines.take_expired(clock::now());
+        while expired != 0 {
+            Channel::new(expired.trailing_zeros() as usize).notify();
+            expired &= expired - 1;
+        }
+        self.timer.set(self.deadlines.next());
+    }
+}
+
+impl Handler for TimerServer {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        let irq = Channel::new(channel::IRQ);
+        self.serve();
+        if channels.contains(irq) {
+            // The timer is set to the future or off by now; where a deadline came in between, it fires again.
+            let _ = irq.irq_ack();
+        }
+        Ok(())
+    }
+
+    fn protected(&mut self, client: Channel, message: MessageInfo) -> Result<MessageInfo, Infallible> {
+        let label = with_msg_regs(|mrs| {
+            let words = &mrs[..message.count().min(mrs.len())];
+            self.deadlines.on_request(client.index(), message.label(), words)
+        });
+        // A deadline that has passed already comes by way of the interrupt all the same: the caller
+        // has not put its guest to sleep yet.
+        self.timer.set(self.deadlines.next());
+        Ok(MessageInfo::new(label, 0))
+    }
+}

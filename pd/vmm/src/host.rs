@@ -1,0 +1,189 @@
+//! What the hypervisor core needs, from seL4 and the servers.
+
+use core::fmt;
+
+use console_api::GuestPort;
+use dt_server_api::DomainRecord;
+use guest_mem::RawWindow;
+use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hypervisor_core::boot::Modules;
+use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
+use memory_server_api::Slot;
+use topology::caps;
+use zazen_rt::clients::{MemoryClient, arm_timer};
+use zazen_rt::clock;
+use zazen_rt::log::{VmmConsole, vmm_console};
+use zazen_rt::region;
+use zazen_rt::stage2::Mapper;
+use zazen_rt::vcpu::VcpuRegs;
+
+/// Lines a guest can cause per second before they are counted instead of shown.
+const LINES_PER_SECOND: u32 = 20;
+const VIRTUAL_TIMER: u64 = 27;
+
+/// The host of this VMM's guest.
+pub(crate) struct GuestHost {
+    /// The vCPU's registers.
+    pub(crate) regs: VcpuRegs,
+    mapper: Mapper,
+    memory: MemoryClient,
+    window: RawWindow,
+    console: GuestPort<VmmConsole>,
+    lines: u32,
+    suppressed: u32,
+    second: u64,
+    frequency: u64,
+}
+
+impl GuestHost {
+    /// The host; taken once, at start.
+    pub(crate) fn take() -> Self {
+        Self {
+            regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU),
+            mapper: Mapper::take(),
+            memory: MemoryClient::take(),
+            window: region::guest_window(),
+            console: GuestPort::new(vmm_console()),
+            lines: 0,
+            suppressed: 0,
+            second: 0,
+            frequency: clock::frequency(),
+        }
+    }
+
+    /// The table behind the p2m; taken once.
+    pub(crate) fn take_p2m(&mut self, record: &DomainRecord) -> &'static mut [u32] {
+        region::p2m_table(record.banks.iter().map(dt_server_api::Bank::size).sum())
+    }
+
+    /// The guest's files.
+    pub(crate) fn modules(&self, record: &DomainRecord) -> Modules<'static> {
+        Modules {
+            kernel: region::module(record.kernel.region, record.kernel.size),
+            ramdisk: record.ramdisk.map(|module| region::module(module.region, module.size)),
+        }
+    }
+
+    /// Writes a line of the VMM's own.
+    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+
+    /// Hands waiting lines to the console.
+    pub(crate) fn flush_log(&mut self) {
+        self.console.flush();
+    }
+}
+
+impl Vcpu for GuestHost {
+    fn x(&mut self, n: u8) -> u64 {
+        self.regs.x(n)
+    }
+    fn set_x(&mut self, n: u8, value: u64) {
+        self.regs.set_x(n, value);
+    }
+    fn pc(&mut self) -> Gva {
+        self.regs.pc()
+    }
+    fn set_pc(&mut self, pc: Gva) {
+        self.regs.set_pc(pc);
+    }
+    fn pstate(&mut self) -> u64 {
+        self.regs.pstate()
+    }
+    fn set_pstate(&mut self, pstate: u64) {
+        self.regs.set_pstate(pstate);
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        self.regs.sysreg(reg)
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        self.regs.set_sysreg(reg, value);
+    }
+}
+
+impl Interrupts for GuestHost {
+    const LIST_REGISTERS: usize = 4;
+
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+        if !self.regs.inject(lr, intid, priority) {
+            self.log(format_args!("the kernel refused interrupt {intid} in list register {lr}"));
+        }
+    }
+    fn ack_vtimer(&mut self) {
+        self.regs.ack_vppi(VIRTUAL_TIMER);
+    }
+}
+
+impl Clock for GuestHost {
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+    fn frequency(&self) -> u64 {
+        self.frequency
+    }
+    fn wake_at(&mut self, deadline: Option<u64>) {
+        arm_timer(deadline);
+    }
+}
+
+impl Stage2 for GuestHost {
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_guest(slot, gpa, size)
+    }
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_window(slot, at, size)
+    }
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap(slot)
+    }
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper.map_guest_table(slot, gpa)
+    }
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        self.mapper.map_window_table(slot, at)
+    }
+}
+
+impl Host for GuestHost {
+    type Window = RawWindow;
+    type Memory = MemoryClient;
+    type Console = GuestPort<VmmConsole>;
+
+    fn window(&self) -> &RawWindow {
+        &self.window
+    }
+    fn memory(&mut self) -> &mut MemoryClient {
+        &mut self.memory
+    }
+    fn console(&mut self) -> &mut GuestPort<VmmConsole> {
+        &mut self.console
+    }
+    fn window_and_console(&mut self) -> (&RawWindow, &mut GuestPort<VmmConsole>) {
+        (&self.window, &mut self.console)
+    }
+
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        let second = clock::now() / self.frequency.max(1);
+        if second != self.second {
+            self.second = second;
+            self.lines = 0;
+            let suppressed = core::mem::take(&mut self.suppressed);
+            if suppressed != 0 {
+                self.say(format_args!("{suppressed} more lines like these were not shown"));
+            }
+        }
+        if self.lines == LINES_PER_SECOND {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return;
+        }
+        self.lines += 1;
+        self.say(line);
+    }
+
+    fn start(&mut self, pc: Gva, x0: u64) {
+        if !self.regs.start(pc.raw(), x0) {
+            self.say(format_args!("the kernel refused to start the vCPU at {pc:#x}"));
+        }
+    }
+}
