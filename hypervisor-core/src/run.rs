@@ -74,7 +74,7 @@ impl Vm<'_> {
         self.pump_console(host);
         if self.wait == Wait::Retry {
             // The hypercall is executed again; where there is still no room it waits again.
-            self.wait = Wait::None;
+            return self.settle(host, Do::Run);
         }
         self.resettle(host)
     }

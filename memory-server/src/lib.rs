@@ -50,14 +50,17 @@ mod extra;
 pub mod kernel;
 pub mod layout;
 pub mod manifest;
+mod new;
 mod pages;
 mod populate;
 mod records;
 mod server;
+mod shape;
 mod split;
 mod totals;
 
 pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Untyped};
+pub use new::{NewError, Tables};
 pub use records::{BlockRecord, SplitRecord};
-pub use server::{Life, MemoryServer, NewError, Tables, UntypedRecord};
+pub use server::{Life, MemoryServer, UntypedRecord};
 pub use totals::Totals;

@@ -1,15 +1,11 @@
-//! The server's state, its construction and the dispatch of requests.
-
-use core::fmt;
+//! The server's state and the dispatch of requests.
 
 use memory_server_api::{Error, Extra, Message, PROTOCOL_VERSION, Reply, Request, Slot, Usage};
 
 use crate::kernel::Kernel;
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
-use crate::manifest::{DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, Purpose};
-use crate::records::{
-    BlockRecord, BlockState, DOMAINS, HEAP, List, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord,
-};
+use crate::manifest::{DomainConfig, DomainIndex, Purpose};
+use crate::records::{BlockState, DOMAINS, HEAP, List, NIL, Records};
 
 /// An untyped and what was made of it.
 #[derive(Clone, Copy, Debug)]
@@ -41,40 +37,6 @@ impl UntypedRecord {
     /// Pages in each of its blocks.
     pub(crate) fn pages(&self) -> u32 {
         layout::pages_in_block(self.size_bits)
-    }
-}
-
-/// The memory for the server's records; a protection domain keeps it in statics.
-pub struct Tables<'a> {
-    /// One for each untyped of the manifest.
-    pub untypeds: &'a mut [UntypedRecord],
-    /// One for each block, see [`layout::blocks`].
-    pub blocks: &'a mut [BlockRecord],
-    /// Blocks that can be split at once; the smaller of this and the manifest's number counts.
-    pub splits: &'a mut [SplitRecord],
-    /// One for each window of each grant CNode, see [`GrantLayout::windows`]; their initial value does not matter.
-    pub windows: &'a mut [u32],
-}
-
-/// Why the server could not be built: a table is too small for the manifest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NewError {
-    /// Which table.
-    pub table: &'static str,
-    /// Entries it needs.
-    pub need: u64,
-    /// Entries it has.
-    pub have: u64,
-}
-
-impl fmt::Display for NewError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, need, have } = self;
-        write!(
-            f,
-            "the memory server has {have} {table} records and this image needs {need}: \
-             hand over less memory or build the server with larger tables"
-        )
     }
 }
 
@@ -130,7 +92,7 @@ pub(crate) struct Domain {
     pub(crate) pending: Option<Pending>,
     /// Has given RAM back: whole blocks are over for a static domain (SM-7).
     pub(crate) released: bool,
-    refusals: u32,
+    pub(crate) refusals: u32,
 }
 
 /// The state machine that owns all frames.
@@ -143,153 +105,7 @@ pub struct MemoryServer<'a> {
     pub(crate) own: OwnLayout,
 }
 
-impl<'a> MemoryServer<'a> {
-    /// The server at boot: everything is free, no kernel object is made yet.
-    ///
-    /// # Errors
-    /// [`NewError`] if a table is too small.
-    pub fn new(manifest: &Manifest<'_>, tables: Tables<'a>) -> Result<Self, NewError> {
-        let Tables {
-            untypeds,
-            blocks,
-            splits,
-            windows,
-        } = tables;
-        let too_small = |table, need: u64, have: usize| NewError {
-            table,
-            need,
-            have: have as u64,
-        };
-        let count = layout::blocks(manifest);
-        if count as usize > blocks.len() || count > MAX_BLOCKS {
-            return Err(too_small(
-                "block",
-                u64::from(count),
-                blocks.len().min(MAX_BLOCKS as usize),
-            ));
-        }
-        let splits_used = splits
-            .len()
-            .min(usize::from(manifest.splits()))
-            .min(usize::from(NIL16));
-        let mut server = Self {
-            records: Records {
-                blocks: &mut blocks[..count as usize],
-                splits: &mut splits[..splits_used],
-            },
-            untypeds,
-            windows,
-            domains: heapless::Vec::new(),
-            heap: Pool::EMPTY,
-            own: OwnLayout::new(count),
-        };
-        server.add_domains(manifest)?;
-        server.add_untypeds(manifest)?;
-        Ok(server)
-    }
-
-    fn add_domains(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
-        let mut first_window = 0u32;
-        for (_, config) in manifest.domains() {
-            let layout = GrantLayout::new(config.grant_radix, config.table_quota);
-            let domain = Domain {
-                config,
-                layout,
-                life: Life::Alive,
-                pool: Pool::EMPTY,
-                first_window,
-                ram: 0,
-                tables: 0,
-                extras: 0,
-                extra: [NIL; Extra::COUNT as usize],
-                pending: None,
-                released: false,
-                refusals: 0,
-            };
-            first_window += u32::from(layout.windows());
-            // The manifest has at most as many domains as the vector has room for.
-            let _ = self.domains.push(domain);
-        }
-        if first_window as usize > self.windows.len() {
-            let (need, have) = (u64::from(first_window), self.windows.len() as u64);
-            return Err(NewError {
-                table: "window",
-                need,
-                have,
-            });
-        }
-        self.windows.fill(NIL);
-        for split in self.records.splits.iter_mut() {
-            split.block = NIL;
-        }
-        Ok(())
-    }
-
-    fn add_untypeds(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
-        let mut first = 0;
-        let mut used = 0;
-        for (index, untyped) in (0u8..).zip(manifest.untypeds()) {
-            let have = self.untypeds.len() as u64;
-            let Some(record) = self.untypeds.get_mut(usize::from(index)) else {
-                return Err(NewError {
-                    table: "untyped",
-                    need: manifest.untypeds().count() as u64,
-                    have,
-                });
-            };
-            let blocks = layout::blocks_of(&untyped);
-            *record = UntypedRecord {
-                paddr: untyped.paddr,
-                purpose: untyped.purpose,
-                size_bits: untyped.size_bits,
-                device: untyped.device,
-                first,
-                blocks,
-                made: 0,
-            };
-            let home = match untyped.purpose {
-                Purpose::Static(d) => d.0,
-                _ => HEAP,
-            };
-            for b in first..first + blocks {
-                let window = match home {
-                    HEAP => NIL16,
-                    home => self.fixed_window(usize::from(home), b),
-                };
-                *self.records.block(b) = BlockRecord {
-                    home,
-                    untyped: index,
-                    window,
-                    ..BlockRecord::EMPTY
-                };
-                self.put_block(b);
-            }
-            first += blocks;
-            used = usize::from(index) + 1;
-        }
-        let untypeds = core::mem::take(&mut self.untypeds);
-        self.untypeds = &mut untypeds[..used.min(MAX_UNTYPEDS)];
-        Ok(())
-    }
-
-    /// The window that a static block keeps for ever. The manifest's check has made sure that there is one.
-    fn fixed_window(&mut self, home: usize, b: u32) -> u16 {
-        let Some(domain) = self.domains.get(home) else {
-            return NIL16;
-        };
-        let (first, count) = (
-            domain.first_window as usize,
-            usize::from(domain.layout.windows()),
-        );
-        for (window, entry) in (0u16..).zip(self.windows.iter_mut().skip(first).take(count)) {
-            if *entry == NIL {
-                *entry = b;
-                return window;
-            }
-        }
-        NIL16
-    }
-
+impl MemoryServer<'_> {
     /// Answers one request. Whatever the message holds, the answer is a reply or a refusal that has
     /// changed nothing.
     pub fn on_ppc(

@@ -160,6 +160,41 @@ fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
 }
 
 #[test]
+fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
+    let mut s = System::new(
+        &[domain(1, false, 4), domain(2, false, 4)],
+        &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+        1,
+    );
+    let first = s.page(D0).unwrap();
+    let second = s.page(D1).unwrap();
+    s.ask(
+        D1,
+        Request::CreateExtra {
+            kind: Extra::Console,
+        },
+    )
+    .unwrap();
+    // Pages 0, 1 and 2 of one block: the first domain's, the second's, an extra page of the second's.
+    assert_eq!(
+        (s.paddr(D0, first), s.paddr(D1, second)),
+        (0x8000_0000, 0x8000_1000)
+    );
+    let granted = s.kernel.granted.clone();
+    for (d, slot) in [
+        (D0, first.nth(1)),
+        (D0, first.nth(2)),
+        (D1, Slot(0)),
+        (D1, second.nth(1)),
+    ] {
+        assert_eq!(s.release(d, slot), Err(Error::NotYours), "{d:?} {slot:?}");
+    }
+    assert_eq!(s.kernel.granted, granted);
+    s.release(D1, second).unwrap();
+    s.release(D0, first).unwrap();
+}
+
+#[test]
 fn refusals_are_reported_less_and_less_often_sm_22() {
     let mut s = System::usual();
     for _ in 0..100 {

@@ -26,7 +26,9 @@ pub(super) use table::frame_for_physmap;
 pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
     let [cmd, array, count, ..] = args;
     let (op, progress) = (cmd & grant::CMD_MASK, cmd & 0xffff_ffff & !grant::CMD_MASK);
-    let Ok(count) = u32::try_from(count & 0xffff_ffff) else { return Errno::Einval.into() };
+    let Ok(count) = u32::try_from(count & 0xffff_ffff) else {
+        return Errno::Einval.into();
+    };
     if count > i32::MAX as u32 || progress != 0 && op != grant::CACHE_FLUSH {
         return Errno::Einval.into();
     }
@@ -50,5 +52,7 @@ pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) ->
 
 /// Frames that the table has: they are created in order.
 fn nr_frames(vm: &Vm<'_>) -> u8 {
-    (0..vm.record.max_grant_frames).find(|n| !vm.p2m.has_extra(Extra::GrantFrame(*n))).unwrap_or(vm.record.max_grant_frames)
+    (0..vm.record.max_grant_frames)
+        .find(|n| !vm.p2m.has_extra(Extra::GrantFrame(*n)))
+        .unwrap_or(vm.record.max_grant_frames)
 }

@@ -50,7 +50,9 @@ pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outc
 }
 
 fn count(result: Result<u64, Errno>) -> Outcome {
-    result.and_then(|n| i64::try_from(n).map_err(|_| Errno::Eoverflow)).into()
+    result
+        .and_then(|n| i64::try_from(n).map_err(|_| Errno::Eoverflow))
+        .into()
 }
 
 /// The lone domain id that the size queries take: the caller's own.
@@ -80,7 +82,9 @@ fn acquire_resource<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64,
 
 /// Stops the guest when its memory is no longer what it was.
 fn broken<H: Host>(host: &mut H, what: &str) -> Outcome {
-    host.log(format_args!("{what} failed half way and cannot be undone: the guest is stopped"));
+    host.log(format_args!(
+        "{what} failed half way and cannot be undone: the guest is stopped"
+    ));
     Outcome::Stop(StopReason::Fatal)
 }
 

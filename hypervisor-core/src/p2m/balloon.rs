@@ -27,7 +27,12 @@ impl P2m<'_> {
     /// # Errors
     /// [`Error::Nothing`] if one is not: nothing changed. Other errors: nothing changed in an extent of order 0;
     /// of a larger one the frames before the failing one are gone.
-    pub fn decrease<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+    pub fn decrease<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        order: PageOrder,
+    ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
         if !frames.clone().all(|gfn| self.is_owned(gfn)) {
             return Err(Error::Nothing);
@@ -42,7 +47,10 @@ impl P2m<'_> {
             return Ok(());
         }
         // An extent touches at most two blocks; splitting them is what can fail without harm.
-        for gfn in [frames.clone().next(), frames.clone().last()].into_iter().flatten() {
+        for gfn in [frames.clone().next(), frames.clone().last()]
+            .into_iter()
+            .flatten()
+        {
             self.paged(host, gfn)?;
         }
         for gfn in frames {
@@ -58,7 +66,9 @@ impl P2m<'_> {
     /// Whether the domain holds a frame for `gfn` that it can give back: RAM, or RAM that is parked and
     /// has nothing mapped over it.
     fn is_owned(&self, gfn: Gfn) -> bool {
-        let Some(block) = self.block_of(gfn) else { return false };
+        let Some(block) = self.block_of(gfn) else {
+            return false;
+        };
         match self.block(block) {
             BlockEntry::Whole(_) => true,
             BlockEntry::Empty => false,
@@ -76,7 +86,12 @@ impl P2m<'_> {
     /// # Errors
     /// [`Error::BadGfn`] outside the banks, [`Error::Occupied`] where something is (SM-27), the refusal
     /// of the memory server or the kernel. Nothing changed.
-    pub fn populate<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+    pub fn populate<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        order: PageOrder,
+    ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
         for gfn in frames.clone() {
             let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
@@ -99,8 +114,11 @@ impl P2m<'_> {
                 Err(error) => {
                     for (n, at) in frames.take(n).enumerate() {
                         let park = unparked[n / 64] >> (n % 64) & 1 != 0;
-                        let undone =
-                            if park { self.remove(host, at) } else { self.decrease(host, at, PageOrder(0)) };
+                        let undone = if park {
+                            self.remove(host, at)
+                        } else {
+                            self.decrease(host, at, PageOrder(0))
+                        };
                         undone.map_err(|_| Error::Broken)?;
                     }
                     return Err(error);
@@ -130,7 +148,12 @@ impl P2m<'_> {
     ///
     /// # Errors
     /// [`Error::Nothing`] if one is not RAM, the refusal of the server or the kernel; nothing changed.
-    pub fn park_extent<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+    pub fn park_extent<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        order: PageOrder,
+    ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
         if !frames.clone().all(|gfn| self.is_ram(gfn)) {
             return Err(Error::Nothing);
@@ -138,7 +161,8 @@ impl P2m<'_> {
         for (n, at) in frames.clone().enumerate() {
             if let Err(error) = self.remove(host, at) {
                 for at in frames.take(n) {
-                    self.populate_or_unpark(host, at).map_err(|_| Error::Broken)?;
+                    self.populate_or_unpark(host, at)
+                        .map_err(|_| Error::Broken)?;
                 }
                 return Err(error);
             }
@@ -150,7 +174,12 @@ impl P2m<'_> {
     ///
     /// # Errors
     /// [`Error::Nothing`] if one frame is not parked, or something covers it; the refusal of the kernel; nothing changed.
-    pub fn unpark_extent<H: Host>(&mut self, host: &mut H, gfn: Gfn, order: PageOrder) -> Result<(), Error> {
+    pub fn unpark_extent<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        order: PageOrder,
+    ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
         let parked = |gfn| self.is_owned(gfn) && !self.is_ram(gfn);
         if !frames.clone().all(parked) {

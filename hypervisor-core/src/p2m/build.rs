@@ -18,7 +18,9 @@ impl P2m<'_> {
             let end = bank.first + bank.pages;
             let mut gfn = bank.first;
             while gfn < end {
-                let filled = self.fill(host, gfn, end).map_err(|error| (Gfn::new(gfn), error))?;
+                let filled = self
+                    .fill(host, gfn, end)
+                    .map_err(|error| (Gfn::new(gfn), error))?;
                 gfn += filled;
             }
         }
@@ -34,7 +36,9 @@ impl P2m<'_> {
             self.populate_page(host, Gfn::new(gfn))?;
             return Ok(1);
         }
-        let blocks = u32::try_from(whole).unwrap_or(u32::MAX).min(Request::MAX_BLOCKS);
+        let blocks = u32::try_from(whole)
+            .unwrap_or(u32::MAX)
+            .min(Request::MAX_BLOCKS);
         match self.populate_blocks(host, gfn, blocks) {
             Ok(count) => Ok(u64::from(count) * block_pages),
             // The rest of the memory is in smaller pieces.
@@ -54,17 +58,22 @@ impl P2m<'_> {
         gfn: u64,
         blocks: u32,
     ) -> Result<u32, Error> {
-        let request = Request::PopulateBlocks { gfn: Gfn::new(gfn), blocks };
-        let Reply::Granted(run) = ask(host, request)? else { return Err(MALFORMED) };
+        let request = Request::PopulateBlocks {
+            gfn: Gfn::new(gfn),
+            blocks,
+        };
+        let Reply::Granted(run) = ask(host, request)? else {
+            return Err(MALFORMED);
+        };
         if run.size != FrameSize::Block || run.count > blocks {
             return Err(MALFORMED);
         }
         for n in 0..run.count {
             let at = Gfn::new(gfn + u64::from(n) * u64::from(PAGES_PER_BLOCK));
             let mapped = match (self.block_of(at), at.gpa()) {
-                (Some(block), Some(gpa)) => {
-                    self.map_both(host, run.slot(n), gpa, FrameSize::Block).map(|()| block)
-                }
+                (Some(block), Some(gpa)) => self
+                    .map_both(host, run.slot(n), gpa, FrameSize::Block)
+                    .map(|()| block),
                 _ => Err(Error::BadGfn),
             };
             match mapped {

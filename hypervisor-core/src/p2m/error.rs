@@ -14,7 +14,9 @@ impl fmt::Display for Error {
             Self::Busy => "the page is mapped at another frame already",
             Self::Memory(error) => return error.fmt(f),
             Self::Map(MapError::MissingTable) => "a page table is missing and could not be had",
-            Self::Map(MapError::Occupied) => "the kernel says that something is mapped there already",
+            Self::Map(MapError::Occupied) => {
+                "the kernel says that something is mapped there already"
+            }
             Self::Map(MapError::NoFrame) => "the granted capability is gone",
             Self::Map(MapError::Refused) => "the kernel refused the mapping",
             Self::Broken => "a mapping that was there could not be made again",

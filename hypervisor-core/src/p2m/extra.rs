@@ -70,7 +70,10 @@ impl P2m<'_> {
         if self.mapped_extras == 0 || gfn.raw() > MAX_GFN {
             return None;
         }
-        let index = self.extras.iter().position(|[_, at]| u64::from(*at) == gfn.raw() + 1)?;
+        let index = self
+            .extras
+            .iter()
+            .position(|[_, at]| u64::from(*at) == gfn.raw() + 1)?;
         Extra::from_index(index as u64)
     }
 
@@ -128,13 +131,20 @@ impl P2m<'_> {
             return Ok(Covered::Nothing);
         }
         let block = self.paged(host, gfn)?;
-        let PageEntry::Ram(slot) = self.page(block, gfn) else { return Ok(Covered::Nothing) };
+        let PageEntry::Ram(slot) = self.page(block, gfn) else {
+            return Ok(Covered::Nothing);
+        };
         host.unmap(slot).map_err(Error::Map)?;
         self.set_page(block, gfn, PageEntry::Parked(slot));
         Ok(Covered::Ram(block, slot))
     }
 
-    fn cover_again<H: Host>(&mut self, host: &mut H, gfn: Gfn, covered: Covered) -> Result<(), Error> {
+    fn cover_again<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        covered: Covered,
+    ) -> Result<(), Error> {
         match covered {
             Covered::Nothing => Ok(()),
             Covered::Ram(block, slot) => self.unpark(host, block, gfn, slot),
@@ -143,7 +153,12 @@ impl P2m<'_> {
         .map_err(|_| Error::Broken)
     }
 
-    fn map_extra_again<H: Host>(&mut self, host: &mut H, kind: Extra, gfn: Gfn) -> Result<(), Error> {
+    fn map_extra_again<H: Host>(
+        &mut self,
+        host: &mut H,
+        kind: Extra,
+        gfn: Gfn,
+    ) -> Result<(), Error> {
         let slot = self.extra_slot(kind).ok_or(Error::Nothing)?;
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
         self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;

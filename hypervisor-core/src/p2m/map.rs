@@ -33,19 +33,28 @@ pub(super) const MALFORMED: Error = Error::Memory(MemoryError::Malformed);
 /// Gives a frame back whose mapping failed; what the server refuses stays with the domain.
 pub(super) fn give_back<H: Host>(host: &mut H, slot: Slot) {
     if let Err(error) = host.memory().call(Request::Release { slot }) {
-        host.log(format_args!("the memory server does not take slot {} back: {error:?}", slot.0));
+        host.log(format_args!(
+            "the memory server does not take slot {} back: {error:?}",
+            slot.0
+        ));
     }
 }
 
 impl P2m<'_> {
     /// Has at least `count` page tables at hand.
-    pub(super) fn reserve_tables<H: Host>(&mut self, host: &mut H, count: usize) -> Result<(), Error> {
+    pub(super) fn reserve_tables<H: Host>(
+        &mut self,
+        host: &mut H,
+        count: usize,
+    ) -> Result<(), Error> {
         // Each round brings one at least.
         for _ in 0..count {
             if self.tables.len() >= count {
                 break;
             }
-            let Reply::Tables { first, count: got } = ask(host, Request::Tables { count: TABLE_BATCH })? else {
+            let Reply::Tables { first, count: got } =
+                ask(host, Request::Tables { count: TABLE_BATCH })?
+            else {
                 return Err(MALFORMED);
             };
             for n in 0..got.min(TABLE_BATCH) {
@@ -53,7 +62,11 @@ impl P2m<'_> {
                 let _ = self.tables.push(Slot(first.0.saturating_add(n)));
             }
         }
-        if self.tables.len() >= count { Ok(()) } else { Err(MemoryError::NoTables.into()) }
+        if self.tables.len() >= count {
+            Ok(())
+        } else {
+            Err(MemoryError::NoTables.into())
+        }
     }
 
     /// Maps a frame, with the page tables that are missing.
@@ -81,7 +94,10 @@ impl P2m<'_> {
     /// Installs a page table and returns its slot. One that cannot be installed is kept for later.
     pub(super) fn map_table<H: Host>(&mut self, host: &mut H, space: Space) -> Result<Slot, Error> {
         self.reserve_tables(host, 1)?;
-        let table = *self.tables.last().ok_or(Error::Memory(MemoryError::NoTables))?;
+        let table = *self
+            .tables
+            .last()
+            .ok_or(Error::Memory(MemoryError::NoTables))?;
         match space {
             Space::Guest(gpa) => host.map_guest_table(table, gpa),
             Space::Window(at) => host.map_window_table(table, at),
@@ -99,10 +115,16 @@ impl P2m<'_> {
         gpa: Gpa,
         size: FrameSize,
     ) -> Result<(), Error> {
-        self.map(host, slot.window_cap(), Space::Window(WindowAddr::new(gpa.raw())), size)?;
-        self.map(host, slot, Space::Guest(gpa), size).inspect_err(|_| {
-            // If even this is refused the frame is about to be given back, which unmaps it.
-            let _ = host.unmap(slot.window_cap());
-        })
+        self.map(
+            host,
+            slot.window_cap(),
+            Space::Window(WindowAddr::new(gpa.raw())),
+            size,
+        )?;
+        self.map(host, slot, Space::Guest(gpa), size)
+            .inspect_err(|_| {
+                // If even this is refused the frame is about to be given back, which unmaps it.
+                let _ = host.unmap(slot.window_cap());
+            })
     }
 }

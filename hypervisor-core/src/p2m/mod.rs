@@ -118,7 +118,11 @@ pub struct P2m<'m> {
 impl<'m> P2m<'m> {
     /// Words of table memory that these banks need: 513 for each 2 MiB that they touch.
     pub fn table_words(banks: &[Bank]) -> usize {
-        2 * EXTRAS + banks.iter().map(|b| blocks_of(b) * (1 + PER_BLOCK)).sum::<usize>()
+        2 * EXTRAS
+            + banks
+                .iter()
+                .map(|b| blocks_of(b) * (1 + PER_BLOCK))
+                .sum::<usize>()
     }
 
     /// Page tables that a guest with these banks can come to need, for its own mappings and for the window,
@@ -132,7 +136,10 @@ impl<'m> P2m<'m> {
     pub fn least_tables(banks: &[Bank]) -> u32 {
         let mut tables = 0u64;
         for bank in banks {
-            let (start, end) = (bank.start().raw(), bank.start().raw().saturating_add(bank.size()));
+            let (start, end) = (
+                bank.start().raw(),
+                bank.start().raw().saturating_add(bank.size()),
+            );
             tables += (end.saturating_sub(1) >> 30).saturating_sub(start >> 30) + 1;
             tables += u64::from(!start.is_multiple_of(BLOCK_SIZE));
             tables += u64::from(!end.is_multiple_of(BLOCK_SIZE));
@@ -158,16 +165,31 @@ impl<'m> P2m<'m> {
                 return Err(Error::BadGfn);
             }
             free_from = end.next_multiple_of(BLOCK_SIZE);
-            let bank_record = RamBank { first: start.gfn().raw(), pages: size >> PAGE_SHIFT, block };
+            let bank_record = RamBank {
+                first: start.gfn().raw(),
+                pages: size >> PAGE_SHIFT,
+                block,
+            };
             map.push(bank_record).map_err(|_| Error::BadGfn)?;
             block += blocks_of(bank);
         }
-        let words = table.get_mut(..Self::table_words(banks)).ok_or(Error::BadGfn)?;
+        let words = table
+            .get_mut(..Self::table_words(banks))
+            .ok_or(Error::BadGfn)?;
         words.fill(0);
         let (extras, rest) = words.split_at_mut(2 * EXTRAS);
         let (blocks, pages) = rest.split_at_mut(block);
         let (extras, _) = extras.as_chunks_mut();
-        let mut p2m = Self { banks: map, blocks, pages, extras, mapped_extras: 0, tables: Vec::new(), max_gfn: 0, splits: 0 };
+        let mut p2m = Self {
+            banks: map,
+            blocks,
+            pages,
+            extras,
+            mapped_extras: 0,
+            tables: Vec::new(),
+            max_gfn: 0,
+            splits: 0,
+        };
         p2m.mark_ragged_blocks();
         Ok(p2m)
     }
@@ -206,7 +228,9 @@ impl<'m> P2m<'m> {
 
     #[inline]
     fn is_ram(&self, gfn: Gfn) -> bool {
-        let Some(block) = self.block_of(gfn) else { return false };
+        let Some(block) = self.block_of(gfn) else {
+            return false;
+        };
         match self.block(block) {
             BlockEntry::Whole(_) => true,
             BlockEntry::Paged => matches!(self.page(block, gfn), PageEntry::Ram(_)),
@@ -218,7 +242,10 @@ impl<'m> P2m<'m> {
     #[inline]
     fn block_of(&self, gfn: Gfn) -> Option<Block> {
         let gfn = gfn.raw();
-        let bank = self.banks.iter().find(|b| gfn.wrapping_sub(b.first) < b.pages)?;
+        let bank = self
+            .banks
+            .iter()
+            .find(|b| gfn.wrapping_sub(b.first) < b.pages)?;
         let index = (gfn >> 9) - (bank.first >> 9);
         Some(Block(bank.block + usize::try_from(index).ok()?))
     }
@@ -226,7 +253,10 @@ impl<'m> P2m<'m> {
     /// Whether `pages` frames from `first` lie in one bank.
     fn is_within(&self, first: u64, pages: u64) -> bool {
         self.banks.iter().any(|b| {
-            first >= b.first && first.checked_add(pages).is_some_and(|end| end <= b.first + b.pages)
+            first >= b.first
+                && first
+                    .checked_add(pages)
+                    .is_some_and(|end| end <= b.first + b.pages)
         })
     }
 
@@ -256,7 +286,11 @@ impl<'m> P2m<'m> {
     }
     #[inline]
     fn page(&self, block: Block, gfn: Gfn) -> PageEntry {
-        let word = self.pages.get(Self::page_index(block, gfn)).copied().unwrap_or(0);
+        let word = self
+            .pages
+            .get(Self::page_index(block, gfn))
+            .copied()
+            .unwrap_or(0);
         match word & 3 {
             1 => PageEntry::Ram(Slot(word >> 2)),
             2 => PageEntry::Parked(Slot(word >> 2)),
@@ -303,7 +337,11 @@ fn fits_page(gpa: Gpa, len: u64) -> bool {
 /// 2 MiB blocks that a bank touches.
 fn blocks_of(bank: &Bank) -> usize {
     let first = bank.start().raw() / BLOCK_SIZE;
-    let end = bank.start().raw().saturating_add(bank.size()).div_ceil(BLOCK_SIZE);
+    let end = bank
+        .start()
+        .raw()
+        .saturating_add(bank.size())
+        .div_ceil(BLOCK_SIZE);
     usize::try_from(end.saturating_sub(first)).unwrap_or(0)
 }
 

@@ -73,7 +73,12 @@ impl P2m<'_> {
     }
 
     /// The server could not split in place: the block is still ours, its mappings perhaps not.
-    fn map_block_again<H: Host>(&mut self, host: &mut H, slot: Slot, gpa: Gpa) -> Result<(), Error> {
+    fn map_block_again<H: Host>(
+        &mut self,
+        host: &mut H,
+        slot: Slot,
+        gpa: Gpa,
+    ) -> Result<(), Error> {
         for side in [Side::Window, Side::Guest] {
             let (slot, space) = side.of(slot, gpa);
             match self.map(host, slot, space, FrameSize::Block) {
@@ -111,7 +116,12 @@ impl P2m<'_> {
         let window = WindowAddr::new(gpa.raw());
         host.unmap(slot.window_cap()).map_err(Error::Map)?;
         undo.window = true;
-        self.map(host, slot.window_cap(), Space::Window(SCRATCH), FrameSize::Block)?;
+        self.map(
+            host,
+            slot.window_cap(),
+            Space::Window(SCRATCH),
+            FrameSize::Block,
+        )?;
         undo.window_table = Some(self.map_table(host, Space::Window(window))?);
         self.map_run(host, pages, gpa, Side::Window)?;
         let memory = host.window();

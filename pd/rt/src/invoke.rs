@@ -58,3 +58,8 @@ pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume
     });
     call(tcb, sel4::sys::invocation_label::TCBWriteRegisters.into(), 2 + count).label() == 0
 }
+
+/// Takes a page table out of the address space it is mapped in; false if the kernel refused.
+pub fn page_table_unmap(table: u64) -> bool {
+    call(table, sel4::sys::invocation_label::ARMPageTableUnmap.into(), 0).label() == 0
+}

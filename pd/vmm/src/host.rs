@@ -143,6 +143,9 @@ impl Stage2 for GuestHost {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.mapper.map_window_table(slot, at)
     }
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap_table(slot)
+    }
 }
 
 impl Host for GuestHost {

@@ -3,7 +3,9 @@
 use guest_mem::Window;
 use hv_types::{DomId, Gpa, Gva};
 use xen_abi::Errno;
-use xen_abi::grant::{CacheFlush, MapGrantRef, UnmapAndReplace, UnmapGrantRef, cache_op, map_flags, status};
+use xen_abi::grant::{
+    CacheFlush, MapGrantRef, UnmapAndReplace, UnmapGrantRef, cache_op, map_flags, status,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::guest_ptr::{self, Copier};
@@ -46,7 +48,9 @@ where
         return Outcome::Return(0);
     }
     match guest_ptr::element(Gva::new(array), u64::from(now), size_of::<T>()) {
-        Ok(rest) => Outcome::Continue { args: [cmd, rest.raw(), u64::from(count - now), a3, a4] },
+        Ok(rest) => Outcome::Continue {
+            args: [cmd, rest.raw(), u64::from(count - now), a3, a4],
+        },
         Err(errno) => errno.into(),
     }
 }
@@ -65,7 +69,11 @@ pub(super) fn map<H: Host>(vm: &mut Vm<'_>, _: &mut H, op: &mut MapGrantRef) -> 
 }
 
 /// `GNTTABOP_unmap_grant_ref`: nothing is mapped, so no handle is good.
-pub(super) fn unmap<H: Host>(_: &mut Vm<'_>, _: &mut H, op: &mut UnmapGrantRef) -> Result<(), Errno> {
+pub(super) fn unmap<H: Host>(
+    _: &mut Vm<'_>,
+    _: &mut H,
+    op: &mut UnmapGrantRef,
+) -> Result<(), Errno> {
     op.status = status::BAD_HANDLE;
     Ok(())
 }
@@ -89,7 +97,8 @@ pub(super) fn cache_flush<H: Host>(
 ) -> Result<(), Errno> {
     let known = cache_op::CLEAN | cache_op::INVALIDATE | cache_op::SOURCE_GREF;
     let (offset, length) = (u64::from(op.offset), u64::from(op.length));
-    if offset >= hv_types::PAGE_SIZE || offset + length > hv_types::PAGE_SIZE || op.op & !known != 0 {
+    if offset >= hv_types::PAGE_SIZE || offset + length > hv_types::PAGE_SIZE || op.op & !known != 0
+    {
         return Err(Errno::Einval);
     }
     if length == 0 || op.op == 0 {

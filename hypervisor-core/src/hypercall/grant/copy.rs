@@ -22,7 +22,10 @@ pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Res
 }
 
 fn places(vm: &Vm<'_>, op: &Copy) -> Result<(WindowAddr, WindowAddr), i16> {
-    let ptrs = [(&op.source, copy_flags::SOURCE_GREF), (&op.dest, copy_flags::DEST_GREF)];
+    let ptrs = [
+        (&op.source, copy_flags::SOURCE_GREF),
+        (&op.dest, copy_flags::DEST_GREF),
+    ];
     for (ptr, is_gref) in ptrs {
         let own = DomId(ptr.domid).is_self(DomId(vm.record.domid));
         if op.flags & is_gref == 0 {
@@ -40,10 +43,18 @@ fn places(vm: &Vm<'_>, op: &Copy) -> Result<(WindowAddr, WindowAddr), i16> {
     if !fits(&op.source) || !fits(&op.dest) {
         return Err(status::BAD_COPY_ARG);
     }
-    let gpa = |ptr: &CopyPtr| Gfn::new(ptr.gref_or_gfn).gpa()?.checked_add(u64::from(ptr.offset));
+    let gpa = |ptr: &CopyPtr| {
+        Gfn::new(ptr.gref_or_gfn)
+            .gpa()?
+            .checked_add(u64::from(ptr.offset))
+    };
     let len = u64::from(op.len);
-    let from = gpa(&op.source).and_then(|gpa| vm.p2m.writable(gpa, len)).ok_or(status::BAD_PAGE)?;
-    let to = gpa(&op.dest).and_then(|gpa| vm.p2m.writable(gpa, len)).ok_or(status::BAD_PAGE)?;
+    let from = gpa(&op.source)
+        .and_then(|gpa| vm.p2m.writable(gpa, len))
+        .ok_or(status::BAD_PAGE)?;
+    let to = gpa(&op.dest)
+        .and_then(|gpa| vm.p2m.writable(gpa, len))
+        .ok_or(status::BAD_PAGE)?;
     Ok((from, to))
 }
 
@@ -60,10 +71,14 @@ fn move_bytes<H: Host>(host: &mut H, from: WindowAddr, to: WindowAddr, len: u16)
         while left > 0 {
             let n = left.min(64);
             let offset = if to < from { done } else { left - n };
-            let (Some(source), Some(dest)) = (from.checked_add(offset), to.checked_add(offset)) else {
+            let (Some(source), Some(dest)) = (from.checked_add(offset), to.checked_add(offset))
+            else {
                 return;
             };
-            let piece = usize::try_from(n).ok().and_then(|n| bytes.get_mut(..n)).unwrap_or_default();
+            let piece = usize::try_from(n)
+                .ok()
+                .and_then(|n| bytes.get_mut(..n))
+                .unwrap_or_default();
             window.read(source, piece);
             window.write(dest, piece);
             left -= n;

@@ -5,8 +5,8 @@ use hv_types::{DomId, Gfn, Gva, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::grant::{
-    ENTRIES_PER_FRAME, EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable, SwapGrantRef,
-    status,
+    ENTRIES_PER_FRAME, EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable,
+    SwapGrantRef, status,
 };
 
 use super::nr_frames;
@@ -58,19 +58,30 @@ fn is_own(vm: &Vm<'_>, dom: u16) -> bool {
 }
 
 /// `GNTTABOP_setup_table`: the frames' addresses, those that are not mapped as all ones.
-pub(super) fn setup<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva, count: u32) -> Result<i64, Errno> {
+pub(super) fn setup<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    at: Gva,
+    count: u32,
+) -> Result<i64, Errno> {
     if count != 1 {
         return Err(Errno::Einval);
     }
     let mut guest = Copier::new();
     let mut op: SetupTable = guest.copy_in(host, &vm.p2m, at)?;
-    let frames = u8::try_from(op.nr_frames).ok().filter(|n| *n <= vm.record.max_grant_frames);
+    let frames = u8::try_from(op.nr_frames)
+        .ok()
+        .filter(|n| *n <= vm.record.max_grant_frames);
     op.status = match frames {
         _ if !is_own(vm, op.dom) => status::BAD_DOMAIN,
         Some(frames) if grow(vm, host, frames).is_ok() => {
             for n in 0..frames {
-                let gfn = vm.p2m.extra_gfn(Extra::GrantFrame(n)).unwrap_or(Gfn::INVALID);
-                let entry = guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
+                let gfn = vm
+                    .p2m
+                    .extra_gfn(Extra::GrantFrame(n))
+                    .unwrap_or(Gfn::INVALID);
+                let entry =
+                    guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
                 guest.copy_out(host, &vm.p2m, entry, &gfn.raw())?;
             }
             status::OKAY
@@ -143,7 +154,11 @@ pub(super) fn set_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Re
 }
 
 /// `GNTTABOP_swap_grant_ref`.
-pub(super) fn swap<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut SwapGrantRef) -> Result<(), Errno> {
+pub(super) fn swap<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: &mut SwapGrantRef,
+) -> Result<(), Errno> {
     let (Some(a), Some(b)) = (entry_at(vm, op.ref_a), entry_at(vm, op.ref_b)) else {
         op.status = status::BAD_GNTREF;
         return Ok(());
@@ -158,7 +173,12 @@ pub(super) fn swap<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut SwapGrantRef
 
 /// Where the entry of a reference lies in the window.
 fn entry_at(vm: &Vm<'_>, gref: u32) -> Option<WindowAddr> {
-    let frame = u8::try_from(gref / ENTRIES_PER_FRAME).ok().filter(|frame| *frame < nr_frames(vm))?;
+    let frame = u8::try_from(gref / ENTRIES_PER_FRAME)
+        .ok()
+        .filter(|frame| *frame < nr_frames(vm))?;
     let offset = gref % ENTRIES_PER_FRAME * u32::try_from(size_of::<EntryV1>()).ok()?;
-    Some(WindowAddr::extra(Extra::GrantFrame(frame).index(), u16::try_from(offset).ok()?))
+    Some(WindowAddr::extra(
+        Extra::GrantFrame(frame).index(),
+        u16::try_from(offset).ok()?,
+    ))
 }

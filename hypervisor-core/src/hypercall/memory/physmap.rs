@@ -30,7 +30,11 @@ impl From<Errno> for Failure {
 
 impl From<p2m::Error> for Failure {
     fn from(error: p2m::Error) -> Self {
-        if error == p2m::Error::Broken { Self::Broken } else { Self::Errno(errno(error)) }
+        if error == p2m::Error::Broken {
+            Self::Broken
+        } else {
+            Self::Errno(errno(error))
+        }
     }
 }
 
@@ -95,7 +99,9 @@ pub(super) fn add_batch<H: Host>(
         Ok(Some(next)) => {
             let [cmd, a1, a2, a3, a4] = args;
             let op = cmd & xen_abi::memory::CMD_MASK;
-            Outcome::Continue { args: [op | u64::from(next) << EXTENT_SHIFT, a1, a2, a3, a4] }
+            Outcome::Continue {
+                args: [op | u64::from(next) << EXTENT_SHIFT, a1, a2, a3, a4],
+            }
         }
         Err(Failure::Errno(errno)) => errno.into(),
         Err(Failure::Broken) => broken(host, WHAT),

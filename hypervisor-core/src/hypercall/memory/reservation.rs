@@ -28,7 +28,10 @@ pub(super) fn adjust<H: Host>(
     let Ok(request) = guest.copy_in::<H, _, Reservation>(host, &vm.p2m, Gva::new(args[1])) else {
         return done(start);
     };
-    if request.nr_extents > MAX_EXTENTS || start >= request.nr_extents || !is_allowed(vm, &request, op) {
+    if request.nr_extents > MAX_EXTENTS
+        || start >= request.nr_extents
+        || !is_allowed(vm, &request, op)
+    {
         return done(start);
     }
     let order = PageOrder(request.extent_order);
@@ -37,8 +40,12 @@ pub(super) fn adjust<H: Host>(
     let mut gfns = [0u64; BUDGET];
     let mut count = 0;
     for (gfn, n) in gfns.iter_mut().take(batch).zip(start..request.nr_extents) {
-        let Ok(at) = guest_ptr::element(request.extent_start.gva(), n, size_of::<u64>()) else { break };
-        let Ok(raw) = guest.copy_in(host, &vm.p2m, at) else { break };
+        let Ok(at) = guest_ptr::element(request.extent_start.gva(), n, size_of::<u64>()) else {
+            break;
+        };
+        let Ok(raw) = guest.copy_in(host, &vm.p2m, at) else {
+            break;
+        };
         *gfn = raw;
         count += 1;
     }
@@ -59,7 +66,9 @@ pub(super) fn adjust<H: Host>(
         return done(at);
     }
     let [_, a1, a2, a3, a4] = args;
-    Outcome::Continue { args: [op | at << EXTENT_SHIFT, a1, a2, a3, a4] }
+    Outcome::Continue {
+        args: [op | at << EXTENT_SHIFT, a1, a2, a3, a4],
+    }
 }
 
 /// What Xen checks before the first extent; any failure is "no extent done".
@@ -69,8 +78,12 @@ fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
     let exact_node = node && request.mem_flags & flags::EXACT_NODE_REQUEST != 0;
     // An address limit of a page or less is no limit anything could meet.
     let bits = request.mem_flags & flags::ADDRESS_BITS_MASK;
-    let on_demand = op == memory::POPULATE_PHYSMAP && request.mem_flags & flags::POPULATE_ON_DEMAND != 0;
-    own && request.extent_order <= MAX_ORDER.0 && !exact_node && !(1..=12).contains(&bits) && !on_demand
+    let on_demand =
+        op == memory::POPULATE_PHYSMAP && request.mem_flags & flags::POPULATE_ON_DEMAND != 0;
+    own && request.extent_order <= MAX_ORDER.0
+        && !exact_node
+        && !(1..=12).contains(&bits)
+        && !on_demand
 }
 
 fn one<H: Host>(
