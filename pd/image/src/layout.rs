@@ -135,6 +135,19 @@ impl Layout {
                 .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
             })?;
             untypeds.push(normal(chunk, Purpose::Tables(DomainIndex(index))));
+            let of_kernel = |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
+            if untypeds.iter().any(of_kernel) {
+                // The kernel wipes its memory when it is retyped, so splitting a 2 MiB frame of it
+                // copies it, and static RAM must not go to the heap for that.
+                let spare = arena.place(BLOCK_BITS).ok_or_else(|| {
+                    Error::new(format!(
+                        "no room for the 2 MiB that domain '{}' needs to split its static memory: it lies in the kernel's memory",
+                        domain.name
+                    ))
+                    .advise("xen,static-mem in RAM outside the kernel's memory (0x40000000..0x60000000 on qemu_virt_aarch64)")
+                })?;
+                untypeds.push(normal(spare, Purpose::Static(DomainIndex(index))));
+            }
         }
         if heap == Heap::All {
             chunks.extend(arena.take_all(LEAST_BITS));
