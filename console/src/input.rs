@@ -53,5 +53,6 @@ impl<const N: usize> Mux<'_, N> {
             .map(|(i, _)| i);
         self.last_guest = self.focus.or(self.last_guest);
         self.announce = true;
+        self.pace.switched();
     }
 }

@@ -3,9 +3,10 @@
 //! # What a person at the terminal sees
 //! Every line starts with the name of its client: `linux1: text`. Lines of different clients never
 //! mix. The guest with the input focus has its characters shown at once, so prompts and
-//! echo work; if another client's line comes in between, the unfinished line is ended, and printed
-//! again, with its name, below. Other clients' unfinished lines wait for their newline, for
-//! 512 bytes, or for the focus. Ctrl-a three times moves the focus to the next guest, then to the
+//! echo work. While it writes a line, the others' lines wait until it ends or pauses for 20 ms, 100 ms at
+//! most. One that comes after a pause ends the unfinished line, which is printed again, with its name,
+//! below: when its guest writes more, or 20 ms after the last of the others' lines. Other clients'
+//! unfinished lines wait for their newline, for 512 bytes, or for the focus. Ctrl-a three times moves the focus to the next guest, then to the
 //! monitor `zazen` (keys `h`, `c`, `b`), and around. Lines that begin with `***` are the console's own.
 //!
 //! # What passes
@@ -37,6 +38,7 @@ mod input;
 mod line;
 mod monitor;
 mod mux;
+mod pace;
 mod screen;
 mod serve;
 mod set;

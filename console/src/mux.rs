@@ -7,6 +7,7 @@ use uart::Uart;
 use crate::MONITOR;
 use crate::client::{AddError, Client, Role, is_name};
 use crate::monitor::{Command, Job};
+use crate::pace::Pace;
 use crate::screen::Screen;
 use crate::set::ClientSet;
 
@@ -16,18 +17,21 @@ const PUMP_MAX: usize = 32 * 1024;
 
 /// What [`Mux::pump`] leaves to its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "clients must be notified, and `more` means that nothing else will wake the console"]
+#[must_use = "clients must be notified, and nothing else may wake the console for `more` and `wake_at`"]
 pub struct Pumped {
     /// Clients to notify.
     pub notify: ClientSet,
     /// There is more to do now: call [`Mux::pump`] again after the notifications.
     pub more: bool,
+    /// Tick of the system counter at which [`Mux::pump`] must be called if nothing happens before; calling it
+    /// earlier does no harm. `None`: time alone changes nothing.
+    pub wake_at: Option<u64>,
 }
 
 /// The multiplexer for up to `N` clients (at most 64), about 5.5 KiB each.
 ///
 /// It is big: build it in a static with [`Mux::new`], then [`Mux::add`] the clients. After any event
-/// ([`Mux::on_client`], [`Mux::on_uart_irq`]) call [`Mux::pump`] until it has no more.
+/// ([`Mux::on_client`], [`Mux::on_uart_irq`], the time of [`Pumped::wake_at`]) call [`Mux::pump`] until it has no more.
 #[derive(Debug)]
 pub struct Mux<'a, const N: usize> {
     pub(crate) clients: [Client<'a>; N],
@@ -37,8 +41,6 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) notify: ClientSet,
     /// Where the next round of the round robin starts.
     pub(crate) next: usize,
-    /// Bytes that the line on the screen has had in its turn.
-    pub(crate) turn: usize,
     /// The guest with the input focus; `None` is the monitor.
     pub(crate) focus: Option<usize>,
     /// The guest that has it or had it last.
@@ -54,6 +56,7 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) requests: Deque<u16, 4>,
     pub(crate) job: Job,
     pub(crate) screen: Screen,
+    pub(crate) pace: Pace,
 }
 
 impl<'a, const N: usize> Mux<'a, N> {
@@ -66,7 +69,6 @@ impl<'a, const N: usize> Mux<'a, N> {
             ready: ClientSet::EMPTY,
             notify: ClientSet::EMPTY,
             next: 0,
-            turn: 0,
             focus: None,
             last_guest: None,
             announce: true,
@@ -77,6 +79,7 @@ impl<'a, const N: usize> Mux<'a, N> {
             requests: Deque::new(),
             job: Job::None,
             screen: Screen::new(),
+            pace: Pace::new(),
         }
     }
 
@@ -106,6 +109,11 @@ impl<'a, const N: usize> Mux<'a, N> {
             self.last_guest = self.focus;
         }
         Ok(index)
+    }
+
+    /// Says how many ticks of the system counter a second has. Until then no line waits for another to end.
+    pub const fn set_frequency(&mut self, hz: u64) {
+        self.pace.set_frequency(hz);
     }
 
     /// Adds commands to the monitor. A key that is taken already keeps its meaning.
@@ -138,9 +146,11 @@ impl<'a, const N: usize> Mux<'a, N> {
         }
     }
 
-    /// Moves output from the clients to the UART until that is full or nothing is left, and switches
-    /// the UART's transmit interrupt on or off accordingly.
-    pub fn pump(&mut self, uart: &mut impl Uart) -> Pumped {
+    /// Moves output from the clients to the UART until that is full, nothing is left or what is left has to
+    /// wait for a line to end, and switches the UART's transmit interrupt on or off accordingly. `now`
+    /// is the tick of the system counter.
+    pub fn pump(&mut self, uart: &mut impl Uart, now: u64) -> Pumped {
+        self.pace.set_now(now);
         let mut budget = PUMP_MAX;
         let more = loop {
             // A step counts for 64 even where all it took was dropped.
@@ -160,6 +170,7 @@ impl<'a, const N: usize> Mux<'a, N> {
         Pumped {
             notify: core::mem::take(&mut self.notify),
             more,
+            wake_at: self.pace.wake_at(),
         }
     }
 

@@ -18,8 +18,6 @@ use crate::screen::Screen;
 const CHUNK: usize = 64;
 /// Most bytes taken from a client without the focus in one step, where they make no line.
 const TAKE_MAX: usize = 1024;
-/// Bytes that the line on the screen may take before the others get a turn.
-const TURN_MAX: usize = 1024;
 
 impl<'a, const N: usize> Mux<'a, N> {
     /// Composes a little; `false` when there was nothing to do.
@@ -38,27 +36,45 @@ impl<'a, const N: usize> Mux<'a, N> {
             self.key(key);
             return true;
         }
-        // The line on the screen goes on while there is more of it, so that it is not cut needlessly.
-        if let Some(index) = self.screen.shown()
-            && self.ready.contains(index)
-            && self.turn < TURN_MAX
-            && self.serve(index)
-        {
-            return true;
+        match self.screen.shown() {
+            Some(index) => {
+                let mut others = self.ready;
+                others.remove(index);
+                if others.is_empty() {
+                    self.pace.nobody_waits();
+                }
+                let overdue = !others.is_empty() && self.pace.is_overdue();
+                if !overdue && self.ready.contains(index) && self.serve(index) {
+                    return true;
+                }
+                if !overdue && !others.is_empty() && self.pace.is_busy() {
+                    return false;
+                }
+            }
+            None => self.pace.nobody_waits(),
         }
         let mut waiting = self.ready;
+        let last = self
+            .focus
+            .filter(|_| self.pace.others_first())
+            .inspect(|&focus| waiting.remove(focus));
         while let Some(index) = waiting.next_from(self.next) {
             waiting.remove(index);
             self.next = index + 1;
-            self.turn = 0;
             if self.serve(index) {
                 return true;
             }
         }
+        if let Some(focus) = last.filter(|&focus| self.ready.contains(focus))
+            && self.serve(focus)
+        {
+            return true;
+        }
         self.print_again()
     }
 
-    /// Prints the focused client's unfinished line again if something came in between.
+    /// Prints the focused client's unfinished line where it is not on the screen: others interrupted it, or the
+    /// focus has just moved there.
     fn print_again(&mut self) -> bool {
         let Some(index) = self.focus.filter(|_| self.screen.shown().is_none()) else {
             return false;
@@ -66,6 +82,9 @@ impl<'a, const N: usize> Mux<'a, N> {
         let Some(client) = self.clients.get(index).filter(|c| !c.line.is_empty()) else {
             return false;
         };
+        if !self.pace.may_come_back() {
+            return false;
+        }
         self.screen.open(index, &client.name, &client.line);
         true
     }
@@ -118,7 +137,12 @@ impl<'a, const N: usize> Mux<'a, N> {
         if let Some(client) = self.clients.get_mut(index) {
             client.output += total as u64;
         }
-        self.turn = if ended { 0 } else { self.turn + total };
+        if focused && total > 0 {
+            self.pace.wrote();
+        }
+        if ended && !focused {
+            self.pace.others_printed();
+        }
         total > 0
     }
 
@@ -208,6 +232,7 @@ impl<'a, const N: usize> Mux<'a, N> {
                     ),
                 );
                 self.notice(format_args!("{text}"));
+                self.pace.others_printed();
                 return true;
             }
         }

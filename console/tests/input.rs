@@ -2,7 +2,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "test data")]
 
 mod common;
-use common::Rig;
+use common::{MS, Rig};
 use console::{Action, Command, Role};
 use console_api::RX_SIZE;
 
@@ -57,7 +57,9 @@ fn the_focus_goes_round_by_the_monitor_and_never_to_a_server() {
 fn a_switch_shows_the_prompt_that_waits_there() {
     let mut rig = Rig::usual();
     rig.write(0, b"one # ");
+    rig.wait(20 * MS);
     rig.write(1, b"10%\r20%\ntwo\rtwo # ");
+    rig.wait(20 * MS);
     rig.type_in(SWITCH);
     assert_eq!(
         rig.seen(),
@@ -67,10 +69,11 @@ fn a_switch_shows_the_prompt_that_waits_there() {
     );
     rig.write(1, b"x");
     rig.write(0, b"done\n");
-    assert_eq!(
-        rig.seen(),
-        "x\r\nlinux1: one # done\r\nlinux2: two\rlinux2: two # x"
-    );
+    assert_eq!(rig.seen(), "x");
+    rig.wait(20 * MS);
+    assert_eq!(rig.seen(), "\r\nlinux1: one # done\r\n");
+    rig.wait(20 * MS);
+    assert_eq!(rig.seen(), "linux2: two\rlinux2: two # x");
 }
 
 #[test]

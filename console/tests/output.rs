@@ -2,7 +2,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "test data")]
 
 mod common;
-use common::{Rig, region};
+use common::{MS, Rig, region};
 use console::{AddError, LINE_MAX, Mux, Role};
 use console_api::{ConsolePort, TX_SIZE};
 use std::sync::atomic::Ordering;
@@ -30,6 +30,8 @@ fn the_focused_guest_is_seen_at_once_and_others_by_the_line() {
     assert_eq!(rig.seen(), "l");
     rig.write(1, b"half a ");
     assert_eq!(rig.seen(), "");
+    // Half a line of others does not end the line on the screen, however long that is quiet.
+    rig.wait(100 * MS);
     rig.write(0, b"s\r\nbin\r\n");
     assert_eq!(rig.seen(), "s\r\nlinux1: bin\r\n");
     rig.write(1, b"line\n");
@@ -40,21 +42,34 @@ fn the_focused_guest_is_seen_at_once_and_others_by_the_line() {
 fn an_interrupted_prompt_comes_back() {
     let mut rig = Rig::usual();
     rig.write(0, b"/ # ec");
+    rig.wait(20 * MS);
     rig.write(1, b"hello\n");
-    assert_eq!(
-        rig.seen(),
-        "linux1: / # ec\r\nlinux2: hello\r\nlinux1: / # ec"
-    );
+    assert_eq!(rig.seen(), "linux1: / # ec\r\nlinux2: hello\r\n");
+    rig.wait(20 * MS);
+    assert_eq!(rig.seen(), "linux1: / # ec");
     rig.write(0, b"ho\r\n");
     assert_eq!(rig.seen(), "ho\r\n");
-    // Many lines at once interrupt it once.
+    // Many lines interrupt it once, and it comes back once, 20 ms after the last.
     rig.write(0, b"/ # ");
+    rig.wait(30 * MS);
     rig.queue(1, b"a\nb\n");
     rig.queue(2, b"c\n");
+    rig.pump();
+    for _ in 0..10 {
+        rig.wait(19 * MS);
+        rig.write(2, b"d\n");
+    }
+    rig.wait(20 * MS - 1);
     assert_eq!(
         rig.seen(),
-        "linux1: / # \r\nlinux2: a\r\nmemory: c\r\nlinux2: b\r\nlinux1: / # "
+        format!(
+            "linux1: / # \r\nlinux2: a\r\nmemory: c\r\nlinux2: b\r\n{}",
+            "memory: d\r\n".repeat(10)
+        )
     );
+    rig.wait(1);
+    assert_eq!(rig.seen(), "linux1: / # ");
+    assert_eq!(rig.wake_at, None);
 }
 
 #[test]
@@ -156,7 +171,9 @@ fn colours_end_with_the_line() {
         );
     }
     rig.write(0, b"\x1b[1m# ");
+    rig.wait(20 * MS);
     rig.write(1, b"x\n");
+    rig.wait(20 * MS);
     assert_eq!(
         rig.seen(),
         "linux1: \x1b[1m# \x1b[0m\r\nlinux2: x\r\nlinux1: \x1b[1m# "
@@ -167,7 +184,9 @@ fn colours_end_with_the_line() {
 fn line_editing_is_remembered_as_it_looks() {
     let mut rig = Rig::usual();
     rig.write(0, b"# lx\x08 \x08s");
+    rig.wait(20 * MS);
     rig.write(1, b"x\n");
+    rig.wait(20 * MS);
     assert_eq!(
         rig.seen(),
         "linux1: # lx\x08 \x08s\r\nlinux2: x\r\nlinux1: # ls"
@@ -194,11 +213,59 @@ fn lines_take_turns() {
 #[test]
 fn a_guest_that_never_ends_its_line_does_not_keep_the_others_waiting() {
     let mut rig = Rig::usual();
-    rig.queue(0, &b"x\r".repeat(2000));
-    rig.queue(1, b"me too\n");
+    rig.write(0, b"0");
+    rig.write(1, b"me too\n");
+    for n in 1..=100 {
+        rig.wait(MS);
+        rig.write(0, format!("\r{n}").as_bytes());
+    }
     let seen = rig.seen();
-    let at = seen.find("linux2: me too\r\n").unwrap();
-    assert!(at < 20_000 && at < seen.len() / 2, "{at} of {}", seen.len());
+    assert!(seen.starts_with("linux1: 0\rlinux1: 1\r") && seen.ends_with("linux1: 100"));
+    rig.wait(2 * MS);
+    assert_eq!(rig.seen(), "\r\nlinux2: me too\r\n");
+    // Now the others come first.
+    rig.queue(0, b"\r101");
+    rig.queue(1, b"a\nb\nc\n");
+    assert_eq!(
+        rig.seen(),
+        "linux2: a\r\nlinux2: b\r\nlinux2: c\r\nlinux1: 101"
+    );
+}
+
+#[test]
+fn a_line_without_end_and_a_flood_share_a_slow_uart() {
+    let mut rig = Rig::new(&[("linux1", Role::Guest), ("linux2", Role::Guest)], 16);
+    for _ in 0..3000 {
+        rig.queue(0, &b"x\r".repeat(TX_SIZE / 2));
+        rig.queue(1, &b"flood\n".repeat(TX_SIZE / 6));
+        // 115,200 baud.
+        rig.uart.drain(12);
+        rig.wait(MS);
+        rig.pump();
+    }
+    let seen = String::from_utf8_lossy(rig.uart.wire());
+    let share = |text: &str| seen.matches(text).count() * text.len() * 100 / seen.len();
+    // 100 ms and 20 ms in turn.
+    let shares = (share("linux1: x\r"), share("linux2: flood\r\n"));
+    assert!(
+        matches!(shares, (75..=95, 5..=25)),
+        "percent of the line: {shares:?}"
+    );
+}
+
+#[test]
+fn a_guest_that_pauses_between_its_characters_does_not_keep_the_others_waiting() {
+    let mut rig = Rig::usual();
+    rig.write(0, b".");
+    rig.write(1, b"me too\n");
+    for _ in 0..20 {
+        rig.wait(10 * MS);
+        rig.write(0, b".");
+    }
+    assert_eq!(
+        rig.seen(),
+        "linux1: ...........\r\nlinux2: me too\r\nlinux1: ....................."
+    );
 }
 
 #[test]
@@ -300,7 +367,7 @@ fn one_pump_is_bounded_even_where_the_uart_takes_everything() {
     let text = b"x\r".repeat(TX_SIZE / 2);
     assert_eq!(rig.queue(0, &text), TX_SIZE);
     rig.mux.on_client(0);
-    let first = rig.mux.pump(&mut *rig.uart);
+    let first = rig.mux.pump(&mut *rig.uart, rig.now);
     assert!(first.more && !rig.uart.tx_irq());
     let done = rig.uart.wire().len();
     assert!((10_000..40_000).contains(&done), "{done}");

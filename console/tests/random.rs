@@ -1,7 +1,7 @@
 //! Random interleavings of writers and a slow UART.
 
 mod common;
-use common::Rig;
+use common::{MS, Rig};
 use console::Role;
 use proptest::prelude::*;
 
@@ -11,6 +11,8 @@ enum Op {
     Write(usize, usize),
     /// The UART sends bytes and interrupts.
     Drain(usize),
+    /// Time passes, in ms.
+    Wait(u64),
     /// Somebody types.
     Type(u8),
     /// Somebody moves the focus.
@@ -21,6 +23,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0usize..3, 1usize..200).prop_map(|(i, n)| Op::Write(i, n)),
         6 => (1usize..100).prop_map(Op::Drain),
+        3 => (0u64..50).prop_map(Op::Wait),
         1 => any::<u8>().prop_map(Op::Type),
         1 => Just(Op::Switch),
     ]
@@ -63,7 +66,7 @@ proptest! {
         let mut wire = Vec::new();
         let finish = (0..3).map(|i| Op::Write(i, usize::MAX)).cycle();
         let mut drains = 0;
-        for op in ops.into_iter().chain(finish.flat_map(|w| [w, Op::Drain(usize::MAX)])) {
+        for op in ops.into_iter().chain(finish.flat_map(|w| [w, Op::Drain(usize::MAX), Op::Wait(1)])) {
             match op {
                 Op::Write(i, n) => {
                     let end = sent[i].saturating_add(n).min(texts[i].1.len());
@@ -74,6 +77,7 @@ proptest! {
                     rig.pump();
                     drains += 1;
                 }
+                Op::Wait(ms) => rig.wait(ms * MS),
                 // No key that the monitor or the focus would answer.
                 Op::Type(key) => if rig.mux.focus().is_some() && key != 1 {
                     rig.type_in(&[key]);
@@ -81,7 +85,7 @@ proptest! {
                 Op::Switch => rig.type_in(b"\x01\x01\x01"),
             }
             let done = (0..3).all(|i| sent[i] == texts[i].1.len());
-            if done && !rig.uart.tx_irq() {
+            if done && !rig.uart.tx_irq() && rig.wake_at.is_none() {
                 break;
             }
             prop_assert!(drains < 50_000, "stuck at {:?}", sent);

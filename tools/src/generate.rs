@@ -242,5 +242,9 @@ fn channels(config: &Config) -> Vec<Channel> {
             b: end(pd::CONSOLE, client, false, true),
         });
     }
+    channels.push(Channel {
+        a: end(pd::CONSOLE, channel::CONSOLE_TIMER, true, false),
+        b: end(pd::TIMER_SERVER, channel::TIMER_CLIENT_CONSOLE, false, true),
+    });
     channels
 }

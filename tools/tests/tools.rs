@@ -249,7 +249,10 @@ fn the_system_description_is_what_the_servers_expect() {
         .filter(|end| end.attribute("pp") == Some("true"))
         .map(|end| end.attribute("pd").unwrap())
         .collect();
-    assert_eq!(callers, BTreeSet::from(["vmm_linux1", "vmm_linux2"]));
+    assert_eq!(
+        callers,
+        BTreeSet::from(["console", "vmm_linux1", "vmm_linux2"])
+    );
     let between = |a: &str, b: &str| {
         all("channel").find_map(|channel| {
             let ends: Vec<_> = channel
@@ -273,7 +276,8 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(between("vmm_linux2", "timer_server"), pair("2", "1"));
     assert_eq!(between("vmm_linux2", "console"), pair("3", "1"));
     assert_eq!(between("memory_server", "console"), pair("60", "8"));
-    assert_eq!(all("channel").count(), 2 * 4 + 3);
+    assert_eq!(between("console", "timer_server"), pair("60", "59"));
+    assert_eq!(all("channel").count(), 2 * 4 + 4);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
 
@@ -300,7 +304,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (12, 8 * 4 + 3));
+    assert_eq!((built.pds.len(), built.channels.len()), (12, 8 * 4 + 4));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions

@@ -9,14 +9,17 @@
 //! - [`Region`]: the shared memory, split into the two rings.
 //! - [`Client`]: the client's end, a [`ConsolePort`]; [`ServerEnd`]: the console server's.
 //! - [`Logger`]: `core::fmt::Write` by whole lines, for servers that log.
+//! - [`GuestPort`]: a VMM's own lines between its guest's.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod client;
+mod guest_port;
 mod logger;
 mod region;
 
 pub use client::Client;
+pub use guest_port::{GuestPort, OWN_MAX};
 pub use logger::{LOG_LINE_MAX, Logger};
 pub use region::{HEADER_SIZE, Region, ServerEnd};
 

@@ -10,6 +10,8 @@ use console_api::{Client, ConsolePort, HEADER_SIZE, REGION_SIZE, Region};
 use uart::FakeUart;
 
 pub(crate) const CLIENTS: usize = 4;
+/// Ticks of a millisecond, as QEMU counts.
+pub(crate) const MS: u64 = 62_500;
 
 pub(crate) struct Rig {
     pub(crate) mux: Box<Mux<'static, CLIENTS>>,
@@ -17,6 +19,12 @@ pub(crate) struct Rig {
     pub(crate) clients: Vec<Client<'static, Box<dyn FnMut()>>>,
     pub(crate) headers: Vec<&'static [AtomicU32]>,
     signals: Rc<Cell<u64>>,
+    /// Ticks of the system counter.
+    pub(crate) now: u64,
+    /// When the console wants to be woken.
+    pub(crate) wake_at: Option<u64>,
+    /// How often it was.
+    pub(crate) woken: u32,
     /// Notifications that each client got.
     pub(crate) notified: [u32; CLIENTS],
 }
@@ -29,8 +37,12 @@ impl Rig {
             clients: Vec::new(),
             headers: Vec::new(),
             signals: Rc::new(Cell::new(0)),
+            now: 1_000_000,
+            wake_at: None,
+            woken: 0,
             notified: [0; CLIENTS],
         };
+        rig.mux.set_frequency(1000 * MS);
         for (i, &(name, role)) in names.iter().enumerate() {
             let (region, header) = region();
             rig.headers.push(header);
@@ -71,6 +83,19 @@ impl Rig {
         self.clients[i].write(text)
     }
 
+    /// Time passes; the console is woken when it asked for that.
+    pub(crate) fn wait(&mut self, ticks: u64) {
+        let until = self.now + ticks;
+        while let Some(at) = self.wake_at.filter(|&at| at <= until) {
+            assert!(at >= self.now, "woken for the past");
+            self.now = at;
+            self.woken += 1;
+            self.pump();
+            assert_ne!(self.wake_at, Some(at), "woken for nothing");
+        }
+        self.now = until;
+    }
+
     /// Client `i` reads its input.
     pub(crate) fn read(&mut self, i: usize) -> Vec<u8> {
         let mut into = vec![0; 8192];
@@ -96,7 +121,8 @@ impl Rig {
         }
         self.signals.set(0);
         for _ in 0..1000 {
-            let pumped = self.mux.pump(&mut *self.uart);
+            let pumped = self.mux.pump(&mut *self.uart, self.now);
+            self.wake_at = pumped.wake_at;
             for i in pumped.notify {
                 self.notified[i] += 1;
             }

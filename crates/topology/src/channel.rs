@@ -12,6 +12,10 @@ pub const CONSOLE: usize = 3;
 /// In `memory_server`, `dt_server` and `timer_server`: notifications to and from the console.
 /// (VMM `i` is channel `i` there, and in the console client `c` is channel `c`.)
 pub const SERVER_CONSOLE: usize = 60;
+/// In the console: protected calls to the timer server, and its notifications.
+pub const CONSOLE_TIMER: usize = 60;
+/// In `timer_server`: the console, as a client whose deadlines it keeps.
+pub const TIMER_CLIENT_CONSOLE: usize = 59;
 /// In the console the UART's interrupt, in the timer server the timer's.
 pub const IRQ: usize = 61;
 

@@ -33,6 +33,10 @@ const _: () = {
     assert!(MAX_DOMAINS <= console_client::MEMORY_SERVER);
     assert!(console_client::COUNT <= channel::SERVER_CONSOLE);
     assert!(channel::SERVER_CONSOLE < channel::IRQ);
+    assert!(console_client::COUNT <= channel::CONSOLE_TIMER);
+    assert!(channel::CONSOLE_TIMER < channel::IRQ);
+    assert!(MAX_DOMAINS <= channel::TIMER_CLIENT_CONSOLE);
+    assert!(channel::TIMER_CLIENT_CONSOLE < channel::SERVER_CONSOLE);
     assert!(channel::IRQ <= channel::MICROKIT_MAX);
 };
 
