@@ -54,6 +54,8 @@ pub(crate) fn read(
         let max_grant_frames = max_grant_frames?;
         let record = DomainRecord {
             domid,
+            // Known when all are.
+            domains: 0,
             name: name?,
             vcpus: vcpus?,
             banks: [Some(bank0), bank1].into_iter().flatten().collect(),

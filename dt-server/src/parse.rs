@@ -8,7 +8,7 @@ use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
 use crate::chosen;
-use crate::config::{Config, Files};
+use crate::config::{Config, DomainConfig, Files};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::node::At;
@@ -105,7 +105,7 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
         .into_iter()
         .map(|domain| domain.draft.config)
         .collect();
-    match domains {
+    match domains.map(number) {
         Some(domains) if !d.has_errors() => Ok(Config {
             domains,
             static_heap,
@@ -114,6 +114,15 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
         }),
         _ => Err(d),
     }
+}
+
+/// Tells each domain how many there are.
+fn number(mut domains: Vec<DomainConfig>) -> Vec<DomainConfig> {
+    let count = u8::try_from(domains.len()).unwrap_or(u8::MAX);
+    for domain in &mut domains {
+        domain.record.domains = count;
+    }
+    domains
 }
 
 fn claim(claims: &mut Vec<Claim>, ranges: &[crate::Range], kind: ClaimKind, path: &str) {

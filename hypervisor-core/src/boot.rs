@@ -7,6 +7,7 @@ use hv_types::{DomId, Gfn};
 use memory_server_api::Extra;
 
 use crate::console_ring::ConsoleRing;
+use crate::domains::Domains;
 use crate::events::{Events, Service};
 use crate::host::Host;
 use crate::loader::{self, DTB_MAX, Image, LoadError};
@@ -98,7 +99,8 @@ impl<'m> Vm<'m> {
             .map_err(BootError::Load)?;
 
         let mut p2m = P2m::new(&record.banks, table).map_err(|_| BootError::P2mTable)?;
-        p2m.build(host).map_err(|(gfn, error)| BootError::Ram(gfn, error))?;
+        p2m.build(host)
+            .map_err(|(gfn, error)| BootError::Ram(gfn, error))?;
         loader::load(host.window(), &p2m, &plan, modules.kernel, modules.ramdisk)
             .map_err(BootError::Load)?;
         put_tree(host, dt, &p2m, &plan)?;
@@ -112,7 +114,7 @@ impl<'m> Vm<'m> {
     /// The guest before its extra pages exist.
     fn new(record: DomainRecord, p2m: P2m<'m>) -> Self {
         let vpl011 = record.vpl011.then(Vpl011::new);
-        let events = Events::new(DomId(record.domid), MAX_PORT);
+        let events = Events::new(Domains::new(DomId(record.domid), record.domains), MAX_PORT);
         Self {
             layout: XEN_LAYOUT,
             p2m,
@@ -141,7 +143,10 @@ impl<'m> Vm<'m> {
         self.p2m
             .map_extra(host, Extra::Console, gfn)
             .map_err(|error| BootError::Extra(Extra::Console, error))?;
-        let port = self.events.alloc_hypervisor_port(Service::Console).map_err(|_| BootError::NoPort)?;
+        let port = self
+            .events
+            .alloc_hypervisor_port(Service::Console)
+            .map_err(|_| BootError::NoPort)?;
         let ring = ConsoleRing::new(port);
         ring.connect(host.window());
         self.console = Some(ring);
@@ -151,7 +156,9 @@ impl<'m> Vm<'m> {
     }
 
     fn create<H: Host>(&mut self, host: &mut H, kind: Extra) -> Result<(), BootError> {
-        self.p2m.create_extra(host, kind).map_err(|error| BootError::Extra(kind, error))
+        self.p2m
+            .create_extra(host, kind)
+            .map_err(|error| BootError::Extra(kind, error))
     }
 }
 
@@ -177,8 +184,19 @@ fn put_tree<H: Host>(
         if got == 0 || got > size - offset {
             return Err(BootError::Dt(dt_server_api::Error::Malformed));
         }
-        let not_ram = |at| BootError::Load(LoadError::NotRam { name: "device tree", at });
-        write_clean(host.window(), p2m, to.ok_or(BootError::TreeTooLarge(size))?, bytes).map_err(not_ram)?;
+        let not_ram = |at| {
+            BootError::Load(LoadError::NotRam {
+                name: "device tree",
+                at,
+            })
+        };
+        write_clean(
+            host.window(),
+            p2m,
+            to.ok_or(BootError::TreeTooLarge(size))?,
+            bytes,
+        )
+        .map_err(not_ram)?;
         offset += got;
     }
     Ok(())

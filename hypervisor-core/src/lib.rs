@@ -12,6 +12,7 @@
 
 pub mod boot;
 pub mod console_ring;
+pub mod domains;
 pub mod esr;
 pub mod events;
 pub mod exit;

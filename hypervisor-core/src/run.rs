@@ -94,14 +94,16 @@ impl Vm<'_> {
         let mut broken = None;
         if let Some(ring) = &mut self.console {
             if ring.pump(window, console) {
-                self.events.raise_service(window, &self.p2m, Service::Console);
+                self.events
+                    .raise_service(window, &self.p2m, Service::Console);
             }
             broken = ring.take_broken();
         }
         if let Some(uart) = &mut self.vpl011
             && uart.pump(console)
         {
-            self.gic.set_level(dt_server_api::VPL011_INTID, uart.irq_level());
+            self.gic
+                .set_level(dt_server_api::VPL011_INTID, uart.irq_level());
         }
         if let Some(broken) = broken {
             host.log(format_args!("{broken}"));
@@ -146,7 +148,9 @@ impl Vm<'_> {
                 return self.run(host);
             }
             // Resumed for its timer, it is the kernel that reports the interrupt.
-            Wait::Interrupt if self.wait == Wait::Interrupt && self.timer.due(host) => return self.run(host),
+            Wait::Interrupt if self.wait == Wait::Interrupt && self.timer.due(host) => {
+                return self.run(host);
+            }
             Wait::Interrupt => self.timer.deadline(&self.gic, host),
             Wait::Retry | Wait::Off => None,
         };
@@ -154,7 +158,15 @@ impl Vm<'_> {
             return self.run(host);
         }
         if self.wait == Wait::None {
-            hypercall::set_runstate(self, host, if wait == Wait::Off { RunState::Offline } else { RunState::Blocked });
+            hypercall::set_runstate(
+                self,
+                host,
+                if wait == Wait::Off {
+                    RunState::Offline
+                } else {
+                    RunState::Blocked
+                },
+            );
         }
         self.wait = wait;
         let deadline = [timer, self.hc.next_deadline()].into_iter().flatten().min();
@@ -304,7 +316,9 @@ impl Vm<'_> {
 
     fn access_gicd<H: Host>(&mut self, host: &mut H, access: Mmio, offset: u32) -> bool {
         if access.write {
-            let Ok(value) = u32::try_from(access.value(host)) else { return false };
+            let Ok(value) = u32::try_from(access.value(host)) else {
+                return false;
+            };
             let done = self.gic.mmio_write(offset, access.size, value);
             self.timer.recheck(&mut self.gic, host);
             return done;
@@ -317,7 +331,9 @@ impl Vm<'_> {
     }
 
     fn access_uart<H: Host>(&mut self, host: &mut H, access: Mmio, offset: u32) -> bool {
-        let Some(uart) = &mut self.vpl011 else { return false };
+        let Some(uart) = &mut self.vpl011 else {
+            return false;
+        };
         let done = if access.write {
             match u32::try_from(access.value(host)) {
                 Ok(value) => uart.mmio_write(offset, access.size, value, host.console()),
@@ -330,7 +346,8 @@ impl Vm<'_> {
             }
             value.is_some()
         };
-        self.gic.set_level(dt_server_api::VPL011_INTID, uart.irq_level());
+        self.gic
+            .set_level(dt_server_api::VPL011_INTID, uart.irq_level());
         done
     }
 
@@ -344,5 +361,9 @@ impl Vm<'_> {
 
 fn offset_in(gpa: Gpa, base: Gpa, size: u64) -> Option<u32> {
     let offset = gpa.raw().checked_sub(base.raw())?;
-    if offset < size { u32::try_from(offset).ok() } else { None }
+    if offset < size {
+        u32::try_from(offset).ok()
+    } else {
+        None
+    }
 }

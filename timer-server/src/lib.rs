@@ -26,7 +26,9 @@ impl Default for Deadlines {
 impl Deadlines {
     /// Nobody waits.
     pub const fn new() -> Self {
-        Self { at: [NEVER; MAX_CLIENTS] }
+        Self {
+            at: [NEVER; MAX_CLIENTS],
+        }
     }
 
     /// Handles a request of `client` and returns the label of the reply. A request that is not

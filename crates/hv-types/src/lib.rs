@@ -13,4 +13,6 @@ mod page;
 
 pub use addr::{Gfn, Gpa, Gva, WindowAddr};
 pub use id::{DomId, Gref, Port, VcpuId};
-pub use page::{FrameSize, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, PageOrder, BLOCK_SHIFT, BLOCK_SIZE};
+pub use page::{
+    BLOCK_SHIFT, BLOCK_SIZE, FrameSize, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, PageOrder,
+};

@@ -59,6 +59,8 @@ pub enum PvFeatures {
 pub struct DomainRecord {
     /// Domain id, from 1 in device-tree order.
     pub domid: u16,
+    /// Number of domains in the system: the ids 1 to this one exist.
+    pub domains: u8,
     /// Node name without the unit address; shown in front of console lines.
     pub name: DomainName,
     /// Number of vCPUs.

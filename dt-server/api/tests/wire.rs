@@ -26,6 +26,7 @@ fn record() -> impl Strategy<Value = DomainRecord> {
                 let (vpl011, nr_spis, max_grant_frames, trap_unmapped) = flags;
                 DomainRecord {
                     domid,
+                    domains: nr_spis.to_le_bytes()[0],
                     name: name.as_str().try_into().unwrap(),
                     vcpus,
                     banks: banks

@@ -45,18 +45,6 @@ fn virq_kind(number: u32) -> VirqKind {
 }
 
 impl Events {
-    /// Whether `dom` may be operated on: the domain itself, or else nobody. Ids that no domain can have
-    /// do not exist; of the others we say what Xen says to a domain without privilege.
-    fn own(&self, dom: DomId) -> Result<(), Errno> {
-        if dom.is_self(self.domid) {
-            Ok(())
-        } else if dom.0 >= DomId::SELF.0 {
-            Err(Errno::Esrch)
-        } else {
-            Err(Errno::Eperm)
-        }
-    }
-
     fn vcpu(vcpu: u32) -> Result<u8, Errno> {
         u8::try_from(vcpu)
             .ok()
@@ -69,9 +57,9 @@ impl Events {
     /// # Errors
     /// `Esrch`, `Eperm`: `dom` is not the domain itself; `Enospc`: no free port.
     pub fn alloc_unbound(&mut self, dom: DomId, remote: DomId) -> Result<Port, Errno> {
-        self.own(dom)?;
+        self.domains.own(dom)?;
         let remote = if remote == DomId::SELF {
-            self.domid
+            self.domains.me()
         } else {
             remote
         };
@@ -86,7 +74,7 @@ impl Events {
     /// that of [`Events::raise`].
     ///
     /// # Errors
-    /// `Esrch`: another domain; `Enospc`: no free port; `Einval`: the peer does not exist, is not unbound, or
+    /// `Esrch`: no such domain; `Enospc`: no free port; `Einval`: the peer does not exist, is not unbound, or
     /// is reserved for another domain.
     pub fn bind_interdomain<W: Window, P: Pages>(
         &mut self,
@@ -95,15 +83,19 @@ impl Events {
         remote: DomId,
         remote_port: Port,
     ) -> Result<(Port, bool), Errno> {
-        if !remote.is_self(self.domid) {
+        if !self.domains.exists(remote) {
             return Err(Errno::Esrch);
+        }
+        if !remote.is_self(self.domains.me()) {
+            // It exists, but no port of it can be unbound for us.
+            return Err(Errno::Einval);
         }
         if self.table.is_full() {
             return Err(Errno::Enospc);
         }
         let peer = self.table.index(remote_port).ok_or(Errno::Einval)?;
         let channel = self.table.get(peer);
-        let remote = self.domid;
+        let remote = self.domains.me();
         if channel.binding != (Binding::Unbound { remote }) {
             return Err(Errno::Einval);
         }
@@ -233,7 +225,9 @@ impl Events {
                 return Ok(());
             }
             Binding::Interdomain { port: peer, .. } => {
-                let binding = Binding::Unbound { remote: self.domid };
+                let binding = Binding::Unbound {
+                    remote: self.domains.me(),
+                };
                 self.table.set(
                     peer,
                     Channel {
@@ -263,7 +257,7 @@ impl Events {
     /// # Errors
     /// `Esrch`, `Eperm`: `dom` is not the domain itself.
     pub fn reset<W: Window>(&mut self, window: &W, dom: DomId) -> Result<(), Errno> {
-        self.own(dom)?;
+        self.domains.own(dom)?;
         for port in self.table.in_use() {
             // Closing a port in use succeeds.
             let _ = self.close(window, Port(port.into()));
@@ -276,7 +270,7 @@ impl Events {
     /// # Errors
     /// `Esrch`, `Eperm`: `dom` is not the domain itself; `Einval`: no such port.
     pub fn status(&self, dom: DomId, port: Port) -> Result<PortStatus, Errno> {
-        self.own(dom)?;
+        self.domains.own(dom)?;
         if port.0 == 0 {
             return Ok(PortStatus {
                 state: state::CLOSED,

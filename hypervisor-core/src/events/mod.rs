@@ -18,7 +18,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use hv_types::{DomId, Port};
+use hv_types::Port;
 use xen_abi::event::NR_VIRQS;
 
 pub use bind::PortStatus;
@@ -26,6 +26,8 @@ pub use ports::{Binding, Sent, Service};
 
 use ports::Table;
 use shared::Area;
+
+use crate::domains::Domains;
 
 /// vCPUs of a guest.
 const VCPUS: usize = 1;
@@ -35,7 +37,7 @@ const BOOT: usize = 0;
 /// The event channels of one domain. About 8 KiB: build it where it stays.
 #[derive(Clone, Debug)]
 pub struct Events {
-    domid: DomId,
+    domains: Domains,
     table: Table,
     /// Port of each service, 0 without one.
     services: [u16; Service::COUNT],
@@ -58,10 +60,10 @@ impl Events {
     /// device tree (`max_evtchn_port`).
     pub const MAX_PORT: u32 = ports::MAX_PORT;
 
-    /// A domain `domid` without ports; `max_port` is the highest that it may use, at most [`Events::MAX_PORT`].
-    pub const fn new(domid: DomId, max_port: u32) -> Self {
+    /// A domain without ports; `max_port` is the highest that it may use, at most [`Events::MAX_PORT`].
+    pub const fn new(domains: Domains, max_port: u32) -> Self {
         Self {
-            domid,
+            domains,
             table: Table::new(max_port),
             services: [0; Service::COUNT],
             // The first vCPU has a vcpu_info in the shared_info page until it registers another (EX-10).
@@ -71,6 +73,11 @@ impl Events {
             }; VCPUS],
             live: true,
         }
+    }
+
+    /// The domain itself and which others there are.
+    pub const fn domains(&self) -> &Domains {
+        &self.domains
     }
 
     /// Binds the lowest free port to a service of the hypervisor: the guest finds it as an

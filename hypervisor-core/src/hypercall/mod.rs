@@ -114,11 +114,7 @@ const fn int(register: u64) -> u64 {
 /// Accepts a domain id that names the caller.
 ///
 /// # Errors
-/// [`Errno::Esrch`] for any other: a guest's VMM knows of no domain but its own.
+/// [`Errno::Eperm`] for another domain, [`Errno::Esrch`] where there is none of that id.
 pub(crate) fn caller(vm: &Vm<'_>, domid: u16) -> Result<(), Errno> {
-    if DomId(domid).is_self(DomId(vm.record.domid)) {
-        Ok(())
-    } else {
-        Err(Errno::Esrch)
-    }
+    vm.events.domains().own(DomId(domid))
 }

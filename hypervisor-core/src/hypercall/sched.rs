@@ -1,7 +1,7 @@
 //! sched_op (public/sched.h): yield, block, poll, shutdown, watchdog.
 
 use heapless::Vec;
-use hv_types::{Gva, Port};
+use hv_types::{DomId, Gva, Port};
 use xen_abi::Errno;
 use xen_abi::sched::{
     BLOCK, PIN_OVERRIDE, POLL, POLL_MAX_PORTS, Poll, REMOTE_SHUTDOWN, RemoteShutdown, SHUTDOWN,
@@ -123,7 +123,8 @@ impl super::State {
 fn remote_shutdown<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva) -> Result<i64, Errno> {
     let arg: RemoteShutdown = guest_ptr::copy_in(host, &vm.p2m, gva)?;
     // DOMID_SELF is no domain here: Xen looks up real ids only.
-    Err(if arg.domain_id == vm.record.domid {
+    let dom = DomId(arg.domain_id);
+    Err(if dom != DomId::SELF && vm.events.domains().exists(dom) {
         Errno::Eperm
     } else {
         Errno::Esrch

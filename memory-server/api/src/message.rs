@@ -122,7 +122,11 @@ const OP_SPLIT_ABORT: u64 = 11;
 impl Message {
     /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut).
     pub fn new(label: u64, words: &[u64]) -> Self {
-        let mut message = Self { label, words: [0; MAX_WORDS], len: words.len().min(MAX_WORDS) };
+        let mut message = Self {
+            label,
+            words: [0; MAX_WORDS],
+            len: words.len().min(MAX_WORDS),
+        };
         for (to, from) in message.words.iter_mut().zip(words) {
             *to = *from;
         }
@@ -193,7 +197,10 @@ impl Request {
             }
             OP_POPULATE_BLOCKS => {
                 let [gfn, blocks] = message.words_exactly()?;
-                Self::PopulateBlocks { gfn: Gfn::new(gfn), blocks: count(blocks, Self::MAX_BLOCKS)? }
+                Self::PopulateBlocks {
+                    gfn: Gfn::new(gfn),
+                    blocks: count(blocks, Self::MAX_BLOCKS)?,
+                }
             }
             OP_POPULATE_PAGE => {
                 let [gfn] = message.words_exactly()?;
@@ -217,15 +224,21 @@ impl Request {
             }
             OP_TABLES => {
                 let [n] = message.words_exactly()?;
-                Self::Tables { count: count(n, Self::MAX_TABLES)? }
+                Self::Tables {
+                    count: count(n, Self::MAX_TABLES)?,
+                }
             }
             OP_CREATE_EXTRA => {
                 let [index] = message.words_exactly()?;
-                Self::CreateExtra { kind: Extra::from_index(index).ok_or(Error::Malformed)? }
+                Self::CreateExtra {
+                    kind: Extra::from_index(index).ok_or(Error::Malformed)?,
+                }
             }
             OP_DESTROY_EXTRA => {
                 let [index] = message.words_exactly()?;
-                Self::DestroyExtra { kind: Extra::from_index(index).ok_or(Error::Malformed)? }
+                Self::DestroyExtra {
+                    kind: Extra::from_index(index).ok_or(Error::Malformed)?,
+                }
             }
             _ => return Err(Error::Malformed),
         })
@@ -246,7 +259,14 @@ impl Request {
             }
             Self::Usage => {
                 let [ram, max, extra, reserve, tables, tables_max] = message.words_exactly()?;
-                Reply::Usage(Usage { ram, max, extra, reserve, tables, tables_max })
+                Reply::Usage(Usage {
+                    ram,
+                    max,
+                    extra,
+                    reserve,
+                    tables,
+                    tables_max,
+                })
             }
             Self::PopulateBlocks { .. } => Reply::Granted(granted(message, FrameSize::Block)?),
             Self::PopulatePage { .. } | Self::CreateExtra { .. } => {
@@ -254,13 +274,20 @@ impl Request {
             }
             Self::Split { .. } => {
                 let [first, n, in_place] = message.words_exactly()?;
-                let kind = if in_place != 0 { SplitKind::InPlace } else { SplitKind::Copy };
+                let kind = if in_place != 0 {
+                    SplitKind::InPlace
+                } else {
+                    SplitKind::Copy
+                };
                 let pages = granted(&Message::new(0, &[first, n]), FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
             Self::Tables { .. } => {
                 let [first, n] = message.words_exactly()?;
-                Reply::Tables { first: slot(first)?, count: count(n, Self::MAX_TABLES)? }
+                Reply::Tables {
+                    first: slot(first)?,
+                    count: count(n, Self::MAX_TABLES)?,
+                }
             }
             Self::Release { .. }
             | Self::SplitDone { .. }
@@ -275,7 +302,11 @@ impl Request {
 
 fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
     let [first, n] = message.words_exactly()?;
-    Ok(Granted { first: slot(first)?, count: count(n, 512)?, size })
+    Ok(Granted {
+        first: slot(first)?,
+        count: count(n, 512)?,
+        size,
+    })
 }
 
 impl Reply {
@@ -284,9 +315,10 @@ impl Reply {
         match result {
             Err(error) => Message::new(error as u64, &[]),
             Ok(Self::Version(version)) => Message::new(0, &[u64::from(version)]),
-            Ok(Self::Usage(u)) => {
-                Message::new(0, &[u.ram, u.max, u.extra, u.reserve, u.tables, u.tables_max])
-            }
+            Ok(Self::Usage(u)) => Message::new(
+                0,
+                &[u.ram, u.max, u.extra, u.reserve, u.tables, u.tables_max],
+            ),
             Ok(Self::Granted(g)) => Message::new(0, &[u64::from(g.first.0), u64::from(g.count)]),
             Ok(Self::Split { kind, pages }) => Message::new(
                 0,

@@ -14,10 +14,14 @@ use zazen_rt::{Channel, ChannelSet, Handler, Infallible, patched, protection_dom
 protection_domain!(init);
 
 /// Some 60 KiB, so it lives here and not on the stack.
-static MUX: ConstStaticCell<Mux<'static, { console_client::COUNT }>> = ConstStaticCell::new(Mux::new());
+static MUX: ConstStaticCell<Mux<'static, { console_client::COUNT }>> =
+    ConstStaticCell::new(Mux::new());
 
 /// Line settings of QEMU virt's PL011; real hardware wants its own, which the board table knows.
-const LINE: Line = Line { baud: 115_200, clock_hz: 24_000_000 };
+const LINE: Line = Line {
+    baud: 115_200,
+    clock_hz: 24_000_000,
+};
 
 const TIMER: Channel = Channel::new(channel::CONSOLE_TIMER);
 
@@ -37,11 +41,22 @@ fn init() -> Pd {
     let mut channels = [0; console_client::COUNT];
     let mut indices = [None; console_client::COUNT];
     for (client, bytes) in patched::console_names().iter().enumerate() {
-        let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-        let Ok(name @ [_, ..]) = core::str::from_utf8(&bytes[..length]).map(str::as_bytes) else { continue };
+        let length = bytes
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(bytes.len());
+        let Ok(name @ [_, ..]) = core::str::from_utf8(&bytes[..length]).map(str::as_bytes) else {
+            continue;
+        };
         let name = core::str::from_utf8(name).unwrap_or("?");
-        let role = if client < MAX_DOMAINS { Role::Guest } else { Role::Server };
-        let Some(end) = region::console_region(client).server() else { continue };
+        let role = if client < MAX_DOMAINS {
+            Role::Guest
+        } else {
+            Role::Server
+        };
+        let Some(end) = region::console_region(client).server() else {
+            continue;
+        };
         if let Ok(index) = mux.add(name, role, end) {
             channels[index] = client;
             indices[client] = Some(index);
@@ -50,7 +65,13 @@ fn init() -> Pd {
     let mut uart = region::uart();
     let started = uart.start(LINE);
     debug_assert!(started.is_ok(), "115200 baud is possible at 24 MHz");
-    let mut pd = Pd { mux, uart, channels, indices, armed: None };
+    let mut pd = Pd {
+        mux,
+        uart,
+        channels,
+        indices,
+        armed: None,
+    };
     pd.pump();
     pd
 }

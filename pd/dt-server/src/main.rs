@@ -9,7 +9,9 @@ use dt_server::{Config, DtServer, NoFiles};
 use topology::channel;
 use zazen_rt::clients::{dt_received, dt_send};
 use zazen_rt::log::ServerLog;
-use zazen_rt::{Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, protection_domain};
+use zazen_rt::{
+    Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, protection_domain,
+};
 
 // The parsed configuration and the trees written from it; a tree is at most 2 MiB by Xen's rule but
 // a few KiB in practice, and what does not fit is refused.
@@ -27,14 +29,18 @@ fn init() -> Pd {
             for diagnostic in diagnostics.iter() {
                 log.line(format_args!("{diagnostic}"));
             }
-            log.line(format_args!("no domain is started; correct the domains file and build the image again"));
+            log.line(format_args!(
+                "no domain is started; correct the domains file and build the image again"
+            ));
             Config::default()
         }
     };
     for warning in config.warnings.iter() {
         log.line(format_args!("{warning}"));
     }
-    Pd { server: DtServer::new(config) }
+    Pd {
+        server: DtServer::new(config),
+    }
 }
 
 impl Handler for Pd {
@@ -45,7 +51,11 @@ impl Handler for Pd {
         Ok(())
     }
 
-    fn protected(&mut self, client: Channel, message: MessageInfo) -> Result<MessageInfo, Infallible> {
+    fn protected(
+        &mut self,
+        client: Channel,
+        message: MessageInfo,
+    ) -> Result<MessageInfo, Infallible> {
         let request = dt_received(message.label(), message.count());
         let reply = self.server.on_ppc(client.index(), &request);
         Ok(dt_send(&reply, |info| info))

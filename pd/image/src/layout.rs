@@ -135,7 +135,8 @@ impl Layout {
                 .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
             })?;
             untypeds.push(normal(chunk, Purpose::Tables(DomainIndex(index))));
-            let of_kernel = |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
+            let of_kernel =
+                |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
             if untypeds.iter().any(of_kernel) {
                 // The kernel wipes its memory when it is retyped, so splitting a 2 MiB frame of it
                 // copies it, and static RAM must not go to the heap for that.

@@ -3,7 +3,9 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-use memory_server::{BlockRecord, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, UntypedRecord, layout};
+use memory_server::{
+    BlockRecord, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, UntypedRecord, layout,
+};
 use topology::MAX_DOMAINS;
 use zazen_rt::clients::{received, reply};
 use zazen_rt::kernel::Sel4Kernel;
@@ -28,7 +30,10 @@ fn init() -> Pd {
         grant_radix[usize::from(index.0)] = u32::from(domain.grant_radix);
     }
     let tables = tables(&manifest).unwrap_or_else(|| {
-        panic!("the records region ({} bytes) is too small for the memory handed over", patched::records_bytes())
+        panic!(
+            "the records region ({} bytes) is too small for the memory handed over",
+            patched::records_bytes()
+        )
     });
     let server = MemoryServer::new(&manifest, tables).unwrap_or_else(|error| panic!("{error}"));
     let totals = server.totals();
@@ -39,22 +44,36 @@ fn init() -> Pd {
         manifest.domains().count()
     ));
     let own_radix = u32::from(layout::own_radix(&manifest));
-    Pd { kernel: Sel4Kernel::take(own_radix, grant_radix, log), server }
+    Pd {
+        kernel: Sel4Kernel::take(own_radix, grant_radix, log),
+        server,
+    }
 }
 
 fn tables(manifest: &Manifest<'_>) -> Option<Tables<'static>> {
     let mut records = Records::take(patched::records_bytes());
-    let untypeds = records.slice(memory_server::manifest::MAX_UNTYPEDS, || UntypedRecord::EMPTY)?;
+    let untypeds = records.slice(memory_server::manifest::MAX_UNTYPEDS, || {
+        UntypedRecord::EMPTY
+    })?;
     let blocks = records.slice(layout::blocks(manifest) as usize, || BlockRecord::EMPTY)?;
     let windows = manifest
         .domains()
-        .map(|(_, domain)| layout::GrantLayout::new(domain.grant_radix, domain.table_quota).windows())
+        .map(|(_, domain)| {
+            layout::GrantLayout::new(domain.grant_radix, domain.table_quota).windows()
+        })
         .map(usize::from)
         .sum();
     let windows = records.slice(windows, || 0_u32)?;
-    let splits = records.room_for::<SplitRecord>().min(usize::from(manifest.splits()));
+    let splits = records
+        .room_for::<SplitRecord>()
+        .min(usize::from(manifest.splits()));
     let splits = records.slice(splits, || SplitRecord::EMPTY)?;
-    Some(Tables { untypeds, blocks, splits, windows })
+    Some(Tables {
+        untypeds,
+        blocks,
+        splits,
+        windows,
+    })
 }
 
 impl Handler for Pd {
@@ -65,10 +84,18 @@ impl Handler for Pd {
         Ok(())
     }
 
-    fn protected(&mut self, client: Channel, message: MessageInfo) -> Result<MessageInfo, Infallible> {
+    fn protected(
+        &mut self,
+        client: Channel,
+        message: MessageInfo,
+    ) -> Result<MessageInfo, Infallible> {
         let request = received(message.label(), message.count());
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.
         let domain = DomainIndex(u8::try_from(client.index()).unwrap_or(u8::MAX));
-        Ok(reply(&self.server.on_ppc(&mut self.kernel, domain, &request)))
+        Ok(reply(&self.server.on_ppc(
+            &mut self.kernel,
+            domain,
+            &request,
+        )))
     }
 }

@@ -20,7 +20,8 @@ impl MemoryServer for MemoryClient {
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
         let message = request.encode();
         with_msg_regs_mut(|mrs| mrs[..message.len].copy_from_slice(&message.words[..message.len]));
-        let info = Channel::new(channel::MEMORY).pp_call(MessageInfo::new(message.label, message.len));
+        let info =
+            Channel::new(channel::MEMORY).pp_call(MessageInfo::new(message.label, message.len));
         request.decode_reply(&received(info.label(), info.count()))
     }
 }
@@ -50,7 +51,10 @@ pub fn dt_call(request: &dt_server_api::Message) -> dt_server_api::Message {
 pub fn dt_received(label: u64, count: usize) -> dt_server_api::Message {
     with_msg_regs(|mrs| {
         let words = &mrs[..count.min(dt_server_api::MAX_WORDS)];
-        dt_server_api::Message { label, words: words.iter().copied().collect() }
+        dt_server_api::Message {
+            label,
+            words: words.iter().copied().collect(),
+        }
     })
 }
 

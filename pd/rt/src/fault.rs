@@ -53,7 +53,10 @@ pub enum Fault {
 
 impl Fault {
     /// Reads the message that `info` describes from the message registers.
-    #[expect(clippy::cast_possible_truncation, reason = "syndromes have 32 bits, list registers are few")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "syndromes have 32 bits, list registers are few"
+    )]
     pub fn decode(info: &MessageInfo) -> Self {
         use sel4::sys::seL4_Fault_tag as tag;
         with_msg_regs(|mrs| match info.label() {
@@ -65,9 +68,9 @@ impl Fault {
                 fetch: mrs[2] != 0,
             }),
             tag::seL4_Fault_VCPUFault => Self::Vcpu { hsr: mrs[0] as u32 },
-            tag::seL4_Fault_VGICMaintenance => {
-                Self::Maintenance { lr: u8::try_from(mrs[0]).ok().filter(|_| mrs[0] < 64) }
-            }
+            tag::seL4_Fault_VGICMaintenance => Self::Maintenance {
+                lr: u8::try_from(mrs[0]).ok().filter(|_| mrs[0] < 64),
+            },
             tag::seL4_Fault_VPPIEvent => Self::Vppi { irq: mrs[0] },
             tag::seL4_Fault_CapFault => Self::Cap { pc: mrs[0] },
             tag::seL4_Fault_UserException => Self::User { pc: mrs[0] },

@@ -56,10 +56,22 @@ pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume
         mrs[1] = count as u64;
         mrs[2..2 + count].copy_from_slice(&regs[..count]);
     });
-    call(tcb, sel4::sys::invocation_label::TCBWriteRegisters.into(), 2 + count).label() == 0
+    call(
+        tcb,
+        sel4::sys::invocation_label::TCBWriteRegisters.into(),
+        2 + count,
+    )
+    .label()
+        == 0
 }
 
 /// Takes a page table out of the address space it is mapped in; false if the kernel refused.
 pub fn page_table_unmap(table: u64) -> bool {
-    call(table, sel4::sys::invocation_label::ARMPageTableUnmap.into(), 0).label() == 0
+    call(
+        table,
+        sel4::sys::invocation_label::ARMPageTableUnmap.into(),
+        0,
+    )
+    .label()
+        == 0
 }

@@ -40,7 +40,13 @@ impl Sel4Kernel {
                 RawWindow::new(vaddr::SCRUB_BLOCK as *mut u8, FrameSize::Block.bytes()),
             )
         };
-        Self { own_radix, grant_radix, page, block, log }
+        Self {
+            own_radix,
+            grant_radix,
+            page,
+            block,
+            log,
+        }
     }
 
     fn own(&self, slot: OwnSlot) -> sel4::AbsoluteCPtr {
@@ -55,9 +61,17 @@ impl Sel4Kernel {
 }
 
 impl Kernel for Sel4Kernel {
-    fn retype(&mut self, from: OwnSlot, object: Object, into: Destination, count: u32) -> Result<(), Refused> {
+    fn retype(
+        &mut self,
+        from: OwnSlot,
+        object: Object,
+        into: Destination,
+        count: u32,
+    ) -> Result<(), Refused> {
         let blueprint = match object {
-            Object::Untyped { size_bits } => ObjectBlueprint::Untyped { size_bits: usize::from(size_bits) },
+            Object::Untyped { size_bits } => ObjectBlueprint::Untyped {
+                size_bits: usize::from(size_bits),
+            },
             Object::Frame(FrameSize::Page) => ObjectBlueprint::Arch(ObjectBlueprintArm::SmallPage),
             Object::Frame(FrameSize::Block) => ObjectBlueprint::Arch(ObjectBlueprintArm::LargePage),
             Object::PageTable => ObjectBlueprint::Arch(ObjectBlueprintArm::PT),
@@ -66,14 +80,22 @@ impl Kernel for Sel4Kernel {
             Destination::Own(slot) => (cspace::own(), slot.0),
             Destination::Grant(domain, slot) => (cspace::grant(usize::from(domain.0)), slot.0),
         };
-        let untyped: sel4::cap::Untyped = sel4::Cap::from_bits(caps::cptr(caps::MEM_OWN_ROOT, from.0));
+        let untyped: sel4::cap::Untyped =
+            sel4::Cap::from_bits(caps::cptr(caps::MEM_OWN_ROOT, from.0));
         untyped
-            .untyped_retype(&blueprint, &cnode.absolute_cptr_for_self(), first as usize, count as usize)
+            .untyped_retype(
+                &blueprint,
+                &cnode.absolute_cptr_for_self(),
+                first as usize,
+                count as usize,
+            )
             .map_err(refused)
     }
 
     fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
-        self.grant(domain, slot)?.mint(&self.own(frame), CapRights::read_write(), 0).map_err(refused)
+        self.grant(domain, slot)?
+            .mint(&self.own(frame), CapRights::read_write(), 0)
+            .map_err(refused)
     }
 
     fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {
@@ -81,14 +103,16 @@ impl Kernel for Sel4Kernel {
     }
 
     fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
-        let cap: sel4::cap::SmallPage = sel4::Cap::from_bits(caps::cptr(caps::MEM_OWN_ROOT, frame.0));
+        let cap: sel4::cap::SmallPage =
+            sel4::Cap::from_bits(caps::cptr(caps::MEM_OWN_ROOT, frame.0));
         let own: sel4::cap::VSpace = sel4::Cap::from_bits(caps::OWN_VSPACE);
         let (at, window) = match size {
             FrameSize::Page => (vaddr::SCRUB_PAGE, &self.page),
             FrameSize::Block => (vaddr::SCRUB_BLOCK, &self.block),
         };
         let attributes = VmAttributes::PAGE_CACHEABLE | VmAttributes::EXECUTE_NEVER;
-        cap.frame_map(own, at as usize, CapRights::read_write(), attributes).map_err(refused)?;
+        cap.frame_map(own, at as usize, CapRights::read_write(), attributes)
+            .map_err(refused)?;
         window.zero(WindowAddr::new(0), size.bytes());
         window.clean(WindowAddr::new(0), size.bytes());
         cap.frame_unmap().map_err(refused)

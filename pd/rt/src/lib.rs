@@ -30,9 +30,12 @@ pub mod stage2;
 pub mod vcpu;
 
 pub use region::boot_dtb;
-pub use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, get_mr, set_mr, with_msg_regs, with_msg_regs_mut};
 #[doc(hidden)]
 pub use sel4_microkit;
+pub use sel4_microkit::{
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, get_mr, set_mr, with_msg_regs,
+    with_msg_regs_mut,
+};
 
 /// Declares the protection domain's init function: `protection_domain!(init)`, and with a heap of
 /// so many bytes, `protection_domain!(init, heap = 0x10000)`.

@@ -38,7 +38,9 @@ impl ServerLog {
         let client = console_region(0)
             .client(notify_from_server as fn())
             .expect("the region has the geometry of its API");
-        Self { logger: Logger::new(client) }
+        Self {
+            logger: Logger::new(client),
+        }
     }
 
     /// Writes a line.

@@ -15,7 +15,10 @@ pub fn console_region(client: usize) -> Region<'static> {
     let (header, data) = unsafe {
         (
             core::slice::from_raw_parts(base as *const AtomicU32, HEADER_SIZE / 4),
-            core::slice::from_raw_parts((base as usize + HEADER_SIZE) as *const AtomicU8, REGION_SIZE - HEADER_SIZE),
+            core::slice::from_raw_parts(
+                (base as usize + HEADER_SIZE) as *const AtomicU8,
+                REGION_SIZE - HEADER_SIZE,
+            ),
         )
     };
     Region::new(header, data).expect("the lengths are the geometry's own")
@@ -99,7 +102,10 @@ pub struct Records {
 impl Records {
     /// The region, of which the image builder says that it has `bytes` bytes. Taken once.
     pub fn take(bytes: u64) -> Self {
-        Self { next: vaddr::RECORDS, end: vaddr::RECORDS + bytes }
+        Self {
+            next: vaddr::RECORDS,
+            end: vaddr::RECORDS + bytes,
+        }
     }
 
     /// `count` values, each made by `value`; `None` where the region is used up.
@@ -125,14 +131,18 @@ impl Records {
 
     /// How many more values of `T` fit.
     pub fn room_for<T>(&self) -> usize {
-        let bytes = self.end.saturating_sub(self.next).saturating_sub(align_of::<T>() as u64);
+        let bytes = self
+            .end
+            .saturating_sub(self.next)
+            .saturating_sub(align_of::<T>() as u64);
         usize::try_from(bytes).unwrap_or(0) / size_of::<T>().max(1)
     }
 }
 
 /// The UART of the console.
 pub fn uart() -> uart::Pl011<'static> {
-    let base = core::ptr::NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
+    let base =
+        core::ptr::NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
     // SAFETY: the generator maps the board's PL011 here, uncached, in the console alone; taken once.
     #[expect(unsafe_code, reason = "device registers")]
     unsafe {

@@ -65,7 +65,10 @@ impl Stage2 for Mapper {
     }
 
     fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
-        frame(slot).cast::<sel4::cap_type::SmallPage>().frame_unmap().map_err(map_error)
+        frame(slot)
+            .cast::<sel4::cap_type::SmallPage>()
+            .frame_unmap()
+            .map_err(map_error)
     }
 
     fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
@@ -77,11 +80,17 @@ impl Stage2 for Mapper {
     }
 
     fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        if page_table_unmap(caps::cptr(caps::VMM_GRANT_ROOT, slot.0)) { Ok(()) } else { Err(MapError::NoFrame) }
+        if page_table_unmap(caps::cptr(caps::VMM_GRANT_ROOT, slot.0)) {
+            Ok(())
+        } else {
+            Err(MapError::NoFrame)
+        }
     }
 }
 
 fn map_table(slot: Slot, vspace: cap::VSpace, at: u64) -> Result<(), MapError> {
     let at = usize::try_from(at).map_err(|_| MapError::Refused)?;
-    table(slot).pt_map(vspace, at, VmAttributes::DEFAULT).map_err(map_error)
+    table(slot)
+        .pt_map(vspace, at, VmAttributes::DEFAULT)
+        .map_err(map_error)
 }

@@ -10,7 +10,9 @@ use hypervisor_core::host::SysReg;
 use sel4::VCpuReg;
 use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
 
-use crate::invoke::{CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers};
+use crate::invoke::{
+    CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
+};
 
 /// How the stopped thread is made to run again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,7 +158,9 @@ impl VcpuRegs {
     /// Puts an interrupt into a list register.
     pub fn inject(&self, lr: u8, intid: u16, priority: u8) -> bool {
         // Five bits of priority are implemented; the kernel wants them unshifted.
-        self.vcpu.vcpu_inject_irq(intid, priority >> 3, 0, lr).is_ok()
+        self.vcpu
+            .vcpu_inject_irq(intid, priority >> 3, 0, lr)
+            .is_ok()
     }
 
     /// Unmasks the virtual timer's interrupt.

@@ -6,7 +6,9 @@
 use timer_server::Deadlines;
 use topology::channel;
 use zazen_rt::clock::{self, PhysicalTimer};
-use zazen_rt::{Channel, ChannelSet, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs};
+use zazen_rt::{
+    Channel, ChannelSet, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
+};
 
 protection_domain!(init);
 
@@ -18,7 +20,10 @@ struct TimerServer {
 fn init() -> TimerServer {
     let mut timer = PhysicalTimer::take();
     timer.set(None);
-    TimerServer { deadlines: Deadlines::new(), timer }
+    TimerServer {
+        deadlines: Deadlines::new(),
+        timer,
+    }
 }
 
 impl TimerServer {
@@ -46,10 +51,15 @@ impl Handler for TimerServer {
         Ok(())
     }
 
-    fn protected(&mut self, client: Channel, message: MessageInfo) -> Result<MessageInfo, Infallible> {
+    fn protected(
+        &mut self,
+        client: Channel,
+        message: MessageInfo,
+    ) -> Result<MessageInfo, Infallible> {
         let label = with_msg_regs(|mrs| {
             let words = &mrs[..message.count().min(mrs.len())];
-            self.deadlines.on_request(client.index(), message.label(), words)
+            self.deadlines
+                .on_request(client.index(), message.label(), words)
         });
         // A deadline that has passed already comes by way of the interrupt all the same: the caller
         // has not put its guest to sleep yet.

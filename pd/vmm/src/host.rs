@@ -60,7 +60,9 @@ impl GuestHost {
     pub(crate) fn modules(&self, record: &DomainRecord) -> Modules<'static> {
         Modules {
             kernel: region::module(record.kernel.region, record.kernel.size),
-            ramdisk: record.ramdisk.map(|module| region::module(module.region, module.size)),
+            ramdisk: record
+                .ramdisk
+                .map(|module| region::module(module.region, module.size)),
         }
     }
 
@@ -107,7 +109,9 @@ impl Interrupts for GuestHost {
 
     fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
         if !self.regs.inject(lr, intid, priority) {
-            self.log(format_args!("the kernel refused interrupt {intid} in list register {lr}"));
+            self.log(format_args!(
+                "the kernel refused interrupt {intid} in list register {lr}"
+            ));
         }
     }
     fn ack_vtimer(&mut self) {
@@ -173,7 +177,9 @@ impl Host for GuestHost {
             self.lines = 0;
             let suppressed = core::mem::take(&mut self.suppressed);
             if suppressed != 0 {
-                self.say(format_args!("{suppressed} more lines like these were not shown"));
+                self.say(format_args!(
+                    "{suppressed} more lines like these were not shown"
+                ));
             }
         }
         if self.lines == LINES_PER_SECOND {
@@ -186,7 +192,9 @@ impl Host for GuestHost {
 
     fn start(&mut self, pc: Gva, x0: u64) {
         if !self.regs.start(pc.raw(), x0) {
-            self.say(format_args!("the kernel refused to start the vCPU at {pc:#x}"));
+            self.say(format_args!(
+                "the kernel refused to start the vCPU at {pc:#x}"
+            ));
         }
     }
 }

@@ -6,9 +6,9 @@
 mod host;
 
 use dt_server_api::DtServer;
+use hv_types::{Gpa, Gva};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::{Next, Vm};
-use hv_types::{Gpa, Gva};
 use topology::channel;
 use zazen_rt::clients::dt_call;
 use zazen_rt::fault::{Fault, Faulted};
@@ -35,14 +35,20 @@ fn init() -> Vmm {
         Ok(vm) => Some(vm),
         Err(()) => None,
     };
-    Vmm { host, vm, waiting: false }
+    Vmm {
+        host,
+        vm,
+        waiting: false,
+    }
 }
 
 fn build(host: &mut GuestHost, dt: &mut impl DtServer) -> Result<Vm<'static>, ()> {
     let record = match dt.record() {
         Ok(record) => record,
         Err(error) => {
-            host.say(format_args!("no domain record: {error}; the dt-server's lines say what is wrong"));
+            host.say(format_args!(
+                "no domain record: {error}; the dt-server's lines say what is wrong"
+            ));
             return Err(());
         }
     };
@@ -91,9 +97,18 @@ impl Vmm {
                 regs.stopped_in_fault(None);
                 Exit::Trap { esr: hsr }
             }
-            Fault::Vm(Faulted { pc, address, iss, fetch }) => {
+            Fault::Vm(Faulted {
+                pc,
+                address,
+                iss,
+                fetch,
+            }) => {
                 regs.stopped_in_fault(Some(pc));
-                Exit::Abort { gpa: Gpa::new(address), iss, fetch }
+                Exit::Abort {
+                    gpa: Gpa::new(address),
+                    iss,
+                    fetch,
+                }
             }
             Fault::Maintenance { lr } => {
                 regs.stopped_in_fault(None);
@@ -110,7 +125,9 @@ impl Vmm {
             }
             Fault::Vppi { .. } | Fault::Other => {
                 regs.stopped_in_fault(None);
-                Exit::Unknown { pc: Gva::new(regs.pc().raw()) }
+                Exit::Unknown {
+                    pc: Gva::new(regs.pc().raw()),
+                }
             }
         }
     }
@@ -143,7 +160,11 @@ impl Handler for Vmm {
         Ok(())
     }
 
-    fn fault(&mut self, _vcpu: Child, info: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+    fn fault(
+        &mut self,
+        _vcpu: Child,
+        info: MessageInfo,
+    ) -> Result<Option<MessageInfo>, Infallible> {
         let exit = self.exit(&info);
         let Some(vm) = &mut self.vm else {
             self.host.regs.park();

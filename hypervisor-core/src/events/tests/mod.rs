@@ -8,9 +8,11 @@ use hv_types::{DomId, Gfn, Gpa, PAGE_SIZE, Port, WindowAddr};
 use xen_abi::Errno;
 
 use super::{Events, Sent, Service};
+use crate::domains::Domains;
 use crate::fake::{FakePages, RAM};
 
 const ME: DomId = DomId(3);
+const DOMAINS: Domains = Domains::new(ME, 8);
 
 /// A guest with its shared_info page and 64 KiB of RAM.
 pub(super) struct Guest {
@@ -24,7 +26,7 @@ pub(super) struct Guest {
 impl Guest {
     pub(super) fn new() -> Self {
         Self {
-            events: Events::new(ME, 1023),
+            events: Events::new(DOMAINS, 1023),
             window: VecWindow::new()
                 .with(WindowAddr::extra(0, 0), PAGE_SIZE)
                 .with(WindowAddr::new(RAM), 16 * PAGE_SIZE),

@@ -175,17 +175,14 @@ fn errors() {
     assert_eq!(guest.event_op(SEND, PortArg { port: 1024 }), EINVAL);
     assert_eq!(guest.event_op(UNMASK, PortArg { port: u32::MAX }), EINVAL);
     assert_eq!(guest.event_op(CLOSE, PortArg { port: 0 }), EINVAL);
-    assert_eq!(
-        guest.event_op(
-            ALLOC_UNBOUND,
-            AllocUnbound {
-                dom: 9,
-                remote_dom: 0,
-                port: 0
-            }
-        ),
-        EPERM
-    );
+    for (dom, expected) in [(9, ESRCH), (DOMID - 1, EPERM)] {
+        let alloc = AllocUnbound {
+            dom,
+            remote_dom: 0,
+            port: 0,
+        };
+        assert_eq!(guest.event_op(ALLOC_UNBOUND, alloc), expected);
+    }
     let bind = BindInterdomain {
         remote_dom: 9,
         remote_port: port,
@@ -208,13 +205,13 @@ fn errors() {
         guest.event_op(
             STATUS,
             Status {
-                dom: 9,
+                dom: DOMID - 1,
                 ..Status::default()
             }
         ),
         EPERM
     );
-    assert_eq!(guest.event_op(RESET, Reset { dom: 9 }), EPERM);
+    assert_eq!(guest.event_op(RESET, Reset { dom: DOMID - 1 }), EPERM);
     for (cmd, result) in [
         (BIND_PIRQ, EOPNOTSUPP),
         (INIT_CONTROL, ENOSYS),

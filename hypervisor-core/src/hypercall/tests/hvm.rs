@@ -72,13 +72,16 @@ fn every_other_parameter_is_refused() {
 }
 
 #[test]
-fn other_domains_do_not_exist() {
+fn other_domains_are_not_touched() {
     let mut guest = Guest::new();
     for domid in [0, DOMID + 1, 0x7ff1, 0x7ff4, 0xffff] {
         guest.put(BUF, &param(domid, 17));
         assert_eq!(guest.result(HVM_OP, &[GET_PARAM, BUF]), ESRCH, "{domid:#x}");
         assert_eq!(guest.result(HVM_OP, &[SET_PARAM, BUF]), ESRCH, "{domid:#x}");
     }
+    guest.put(BUF, &param(DOMID - 1, 17));
+    assert_eq!(guest.result(HVM_OP, &[GET_PARAM, BUF]), EPERM);
+    assert_eq!(guest.result(HVM_OP, &[SET_PARAM, BUF]), EPERM);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Outcome, State, dispatch};
+use crate::domains::Domains;
 use crate::events::{Events, Service};
 use crate::fake::FakeHost;
 use crate::p2m::P2m;
@@ -35,6 +36,7 @@ const RAM_SIZE: u64 = 0x20_0000;
 /// An address without memory.
 const HOLE: u64 = 0x3000_0000;
 const DOMID: u16 = 3;
+const DOMAINS: u8 = 3;
 const SELF: u16 = 0x7ff0;
 
 const EPERM: i64 = Errno::Eperm.as_i64();
@@ -74,7 +76,7 @@ impl Guest {
             p2m,
             gic: VGic::new(record.nr_spis),
             timer: VTimer::new(),
-            events: Events::new(DomId(DOMID), 1023),
+            events: Events::new(Domains::new(DomId(DOMID), DOMAINS), 1023),
             console: None,
             vpl011: None,
             hc: State::default(),
@@ -159,6 +161,8 @@ fn record() -> DomainRecord {
         .expect("room for one bank");
     DomainRecord {
         domid: DOMID,
+        // Domain 1 exists beside it.
+        domains: DOMAINS,
         name: heapless::String::try_from("guest").expect("a short name"),
         vcpus: 1,
         banks,

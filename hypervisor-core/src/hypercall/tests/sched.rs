@@ -206,6 +206,7 @@ fn no_guest_shuts_down_by_domain_id() {
     let mut guest = Guest::new();
     for (domain_id, expected) in [
         (DOMID, EPERM),
+        (DOMID - 1, EPERM),
         (DOMID + 1, ESRCH),
         (0, ESRCH),
         (SELF, ESRCH),
