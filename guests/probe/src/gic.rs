@@ -1,0 +1,76 @@
+//! GICv2 at the addresses of Xen's guest layout.
+
+use crate::cpu;
+
+/// Distributor.
+pub const GICD: u64 = 0x0300_1000;
+/// CPU interface.
+const GICC: u64 = 0x0300_2000;
+
+/// Distributor registers.
+pub mod gicd {
+    /// Control.
+    pub const CTLR: u64 = 0;
+    /// Type.
+    pub const TYPER: u64 = 4;
+    /// Set-enable.
+    pub const ISENABLER: u64 = 0x100;
+    /// Priorities, a byte for each interrupt.
+    pub const IPRIORITYR: u64 = 0x400;
+    /// Software-generated interrupts.
+    pub const SGIR: u64 = 0xf00;
+}
+
+/// CPU interface registers.
+mod gicc {
+    pub const CTLR: u64 = 0;
+    pub const PMR: u64 = 4;
+    pub const IAR: u64 = 0xc;
+    pub const EOIR: u64 = 0x10;
+}
+
+/// The virtual timer's interrupt.
+const TIMER: u32 = 27;
+
+/// Reads distributor register `offset`.
+pub fn read_distributor(offset: u64) -> u32 {
+    // SAFETY: a register of the distributor.
+    unsafe { ((GICD + offset) as *const u32).read_volatile() }
+}
+
+/// Writes distributor register `offset`.
+pub fn write_distributor(offset: u64, value: u32) {
+    // SAFETY: as above.
+    unsafe { ((GICD + offset) as *mut u32).write_volatile(value) }
+}
+
+fn read_interface(offset: u64) -> u32 {
+    // SAFETY: a register of the CPU interface.
+    unsafe { ((GICC + offset) as *const u32).read_volatile() }
+}
+
+fn write_interface(offset: u64, value: u32) {
+    // SAFETY: as above.
+    unsafe { ((GICC + offset) as *mut u32).write_volatile(value) }
+}
+
+/// Turns on the distributor, the CPU interface, SGI 0 and the virtual timer's interrupt.
+pub fn start() {
+    write_distributor(gicd::CTLR, 1);
+    write_distributor(gicd::IPRIORITYR, 0xa0a0_a0a0);
+    write_distributor(gicd::IPRIORITYR + 24, 0xa0a0_a0a0);
+    write_distributor(gicd::ISENABLER, 1 | 1 << TIMER);
+    write_interface(gicc::PMR, 0xff);
+    write_interface(gicc::CTLR, 1);
+}
+
+/// Takes and ends the interrupt; the timer is turned off.
+pub fn on_interrupt() {
+    let id = read_interface(gicc::IAR);
+    if id & 0x3ff == TIMER {
+        cpu::set_timer_control(0);
+    }
+    if id & 0x3ff < 1020 {
+        write_interface(gicc::EOIR, id);
+    }
+}

@@ -1,0 +1,73 @@
+//! A bare-metal EL1 guest that tests and measures the hypervisor below it.
+//!
+//! It runs with the MMU off, so guest virtual and physical addresses are the same, prints through
+//! `console_io` and ends with PSCI `SYSTEM_OFF`. Which sets run is chosen in its `bootargs`:
+//!
+//! - `probe=bad`: what a guest should not do. Each access prints what happened.
+//! - `probe=abi`: return codes of hypercalls with good and bad arguments.
+//! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
+//! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
+//!
+//! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
+//! `probe: done N passed, N failed`.
+#![no_std]
+#![no_main]
+
+mod abi;
+mod abi_events;
+mod abi_memory;
+mod bad;
+mod bad_calls;
+mod bench;
+mod bootargs;
+mod console;
+mod cpu;
+mod gic;
+mod page;
+mod report;
+mod start;
+mod trap;
+mod xen;
+
+use report::Report;
+
+/// First Rust code, from `start`: `dtb` is what was in x0.
+#[unsafe(no_mangle)]
+extern "C" fn probe_main(dtb: *const u8) -> ! {
+    // SAFETY: the boot protocol puts a device tree at x0, and nothing else uses that memory.
+    let arguments = unsafe { bootargs::find(dtb) };
+    let arguments = core::str::from_utf8(arguments).unwrap_or_default();
+    let option = |name: &str| {
+        arguments
+            .split(' ')
+            .find_map(|word| word.strip_prefix(name))
+    };
+    println!("probe: bootargs {arguments}");
+    let mut report = Report::default();
+    for set in option("probe=").unwrap_or("abi").split(',') {
+        match set {
+            "bad" => {
+                bad::run(&mut report);
+                bad_calls::run(
+                    &mut report,
+                    option("x7=").and_then(|n| n.parse().ok()).unwrap_or(11),
+                );
+            }
+            "abi" => {
+                abi::run(&mut report);
+                abi_events::run(&mut report);
+                abi_memory::run(&mut report);
+            }
+            "bench" => bench::run(),
+            _ => report.check("main", "set", false, format_args!("there is no set {set}")),
+        }
+    }
+    report.finish();
+    cpu::power_off()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    println!("probe: panic: {info}");
+    cpu::power_off()
+}
