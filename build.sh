@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# Everything a person types to build, run and test Zazen. `./build.sh --help` lists the commands.
+#
+# This file reads the command line; what the commands do is in tools/sh/, one file each.
+set -euo pipefail
+
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+BUILD=$ROOT/build
+LOGS=$BUILD/log
+readonly ROOT BUILD LOGS
+
+for part in common doctor sdk guest image qemu check test bench; do
+    # shellcheck source=/dev/null
+    source "$ROOT/tools/sh/$part.sh"
+done
+
+# What the options say; defaults as `--help` gives them.
+HOST=           # microkit | el2; empty: microkit if an SDK is found, else el2
+BOARD=qemu_virt_aarch64
+CONFIG=debug
+DOMAINS=        # domains file; empty: the board's default
+UNTIL=          # extended regular expression, or empty for an interactive run
+TIMEOUT=        # seconds, or empty
+ICOUNT=no
+DRY_RUN=no
+OUTPUT=         # image -o
+HOST_ONLY=no
+INSTALL=no
+FILTER=         # test: only boot tests whose name contains this
+
+usage() {
+    cat <<'END'
+Usage: ./build.sh COMMAND [OPTIONS]
+
+  doctor    say which tools are there and which are missing
+  check     formatting, lints, documentation, dependency direction
+  test      everything a contributor should run: host tests, then boot tests
+  image     build a bootable image
+  run       build an image and boot it in QEMU
+  bench     instruction counts of one operation each, and of a boot
+  inspect   who holds which capability
+  clean     remove build/ (--all: the cargo target directories too)
+
+./build.sh COMMAND --help tells a command's options.
+END
+}
+
+# The options that image, run and inspect share.
+usage_image_options() {
+    cat <<'END'
+  --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
+  --board BOARD          qemu_virt_aarch64 (default) or zcu102
+  --config CONFIG        debug (default), release or benchmark: the seL4 configuration
+  --domains FILE.dts     domains file (default: domains/two-linux.dts; zcu102: domains/zcu102-two-linux.dts)
+END
+}
+
+usage_environment() {
+    cat <<'END'
+
+Environment:
+  MICROKIT_SDK           the Microkit SDK (else ./sdk, else ~/microkit-sdk)
+  ZAZEN_KERNEL           arm64 Linux Image for the guests instead of Debian's
+  ZAZEN_INITRD           initial RAM disk for the guests instead of ours
+END
+}
+
+usage_doctor() {
+    cat <<'END'
+Usage: ./build.sh doctor [--install]
+
+Lists every tool with its version, or what installs it. With --install, or as root, missing
+Debian packages and the Rust target are installed. Ends 0 if nothing is missing.
+END
+}
+
+usage_check() {
+    cat <<'END'
+Usage: ./build.sh check
+
+Formatting, clippy with warnings denied, documentation, shell scripts and the direction of
+dependencies. pd/ is checked where its git dependencies can be fetched and an SDK is found.
+END
+}
+
+usage_test() {
+    cat <<'END'
+Usage: ./build.sh test [--host-only] [--filter TEXT]
+
+Runs the host tests, then boots images where an SDK is found. What cannot run is named and
+counted as skipped. The last line is "N passed, N failed, N skipped".
+
+  --host-only            leave the boot tests out
+  --filter TEXT          only the boot tests whose name contains TEXT
+END
+}
+
+usage_image() {
+    printf 'Usage: ./build.sh image [OPTIONS] [-o FILE]\n\nBuilds the image that the board'\''s boot loader loads, and prints its path.\n\n'
+    usage_image_options
+    printf '  -o FILE                also copy the image to FILE\n'
+    usage_environment
+}
+
+usage_run() {
+    printf 'Usage: ./build.sh run [OPTIONS]\n\nBuilds what is missing and boots it in QEMU. Ctrl-a three times moves the input to the next guest;\nCtrl-] x ends QEMU.\n\n'
+    usage_image_options
+    cat <<'END'
+  --until REGEX          end with 0 when a line of the serial output matches (grep -E)
+  --timeout SECONDS      end with 1 after so long (default with --until: 120)
+  --icount               count instructions: one is 1 ns of virtual time, runs repeat exactly
+  --dry-run              print QEMU's command line instead; builds nothing
+END
+    usage_environment
+}
+
+usage_bench() {
+    cat <<'END'
+Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG]
+
+Instruction counts of single operations and of a boot on qemu_virt_aarch64, as a table beside Xen's
+and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
+release configuration and the boot on debug and release.
+END
+    usage_environment
+}
+
+usage_inspect() {
+    printf 'Usage: ./build.sh inspect [OPTIONS]\n\nWho holds which capability. Not there yet.\n\n'
+    usage_image_options
+}
+
+usage_clean() {
+    cat <<'END'
+Usage: ./build.sh clean [--all]
+
+Removes build/: images, guests, logs and the targets of the protection domains. With --all the
+cargo target directory of the host workspace goes too.
+END
+}
+
+# Reads the options of command $1 from the rest; refuses those the command does not have.
+parse() {
+    local command=$1 allowed
+    shift
+    case $command in
+        doctor) allowed='--install' ;;
+        test) allowed='--host-only --filter' ;;
+        image) allowed='--host --board --config --domains -o' ;;
+        run) allowed='--host --board --config --domains --until --timeout --icount --dry-run' ;;
+        bench) allowed='--host --config' ;;
+        inspect) allowed='--host --board --config --domains' ;;
+        clean) allowed='--all' ;;
+        *) allowed='' ;;
+    esac
+    while (($#)); do
+        local option=$1 value
+        case $option in -h | --help)
+            "usage_$command"
+            exit 0
+            ;;
+        esac
+        # --option=value is --option value.
+        if [[ $option == --*=* ]]; then
+            value=${option#*=}
+            option=${option%%=*}
+            shift
+            set -- "$option" "$value" "$@"
+        fi
+        [[ " $allowed " == *" $option "* ]] || usage_error "$command" "'$option' is not an option of '$command'"
+        case $option in
+            --install | --host-only | --icount | --dry-run | --all) shift ;;
+            *)
+                (($# >= 2)) || usage_error "$command" "'$option' needs a value"
+                value=$2
+                shift 2
+                ;;
+        esac
+        case $option in
+            --install) INSTALL=yes ;;
+            --host-only) HOST_ONLY=yes ;;
+            --icount) ICOUNT=yes ;;
+            --dry-run) DRY_RUN=yes ;;
+            --all) CLEAN_ALL=yes ;;
+            --host) HOST=$(one_of --host "$value" microkit el2) ;;
+            --board) BOARD=$(one_of --board "$value" qemu_virt_aarch64 zcu102) ;;
+            --config) CONFIG=$(one_of --config "$value" debug release benchmark) CONFIG_GIVEN=yes ;;
+            --domains) DOMAINS=$value ;;
+            --until) UNTIL=$value ;;
+            --timeout)
+                [[ $value =~ ^[1-9][0-9]*$ ]] || usage_error "$command" "--timeout takes whole seconds, not '$value'"
+                TIMEOUT=$value
+                ;;
+            --filter) FILTER=$value ;;
+            -o) OUTPUT=$value ;;
+        esac
+    done
+}
+
+usage_error() {
+    printf 'build.sh: %s; see ./build.sh %s --help\n' "$2" "$1" >&2
+    exit 2
+}
+
+# Prints $2 if it is one of the words after it, else refuses it for option $1.
+one_of() {
+    local option=$1 value=$2 word
+    shift 2
+    for word; do
+        [[ $word == "$value" ]] && printf '%s' "$value" && return
+    done
+    printf 'build.sh: %s takes one of: %s; not %q\n' "$option" "$*" "$value" >&2
+    exit 2
+}
+
+CLEAN_ALL=no
+CONFIG_GIVEN=no
+COMMAND=${1-}
+case $COMMAND in
+    -h | --help | help | '')
+        usage
+        [[ $COMMAND ]] || exit 2
+        exit 0
+        ;;
+    doctor | check | test | image | run | bench | inspect | clean) shift ;;
+    *)
+        printf "build.sh: there is no command '%s'\n\n" "$COMMAND" >&2
+        usage >&2
+        exit 2
+        ;;
+esac
+parse "$COMMAND" "$@"
+
+# `run --until`, like `run` itself, is told where to find files relative to the caller's directory.
+[[ ! $DOMAINS ]] || DOMAINS=$(absolute "$DOMAINS")
+[[ ! $OUTPUT ]] || OUTPUT=$(absolute "$OUTPUT")
+[[ ! ${ZAZEN_KERNEL-} ]] || ZAZEN_KERNEL=$(absolute "$ZAZEN_KERNEL")
+[[ ! ${ZAZEN_INITRD-} ]] || ZAZEN_INITRD=$(absolute "$ZAZEN_INITRD")
+cd "$ROOT"
+mkdir -p "$LOGS"
+"command_$COMMAND"

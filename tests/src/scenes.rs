@@ -1,0 +1,6 @@
+//! What is tested on booted images.
+
+pub mod lab;
+pub mod probe;
+pub mod shell;
+pub mod two_linux;

@@ -1,0 +1,164 @@
+//! Building images and starting machines through `build.sh`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use regex::Regex;
+
+use crate::machine::{Failure, Machine};
+
+/// Time in which anything that a machine does must have happened; a boot takes a few seconds.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Where images are built and started.
+pub struct Lab {
+    build_sh: PathBuf,
+}
+
+impl Lab {
+    /// A laboratory around `build_sh`, the path of `build.sh`.
+    #[must_use]
+    pub fn new(build_sh: &Path) -> Self {
+        Self {
+            build_sh: build_sh.to_path_buf(),
+        }
+    }
+
+    fn root(&self) -> &Path {
+        self.build_sh.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Standard output of `build.sh` with `arguments`.
+    fn build(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let output = Command::new(&self.build_sh)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            let last: Vec<_> = error.lines().rev().take(12).collect();
+            let shown: Vec<_> = last.into_iter().rev().collect();
+            return Err(Failure(format!(
+                "build.sh {}:\n      {}",
+                arguments.join(" "),
+                shown.join("\n      ")
+            )));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Builds the image of `domains` in `config` and boots it; the serial output also goes to
+    /// `build/log/boot-NAME.log`.
+    ///
+    /// # Errors
+    /// The image cannot be built or QEMU not be started.
+    pub fn boot(&self, config: &str, domains: &str, name: &str) -> Result<Machine, Failure> {
+        self.boot_file(config, &self.domains_file(domains), name)
+    }
+
+    /// The same with the first text of `change` replaced by the second in the domains file.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`]; the domains file does not contain the text.
+    pub fn boot_changed(
+        &self,
+        config: &str,
+        domains: &str,
+        name: &str,
+        change: (&str, &str),
+    ) -> Result<Machine, Failure> {
+        let text = fs::read_to_string(self.domains_file(domains))?;
+        let quoted = |word: &str| format!(" {word}\"");
+        if !text.contains(&quoted(change.0)) {
+            return Err(Failure(format!("domains/{domains} has no {}", change.0)));
+        }
+        let directory = self.root().join("build/domains");
+        fs::create_dir_all(&directory)?;
+        let changed = directory.join(format!("{name}.dts"));
+        fs::write(&changed, text.replace(&quoted(change.0), &quoted(change.1)))?;
+        self.boot_file(config, &changed, name)
+    }
+
+    /// MiB of RAM of the first domain in `domains`.
+    ///
+    /// # Errors
+    /// The file cannot be read or has no such property.
+    pub fn memory_of(&self, domains: &str) -> Result<u64, Failure> {
+        let text = fs::read_to_string(self.domains_file(domains))?;
+        let property = Regex::new(r"memory = <0x0 0x([0-9a-f]+)>")
+            .map_err(|error| Failure(error.to_string()))?;
+        let kib = property
+            .captures(&text)
+            .and_then(|found| u64::from_str_radix(&found[1], 16).ok());
+        kib.map(|kib| kib / 1024)
+            .ok_or_else(|| Failure(format!("domains/{domains} has no memory property")))
+    }
+
+    fn domains_file(&self, name: &str) -> PathBuf {
+        self.root().join("domains").join(name)
+    }
+
+    fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
+        let options = [
+            "--host",
+            "microkit",
+            "--config",
+            config,
+            "--domains",
+            &domains.to_string_lossy(),
+        ];
+        let with = |first: &[&'static str]| {
+            let mut all: Vec<&str> = first.to_vec();
+            all.extend(options);
+            all
+        };
+        self.build(&with(&["image"]))?;
+        let command = self.build(&with(&["run", "--dry-run"]))?;
+        Machine::start(&command, &self.log(name))
+    }
+
+    /// Boots the default guest on the bare machine, without hypervisor, with `mib` MiB of RAM.
+    ///
+    /// # Errors
+    /// QEMU or dtc cannot be started. The guest's files are those of the image built last.
+    pub fn boot_native(&self, mib: u64) -> Result<Machine, Failure> {
+        let files = self.root().join("build/guest/files");
+        let machine = format!(
+            "qemu-system-aarch64 -cpu cortex-a53 -m {mib}M -display none -machine virt,gic-version=2"
+        );
+        // QEMU pads the device tree that it makes to 1 MiB, which the guest would miss; dtc takes the padding off.
+        let tree = self.root().join("build/domains/native.dtb");
+        fs::create_dir_all(self.root().join("build/domains"))?;
+        let shell = |line: String| {
+            Command::new("sh")
+                .args(["-c", &line])
+                .stdin(Stdio::null())
+                .output()
+        };
+        let made = shell(format!(
+            "{machine},dumpdtb='{0}' && dtc -q -I dtb -O dtb -o '{0}' '{0}'",
+            tree.display()
+        ))?;
+        if !made.status.success() {
+            return Err(Failure(format!(
+                "no device tree for the bare machine: {}",
+                String::from_utf8_lossy(&made.stderr)
+            )));
+        }
+        let command = format!(
+            "{machine} -serial stdio -monitor none -dtb '{1}' -kernel '{0}/Image' -initrd '{0}/initrd.cpio' \
+             -append 'console=ttyAMA0 quiet hostname=native'",
+            files.display(),
+            tree.display()
+        );
+        Machine::start(&command, &self.log("native"))
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.root()
+            .join("build/log")
+            .join(format!("boot-{name}.log"))
+    }
+}

@@ -1,0 +1,96 @@
+//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts` and `domains/abi.dts`.
+
+use crate::machine::{Failure, Machine};
+use crate::scenes::lab::{Lab, PATIENCE};
+use crate::scenes::shell;
+use crate::suite::Suite;
+
+/// How far below zero the sweep of x7 goes: a debug kernel acts on values below -11, up to halting.
+fn last_x7(config: &str) -> u8 {
+    if config == "debug" { 11 } else { 64 }
+}
+
+/// A guest that does what none should, beside a Linux guest that must not notice.
+pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
+    let name = |test: &str| format!("{config}/bad-guest/{test}");
+    let tests = [
+        name("every-access-has-its-answer"),
+        name("linux-boots-beside-it"),
+        name("linux-answers-afterwards"),
+    ];
+    if !suite.wants(&tests) {
+        return;
+    }
+    let [answers, boots, afterwards] = &tests;
+    let x7 = format!("x7={}", last_x7(config));
+    let mut machine = None;
+    suite.run(answers, || {
+        let booted = lab.boot_changed(
+            config,
+            "bad-guest.dts",
+            &format!("bad-guest-{config}"),
+            ("x7=11", &x7),
+        )?;
+        let booted = machine.insert(booted);
+        no_failure(booted, "bad")
+    });
+    let lost = || Failure("the guests did not boot".into());
+    suite.run(boots, || {
+        machine
+            .as_ref()
+            .ok_or_else(lost)?
+            .expect("zazen-guest: user space on linux1 ", PATIENCE)
+            .map(drop)
+    });
+    suite.run(afterwards, || {
+        shell::ask(machine.as_mut().ok_or_else(lost)?, "linux1", "true").map(drop)
+    });
+}
+
+/// Return codes, on static memory and on memory from the heap.
+pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
+    let tests = ["static", "heap"].map(|domain| format!("{config}/abi/{domain}-memory"));
+    if !suite.wants(&tests) {
+        return;
+    }
+    let mut machine = None;
+    for (domain, test) in ["static", "heap"].iter().zip(&tests) {
+        suite.run(test, || {
+            if machine.is_none() {
+                machine = Some(lab.boot(config, "abi.dts", &format!("abi-{config}"))?);
+            }
+            let machine = machine
+                .as_ref()
+                .ok_or_else(|| Failure("the guests did not boot".into()))?;
+            no_failure(machine, domain)
+        });
+    }
+}
+
+/// Waits for the probe in `domain` to be done; a failure names each check that failed.
+fn no_failure(machine: &Machine, domain: &str) -> Result<(), Failure> {
+    let done = machine.expect(
+        &format!(r"^{domain}: probe: done (\d+) passed, (\d+) failed$"),
+        PATIENCE,
+    )?;
+    let failed: Vec<_> = machine
+        .seen()
+        .lines()
+        .filter(|line| line.starts_with(&format!("{domain}: probe: ")) && line.contains(" FAIL"))
+        .map(str::to_owned)
+        .collect();
+    let count = |n: usize| {
+        done.get(n)
+            .and_then(|text| text.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
+    if count(1) == 0 || count(2) != 0 || !failed.is_empty() {
+        return Err(Failure(format!(
+            "{} of {}:\n      {}",
+            count(2),
+            count(1) + count(2),
+            failed.join("\n      ")
+        )));
+    }
+    Ok(())
+}

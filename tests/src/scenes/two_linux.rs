@@ -1,0 +1,168 @@
+//! Two Debian guests on one machine: `domains/two-linux.dts`.
+
+use crate::machine::{Failure, Machine};
+use crate::scenes::lab::{Lab, PATIENCE};
+use crate::scenes::shell::{ask, focus};
+use crate::suite::Suite;
+
+/// The names of the domains in `domains/two-linux.dts`.
+const GUESTS: [&str; 2] = ["linux1", "linux2"];
+/// What a guest may lack of a native machine's MemTotal, in KiB.
+const LESS_MEMORY: u64 = 1024;
+
+/// What every guest's kernel log must show; Linux prints these where it finds Xen usable. The expressions
+/// are for the guest's `grep -E` too.
+const KERNEL_LOG: [(&str, &str); 3] = [
+    ("finds-xen", r"Xen [0-9]+\.[0-9]+ support found"),
+    ("maps-grant-table", "Grant tables using version 1 layout"),
+    (
+        "uses-event-channels",
+        "xen:events: Using (2-level|FIFO-based) ABI",
+    ),
+];
+
+/// Runs the scene in the seL4 configuration `config`.
+pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
+    let scene = Scene { lab, config };
+    let names: Vec<String> = scene.steps().iter().map(|step| scene.name(step)).collect();
+    if !suite.wants(&names) {
+        return;
+    }
+    let mut machine = None;
+    for step in scene.steps() {
+        // Later steps need the machine of the first; their failures then say so.
+        suite.run(&scene.name(&step), || scene.step(&step, &mut machine));
+    }
+}
+
+struct Scene<'a> {
+    lab: &'a Lab,
+    config: &'a str,
+}
+
+/// The tests, in the order in which they run on one machine.
+enum Step {
+    Boot,
+    Memory,
+    KernelLog {
+        guest: &'static str,
+        what: &'static str,
+        pattern: &'static str,
+    },
+    HypervisorType(&'static str),
+    Answer(&'static str),
+    PowerOff,
+}
+
+impl Scene<'_> {
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = vec![Step::Boot, Step::Memory];
+        for guest in GUESTS {
+            steps.push(Step::HypervisorType(guest));
+            steps.extend(KERNEL_LOG.iter().map(|&(what, pattern)| Step::KernelLog {
+                guest,
+                what,
+                pattern,
+            }));
+        }
+        // Back and forth, so that the focus has wrapped around.
+        steps.extend(GUESTS.map(Step::Answer));
+        steps.push(Step::PowerOff);
+        steps
+    }
+
+    fn name(&self, step: &Step) -> String {
+        let test = match step {
+            Step::Boot => "both-reach-user-space".into(),
+            Step::Memory => "memory-is-as-native".into(),
+            Step::KernelLog { guest, what, .. } => format!("{guest}-{what}"),
+            Step::HypervisorType(guest) => format!("{guest}-sysfs-says-xen"),
+            Step::Answer(guest) => format!("{guest}-shell-answers"),
+            Step::PowerOff => "poweroff-leaves-the-other-running".into(),
+        };
+        format!("{}/two-linux/{test}", self.config)
+    }
+
+    fn step(&self, step: &Step, machine: &mut Option<Machine>) -> Result<(), Failure> {
+        if matches!(step, Step::Boot) {
+            let booted = self.lab.boot(
+                self.config,
+                "two-linux.dts",
+                &format!("two-linux-{}", self.config),
+            )?;
+            for guest in GUESTS {
+                booted.expect(&format!("zazen-guest: user space on {guest} "), PATIENCE)?;
+            }
+            *machine = Some(booted);
+            return Ok(());
+        }
+        let machine = machine
+            .as_mut()
+            .ok_or_else(|| Failure("the guests did not boot".into()))?;
+        match *step {
+            Step::Boot => Ok(()),
+            Step::Memory => self.memory(machine),
+            Step::KernelLog { guest, pattern, .. } => {
+                // Only the guest's answer has its name and the digit in front: the echo of the command has not.
+                let answer = ask(machine, guest, &format!("dmesg | grep -E '{pattern}'"))?;
+                let expression =
+                    regex::Regex::new(pattern).map_err(|error| Failure(error.to_string()))?;
+                let found = answer
+                    .lines()
+                    .any(|line| !line.contains("grep") && expression.is_match(line));
+                found
+                    .then_some(())
+                    .ok_or_else(|| Failure(format!("{guest}'s kernel log has no /{pattern}/")))
+            }
+            Step::HypervisorType(guest) => {
+                let answer = ask(
+                    machine,
+                    guest,
+                    "echo \"type is $(cat /sys/hypervisor/type)\"",
+                )?;
+                answer
+                    .contains("type is xen")
+                    .then_some(())
+                    .ok_or(Failure(answer))
+            }
+            Step::Answer(guest) => ask(machine, guest, "true").map(drop),
+            Step::PowerOff => power_off(machine),
+        }
+    }
+
+    /// MemTotal of both guests against the same kernel on the bare machine.
+    fn memory(&self, machine: &Machine) -> Result<(), Failure> {
+        let kib = |groups: Vec<String>| -> Result<u64, Failure> {
+            groups
+                .get(1)
+                .and_then(|n| n.parse().ok())
+                .ok_or_else(|| Failure("MemTotal is no number".into()))
+        };
+        let pattern =
+            |host: &str| format!(r"zazen-guest: user space on {host} .*MemTotal=(\d+) kB");
+        let native = kib(self
+            .lab
+            .boot_native(self.lab.memory_of("two-linux.dts")?)?
+            .expect(&pattern("native"), PATIENCE)?)?;
+        for guest in GUESTS {
+            let here = kib(machine.expect(&pattern(guest), PATIENCE)?)?;
+            if here + LESS_MEMORY < native || here > native + LESS_MEMORY {
+                return Err(Failure(format!(
+                    "{guest} has {here} KiB, the bare machine {native} KiB"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn power_off(machine: &mut Machine) -> Result<(), Failure> {
+    let [leaver, stayer] = GUESTS;
+    focus(machine, leaver)?;
+    machine.mark();
+    machine.send("poweroff -f\n")?;
+    machine.expect("reboot: Power down", PATIENCE)?;
+    ask(machine, stayer, "true")?;
+    // It lives on rather than ends a moment later: its clock runs and its shell still answers.
+    ask(machine, stayer, "sleep 1").map(drop)
+}

@@ -1,0 +1,113 @@
+# Instruction counts. Sourced by build.sh.
+
+# What others need for the same, under the same QEMU (7.2, virt, cortex-a53, -icount shift=0,sleep=off):
+# Xen 4.22 (debug=n, dom0less) and libvmm 0.2.0 on Microkit 2.3 (release kernel). Instructions, guest
+# side included; "-" where there is no such operation or no figure.
+#
+# name | what | Xen | libvmm
+BASELINES='
+xen_version|hypercall xen_version(version)|406|-
+get_features|hypercall xen_version(get_features)|1026|-
+unknown_hypercall|unknown hypercall|352|-
+psci_version|PSCI_VERSION by SMC|454|5466
+current_reservation|memory_op current_reservation|726|-
+gicd_typer_read|GICD_TYPER read|780|4418
+gicd_priority_write|GICD_IPRIORITYR write|849|4414
+console_io_0|console_io write, 0 bytes|407|-
+evtchn_send_masked|evtchn send, masked|845|-
+evtchn_send_unbound|evtchn send, unbound port|-|-
+vtimer_spinning|virtual timer, CVAL to vector, spinning|992|2850
+vtimer_wfi|virtual timer, CVAL to vector, from WFI|4490|3386
+self_sgi|self-SGI to vector|1365|5131
+'
+# Millions of instructions from power-on to /init; Xen with static memory. Their guest was an earlier Debian
+# 6.1 kernel with another initial RAM disk; on the bare machine it needed 917.
+BOOT_XEN=984.0
+BOOT_LIBVMM_debug=1418.7
+BOOT_LIBVMM_release=1559.7
+
+# Runs domains file $1 in configuration $2 until $3 matches; the serial output goes to the log $4.
+bench_run() {
+    BOARD=qemu_virt_aarch64 CONFIG=$2 DOMAINS=$ROOT/domains/$1 ICOUNT=yes UNTIL=$3
+    choose_host
+    choose_domains
+    build_image
+    qemu_command "$(image_path)"
+    run_until 180 </dev/null >"$LOGS/bench-run.log" 2>&1 || {
+        tail -n 20 "$LOGS/bench-run.log" >&2
+        fail "the benchmark of $1 ($2) did not finish"
+    }
+    tr -d '\r' <"$LOGS/serial.log" >"$4"
+}
+
+# One row: what, here, Xen, libvmm.
+bench_row() {
+    printf '%-42s %10s %10s %10s\n' "$@"
+}
+
+bench_operations() {
+    local log=$LOGS/bench-operations.log name what xen libvmm count
+    bench_run bench.dts "$1" 'bench: done' "$log"
+    bench_row "instructions ($1)" here 'Xen 4.22' libvmm
+    while IFS='|' read -r name what xen libvmm; do
+        [[ $name ]] || continue
+        count=$(sed -nE "s/.*bench: $name ([0-9]+)$/\1/p" "$log")
+        [[ $count ]] || continue
+        bench_row "$what" "$count" "$xen" "$libvmm"
+        JSON+=("{\"name\":\"$name\",\"config\":\"$1\",\"unit\":\"instructions\",\"here\":$count,\"xen\":${xen/#-/null},\"libvmm\":${libvmm/#-/null}}")
+    done <<<"$BASELINES"
+}
+
+bench_boot() {
+    local log=$LOGS/bench-boot-$1.log ticks count libvmm=BOOT_LIBVMM_$1
+    bench_run one-linux.dts "$1" 'zazen-boot: cntvct=[0-9]+ cntfrq=[0-9]+$' "$log"
+    ticks=$(bench_ticks "$log")
+    count=$(bench_millions "$ticks")
+    libvmm=${!libvmm-null}
+    bench_row "power-on to user space, 256 MiB ($1), M" "$count" "$BOOT_XEN" "$libvmm"
+    JSON+=("{\"name\":\"boot\",\"config\":\"$1\",\"unit\":\"million instructions\",\"here\":$count,\"xen\":$BOOT_XEN,\"libvmm\":$libvmm}")
+}
+
+# The same guest without a hypervisor, for comparison.
+bench_native() {
+    local log=$LOGS/bench-native.log ticks count
+    QEMU=(qemu-system-aarch64 -machine 'virt,gic-version=2' -cpu cortex-a53 -m 256M -display none -serial mon:stdio
+        -icount 'shift=0,sleep=off' -kernel "$GUEST_FILES/Image" -initrd "$GUEST_FILES/initrd.cpio"
+        -append 'console=ttyAMA0 quiet hostname=native')
+    UNTIL='zazen-boot: cntvct=[0-9]+ cntfrq=[0-9]+$'
+    run_until 60 </dev/null >"$log" 2>&1 || fail "the bare machine did not boot; see build/log/bench-native.log"
+    ticks=$(bench_ticks "$LOGS/serial.log")
+    count=$(bench_millions "$ticks")
+    bench_row "the same without hypervisor, M" "$count" - -
+    JSON+=("{\"name\":\"boot_native\",\"config\":null,\"unit\":\"million instructions\",\"here\":$count,\"xen\":null,\"libvmm\":null}")
+}
+
+# Counter ticks from power-on to /init in the serial log $1.
+bench_ticks() {
+    tr -d '\r' <"$1" | sed -nE 's/.*zazen-boot: cntvct=([0-9]+) cntfrq=62500000$/\1/p' | head -n 1
+}
+
+# A tick is 16 ns, and under icount a nanosecond is an instruction.
+bench_millions() {
+    awk -v ticks="$1" 'BEGIN { printf "%.1f", ticks * 16 / 1e6 }'
+}
+
+command_bench() {
+    local config=release boots=(debug release) boot
+    [[ $BOARD == qemu_virt_aarch64 ]] || fail "bench knows one machine, qemu_virt_aarch64"
+    [[ ! $DOMAINS ]] || fail "bench has its own domains files"
+    if [[ $CONFIG_GIVEN == yes ]]; then
+        config=$CONFIG
+        boots=("$CONFIG")
+    fi
+    need qemu-system-aarch64
+    JSON=()
+    bench_operations "$config"
+    for boot in "${boots[@]}"; do bench_boot "$boot"; done
+    bench_native
+    (
+        IFS=,
+        printf '{"qemu":"%s","results":[%s]}\n' "$(qemu-system-aarch64 --version | head -n 1)" "${JSON[*]}"
+    ) >"$BUILD/bench.json"
+    say "also in build/bench.json"
+}

@@ -1,0 +1,107 @@
+# Protection domains and images. Sourced by build.sh.
+
+# Protection domains: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
+PDS=(memory-server dt-server timer-server console vmm)
+
+choose_domains() {
+    if [[ ! $DOMAINS ]]; then
+        case $BOARD in
+            qemu_virt_aarch64) DOMAINS=$ROOT/domains/two-linux.dts ;;
+            zcu102) DOMAINS=$ROOT/domains/zcu102-two-linux.dts ;;
+        esac
+    fi
+    [[ -r $DOMAINS ]] || fail "domains file ${DOMAINS#"$ROOT"/} cannot be read; those at hand: $(cd "$ROOT" && echo domains/*.dts)"
+}
+
+# Where the image of the chosen board, configuration and domains file lies.
+image_path() {
+    local name
+    name=$(basename "$DOMAINS")
+    printf '%s' "$BUILD/image/$BOARD-$CONFIG/${name%.*}.img"
+}
+
+pd_target() {
+    printf '%s' "$BUILD/pd/$BOARD-$CONFIG"
+}
+
+# Whether pd/'s dependencies, some of them from git, are at hand or can be fetched.
+pd_resolves() {
+    (cd "$ROOT/pd" && timeout 300 cargo fetch --locked) >"$LOGS/pd-fetch.log" 2>&1
+}
+
+# cargo for the protection domains: rust-sel4 uses unstable features, which the stable compiler
+# accepts with RUSTC_BOOTSTRAP, and generates code from the SDK's headers, so that each
+# configuration has a target directory of its own.
+pd_cargo() {
+    local command=$1
+    shift
+    (
+        cd "$ROOT/pd" || return
+        RUSTC_BOOTSTRAP=1 SEL4_INCLUDE_DIRS=$SDK_BOARD/include \
+            cargo "$command" --locked --release --target "$RUST_TARGET" --target-dir "$(pd_target)" "$@"
+    )
+}
+
+build_pds() {
+    local pd packages=()
+    for pd in "${PDS[@]}"; do packages+=(-p "zazen-$pd"); done
+    pd_cargo build "${packages[@]}" && mkdir -p "$(pd_target)/elf" || return
+    for pd in "${PDS[@]}"; do
+        cmp -s "$(pd_target)/$RUST_TARGET/release/$pd" "$(pd_target)/elf/$pd.elf" ||
+            cp "$(pd_target)/$RUST_TARGET/release/$pd" "$(pd_target)/elf/$pd.elf" || return
+    done
+}
+
+build_image_tool() {
+    (cd "$ROOT/pd" && cargo build --locked --release --target-dir "$BUILD/pd/host" -p zazen-image)
+}
+
+# The image tool's command line.
+pack_image() {
+    "$BUILD/pd/host/release/zazen-image" --sdk "$SDK" --board "$BOARD" --config "$CONFIG" --domains "$DOMAINS" \
+        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" -o "$1.new" &&
+        mv "$1.new" "$1"
+}
+
+# Everything that goes into the image, for its stamp.
+image_inputs() {
+    local file name
+    printf '%s\n' "$DOMAINS" "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf "$SDK_BOARD"/elf/*.elf
+    sed -nE 's/.*(zazen,file *= *|\/include\/ *)"([^"]*)".*/\2/p' "$DOMAINS" | sort -u | while read -r name; do
+        for file in "$(dirname "$DOMAINS")/$name" "$GUEST_FILES/$name"; do
+            [[ ! -e $file ]] || printf '%s\n' "$file"
+        done
+    done
+}
+
+# Brings the image up to date.
+build_image() {
+    local image stamp inputs
+    image=$(image_path)
+    need dtc clang libclang
+    need_rust_target
+    ensure_guest_files "$DOMAINS"
+    [[ -e $ROOT/pd/Cargo.lock ]] || fail "pd/Cargo.lock is missing"
+    mkdir -p "$(dirname "$image")"
+    # The first build fetches seL4's crates and takes a minute or two; cargo knows what changed later.
+    step "pds-$BOARD-$CONFIG" build_pds
+    step image-tool build_image_tool
+    mapfile -t inputs < <(image_inputs)
+    stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG")
+    fresh "$image" "$stamp" && return
+    step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
+    printf '%s' "$stamp" >"$image.stamp"
+}
+
+command_image() {
+    local image
+    choose_host
+    choose_domains
+    build_image
+    image=$(image_path)
+    if [[ $OUTPUT ]]; then
+        cp "$image" "$OUTPUT"
+        image=$OUTPUT
+    fi
+    echo "$image"
+}

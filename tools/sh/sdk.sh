@@ -1,0 +1,66 @@
+# The Microkit SDK and what carries the hypervisor. Sourced by build.sh.
+
+SDK_VERSION=2.3.0
+
+# Prints the SDK's directory, or nothing.
+find_sdk() {
+    local directory
+    if [[ ${MICROKIT_SDK-} ]]; then
+        [[ -x $MICROKIT_SDK/bin/microkit ]] || fail "MICROKIT_SDK=$MICROKIT_SDK holds no bin/microkit; unset it or correct it"
+        printf '%s' "$MICROKIT_SDK"
+        return
+    fi
+    for directory in "$ROOT/sdk" "${HOME-/nonexistent}/microkit-sdk"; do
+        [[ -x $directory/bin/microkit ]] || continue
+        printf '%s' "$directory"
+        return
+    done
+}
+
+explain_sdk() {
+    cat >&2 <<END
+build.sh: no Microkit SDK found (MICROKIT_SDK, ./sdk, ~/microkit-sdk), and images need one.
+Version $SDK_VERSION is built from source in about ten minutes. Its DEVELOPER.md has the details; in short:
+
+  apt-get install build-essential git cmake ninja-build device-tree-compiler libxml2-utils \\
+      python3-venv gcc-aarch64-linux-gnu qemu-system-arm
+  rustup target add x86_64-unknown-linux-musl && rustup component add rust-src
+  git clone --branch $SDK_VERSION https://github.com/seL4/microkit
+  git clone --branch 16.0.0 https://github.com/seL4/seL4
+  python3 -m venv pyenv && ./pyenv/bin/pip install sel4-deps
+  cd microkit && ../pyenv/bin/python build_sdk.py --sel4=../seL4 --skip-docs --skip-tar \\
+      --boards qemu_virt_aarch64,zcu102 --gcc-toolchain-prefix-aarch64 aarch64-linux-gnu
+
+Then point MICROKIT_SDK at microkit/release/microkit-sdk-$SDK_VERSION, or link it as ./sdk.
+END
+}
+
+# Sets HOST and, for microkit, SDK and SDK_BOARD (the directory of board and configuration); ends
+# the command where that host cannot be had.
+choose_host() {
+    SDK=$(find_sdk)
+    if [[ ! $HOST ]]; then
+        if [[ $SDK ]]; then HOST=microkit; else HOST=el2; fi
+        if [[ $HOST == el2 ]]; then
+            explain_sdk
+            say "The EL2 host, which needs no SDK and will then be the default, is not there yet."
+            exit 2
+        fi
+    fi
+    if [[ $HOST == el2 ]]; then
+        say "build.sh: the EL2 host is not there yet; use --host microkit with an SDK."
+        exit 2
+    fi
+    if [[ ! $SDK ]]; then
+        explain_sdk
+        exit 1
+    fi
+    SDK=$(cd "$SDK" && pwd)
+    SDK_BOARD=$SDK/board/$BOARD/$CONFIG
+    [[ -e $SDK_BOARD/elf/sel4.elf ]] ||
+        fail "the SDK in $SDK was built without board $BOARD in configuration $CONFIG; it has: $(cd "$SDK/board" && echo */*)"
+    local version
+    version=$(cat "$SDK/VERSION" 2>/dev/null || echo unknown)
+    [[ $version == "$SDK_VERSION" ]] ||
+        say "note: the SDK in $SDK is version $version; Zazen is built and tested with $SDK_VERSION"
+}

@@ -1,0 +1,103 @@
+# The tests. Sourced by build.sh.
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# Adds up the lines "test result: ok. 5 passed; 0 failed; 1 ignored; ..." of log $1.
+count_cargo() {
+    local passed failed ignored
+    read -r passed failed ignored < <(awk '/^test result: / { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$1")
+    PASSED=$((PASSED + passed))
+    FAILED=$((FAILED + failed))
+    SKIPPED=$((SKIPPED + ignored))
+    ((failed == 0)) || sed -n '/^failures:$/,/^test result/p' "$1"
+}
+
+host_tests() {
+    local log=$LOGS/host-tests.log status=0 before=$FAILED
+    echo "host tests"
+    step host-tests cargo test --workspace --locked --no-fail-fast || status=$?
+    count_cargo "$log"
+    # A crate that does not compile, or a test that aborts, leaves no count.
+    if ((status != 0 && FAILED == before)); then
+        FAILED=$((FAILED + 1))
+        echo "FAILED host-tests: ended with status $status; see build/log/host-tests.log"
+    fi
+}
+
+# The image tool's own tests; it is host code, but its dependencies come from git.
+image_tool_tests() {
+    local status=0 before=$FAILED
+    echo "image tool tests"
+    step image-tool-tests test_image_tool || status=$?
+    count_cargo "$LOGS/image-tool-tests.log"
+    if ((status != 0 && FAILED == before)); then
+        FAILED=$((FAILED + 1))
+        echo "FAILED image-tool-tests: ended with status $status; see build/log/image-tool-tests.log"
+    fi
+}
+
+test_image_tool() {
+    (cd "$ROOT/pd" && MICROKIT_SDK=$SDK cargo test --locked --release --target-dir "$BUILD/pd/host" -p zazen-image)
+}
+
+# Counts boot tests as skipped, by name. $1 says why.
+skip_boot_tests() {
+    local name
+    while read -r name; do
+        SKIPPED=$((SKIPPED + 1))
+        echo "skipped $name: $1"
+    done < <("$BOOT_TESTS" --list "$FILTER")
+}
+
+boot_tests() {
+    local tool line passed failed skipped status=0
+    BOOT_TESTS=${CARGO_TARGET_DIR:-$ROOT/target}/debug/boot-tests
+    if ! step boot-tests-build cargo build --locked -p zazen-tests --bin boot-tests; then
+        FAILED=$((FAILED + 1))
+        echo "FAILED boot-tests: does not build"
+        return
+    fi
+    echo "boot tests"
+    SDK=$(find_sdk)
+    if [[ ! $SDK ]]; then
+        skip_boot_tests "no Microkit SDK (./build.sh image tells how to get it)"
+        return
+    fi
+    if ! can_install; then
+        for tool in qemu-system-aarch64 dtc clang libclang cpio; do
+            tool_present "$tool" && continue
+            skip_boot_tests "$tool is missing (./build.sh doctor)"
+            return
+        done
+    fi
+    if [[ ! -e $ROOT/pd/Cargo.lock ]] || ! pd_resolves; then
+        skip_boot_tests "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
+        return
+    fi
+    image_tool_tests
+    "$BOOT_TESTS" --build-sh "$ROOT/build.sh" "$FILTER" | tee "$LOGS/boot-tests.log" || status=$?
+    line=$(tail -n 1 "$LOGS/boot-tests.log")
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+        passed=${BASH_REMATCH[1]} failed=${BASH_REMATCH[2]} skipped=${BASH_REMATCH[3]}
+    else
+        passed=0 failed=1 skipped=0
+        echo "FAILED boot-tests: ended with status $status before its count"
+    fi
+    PASSED=$((PASSED + passed))
+    FAILED=$((FAILED + failed))
+    SKIPPED=$((SKIPPED + skipped))
+}
+
+command_test() {
+    need_rust
+    host_tests
+    if [[ $HOST_ONLY == yes ]]; then
+        echo "boot tests left out (--host-only)"
+    else
+        boot_tests
+    fi
+    echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+    ((FAILED == 0))
+}
