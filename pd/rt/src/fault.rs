@@ -53,10 +53,6 @@ pub enum Fault {
 
 impl Fault {
     /// Reads the message that `info` describes from the message registers.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "syndromes have 32 bits, list registers are few"
-    )]
     pub fn decode(info: &MessageInfo) -> Self {
         use sel4::sys::seL4_Fault_tag as tag;
         with_msg_regs(|mrs| match info.label() {

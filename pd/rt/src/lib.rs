@@ -16,6 +16,10 @@
 //! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault path can afford;
 //!   they only read and write the IPC buffer.
 #![no_std]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "addresses and sizes have 64 bits on AArch64, the only target"
+)]
 
 pub mod clients;
 pub mod clock;

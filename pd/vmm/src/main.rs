@@ -31,10 +31,7 @@ struct Vmm {
 fn init() -> Vmm {
     let mut host = GuestHost::take();
     let mut dt = dt_server_api::Client::new(dt_call);
-    let vm = match build(&mut host, &mut dt) {
-        Ok(vm) => Some(vm),
-        Err(()) => None,
-    };
+    let vm = build(&mut host, &mut dt).ok();
     Vmm {
         host,
         vm,
