@@ -9,7 +9,7 @@ use super::{MANIFEST_WORDS, MAX_DOMAINS, MAX_UNTYPEDS, VERSION};
 pub enum ManifestError {
     /// Not [`MANIFEST_WORDS`] words.
     Length(usize),
-    /// The first word is not [`MAGIC`]: the builder did not patch the symbol.
+    /// The first word is not [`MAGIC`](super::MAGIC): the builder did not patch the symbol.
     NotPatched,
     /// Written by a builder of another version.
     Version(u64),
