@@ -219,8 +219,8 @@ impl<const N: usize> Mux<'_, N> {
         self.screen.print_parts(&[MONITOR, ": ", &line]);
     }
 
-    /// Prints a line about the console, which no client can start so.
-    pub(crate) fn notice(&mut self, text: fmt::Arguments<'_>) {
+    /// Prints a line of the console's own, which no client can start so; cut at 160 bytes.
+    pub fn notice(&mut self, text: fmt::Arguments<'_>) {
         let mut line: String<160> = String::new();
         let _ = line.write_fmt(text);
         self.screen.print_parts(&["*** ", &line, " ***"]);

@@ -107,6 +107,7 @@ impl<'m> Vm<'m> {
 
         let mut vm = Self::new(record, p2m);
         vm.create_pages(host)?;
+        host.log(format_args!("{}", Summary(&vm.record, &plan)));
         host.start(plan.entry, plan.dtb.raw());
         Ok(vm)
     }
@@ -159,6 +160,29 @@ impl<'m> Vm<'m> {
         self.p2m
             .create_extra(host, kind)
             .map_err(|error| BootError::Extra(kind, error))
+    }
+}
+
+/// What is started, in a line.
+struct Summary<'a>(&'a DomainRecord, &'a loader::Plan);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(record, plan) = self;
+        let ram: u64 = record.banks.iter().map(dt_server_api::Bank::size).sum();
+        let kind = if record.is_static { "static" } else { "heap" };
+        write!(
+            f,
+            "domain {}: {} MiB of {kind} RAM, kernel at {:#x}, device tree at {:#x}",
+            record.domid,
+            ram >> 20,
+            plan.kernel,
+            plan.dtb
+        )?;
+        match plan.initrd {
+            Some((start, end)) => write!(f, ", RAM disk {start:#x}..{end:#x}"),
+            None => Ok(()),
+        }
     }
 }
 

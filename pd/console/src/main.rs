@@ -37,6 +37,10 @@ struct Pd {
 
 fn init() -> Pd {
     let mux = MUX.take();
+    mux.notice(format_args!(
+        "Zazen {}: the Xen ABI on seL4 Microkit",
+        env!("CARGO_PKG_VERSION")
+    ));
     mux.set_frequency(clock::frequency());
     let mut channels = [0; console_client::COUNT];
     let mut indices = [None; console_client::COUNT];
