@@ -212,9 +212,10 @@ impl VcpuRegs {
     }
 
     /// Takes the thread out of its fault without letting it run, so that the reply object is free
-    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`].
+    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`]. A thread that runs is stopped: a watchdog
+    /// may end a guest that makes no exit.
     pub fn park(&mut self) {
-        if matches!(self.stopped, Stopped::Syscall | Stopped::Fault) {
+        if self.stopped != Stopped::Parked {
             let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_suspend();
             self.stopped = Stopped::Parked;
         }
