@@ -20,18 +20,13 @@ find_sdk() {
 explain_sdk() {
     cat >&2 <<END
 build.sh: no Microkit SDK found (MICROKIT_SDK, ./sdk, ~/microkit-sdk), and images need one.
-Version $SDK_VERSION is built from source in about ten minutes. Its DEVELOPER.md has the details; in short:
+It is Microkit $SDK_VERSION of the seL4 project, with the boards qemu_virt_aarch64 and zcu102:
 
-  apt-get install build-essential git cmake ninja-build device-tree-compiler libxml2-utils \\
-      python3-venv gcc-aarch64-linux-gnu qemu-system-arm
-  rustup target add x86_64-unknown-linux-musl && rustup component add rust-src
-  git clone --branch $SDK_VERSION https://github.com/seL4/microkit
-  git clone --branch 16.0.0 https://github.com/seL4/seL4
-  python3 -m venv pyenv && ./pyenv/bin/pip install sel4-deps
-  cd microkit && ../pyenv/bin/python build_sdk.py --sel4=../seL4 --skip-docs --skip-tar \\
-      --boards qemu_virt_aarch64,zcu102 --gcc-toolchain-prefix-aarch64 aarch64-linux-gnu
+  - a release archive for your machine: https://github.com/seL4/microkit/releases
+  - or your own build, as DEVELOPER.md of https://github.com/seL4/microkit (tag $SDK_VERSION, with seL4 16.0.0)
+    describes under "Building the SDK"; it takes some minutes
 
-Then point MICROKIT_SDK at microkit/release/microkit-sdk-$SDK_VERSION, or link it as ./sdk.
+Then point MICROKIT_SDK at the directory that holds bin/microkit, or link it as ./sdk or ~/microkit-sdk.
 END
 }
 
