@@ -16,6 +16,8 @@ pub struct Config {
     pub domains: Vec<DomainConfig>,
     /// `xen,static-heap`; empty where the file leaves the choice to the image builder.
     pub static_heap: Vec<Range>,
+    /// `zazen,heap = "all"`: the heap is all memory that is left over, and not only what the domains need.
+    pub heap_all: bool,
     /// RAM of the host as the `memory` nodes give it; may be empty.
     pub memory: Vec<Range>,
     /// What was noticed but is no error.

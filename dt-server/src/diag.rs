@@ -34,6 +34,7 @@ pub enum Rule {
     HostMemory,
     ReservedMemory,
     StaticHeap,
+    Heap,
     TooManyRanges,
     NotRam,
     Overlap,

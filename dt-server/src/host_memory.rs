@@ -130,6 +130,35 @@ pub(crate) fn static_heap(root: &At<'_>, chosen: &At<'_>, d: &mut Diagnostics) -
     heap
 }
 
+/// `zazen,heap` of `/chosen`: whether the heap is all memory that is left over.
+pub(crate) fn heap_all(chosen: &At<'_>, static_heap: &[Range], d: &mut Diagnostics) -> bool {
+    const NAME: &str = "zazen,heap";
+    let all = match chosen.str(NAME, Rule::Heap, d) {
+        None | Some("needed") => false,
+        Some("all") => true,
+        Some(_) => {
+            chosen.error(
+                d,
+                Rule::Heap,
+                NAME,
+                "is neither \"needed\" nor \"all\"",
+                "write \"all\" for all memory that is left over, or remove it",
+            );
+            false
+        }
+    };
+    if all && !static_heap.is_empty() {
+        chosen.error(
+            d,
+            Rule::Heap,
+            NAME,
+            "contradicts xen,static-heap, which bounds the heap",
+            "remove one of the two",
+        );
+    }
+    all
+}
+
 /// Adds the `reg` of `at`, which is in `cells`.
 fn extend(all: &mut Vec<Range>, at: &At<'_>, cells: Cells, rule: Rule, d: &mut Diagnostics) {
     let before = d.error_count();

@@ -31,6 +31,7 @@ pub(crate) const CHOSEN: &[&str] = &[
     "xen,static-heap",
     "xen,uefi-cfg-load",
     "xen,xen-bootargs",
+    "zazen,heap",
 ];
 
 /// Of a domain; those that are not supported are refused by name elsewhere.

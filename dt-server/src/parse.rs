@@ -57,6 +57,7 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
     };
     let chosen_node = root.child(node, &mut d);
     let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
+    let heap_all = host_memory::heap_all(&chosen_node, &static_heap, &mut d);
     let found = chosen::read(&chosen_node, files, &mut d);
 
     claim(
@@ -109,6 +110,7 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
         Some(domains) if !d.has_errors() => Ok(Config {
             domains,
             static_heap,
+            heap_all,
             memory: ram,
             warnings: d,
         }),

@@ -55,6 +55,8 @@ const ERRORS: &[Case] = &[
     }, &["more than 256"]),
     case("heap not aligned", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_1000, 0, 0x100_0000]); }, &["64 KiB"]),
     case("heap with half an entry", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0]); }, &["12 bytes are no list"]),
+    case("heap of a third kind", Rule::Heap, |t| { t.set(CHOSEN, "zazen,heap", "some"); }, &["zazen,heap = \"some\"", "needed"]),
+    case("all of a bounded heap", Rule::Heap, |t| { t.set(CHOSEN, "zazen,heap", "all").set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x2000_0000]); }, &["contradicts xen,static-heap"]),
     case("heap too small", Rule::HeapTooSmall, |t| { *t = Tree::heap(); t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x800_0000]); }, &["256 MiB", "128 MiB"]),
     case("static memory outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0x3000_0000, 0, 0x1000_0000]); }, &[L1, "0x30000000..0x40000000", "RAM is 0x40000000..0xc0000000"]),
     case("static memory half outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0xb800_0000, 0, 0x1000_0000]); }, &["not RAM"]),

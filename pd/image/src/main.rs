@@ -42,9 +42,9 @@ struct Arguments {
     /// A kernel ELF instead of the SDK's; it must have the SDK's configuration
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// How much memory becomes heap where the domains file has no xen,static-heap
-    #[arg(long, value_enum, default_value_t = HeapChoice::Needed)]
-    heap: HeapChoice,
+    /// How much memory becomes heap where the domains file has no xen,static-heap; default: what its zazen,heap says
+    #[arg(long, value_enum)]
+    heap: Option<HeapChoice>,
     /// Directory for what is made on the way (domains.dtb, system.xml); default: beside the image
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -73,6 +73,15 @@ impl From<HeapChoice> for Heap {
             HeapChoice::Needed => Self::Needed,
             HeapChoice::All => Self::All,
         }
+    }
+}
+
+/// The command line's choice, else the domains file's.
+fn heap(arguments: &Arguments, all: bool) -> Heap {
+    match arguments.heap {
+        Some(choice) => choice.into(),
+        None if all => Heap::All,
+        None => Heap::Needed,
     }
 }
 
@@ -120,7 +129,7 @@ fn run(arguments: &Arguments) -> Result<String, Error> {
         system: (&path, &xml),
         search,
         needs: &needs,
-        heap: arguments.heap.into(),
+        heap: heap(arguments, loaded.config.heap_all),
         kernel: arguments.kernel.clone(),
         output: &arguments.output,
         capdl_json: arguments.capdl_json.clone(),
