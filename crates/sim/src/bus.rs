@@ -1,0 +1,87 @@
+//! What the parts of the system have in common: time, notifications, deadlines.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use timer_server::Deadlines;
+use timer_server_api::{NEVER, OP_ARM};
+use topology::{MAX_DOMAINS, channel, console_client};
+
+/// Ticks per second of the system counter: QEMU's.
+pub const FREQUENCY: u64 = 62_500_000;
+/// First tick that a system sees; not 0, so that a forgotten clock shows.
+const START: u64 = 1_000_000;
+
+/// Bit of a VMM's notification word for the timer server.
+pub(crate) const TIMER: u32 = 1 << channel::TIMER;
+/// Bit of a VMM's notification word for the console.
+pub(crate) const CONSOLE: u32 = 1 << channel::CONSOLE;
+
+/// Virtual time and the notification words of all protection domains.
+///
+/// As on Microkit a notification is a bit: sent twice before it is taken, it comes once.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    now: Cell<u64>,
+    console: Cell<u32>,
+    vmms: [Cell<u32>; MAX_DOMAINS],
+    deadlines: RefCell<Deadlines>,
+}
+
+impl Bus {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(START),
+            console: Cell::new(0),
+            vmms: Default::default(),
+            deadlines: RefCell::new(Deadlines::new()),
+        })
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
+    }
+    pub(crate) fn set_now(&self, now: u64) {
+        assert!(now >= self.now(), "time goes forward");
+        self.now.set(now);
+    }
+
+    pub(crate) fn notify_console(&self, client: usize) {
+        self.console.set(self.console.get() | 1 << client);
+    }
+    pub(crate) fn take_console(&self) -> u32 {
+        self.console.take()
+    }
+    pub(crate) fn notify_vmm(&self, vmm: usize, bit: u32) {
+        let word = &self.vmms[vmm];
+        word.set(word.get() | bit);
+    }
+    pub(crate) fn take_vmm(&self, vmm: usize) -> u32 {
+        self.vmms[vmm].take()
+    }
+
+    /// A protected call to the timer server.
+    pub(crate) fn call_timer(&self, client: usize, label: u64, words: &[u64]) -> u64 {
+        self.deadlines.borrow_mut().on_request(client, label, words)
+    }
+    /// The console asks the timer server for a notification.
+    pub(crate) fn arm_console(&self, at: Option<u64>) {
+        let answer = self.call_timer(channel::SERVER_CONSOLE, OP_ARM, &[at.unwrap_or(NEVER)]);
+        assert_eq!(answer, 0, "the timer server understands its clients");
+    }
+    /// The tick that the hardware timer is set to.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.borrow().next()
+    }
+    /// The hardware timer's interrupt: the timer server notifies whose time has come.
+    pub(crate) fn timer_interrupt(&self) {
+        let mut expired = self.deadlines.borrow_mut().take_expired(self.now());
+        while expired != 0 {
+            match expired.trailing_zeros() as usize {
+                channel::SERVER_CONSOLE => self.notify_console(console_client::TIMER_SERVER),
+                vmm => self.notify_vmm(vmm, TIMER),
+            }
+            expired &= expired - 1;
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Domains files in code: what a test says about its guests, and everything that follows from it.
+
+use dt_server::{Config, FileInfo, Range, parse};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
+use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped};
+
+use crate::memory::Memory;
+
+/// RAM that the kernel does not own: static memory is taken from here upwards.
+const STATIC_BASE: u64 = 0x4000_0000;
+/// RAM that it owns: the heap, then page tables.
+const HEAP_BASE: u64 = 0x8000_0000;
+/// log2 of the heap's bytes.
+const HEAP_BITS: u8 = 26;
+const TABLES_BASE: u64 = 0xa000_0000;
+/// log2 of the slots of a grant CNode; more than any of these guests needs.
+const GRANT_RADIX: u8 = 18;
+/// Blocks that can be split at once.
+const SPLITS: u16 = 24;
+/// Bytes of memory that the kernel of [`kernel_image`] asks for, its bss included.
+pub const KERNEL_SIZE: u64 = 0x1_0000;
+
+/// One domain of a domains file.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Bytes of RAM.
+    pub ram: u64,
+    /// RAM comes from `xen,static-mem`; otherwise from the heap.
+    pub is_static: bool,
+    /// The value of `xen,enhanced`; `None` leaves the property out.
+    pub enhanced: Option<&'static str>,
+    /// It has a vpl011.
+    pub vpl011: bool,
+    /// The value of `trap-unmapped-accesses`; `None` leaves the property out.
+    pub trap_unmapped: Option<u32>,
+    /// `cpus`.
+    pub cpus: u32,
+    /// Command line.
+    pub bootargs: String,
+    /// Its kernel file.
+    pub kernel: Vec<u8>,
+    /// Its RAM disk.
+    pub ramdisk: Option<Vec<u8>>,
+}
+
+/// An arm64 Image whose text is the repeated `name`, so that tests know it again.
+pub fn kernel_image(name: &str) -> Vec<u8> {
+    let mut image: Vec<u8> = name.bytes().cycle().take(0x3000).collect();
+    image[..64].fill(0);
+    image[16..24].copy_from_slice(&KERNEL_SIZE.to_le_bytes());
+    image[56..60].copy_from_slice(b"ARM\x64");
+    image
+}
+
+impl Domain {
+    /// A PV guest with 16 MiB of static memory, a kernel and a RAM disk.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ram: 16 << 20,
+            is_static: true,
+            enhanced: Some("no-xenstore"),
+            vpl011: false,
+            trap_unmapped: None,
+            cpus: 1,
+            bootargs: format!("console=hvc0 hostname={name}"),
+            kernel: kernel_image(name),
+            ramdisk: Some(format!("files of {name}").repeat(300).into_bytes()),
+        }
+    }
+
+    /// The same with RAM from the heap.
+    #[must_use]
+    pub fn heap(mut self) -> Self {
+        self.is_static = false;
+        self
+    }
+
+    /// The same with a vpl011.
+    #[must_use]
+    pub fn with_vpl011(mut self) -> Self {
+        self.vpl011 = true;
+        self
+    }
+
+    fn node(&self, static_mem: u64) -> DeviceTreeNode {
+        let mut node = node(&self.name);
+        set(&mut node, "compatible", "xen,domain");
+        set(&mut node, "memory", self.ram / 1024);
+        set(&mut node, "cpus", self.cpus);
+        if self.is_static {
+            set(
+                &mut node,
+                "xen,static-mem",
+                [static_mem, self.ram].map(u64::to_be_bytes).concat(),
+            );
+        }
+        if let Some(enhanced) = self.enhanced {
+            set(&mut node, "xen,enhanced", enhanced);
+        }
+        if self.vpl011 {
+            set(&mut node, "vpl011", [0u8; 0]);
+        }
+        if let Some(trap) = self.trap_unmapped {
+            set(&mut node, "trap-unmapped-accesses", trap);
+        }
+        let mut kernel = module(
+            "kernel",
+            "multiboot,kernel",
+            &format!("{}.kernel", self.name),
+        );
+        set(&mut kernel, "bootargs", self.bootargs.as_str());
+        node.add_child(kernel);
+        if self.ramdisk.is_some() {
+            node.add_child(module(
+                "ramdisk",
+                "multiboot,ramdisk",
+                &format!("{}.ramdisk", self.name),
+            ));
+        }
+        node
+    }
+}
+
+fn node(name: &str) -> DeviceTreeNode {
+    DeviceTreeNode::new_unchecked(name)
+}
+
+fn set<T: ToPropertyValue>(node: &mut DeviceTreeNode, property: &str, value: T) {
+    node.add_property(DeviceTreeProperty::new_unchecked(property, value));
+}
+
+fn module(name: &str, kind: &str, file: &str) -> DeviceTreeNode {
+    let mut module = node(name);
+    set(
+        &mut module,
+        "compatible",
+        [kind, "multiboot,module"].as_slice(),
+    );
+    set(&mut module, "zazen,file", file);
+    module
+}
+
+/// The module files of one domain.
+#[derive(Clone, Debug)]
+struct Modules {
+    domain: String,
+    kernel: &'static [u8],
+    ramdisk: Option<&'static [u8]>,
+}
+
+/// The module files of all domains, mapped for ever.
+#[derive(Clone, Debug)]
+pub(crate) struct Files(Vec<Modules>);
+
+impl Files {
+    fn new(domains: &[Domain]) -> Self {
+        let leak = |bytes: &Vec<u8>| -> &'static [u8] { bytes.clone().leak() };
+        let modules = domains.iter().map(|domain| Modules {
+            domain: domain.name.clone(),
+            kernel: leak(&domain.kernel),
+            ramdisk: domain.ramdisk.as_ref().map(leak),
+        });
+        Self(modules.collect())
+    }
+
+    /// Kernel and RAM disk of a domain, by its number.
+    pub(crate) fn of(&self, domid: u16) -> (&'static [u8], Option<&'static [u8]>) {
+        let modules = &self.0[usize::from(domid) - 1];
+        (modules.kernel, modules.ramdisk)
+    }
+}
+
+impl dt_server::Files for Files {
+    fn probe(&self, name: &str) -> Option<FileInfo> {
+        let (domain, kind) = name.split_once('.')?;
+        let modules = self.0.iter().find(|modules| modules.domain == domain)?;
+        let bytes = if kind == "kernel" {
+            Some(modules.kernel)
+        } else {
+            modules.ramdisk
+        }?;
+        let mut head = [0; 64];
+        let count = bytes.len().min(64);
+        head[..count].copy_from_slice(&bytes[..count]);
+        Some(FileInfo {
+            size: bytes.len() as u64,
+            head: Some(head),
+        })
+    }
+}
+
+/// The boot device tree of these domains, their files and the configuration that the dt-server makes of it.
+pub(crate) fn configure(domains: &[Domain]) -> Result<(Config, Files), String> {
+    let mut tree = DeviceTree::new();
+    set(&mut tree.root, "#address-cells", 2u32);
+    set(&mut tree.root, "#size-cells", 2u32);
+    let mut memory = node("memory@40000000");
+    set(&mut memory, "device_type", "memory");
+    set(
+        &mut memory,
+        "reg",
+        [STATIC_BASE, 0x8000_0000].map(u64::to_be_bytes).concat(),
+    );
+    tree.root.add_child(memory);
+    let mut chosen = node("chosen");
+    let mut next = STATIC_BASE;
+    for domain in domains {
+        chosen.add_child(domain.node(next));
+        if domain.is_static {
+            next += domain.ram.next_multiple_of(BLOCK_SIZE);
+        }
+    }
+    tree.root.add_child(chosen);
+    let files = Files::new(domains);
+    let config = parse(&tree.to_dtb(), &files).map_err(|errors| errors.to_string())?;
+    Ok((config, files))
+}
+
+/// Memory as the image builder hands it over for `config`.
+pub(crate) fn memory(config: &Config) -> Memory {
+    let mut untypeds = vec![Untyped {
+        paddr: HEAP_BASE,
+        size_bits: HEAP_BITS,
+        device: false,
+        purpose: Purpose::Heap,
+    }];
+    let mut domains = Vec::new();
+    let mut tables_at = TABLES_BASE;
+    for (n, domain) in (0..).zip(&config.domains) {
+        let index = DomainIndex(n);
+        for range in &domain.static_mem {
+            untypeds.extend(chunks(range).map(|(paddr, size_bits)| Untyped {
+                paddr,
+                size_bits,
+                device: true,
+                purpose: Purpose::Static(index),
+            }));
+        }
+        let tables = domain.tables.next_power_of_two();
+        let size_bits = u8::try_from(tables.ilog2()).expect("a logarithm");
+        tables_at = tables_at.next_multiple_of(tables);
+        untypeds.push(Untyped {
+            paddr: tables_at,
+            size_bits,
+            device: false,
+            purpose: Purpose::Tables(index),
+        });
+        tables_at += tables;
+        domains.push(DomainConfig {
+            domid: DomId(domain.record.domid),
+            name: DomainConfig::pad_name(&domain.record.name),
+            max_pages: domain.ram() / PAGE_SIZE,
+            is_static: domain.record.is_static,
+            table_quota: u32::try_from(tables / PAGE_SIZE).expect("a quota of tables"),
+            grant_radix: GRANT_RADIX,
+        });
+    }
+    Memory::new(&domains, &untypeds, SPLITS)
+}
+
+/// A range as naturally aligned powers of two, ascending.
+fn chunks(range: &Range) -> impl Iterator<Item = (u64, u8)> {
+    let (mut at, end) = (range.start, range.start + range.size);
+    std::iter::from_fn(move || {
+        let most = (end - at).checked_ilog2()?;
+        let bits = at.trailing_zeros().min(most);
+        let start = at;
+        at += 1 << bits;
+        Some((start, u8::try_from(bits).ok()?))
+    })
+}

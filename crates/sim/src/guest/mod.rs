@@ -1,0 +1,152 @@
+//! A guest that executes what a test tells it to.
+//!
+//! Each method is one instruction, or a few, of the guest: the words lie in its text, its registers hold the
+//! operands, and what the machine would do happens: an access to mapped memory is just done, anything else
+//! is an exit to its VMM. Before each instruction the machine looks at the timers, as it would between any two.
+
+mod gic;
+pub mod insn;
+mod memory;
+mod run;
+pub mod stage1;
+mod xen;
+
+use hv_types::PAGE_SIZE;
+use hypervisor_core::host::SysReg;
+use hypervisor_core::vm::StopReason;
+
+pub use gic::{GICC, GICD, UART, UART_INTID, UPCALL, VTIMER};
+pub use xen::{CONSOLE_PAGE, SHARED_INFO};
+
+use crate::system::System;
+use crate::vmm::Vmm;
+
+/// First byte of guest RAM.
+pub const RAM: u64 = 0x4000_0000;
+/// Where the guest's text is, one page.
+pub const TEXT: u64 = RAM + 0x10_0000;
+/// Where its text is if a guest has done away with that page.
+const OTHER_TEXTS: [u64; 2] = [RAM + 0x80_0000, RAM + 0x90_0000];
+/// Its exception vectors.
+pub const VECTORS: u64 = TEXT + PAGE_SIZE;
+/// Its page tables, eight pages.
+const TABLES: u64 = VECTORS + PAGE_SIZE;
+/// Pages for arguments of hypercalls.
+pub const ARGS: u64 = RAM + 0x11_0000;
+/// How many.
+pub const ARGS_PAGES: u64 = 16;
+/// RAM that nothing uses, from the third 2 MiB block on.
+pub const FREE: u64 = RAM + 0x40_0000;
+
+/// Registers of loads and stores: value and base.
+const RT: u8 = 4;
+const RN: u8 = 2;
+/// How often an instruction is executed again before the test fails.
+const MOST_RETRIES: usize = 1_000_000;
+
+/// How a hypercall is made and how the kernel reports it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Way {
+    /// `movz x16; hvc`, reported without syndrome: Linux on the stock kernel.
+    #[default]
+    Stub,
+    /// x16 comes from somewhere else, reported without syndrome.
+    Register,
+    /// Reported with syndrome, the PC past the HVC: a kernel that knows HVC.
+    Trap,
+}
+
+impl Way {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Stub, Self::Register, Self::Trap];
+}
+
+/// An exception that the guest took at EL1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exception {
+    /// Offset of the vector.
+    pub vector: u64,
+    /// `ESR_EL1`.
+    pub esr: u64,
+    /// `FAR_EL1`.
+    pub far: u64,
+    /// `ELR_EL1` relative to the instruction.
+    pub elr: i64,
+}
+
+/// What became of an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ran {
+    /// It is done.
+    Done,
+    /// It will be executed again.
+    Again,
+    /// It is done and the vCPU waits.
+    Waiting,
+    /// It will be executed again, and until then the vCPU waits.
+    WaitingToRetry,
+    /// The guest took an exception.
+    Exception(Exception),
+    /// The guest stopped for good.
+    Stopped(StopReason),
+}
+
+/// A guest of a [`System`].
+pub struct Guest<'s> {
+    /// The system around it.
+    pub sys: &'s mut System,
+    index: usize,
+}
+
+impl<'s> Guest<'s> {
+    pub(crate) fn new(sys: &'s mut System, index: usize) -> Self {
+        Self { sys, index }
+    }
+
+    fn vmm(&self) -> &Vmm {
+        &self.sys.vmms[self.index]
+    }
+    fn vmm_mut(&mut self) -> &mut Vmm {
+        &mut self.sys.vmms[self.index]
+    }
+
+    /// Its domain id.
+    pub fn domid(&self) -> u16 {
+        u16::try_from(self.index).expect("few domains") + 1
+    }
+
+    // Registers.
+
+    /// Register `n`.
+    pub fn x(&self, n: u8) -> u64 {
+        self.vmm().host.cpu.guest_x(n)
+    }
+    /// Sets register `n`.
+    pub fn set_x(&mut self, n: u8, value: u64) {
+        self.vmm_mut().host.cpu.guest_set_x(n, value);
+    }
+    /// The PC.
+    pub fn pc(&self) -> u64 {
+        self.vmm().host.cpu.guest_pc()
+    }
+    /// Jumps.
+    pub fn set_pc(&mut self, pc: u64) {
+        self.vmm_mut().host.cpu.guest_set_pc(pc);
+    }
+    /// `PSTATE` as an SPSR.
+    pub fn pstate(&self) -> u64 {
+        self.vmm().host.cpu.guest_pstate()
+    }
+    /// Sets it.
+    pub fn set_pstate(&mut self, pstate: u64) {
+        self.vmm_mut().host.cpu.guest_set_pstate(pstate);
+    }
+    /// A system register.
+    pub fn sysreg(&self, reg: SysReg) -> u64 {
+        self.vmm().host.cpu.sysreg(reg)
+    }
+    /// `msr`.
+    pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        self.vmm_mut().host.cpu.set_sysreg(reg, value);
+    }
+}

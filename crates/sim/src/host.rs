@@ -1,0 +1,165 @@
+//! What the hypervisor core needs, from the models.
+
+use std::fmt;
+use std::rc::Rc;
+
+use console_api::{Client, ConsolePort};
+use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use memory_server::DomainIndex;
+use memory_server_api::Slot;
+use timer_server_api::{NEVER, OP_ARM};
+
+use crate::bus::{Bus, FREQUENCY};
+use crate::caps::{Mapper, SimWindow};
+use crate::gicv::LIST_REGISTERS;
+use crate::memory::{Memory, MemoryClient};
+use crate::vcpu::{Thread, Vcpu};
+
+/// Most lines of a VMM that are kept; a guest that causes more is told by their number.
+const LOG_MAX: usize = 10_000;
+
+/// A VMM's end of its console region.
+pub(crate) type Console = Client<'static, Box<dyn FnMut()>>;
+
+/// The host of one guest.
+pub(crate) struct SimHost {
+    pub(crate) cpu: Vcpu,
+    /// Lines that the VMM logged.
+    pub(crate) log: Vec<String>,
+    index: usize,
+    bus: Rc<Bus>,
+    mapper: Mapper,
+    window: SimWindow,
+    memory: MemoryClient,
+    console: Console,
+}
+
+impl SimHost {
+    pub(crate) fn new(index: usize, bus: Rc<Bus>, memory: &Memory, console: Console) -> Self {
+        let domain = DomainIndex(u8::try_from(index).expect("eight domains at most"));
+        let machine = memory.machine().clone();
+        Self {
+            cpu: Vcpu::new(),
+            log: Vec::new(),
+            index,
+            bus,
+            mapper: Mapper::new(machine.clone(), domain),
+            window: SimWindow::new(machine, domain),
+            memory: memory.client(domain),
+            console,
+        }
+    }
+}
+
+impl hypervisor_core::host::Vcpu for SimHost {
+    fn x(&mut self, n: u8) -> u64 {
+        self.cpu.x(n)
+    }
+    fn set_x(&mut self, n: u8, value: u64) {
+        self.cpu.set_x(n, value);
+    }
+    fn pc(&mut self) -> Gva {
+        self.cpu.pc()
+    }
+    fn set_pc(&mut self, pc: Gva) {
+        self.cpu.set_pc(pc);
+    }
+    fn pstate(&mut self) -> u64 {
+        self.cpu.pstate()
+    }
+    fn set_pstate(&mut self, pstate: u64) {
+        self.cpu.set_pstate(pstate);
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        self.cpu.sysreg(reg)
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        assert_ne!(
+            self.cpu.thread,
+            Thread::Running,
+            "the VMM changes {reg:?} of a vCPU that runs"
+        );
+        self.cpu.set_sysreg(reg, value);
+    }
+}
+
+impl Interrupts for SimHost {
+    const LIST_REGISTERS: usize = LIST_REGISTERS;
+
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+        self.cpu.gicv.inject(lr, intid, priority);
+    }
+    fn ack_vtimer(&mut self) {
+        assert!(
+            self.cpu.timer_masked,
+            "the VMM acknowledges a timer that has not fired"
+        );
+        self.cpu.timer_masked = false;
+    }
+}
+
+impl Clock for SimHost {
+    fn now(&self) -> u64 {
+        self.bus.now()
+    }
+    fn frequency(&self) -> u64 {
+        FREQUENCY
+    }
+    fn wake_at(&mut self, deadline: Option<u64>) {
+        let answer = self
+            .bus
+            .call_timer(self.index, OP_ARM, &[deadline.unwrap_or(NEVER)]);
+        assert_eq!(answer, 0, "the timer server understands its clients");
+    }
+}
+
+impl Stage2 for SimHost {
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_guest(slot, gpa, size)
+    }
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_window(slot, at, size)
+    }
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap(slot)
+    }
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper.map_guest_table(slot, gpa)
+    }
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        self.mapper.map_window_table(slot, at)
+    }
+    // As on the machine: the Microkit host does not take tables out either.
+}
+
+impl Host for SimHost {
+    type Window = SimWindow;
+    type Memory = MemoryClient;
+    type Console = Console;
+
+    fn window(&self) -> &SimWindow {
+        &self.window
+    }
+    fn memory(&mut self) -> &mut MemoryClient {
+        &mut self.memory
+    }
+    fn console(&mut self) -> &mut Console {
+        &mut self.console
+    }
+    fn window_and_console(&mut self) -> (&SimWindow, &mut Console) {
+        (&self.window, &mut self.console)
+    }
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        if self.log.len() == LOG_MAX {
+            return;
+        }
+        let line = line.to_string();
+        // What does not fit is cut, as in the protection domain once its own buffer is full.
+        self.console.write(format!("[vmm] {line}\n").as_bytes());
+        self.log.push(line);
+    }
+    fn start(&mut self, pc: Gva, x0: u64) {
+        self.cpu.start(pc.raw(), x0);
+    }
+}

@@ -1,0 +1,102 @@
+//! What must hold of the whole system at any time between two events.
+
+use std::collections::{BTreeMap, HashMap};
+
+use dt_server_api::Bank;
+use hv_types::{Gfn, PAGE_SHIFT, WindowAddr};
+use hypervisor_core::p2m::Page;
+use memory_server::DomainIndex;
+
+use crate::caps::Side;
+use crate::system::System;
+
+impl System {
+    /// Asserts that memory is where everybody believes it to be.
+    ///
+    /// - The memory server's parts sum to all of its memory and nothing is lost.
+    /// - No byte of memory is in the hands of two domains.
+    /// - No domain has more RAM than its share.
+    /// - What a guest reaches is what its VMM's p2m says: RAM the same memory as in the window at its address, extra pages the
+    ///   same as in their places there, holes nothing.
+    ///
+    /// # Panics
+    /// If one of these does not hold.
+    pub fn assert_consistent(&self) {
+        let totals = self.memory.totals();
+        assert_eq!(totals.sum(), totals.all, "{totals:?}");
+        assert_eq!(totals.lost, 0);
+        self.assert_disjoint();
+        for index in 0..self.vmms.len() {
+            let usage = self.memory.usage(Self::domain(index));
+            assert!(
+                usage.ram <= usage.max && usage.tables <= usage.tables_max,
+                "domain {index}: {usage:?}"
+            );
+            self.assert_maps_agree(index);
+        }
+    }
+
+    fn assert_disjoint(&self) {
+        let machine = self.memory.machine().look();
+        let mut owner: BTreeMap<u64, (u64, DomainIndex)> = BTreeMap::new();
+        for frame in machine.held_frames() {
+            owner.insert(frame.paddr, (frame.paddr + frame.bytes, frame.domain));
+        }
+        for frame in machine.held_frames() {
+            let before = owner.range(..frame.paddr + frame.bytes).next_back();
+            let (_, (end, domain)) = before.expect("the frame itself is among them");
+            assert!(
+                *end <= frame.paddr || *domain == frame.domain,
+                "{:#x} is held by {domain:?} and {:?}",
+                frame.paddr,
+                frame.domain
+            );
+        }
+    }
+
+    fn assert_maps_agree(&self, index: usize) {
+        let Some(vm) = &self.vmms[index].vm else {
+            return;
+        };
+        let [guest, window] = [Side::Guest, Side::Window].map(|side| self.pages(index, side));
+        let agree = |gfn: u64| {
+            let expected = match vm.p2m.lookup(Gfn::new(gfn)) {
+                Page::Hole => None,
+                Page::Ram => Some(window.get(&gfn).expect("RAM is in the window")),
+                Page::Extra(kind) => {
+                    let at = WindowAddr::extra(kind.index(), 0).raw();
+                    Some(
+                        window
+                            .get(&(at >> PAGE_SHIFT))
+                            .expect("extra pages are in the window"),
+                    )
+                }
+            };
+            assert_eq!(guest.get(&gfn), expected, "domain {index}, frame {gfn:#x}");
+        };
+        for bank in &vm.record.banks {
+            frames(bank).for_each(agree);
+        }
+        // And nothing anywhere else but extra pages.
+        guest.keys().copied().for_each(agree);
+    }
+
+    /// Physical addresses by page number of an address space.
+    fn pages(&self, index: usize, side: Side) -> HashMap<u64, u64> {
+        let mapped = self
+            .memory
+            .machine()
+            .look()
+            .mapped(Self::domain(index), side);
+        let pages = mapped.into_iter().flat_map(|(at, paddr, bytes)| {
+            (0..bytes >> PAGE_SHIFT)
+                .map(move |n| ((at >> PAGE_SHIFT) + n, paddr + (n << PAGE_SHIFT)))
+        });
+        pages.collect()
+    }
+}
+
+fn frames(bank: &Bank) -> impl Iterator<Item = u64> + use<> {
+    let first = bank.start().gfn().raw();
+    first..first + (bank.size() >> PAGE_SHIFT)
+}

@@ -1,0 +1,169 @@
+//! A host for tests of guest memory: real memory server, real mappings, a vCPU of plain registers.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use console_api::ConsolePort;
+use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
+use memory_server::DomainIndex;
+use memory_server_api::Slot;
+
+use crate::caps::{Mapper, SimWindow};
+use crate::memory::{Memory, MemoryClient};
+
+/// The host of one guest. Interrupts, time and the console do nothing but remember.
+pub struct MemHost {
+    /// Maps frames of the capability model.
+    pub mapper: Mapper,
+    /// What is mapped for the VMM.
+    pub window: SimWindow,
+    /// The memory server.
+    pub memory: MemoryClient,
+    /// General registers.
+    pub x: [u64; 31],
+    /// Program counter.
+    pub pc: u64,
+    /// Processor state.
+    pub pstate: u64,
+    /// System registers that were set.
+    pub sysregs: HashMap<u8, u64>,
+    /// What went to the console.
+    pub console: Output,
+    /// Lines logged.
+    pub log: Vec<String>,
+    /// Interrupts put into list registers.
+    pub injected: Vec<u16>,
+}
+
+/// A console that takes everything.
+#[derive(Debug, Default)]
+pub struct Output(pub Vec<u8>);
+
+impl MemHost {
+    /// The host of `domain`: EL1h, MMU off, caches on.
+    pub fn new(memory: &Memory, domain: DomainIndex) -> Self {
+        let machine = memory.machine().clone();
+        let mut host = Self {
+            mapper: Mapper::new(machine.clone(), domain),
+            window: SimWindow::new(machine, domain),
+            memory: memory.client(domain),
+            x: [0; 31],
+            pc: 0,
+            pstate: 0x3c5,
+            sysregs: HashMap::new(),
+            console: Output::default(),
+            log: Vec::new(),
+            injected: Vec::new(),
+        };
+        host.set_sysreg(SysReg::Sctlr, 0x00c5_007c);
+        host
+    }
+}
+
+impl Vcpu for MemHost {
+    fn x(&mut self, n: u8) -> u64 {
+        self.x.get(usize::from(n)).copied().unwrap_or(0)
+    }
+    fn set_x(&mut self, n: u8, value: u64) {
+        if let Some(x) = self.x.get_mut(usize::from(n)) {
+            *x = value;
+        }
+    }
+    fn pc(&mut self) -> Gva {
+        Gva::new(self.pc)
+    }
+    fn set_pc(&mut self, pc: Gva) {
+        self.pc = pc.raw();
+    }
+    fn pstate(&mut self) -> u64 {
+        self.pstate
+    }
+    fn set_pstate(&mut self, pstate: u64) {
+        self.pstate = pstate;
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        self.sysregs.get(&(reg as u8)).copied().unwrap_or(0)
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        self.sysregs.insert(reg as u8, value);
+    }
+}
+
+impl Interrupts for MemHost {
+    const LIST_REGISTERS: usize = 4;
+    fn inject(&mut self, _lr: u8, intid: u16, _priority: u8) {
+        self.injected.push(intid);
+    }
+    fn ack_vtimer(&mut self) {}
+}
+
+impl Clock for MemHost {
+    fn now(&self) -> u64 {
+        0
+    }
+    fn frequency(&self) -> u64 {
+        62_500_000
+    }
+    fn wake_at(&mut self, _deadline: Option<u64>) {}
+}
+
+impl Stage2 for MemHost {
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_guest(slot, gpa, size)
+    }
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
+        self.mapper.map_window(slot, at, size)
+    }
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap(slot)
+    }
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper.map_guest_table(slot, gpa)
+    }
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        self.mapper.map_window_table(slot, at)
+    }
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap_table(slot)
+    }
+}
+
+impl ConsolePort for Output {
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.0.extend_from_slice(bytes);
+        bytes.len()
+    }
+    fn read(&mut self, _into: &mut [u8]) -> usize {
+        0
+    }
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+}
+
+impl Host for MemHost {
+    type Window = SimWindow;
+    type Memory = MemoryClient;
+    type Console = Output;
+
+    fn window(&self) -> &SimWindow {
+        &self.window
+    }
+    fn memory(&mut self) -> &mut MemoryClient {
+        &mut self.memory
+    }
+    fn console(&mut self) -> &mut Output {
+        &mut self.console
+    }
+    fn window_and_console(&mut self) -> (&SimWindow, &mut Output) {
+        (&self.window, &mut self.console)
+    }
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        self.log.push(line.to_string());
+    }
+    fn start(&mut self, pc: Gva, x0: u64) {
+        self.pc = pc.raw();
+        self.x[0] = x0;
+    }
+}

@@ -1,0 +1,144 @@
+//! The memory server over the capability model, and clients of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hv_types::DomId;
+use memory_server::layout::{self, GrantLayout};
+use memory_server::{
+    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, Totals,
+    Untyped, UntypedRecord, manifest,
+};
+use memory_server_api::{Error, Message, Reply, Request, Usage};
+
+use crate::caps::{Machine, Shared};
+
+/// A memory server that several VMMs call.
+#[derive(Clone)]
+pub struct Memory {
+    server: Rc<RefCell<MemoryServer<'static>>>,
+    machine: Shared,
+}
+
+/// A domain with the grant CNode it needs; the name is its domid.
+pub fn domain_config(
+    domid: u16,
+    is_static: bool,
+    max_pages: u64,
+    table_quota: u32,
+) -> DomainConfig {
+    DomainConfig {
+        domid: DomId(domid),
+        name: DomainConfig::pad_name(&format!("d{domid}")),
+        max_pages,
+        is_static,
+        table_quota,
+        grant_radix: 18,
+    }
+}
+
+impl Memory {
+    /// The server of an image with these domains and this memory, and room for `splits` split blocks.
+    ///
+    /// # Panics
+    /// If the manifest is not valid. The server's tables live as long as the process.
+    pub fn new(domains: &[DomainConfig], untypeds: &[Untyped], splits: u16) -> Self {
+        let words = manifest::encode(domains, untypeds, splits)
+            .unwrap_or_else(|error| panic!("the manifest is not valid: {error}"));
+        let manifest = Manifest::decode(&words).expect("what was encoded decodes");
+        let windows: usize = domains
+            .iter()
+            .map(|d| usize::from(GrantLayout::new(d.grant_radix, d.table_quota).windows()))
+            .sum();
+        let tables = Tables {
+            untypeds: vec![UntypedRecord::EMPTY; untypeds.len()].leak(),
+            blocks: vec![BlockRecord::EMPTY; layout::blocks(&manifest) as usize].leak(),
+            splits: vec![SplitRecord::EMPTY; usize::from(splits)].leak(),
+            windows: vec![0; windows].leak(),
+        };
+        let server = MemoryServer::new(&manifest, tables)
+            .unwrap_or_else(|error| panic!("the memory server does not start: {error}"));
+        Self {
+            server: Rc::new(RefCell::new(server)),
+            machine: Machine::shared(&manifest),
+        }
+    }
+
+    /// The machine below.
+    pub fn machine(&self) -> &Shared {
+        &self.machine
+    }
+    /// The client of a domain.
+    pub fn client(&self, domain: DomainIndex) -> MemoryClient {
+        MemoryClient {
+            memory: self.clone(),
+            domain,
+        }
+    }
+    /// Where all memory is.
+    pub fn totals(&self) -> Totals {
+        self.server.borrow().totals()
+    }
+    /// A domain's accounting.
+    ///
+    /// # Panics
+    /// If there is no such domain.
+    pub fn usage(&self, domain: DomainIndex) -> Usage {
+        match self.call(domain, Request::Usage) {
+            Ok(Reply::Usage(usage)) => usage,
+            other => panic!("usage of {domain:?}: {other:?}"),
+        }
+    }
+    /// The server's state as text.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        self.server.borrow().dump(&mut text).expect("text grows");
+        text
+    }
+    /// Takes everything back that a domain holds.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::destroy`].
+    pub fn destroy(&self, domain: DomainIndex) -> Result<(), Error> {
+        self.server
+            .borrow_mut()
+            .destroy(&mut self.machine.clone(), domain)
+    }
+    /// Lets a dead domain live again.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::revive`].
+    pub fn revive(&self, domain: DomainIndex) -> Result<(), Error> {
+        self.server.borrow_mut().revive(domain)
+    }
+    /// A message as it arrives, whatever it says; the reply.
+    pub fn send(&self, domain: DomainIndex, message: &Message) -> Message {
+        self.server
+            .borrow_mut()
+            .on_ppc(&mut self.machine.clone(), domain, message)
+    }
+    /// One request, through the messages that travel on the machine.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn call(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
+        let message =
+            self.server
+                .borrow_mut()
+                .on_ppc(&mut self.machine.clone(), domain, &request.encode());
+        request.decode_reply(&message)
+    }
+}
+
+/// The memory server as one VMM sees it.
+#[derive(Clone)]
+pub struct MemoryClient {
+    memory: Memory,
+    domain: DomainIndex,
+}
+
+impl memory_server_api::MemoryServer for MemoryClient {
+    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+        self.memory.call(self.domain, request)
+    }
+}

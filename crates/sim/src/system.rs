@@ -1,0 +1,320 @@
+//! The whole system: servers, VMMs and their guests, on virtual time.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+
+use console::{Mux, Role};
+use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
+use dt_server::DtServer;
+use hypervisor_core::exit::Exit;
+use hypervisor_core::vm::StopReason;
+use memory_server::DomainIndex;
+use topology::console_client::{COUNT, DT_SERVER, MEMORY_SERVER};
+
+use crate::bus::{Bus, CONSOLE, FREQUENCY};
+use crate::domains::{self, Domain};
+use crate::guest::Guest;
+use crate::host::{Console, SimHost};
+use crate::memory::Memory;
+use crate::serial::Serial;
+use crate::vcpu::Thread;
+use crate::vmm::Vmm;
+
+/// Events that may follow from one; more means that protection domains wake each other for ever.
+const MOST_EVENTS: usize = 100_000;
+
+/// A system that has booted.
+///
+/// Nothing runs by itself: a test has guests execute instructions ([`System::guest`]) and lets time pass
+/// ([`System::advance`]). Between two of those every protection domain has done what it had to do: protected
+/// calls are calls, and notifications are handled after the event that sent them, the highest
+/// priority (timer server, console, VMMs) first.
+pub struct System {
+    pub(crate) bus: Rc<Bus>,
+    pub(crate) vmms: Vec<Vmm>,
+    /// The memory server and the machine below it.
+    pub memory: Memory,
+    /// The dt-server; VMM `i` is its client `i`.
+    pub dt: Rc<RefCell<DtServer>>,
+    mux: Box<Mux<'static, COUNT>>,
+    /// Client number of each of the multiplexer's clients.
+    channels: Vec<usize>,
+    memory_log: Logger<Console>,
+    /// How many of the memory server's lines it has been given.
+    memory_lines: usize,
+    /// The UART.
+    serial: Serial,
+    /// How much of the transcript [`System::seen`] has returned.
+    seen: usize,
+}
+
+impl System {
+    /// Boots these domains, with a UART that takes everything at once.
+    ///
+    /// # Panics
+    /// If the dt-server finds a mistake.
+    pub fn new(domains: &[Domain]) -> Self {
+        Self::with_serial(domains, Serial::fast())
+    }
+
+    /// Boots these domains.
+    ///
+    /// # Panics
+    /// If the dt-server finds a mistake.
+    pub fn with_serial(domains: &[Domain], serial: Serial) -> Self {
+        let (config, files) =
+            domains::configure(domains).unwrap_or_else(|errors| panic!("{errors}"));
+        let bus = Bus::new();
+        let memory = domains::memory(&config);
+        let mut mux: Box<Mux<'static, COUNT>> = Box::default();
+        mux.set_frequency(FREQUENCY);
+        let mut channels = Vec::new();
+        let mut ends = Vec::new();
+        for (client, domain) in config.domains.iter().enumerate() {
+            let region = region();
+            let end = region.server().expect("the region has its size");
+            mux.add(&domain.record.name, Role::Guest, end)
+                .expect("names are checked by the dt-server");
+            channels.push(client);
+            ends.push(console_end(&bus, client, region));
+        }
+        let mut server = |client, name| {
+            let region = region();
+            let end = region.server().expect("the region has its size");
+            mux.add(name, Role::Server, end)
+                .expect("no domain has a server's name");
+            channels.push(client);
+            Logger::new(console_end(&bus, client, region))
+        };
+        let memory_log = server(MEMORY_SERVER, "memory");
+        let mut dt_log = server(DT_SERVER, "dt");
+        for warning in config.warnings.iter() {
+            writeln!(dt_log, "{warning}").expect("a logger takes everything");
+        }
+        let dt = Rc::new(RefCell::new(DtServer::new(config)));
+        let mut system = Self {
+            bus: bus.clone(),
+            vmms: Vec::new(),
+            memory,
+            dt: dt.clone(),
+            mux,
+            channels,
+            memory_log,
+            memory_lines: 0,
+            serial,
+            seen: 0,
+        };
+        system.pump_console();
+        for (index, console) in ends.into_iter().enumerate() {
+            let host = SimHost::new(index, bus.clone(), &system.memory, console);
+            system.vmms.push(Vmm::init(index, host, &dt, &files));
+        }
+        system.settle();
+        system
+    }
+
+    /// `linux1` in static memory and `linux2` on the heap, otherwise alike.
+    pub fn two() -> Self {
+        Self::new(&[Domain::new("linux1"), Domain::new("linux2").heap()])
+    }
+
+    /// The guest of VMM `index`.
+    pub fn guest(&mut self, index: usize) -> Guest<'_> {
+        Guest::new(self, index)
+    }
+
+    /// Why guest `index` stopped for good.
+    pub fn stopped(&self, index: usize) -> Option<StopReason> {
+        self.vmms[index].stopped
+    }
+
+    /// Whether guest `index` was started and has not stopped.
+    pub fn is_alive(&self, index: usize) -> bool {
+        self.vmms[index].vm.is_some()
+    }
+
+    /// Whether the vCPU of guest `index` waits.
+    pub fn is_waiting(&self, index: usize) -> bool {
+        self.is_alive(index) && self.vmms[index].host.cpu.thread == Thread::Parked
+    }
+
+    /// Lines that the VMM of guest `index` logged.
+    pub fn vmm_log(&self, index: usize) -> &[String] {
+        &self.vmms[index].host.log
+    }
+
+    /// A domain's number for the memory server.
+    pub fn domain(index: usize) -> DomainIndex {
+        DomainIndex(u8::try_from(index).expect("eight domains at most"))
+    }
+
+    /// Ticks of the system counter.
+    pub fn now(&self) -> u64 {
+        self.bus.now()
+    }
+
+    /// Lets `ticks` pass. Timers of guests that run and deadlines of guests that sleep come when they are due.
+    pub fn advance(&mut self, ticks: u64) {
+        let until = self.now() + ticks;
+        loop {
+            self.settle();
+            self.fire_timers();
+            let now = self.now();
+            let timers = self.vmms.iter().filter_map(|vmm| {
+                let cpu = &vmm.host.cpu;
+                cpu.timer_fires_at()
+                    .filter(|_| cpu.thread == Thread::Running && !cpu.timer_masked)
+            });
+            let next = timers
+                .chain(self.bus.next_deadline())
+                .chain(self.serial.next())
+                .filter(|at| *at > now);
+            let next = next.min().filter(|at| *at < until).unwrap_or(until);
+            if next == now {
+                return;
+            }
+            self.bus.set_now(next);
+            self.serial.at(next);
+        }
+    }
+
+    /// Lets time pass until the next timer, deadline or byte on the line; false if there is none.
+    pub fn advance_to_next_event(&mut self) -> bool {
+        self.settle();
+        let now = self.now();
+        let next = self
+            .bus
+            .next_deadline()
+            .into_iter()
+            .chain(self.serial.next())
+            .min();
+        let Some(next) = next else { return false };
+        self.advance(next.max(now + 1) - now);
+        true
+    }
+
+    /// Somebody types.
+    pub fn type_in(&mut self, keys: &[u8]) {
+        // As fast as the console reads: what a person types never fills the UART.
+        for key in keys {
+            self.serial.type_in(&[*key]);
+            self.settle();
+        }
+    }
+
+    /// What came out of the UART since the last call.
+    pub fn seen(&mut self) -> String {
+        self.settle();
+        let text = self.serial.transcript();
+        let new = String::from_utf8_lossy(&text[self.seen..]).into_owned();
+        self.seen = text.len();
+        new
+    }
+
+    /// Everything that came out of the UART so far.
+    pub fn transcript(&mut self) -> String {
+        self.settle();
+        String::from_utf8_lossy(self.serial.transcript()).into_owned()
+    }
+
+    /// A protected call of VMM `client` to the timer server.
+    pub fn call_timer(&self, client: usize, label: u64, words: &[u64]) -> u64 {
+        self.bus.call_timer(client, label, words)
+    }
+
+    /// The vCPU of guest `index` stopped; everything that follows is done.
+    pub(crate) fn exit(&mut self, index: usize, exit: Exit) {
+        self.vmms[index].fault(exit);
+        self.settle();
+    }
+
+    /// Reports the timers of running vCPUs that fire now.
+    pub(crate) fn fire_timers(&mut self) {
+        for index in 0..self.vmms.len() {
+            if self.vmms[index].host.cpu.timer_fires(self.now()) {
+                self.vmms[index].host.cpu.timer_masked = true;
+                self.exit(index, Exit::VirtualTimer);
+            }
+        }
+    }
+
+    /// Handles notifications until there are none.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..MOST_EVENTS {
+            self.log_memory();
+            if self.bus.next_deadline().is_some_and(|at| at <= self.now()) {
+                self.bus.timer_interrupt();
+                continue;
+            }
+            let clients = self.bus.take_console();
+            if clients != 0 || self.serial.irq() {
+                self.console_notified(clients);
+                continue;
+            }
+            let Some((index, bits)) = (0..self.vmms.len()).find_map(|index| {
+                let bits = self.bus.take_vmm(index);
+                (bits != 0).then_some((index, bits))
+            }) else {
+                return;
+            };
+            self.vmms[index].notified(bits);
+        }
+        panic!("the protection domains do not come to rest");
+    }
+
+    /// Sends the memory server's new lines to the console.
+    fn log_memory(&mut self) {
+        let machine = self.memory.machine().look();
+        for line in machine.log.iter().skip(self.memory_lines) {
+            writeln!(self.memory_log, "{line}").expect("a logger takes everything");
+        }
+        self.memory_lines = machine.log.len();
+    }
+
+    fn console_notified(&mut self, clients: u32) {
+        if self.serial.irq() {
+            self.mux.on_uart_irq(&mut self.serial);
+        }
+        for (index, client) in self.channels.iter().enumerate() {
+            if clients & 1 << client != 0 {
+                self.mux.on_client(index);
+            }
+        }
+        self.pump_console();
+    }
+
+    fn pump_console(&mut self) {
+        for _ in 0..MOST_EVENTS {
+            let pumped = self.mux.pump(&mut self.serial, self.bus.now());
+            for index in pumped.notify {
+                self.bus.notify_vmm(self.channels[index], CONSOLE);
+            }
+            if !pumped.more {
+                self.bus.arm_console(pumped.wake_at);
+                assert_eq!(self.mux.lost(), 0, "the console lost bytes");
+                return;
+            }
+        }
+        panic!("the console does not come to rest");
+    }
+}
+
+fn region() -> Region<'static> {
+    let header = (0..HEADER_SIZE / 4)
+        .map(|_| AtomicU32::new(0))
+        .collect::<Vec<_>>()
+        .leak();
+    let data = (0..REGION_SIZE - HEADER_SIZE)
+        .map(|_| AtomicU8::new(0))
+        .collect::<Vec<_>>()
+        .leak();
+    Region::new(header, data).expect("the region has its size")
+}
+
+fn console_end(bus: &Rc<Bus>, client: usize, region: Region<'static>) -> Console {
+    let bus = bus.clone();
+    let notify: Box<dyn FnMut()> = Box::new(move || bus.notify_console(client));
+    region.client(notify).expect("the region has its size")
+}

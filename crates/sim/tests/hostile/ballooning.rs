@@ -1,0 +1,260 @@
+//! Memory that is given away while it is in use, or taken from others.
+
+use super::*;
+
+#[test]
+fn shared_info_over_ram_and_back() {
+    attack(|guest| {
+        guest.put(FREE, &0x1234_5678_u64);
+        assert_eq!(
+            guest.add_to_physmap(space::SHARED_INFO, 0, FREE >> 12),
+            0,
+            "as on Xen"
+        );
+        assert_eq!(guest.get::<u64>(FREE), 0, "shared_info hides the RAM");
+        assert_eq!(reservation(guest), 4096, "which is still the guest's");
+        // What covers RAM is no RAM: nothing can be registered there.
+        guest.put(
+            ARGS,
+            &RegisterVcpuInfo {
+                gfn: FREE >> 12,
+                offset: 0,
+                rsvd: 0,
+            },
+        );
+        assert_eq!(
+            guest.hvc(VCPU_OP, &[REGISTER_VCPU_INFO, 0, guest.ptr(ARGS)]),
+            common::EINVAL
+        );
+        assert_eq!(
+            guest.hvc(XEN_VERSION, &[version::EXTRAVERSION, guest.ptr(FREE)]),
+            EFAULT,
+            "nor written"
+        );
+        assert_eq!(remove(guest, FREE >> 12), 0);
+        assert!(!guest.is_mapped(FREE));
+        guest.loopback();
+        assert_eq!(populate(guest, &[FREE >> 12]), 1);
+        assert_eq!(guest.get::<u64>(FREE), 0x1234_5678, "the contents are kept");
+        assert_eq!(reservation(guest), 4096);
+    });
+}
+
+#[test]
+fn giving_away_the_page_that_holds_vcpu_info() {
+    attack(|guest| {
+        guest.map_shared_info();
+        guest.enable_gic();
+        guest.enable_interrupt(UPCALL);
+        let (a, b) = guest.loopback();
+        guest.put(
+            ARGS,
+            &RegisterVcpuInfo {
+                gfn: FREE >> 12,
+                offset: 0,
+                rsvd: 0,
+            },
+        );
+        assert_eq!(
+            guest.hvc(VCPU_OP, &[REGISTER_VCPU_INFO, 0, guest.ptr(ARGS)]),
+            0
+        );
+        assert_eq!(decrease(guest, &[FREE >> 12]), 1);
+        guest.take_interrupts();
+        for _ in 0..10 {
+            assert_eq!(guest.send(a), 0);
+        }
+        guest.sys.type_in(b"key");
+        assert!(guest.is_pending(b), "pending, though nobody can be told");
+        assert!(!guest.irq());
+        assert_eq!(guest.wfi(), Ran::Waiting);
+        guest.sys.advance(FREQUENCY);
+    });
+}
+
+#[test]
+fn giving_away_the_page_that_holds_the_runstate() {
+    attack(|guest| {
+        // Across two pages, of which first one and then the other goes.
+        for gone in [FREE, FREE + 0x1000] {
+            let area = guest.ptr(FREE + 0x1000 - 16);
+            guest.put(
+                ARGS,
+                &RegisterRunstate {
+                    addr: GuestHandle::new(Gva::new(area)),
+                },
+            );
+            let at = guest.ptr(ARGS);
+            assert_eq!(
+                guest.hvc(VCPU_OP, &[REGISTER_RUNSTATE_MEMORY_AREA, 0, at]),
+                0
+            );
+            assert_eq!(decrease(guest, &[gone >> 12]), 1);
+            guest.enable_gic();
+            guest.enable_interrupt(VTIMER);
+            for _ in 0..3 {
+                let now = guest.sys.now();
+                guest.set_timer(now + 10);
+                assert_eq!(guest.wfi(), Ran::Waiting);
+                guest.sys.advance(10);
+                assert_eq!(guest.take_interrupts(), [VTIMER]);
+            }
+            assert_eq!(populate(guest, &[gone >> 12]), 1);
+        }
+    });
+}
+
+#[test]
+fn giving_away_arguments_while_they_are_used() {
+    attack(|guest| {
+        // The list of frames lies in the frames that go.
+        let list = FREE + 8;
+        let first = FREE >> 12;
+        guest.put(list, &[first + 1, first, first + 2]);
+        let arg = Reservation {
+            extent_start: GuestHandle::new(Gva::new(guest.ptr(list))),
+            nr_extents: 3,
+            extent_order: 0,
+            mem_flags: 0,
+            domid: SELF,
+            pad: [0; 6],
+        };
+        let done = guest.op_in(MEMORY_OP, memory::DECREASE_RESERVATION, arg);
+        assert!((2..=3).contains(&done), "{done}");
+        let frames = [first + 1, first, first + 2];
+        assert_eq!(
+            populate(guest, &frames[..usize::try_from(done).unwrap()]),
+            done
+        );
+        // So does a list of calls, whose second entry takes the list away.
+        let calls = FREE + 0x8000;
+        guest.put(ARGS + 0x100, &(calls >> 12));
+        guest.put(
+            ARGS,
+            &Reservation {
+                extent_start: GuestHandle::new(Gva::new(guest.ptr(ARGS + 0x100))),
+                nr_extents: 1,
+                extent_order: 0,
+                mem_flags: 0,
+                domid: SELF,
+                pad: [0; 6],
+            },
+        );
+        let args = guest.ptr(ARGS);
+        let harmless = [XEN_VERSION, 0, 0, 0, 0, 0, 0, 0];
+        guest.put(calls, &harmless);
+        guest.put(
+            calls + 64,
+            &[MEMORY_OP, 0, memory::DECREASE_RESERVATION, args, 0, 0, 0, 0],
+        );
+        guest.put(calls + 128, &harmless);
+        assert_eq!(guest.hvc(MULTICALL, &[guest.ptr(calls), 3]), EFAULT);
+        assert!(!guest.is_mapped(calls));
+        assert_eq!(reservation(guest), 4095);
+    });
+}
+
+#[test]
+fn giving_away_everything() {
+    attack(|guest| {
+        // All RAM but the block with the text and the arguments.
+        let (first, end) = ((RAM + (2 << 20)) >> 12, (RAM + (16 << 20)) >> 12);
+        let gfns: Vec<u64> = (first..end).collect();
+        let mut gone = 0;
+        for part in gfns.chunks(1024) {
+            gone += decrease(guest, part);
+        }
+        assert_eq!(gone, 4096 - 512);
+        assert_eq!(reservation(guest), 512);
+        assert_eq!(guest.hvc(XEN_VERSION, &[0, 0]), 4 << 16 | 22);
+        let mut back = 0;
+        for part in gfns.chunks(1024) {
+            back += populate(guest, part);
+        }
+        assert_eq!(back, 4096 - 512);
+    });
+}
+
+#[test]
+fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
+    // Little of the heap is left over, so that free blocks are soon handed out again.
+    let domain = |name| {
+        Domain {
+            ram: 30 << 20,
+            ..Domain::new(name)
+        }
+        .heap()
+    };
+    let mut sys = System::new(&[domain("linux1"), domain("linux2")]);
+    let machine = sys.memory.machine().clone();
+    let place = |index| {
+        machine
+            .look()
+            .translate(System::domain(index), Side::Guest, FREE)
+    };
+    let (block, list) = (place(0), [FREE >> 12]);
+    let secrets = [FREE, FREE + 0x1f_f000];
+    for at in secrets {
+        sys.guest(0).put(at, &[0x5e_u8; 4096]);
+    }
+    for index in [1, 0] {
+        assert_eq!(
+            reserve(
+                &mut sys.guest(index),
+                memory::DECREASE_RESERVATION,
+                9,
+                &list
+            ),
+            1
+        );
+    }
+    let mut moved = false;
+    for _ in 0..8 {
+        let mut guest = sys.guest(1);
+        assert_eq!(reserve(&mut guest, memory::POPULATE_PHYSMAP, 9, &list), 1);
+        moved |= place(1) == block;
+        for at in secrets {
+            assert!(
+                !guest.bytes(at, 4096).contains(&0x5e),
+                "{at:#x} was the other guest's"
+            );
+        }
+        assert_eq!(
+            reserve(&mut guest, memory::DECREASE_RESERVATION, 9, &list),
+            1
+        );
+    }
+    assert!(moved, "the block never came to the other guest");
+}
+
+#[test]
+fn a_guest_cannot_have_more_memory_than_its_share() {
+    attack(|guest| {
+        let end = (RAM + (16 << 20)) >> 12;
+        assert_eq!(populate(guest, &[end, end + 1]), 0);
+        for gfn in [0, 0x2_0000_0000 >> 12, SHARED_INFO >> 12] {
+            assert_eq!(populate(guest, &[gfn]), 0);
+        }
+        // Removed frames count, so nothing can be had instead of them.
+        assert_eq!(remove(guest, FREE >> 12), 0);
+        assert_eq!(populate(guest, &[end]), 0);
+        assert_eq!(reservation(guest), 4096);
+    });
+}
+
+#[test]
+fn page_tables_run_out_for_their_owner_alone() {
+    attack(|guest| {
+        // Each place is in another 2 MiB and needs a table that never comes back.
+        let mut refused = 0;
+        for n in 0..4000 {
+            let gfn = 0x10_0000 + n * 512;
+            match guest.add_to_physmap(space::SHARED_INFO, 0, gfn) {
+                0 => assert_eq!(remove(guest, gfn), 0),
+                _ => refused += 1,
+            }
+        }
+        assert!(refused > 0, "there is a limit");
+        assert_eq!(guest.hvc(XEN_VERSION, &[0, 0]), 4 << 16 | 22);
+    });
+}

@@ -1,0 +1,135 @@
+//! The console ring, and floods.
+
+use super::*;
+
+#[test]
+fn wfi_in_a_loop_costs_one_exit_each_and_nothing_else() {
+    attack(|guest| {
+        guest.enable_gic();
+        guest.enable_interrupt(VTIMER);
+        let now = guest.sys.now();
+        guest.set_timer(now);
+        assert!(guest.irq());
+        for _ in 0..2000 {
+            assert_eq!(guest.wfi(), Ran::Done);
+            assert_eq!(guest.wfe(), Ran::Done);
+            assert_eq!(guest.hvc(SCHED_OP, &[sched::YIELD, 0]), 0);
+        }
+        assert_eq!(guest.take_interrupts(), [VTIMER]);
+    });
+}
+
+#[test]
+fn broken_console_indices_are_reported_once_and_survived() {
+    attack(|guest| {
+        let port = guest.console_port();
+        let broken = [
+            (0, 2049),
+            (5, 0),
+            (0, u32::MAX),
+            (1 << 31, 0),
+            (u32::MAX, 2048),
+        ];
+        for (cons, prod) in broken {
+            guest.put(CONSOLE_PAGE + u64::from(ring::OUT_CONS), &cons);
+            guest.put(CONSOLE_PAGE + u64::from(ring::OUT_PROD), &prod);
+            guest.put(CONSOLE_PAGE + u64::from(ring::IN_PROD), &prod);
+            guest.put(CONSOLE_PAGE + u64::from(ring::IN_CONS), &cons);
+            for _ in 0..100 {
+                assert_eq!(guest.send(port), 0);
+            }
+            guest.sys.type_in(b"k");
+            assert!(guest.is_running());
+        }
+        // The last pair is legal as numbers go: everything else was told once.
+        assert!(
+            guest.sys.vmm_log(0).len() <= 2 * broken.len(),
+            "{:?}",
+            guest.sys.vmm_log(0)
+        );
+        assert!(
+            guest
+                .sys
+                .vmm_log(0)
+                .iter()
+                .any(|line| line.contains("indices")),
+            "{:?}",
+            guest.sys.vmm_log(0)
+        );
+        // Repaired it works again.
+        for index in [ring::OUT_CONS, ring::OUT_PROD, ring::IN_CONS, ring::IN_PROD] {
+            guest.put(CONSOLE_PAGE + u64::from(index), &0_u32);
+        }
+        guest.sys.seen();
+        guest.print(b"repaired\n");
+        guest.sys.advance(FREQUENCY);
+        assert!(guest.sys.seen().contains("linux1: repaired\r\n"));
+        guest.ring_take();
+    });
+}
+
+#[test]
+fn the_console_page_can_be_unmapped_and_the_console_goes_on() {
+    attack(|guest| {
+        let port = guest.console_port();
+        guest.ring_put(b"before\n");
+        assert_eq!(remove(guest, CONSOLE_PAGE >> 12), 0);
+        assert!(!guest.is_mapped(CONSOLE_PAGE));
+        assert_eq!(guest.send(port), 0);
+        assert!(
+            guest.sys.seen().contains("before"),
+            "the page itself is still there"
+        );
+        guest.sys.type_in(b"typed");
+        assert!(guest.is_running());
+        let Ran::Exception(taken) = guest.access(CONSOLE_PAGE, Width::Word, false) else {
+            panic!("unmapped")
+        };
+        assert_eq!(taken.far, CONSOLE_PAGE);
+    });
+}
+
+#[test]
+fn a_guest_that_floods_the_console_does_not_silence_the_other() {
+    let mut sys = System::with_serial(
+        &[Domain::new("linux1"), Domain::new("linux2").heap()],
+        sim::Serial::slow(16, FREQUENCY / 11_520),
+    );
+    let flood = b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".repeat(16);
+    let port = sys.guest(0).console_port();
+    for round in 0..40 {
+        let mut guest = sys.guest(0);
+        // No newline, as fast as it can.
+        guest.ring_put(&flood);
+        guest.send(port);
+        if round == 5 {
+            sys.guest(1).print(b"may I?\n");
+        }
+        sys.advance(FREQUENCY / 20);
+        if sys.transcript().contains("linux2: may I?") {
+            return;
+        }
+    }
+    panic!("two seconds and not a word: {}", sys.transcript());
+}
+
+#[test]
+fn unknown_hypercalls_at_speed_write_no_log() {
+    in_every_way(|guest| {
+        let lines = guest.sys.vmm_log(0).len();
+        for _ in 0..200 {
+            assert_eq!(guest.hvc(99, &[]), ENOSYS);
+            assert!(matches!(guest.hvc_imm(5, Way::Trap), Ran::Exception(_)));
+            assert!(matches!(
+                guest.try_store(0x1000, Width::Word, 0),
+                Ran::Exception(_)
+            ));
+        }
+        assert_eq!(
+            guest.sys.vmm_log(0).len(),
+            lines,
+            "{:?}",
+            guest.sys.vmm_log(0)
+        );
+    });
+}

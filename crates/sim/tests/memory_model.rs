@@ -1,0 +1,430 @@
+//! Random requests of three domains with kernel failures among them, over the capability model.
+//!
+//! After every step: no frame has two owners, grant CNodes hold exactly what the records say, all
+//! memory is accounted for, a refused request has changed nothing, and nobody sees what another
+//! domain wrote.
+#![allow(missing_docs, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use hv_types::{FrameSize, Gfn, PAGE_SIZE};
+use memory_server::{DomainIndex, Purpose, Totals, Untyped};
+use memory_server_api::{Error, Extra, Granted, Reply, Request, Slot, SplitKind, Usage};
+use proptest::prelude::*;
+use sim::caps::{CNode, Faults, HeldFrame, JUNK, Place};
+use sim::memory::{Memory, domain_config};
+
+const MIB: u64 = 1 << 20;
+const STATIC: std::ops::Range<u64> = 0x4000_0000..0x4040_4000;
+const DOMAINS: u8 = 3;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Blocks(u32),
+    Pages(u8),
+    /// Releases the n-th frame the domain knows of.
+    Release(usize),
+    ReleaseWild(u32),
+    /// Splits the n-th frame, whatever it is.
+    Split(usize),
+    SplitDone,
+    SplitAbort,
+    Tables(u32),
+    CreateExtra(u8),
+    DestroyExtra(u8),
+    DestroyAndRevive,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (1u32..4).prop_map(Op::Blocks),
+        4 => (1u8..60).prop_map(Op::Pages),
+        6 => any::<usize>().prop_map(Op::Release),
+        1 => prop_oneof![0u32..8192, any::<u32>()].prop_map(Op::ReleaseWild),
+        3 => any::<usize>().prop_map(Op::Split),
+        2 => Just(Op::SplitDone),
+        2 => Just(Op::SplitAbort),
+        1 => (1u32..16).prop_map(Op::Tables),
+        2 => (0u8..6).prop_map(Op::CreateExtra),
+        2 => (0u8..6).prop_map(Op::DestroyExtra),
+        1 => Just(Op::DestroyAndRevive),
+    ]
+}
+
+/// Who, what, and after how many operations of the server the kernel refuses one, if any.
+fn step() -> impl Strategy<Value = (u8, Op, Option<u32>)> {
+    let fault = prop_oneof![3 => Just(None), 2 => (0u32..6).prop_map(Some), 1 => (0u32..1100).prop_map(Some)];
+    (0..DOMAINS, op(), fault)
+}
+
+struct World {
+    memory: Memory,
+    /// What each domain was told it has: slot to size.
+    known: Vec<BTreeMap<Slot, FrameSize>>,
+    /// The block a domain is copying, and the pages for it.
+    copying: Vec<Option<(Slot, Granted)>>,
+}
+
+#[derive(PartialEq, Debug)]
+struct Seen {
+    totals: Totals,
+    usage: Vec<Usage>,
+    granted: Vec<(Place, u64, u64)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let untyped = |paddr, size_bits, device, purpose| Untyped {
+            paddr,
+            size_bits,
+            device,
+            purpose,
+        };
+        let tables = |d: u8, paddr| untyped(paddr, 15, false, Purpose::Tables(DomainIndex(d)));
+        let memory = Memory::new(
+            &[
+                domain_config(1, true, 2 * MIB * 2 / PAGE_SIZE + 4, 12),
+                domain_config(2, false, 6 * MIB / PAGE_SIZE, 12),
+                domain_config(3, false, 6 * MIB / PAGE_SIZE, 12),
+            ],
+            &[
+                untyped(0x4000_0000, 22, true, Purpose::Static(DomainIndex(0))),
+                untyped(0x4040_0000, 14, true, Purpose::Static(DomainIndex(0))),
+                untyped(0x8000_0000, 23, false, Purpose::Heap),
+                untyped(0x9000_0000, 22, true, Purpose::Heap),
+                untyped(0xa000_0000, 15, false, Purpose::Heap),
+                tables(0, 0xb000_0000),
+                tables(1, 0xb000_8000),
+                tables(2, 0xb001_0000),
+            ],
+            5,
+        );
+        Self {
+            memory,
+            known: vec![BTreeMap::new(); 3],
+            copying: vec![None; 3],
+        }
+    }
+
+    fn look(&self) -> Seen {
+        let granted = self.memory.machine().look().capabilities();
+        Seen {
+            totals: self.memory.totals(),
+            usage: (0..DOMAINS)
+                .map(|d| self.memory.usage(DomainIndex(d)))
+                .collect(),
+            granted: granted
+                .into_iter()
+                .filter(|(place, ..)| place.cnode != CNode::Own)
+                .collect(),
+        }
+    }
+
+    /// A request with a possible failure; a refusal must have changed nothing.
+    fn ask(&mut self, d: u8, request: Request, fault: Option<u32>) -> Option<Reply> {
+        let before = self.look();
+        self.memory.machine().change().faults.kernel = fault;
+        let result = self.memory.call(DomainIndex(d), request);
+        self.memory.machine().change().faults = Faults::default();
+        match result {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                assert!(error != Error::Malformed, "{request:?}");
+                assert!(
+                    error != Error::Kernel || fault.is_some(),
+                    "{request:?}: the kernel refused by itself"
+                );
+                assert_eq!(
+                    self.look(),
+                    before,
+                    "d{d} {request:?} refused with {error:?} changed something"
+                );
+                None
+            }
+        }
+    }
+
+    fn nth_known(&self, d: u8, n: usize) -> Option<Slot> {
+        let known = &self.known[usize::from(d)];
+        known.keys().nth(n % known.len().max(1)).copied()
+    }
+
+    fn run(&mut self, d: u8, op: &Op, fault: Option<u32>) {
+        let i = usize::from(d);
+        match *op {
+            Op::Blocks(blocks) => {
+                let request = Request::PopulateBlocks {
+                    gfn: Gfn::new(0x40000),
+                    blocks,
+                };
+                if let Some(Reply::Granted(run)) = self.ask(d, request, fault) {
+                    assert!(run.count >= 1 && run.count <= blocks && run.size == FrameSize::Block);
+                    self.got(d, run, false);
+                }
+            }
+            Op::Pages(count) => {
+                for n in 0..count {
+                    let fault = fault.filter(|_| n == 0);
+                    let request = Request::PopulatePage {
+                        gfn: Gfn::new(u64::from(n)),
+                    };
+                    if let Some(Reply::Granted(page)) = self.ask(d, request, fault) {
+                        self.got(d, page, false);
+                    }
+                }
+            }
+            Op::Release(n) => {
+                let Some(slot) = self.nth_known(d, n) else {
+                    return;
+                };
+                let is_source = self.copying[i].is_some_and(|(source, _)| source == slot);
+                let done = self.ask(d, Request::Release { slot }, fault).is_some();
+                assert!(!(done && is_source), "the source of a copy was released");
+                assert!(
+                    done || is_source || fault.is_some(),
+                    "a granted frame was not taken back"
+                );
+                if done {
+                    self.known[i].remove(&slot);
+                    assert!(
+                        self.ask(d, Request::Release { slot }, None).is_none(),
+                        "released twice"
+                    );
+                }
+            }
+            Op::ReleaseWild(slot) => {
+                let slot = Slot(slot);
+                if !self.known[i].contains_key(&slot) {
+                    assert!(
+                        self.ask(d, Request::Release { slot }, fault).is_none(),
+                        "{slot:?} of nobody"
+                    );
+                }
+            }
+            Op::Split(n) => {
+                let Some(slot) = self.nth_known(d, n) else {
+                    return;
+                };
+                let before = self.contents(d, slot);
+                let Some(Reply::Split { kind, pages }) =
+                    self.ask(d, Request::Split { slot }, fault)
+                else {
+                    return;
+                };
+                assert_eq!(
+                    self.known[i].get(&slot),
+                    Some(&FrameSize::Block),
+                    "only blocks are split"
+                );
+                if kind == SplitKind::InPlace {
+                    self.known[i].remove(&slot);
+                    let after: Vec<_> = (0..512)
+                        .map(|n| self.contents(d, pages.slot(n))[0])
+                        .collect();
+                    assert_eq!(after, before, "split in place changed the contents");
+                    let pages = (0..512).map(|n| (pages.slot(n), FrameSize::Page));
+                    self.known[i].extend(pages);
+                } else {
+                    self.copying[i] = Some((slot, pages));
+                    self.got(d, pages, false);
+                }
+            }
+            Op::SplitDone => {
+                let Some((slot, _)) = self.copying[i] else {
+                    return;
+                };
+                if self.ask(d, Request::SplitDone { slot }, fault).is_some() {
+                    self.copying[i] = None;
+                    self.known[i].remove(&slot);
+                }
+            }
+            Op::SplitAbort => {
+                let Some((slot, pages)) = self.copying[i] else {
+                    return;
+                };
+                if self.ask(d, Request::SplitAbort { slot }, fault).is_some() {
+                    self.copying[i] = None;
+                    let gone: Vec<Slot> = (0..512).map(|n| pages.slot(n)).collect();
+                    self.known[i].retain(|slot, _| !gone.contains(slot));
+                }
+            }
+            Op::Tables(count) => {
+                let before = self.memory.usage(DomainIndex(d)).tables;
+                if let Some(Reply::Tables { count: got, .. }) =
+                    self.ask(d, Request::Tables { count }, fault)
+                {
+                    assert!(got >= 1 && got <= count);
+                    assert_eq!(
+                        self.memory.usage(DomainIndex(d)).tables,
+                        before + u64::from(got)
+                    );
+                }
+            }
+            Op::CreateExtra(n) => {
+                let kind = Extra::from_index(u64::from(n)).unwrap();
+                if let Some(Reply::Granted(page)) =
+                    self.ask(d, Request::CreateExtra { kind }, fault)
+                {
+                    self.got(d, page, true);
+                    // Not RAM, so not known as such.
+                    self.known[i].remove(&page.first);
+                }
+            }
+            Op::DestroyExtra(n) => {
+                let kind = Extra::from_index(u64::from(n)).unwrap();
+                self.ask(d, Request::DestroyExtra { kind }, fault);
+            }
+            Op::DestroyAndRevive => {
+                self.memory.machine().change().faults.kernel = fault;
+                let first = self.memory.destroy(DomainIndex(d));
+                self.memory.machine().change().faults = Faults::default();
+                if first.is_err() {
+                    let refused = self
+                        .memory
+                        .call(DomainIndex(d), Request::PopulatePage { gfn: Gfn::new(0) });
+                    assert_eq!(refused, Err(Error::Dying), "SM-15");
+                    self.memory.destroy(DomainIndex(d)).unwrap();
+                }
+                self.known[i].clear();
+                self.copying[i] = None;
+                let u = self.memory.usage(DomainIndex(d));
+                assert_eq!((u.ram, u.extra, u.tables), (0, 0, 0));
+                if d == 0 {
+                    assert_eq!(u.reserve, (STATIC.end - STATIC.start) / PAGE_SIZE, "SM-16");
+                }
+                // Whatever the old one wrote is foreign to the next one.
+                self.foreign(d);
+                self.memory.revive(DomainIndex(d)).unwrap();
+            }
+        }
+    }
+
+    /// First bytes of the pages of a frame.
+    fn contents(&self, d: u8, slot: Slot) -> Vec<u8> {
+        let mut machine = self.memory.machine().change();
+        let frame = machine
+            .held_frames()
+            .find(|f| f.domain.0 == d && f.slot == slot)
+            .unwrap();
+        (frame.paddr..frame.paddr + frame.bytes)
+            .step_by(4096)
+            .map(|p| machine.peek(p))
+            .collect()
+    }
+
+    /// Looks at what a domain was given, and leaves its mark.
+    fn got(&mut self, d: u8, run: Granted, extra: bool) {
+        for n in 0..run.count {
+            let slot = run.slot(n);
+            let old = self.known[usize::from(d)].insert(slot, run.size);
+            assert_eq!(old, None, "{slot:?} was granted while it was granted");
+            let mark = d + 1;
+            for byte in self.contents(d, slot) {
+                let clean = byte == 0 || byte == JUNK || byte == mark;
+                assert!(
+                    clean && (byte == 0 || !extra),
+                    "d{d} was given a page with {byte:#x}"
+                );
+            }
+            self.fill(d, slot, mark);
+        }
+    }
+
+    fn fill(&self, d: u8, slot: Slot, mark: u8) {
+        let mut machine = self.memory.machine().change();
+        let frame = machine
+            .held_frames()
+            .find(|f| f.domain.0 == d && f.slot == slot)
+            .unwrap();
+        for page in (frame.paddr..frame.paddr + frame.bytes).step_by(4096) {
+            machine.poke(page, mark);
+        }
+    }
+
+    /// Marks of `d` in all of memory become those of a domain that is no more.
+    fn foreign(&self, d: u8) {
+        let mut machine = self.memory.machine().change();
+        for range in [
+            STATIC,
+            0x8000_0000..0x8080_0000,
+            0x9000_0000..0x9040_0000,
+            0xa000_0000..0xa000_8000,
+        ] {
+            for page in range.step_by(4096) {
+                if machine.peek(page) == d + 1 {
+                    machine.poke(page, 0xee);
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        let totals = self.memory.totals();
+        assert_eq!(totals.sum(), totals.all);
+        assert_eq!(totals.lost, 0);
+        let machine = self.memory.machine().look();
+        let mut frames: Vec<HeldFrame> = machine.held_frames().collect();
+        for d in 0..DOMAINS {
+            let mine: Vec<_> = frames.iter().filter(|f| f.domain.0 == d).collect();
+            let usage = self.memory.usage(DomainIndex(d));
+            let pages: u64 = mine.iter().map(|f| f.bytes / PAGE_SIZE).sum();
+            let copying = self.copying[usize::from(d)].map_or(0, |_| 512);
+            assert_eq!(
+                pages,
+                2 * (usage.ram + usage.extra + copying),
+                "d{d}: two capabilities for each page"
+            );
+            assert!(usage.ram <= usage.max, "SM-13");
+            for f in mine.iter().filter(|f| f.slot.0 % 2 == 0) {
+                let other = mine.iter().find(|o| o.slot == f.slot.window_cap());
+                assert_eq!(other.map(|o| (o.paddr, o.bytes)), Some((f.paddr, f.bytes)));
+            }
+            for (slot, size) in &self.known[usize::from(d)] {
+                let held = mine
+                    .iter()
+                    .any(|f| f.slot == *slot && f.bytes == size.bytes());
+                assert!(held, "d{d} lost {slot:?}");
+            }
+        }
+        // Sorted by address, each frame appears twice in a row, with one owner, and ends before the next.
+        frames.sort_unstable_by_key(|f| (f.paddr, f.slot));
+        let mut end = 0;
+        for pair in frames.chunks(2) {
+            let [a, b] = pair else {
+                panic!("an odd capability: {pair:?}")
+            };
+            assert_eq!(
+                (a.domain, a.paddr, a.bytes),
+                (b.domain, b.paddr, b.bytes),
+                "two owners"
+            );
+            assert!(a.paddr >= end, "frames overlap at {:#x}", a.paddr);
+            end = a.paddr + a.bytes;
+            let is_extra = !self.known[usize::from(a.domain.0)].contains_key(&a.slot);
+            if STATIC.contains(&a.paddr) {
+                assert!(
+                    a.domain.0 == 0 && !is_extra,
+                    "static memory left home (SM-1, SM-28)"
+                );
+            } else {
+                assert!(
+                    a.domain.0 != 0 || is_extra,
+                    "a static domain has heap RAM (SM-26)"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_has_one_owner_and_failures_change_nothing(steps in prop::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        for (d, op, fault) in &steps {
+            world.run(*d, op, *fault);
+            world.check();
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Ballooning and sizes as a guest asks for them: real memory server, modelled capabilities.
+#![allow(missing_docs, reason = "tests")]
+
+mod memory_guest;
+
+use hv_types::Gfn;
+use xen_abi::memory::{self, Reservation};
+use xen_abi::{Errno, GuestHandle, number};
+
+use memory_guest::*;
+
+/// BL-1, BL-2: a balloon driver's two calls, on heap and on static memory.
+#[test]
+fn a_balloon_gives_pages_back_and_takes_them_again_bl_1_bl_2() {
+    for kind in [Kind::Heap, Kind::Static] {
+        let mut g = Guest::new(kind);
+        assert_eq!(g.current(), 4096);
+        let gfns: Vec<u64> = (0..300).map(|n| FREE + 7 * n).collect();
+        assert_eq!(g.decrease(0, &gfns), 300);
+        assert!(
+            g.rounds > 4,
+            "bounded work per exit, in {} exits (BL-10)",
+            g.rounds
+        );
+        assert_eq!(g.current(), 3796);
+        assert!(gfns.iter().all(|gfn| g.read(*gfn).is_none()));
+        assert!(g.read(FREE + 1).is_some());
+        assert_eq!(g.populate(0, &gfns), 300);
+        assert_eq!(g.current(), 4096);
+        assert!(gfns.iter().all(|gfn| g.read(*gfn).is_some()));
+        assert_eq!(g.memory_op(memory::MAXIMUM_RESERVATION, &SELF), 4096);
+    }
+}
+
+#[test]
+fn a_list_stops_at_the_first_frame_that_cannot_be_done() {
+    let mut g = Guest::new(Kind::Heap);
+    assert_eq!(g.decrease(0, &[FREE, FREE + 1, 7, FREE + 2]), 2);
+    assert_eq!(g.decrease(0, &[FREE]), 0, "twice");
+    assert_eq!(
+        g.populate(0, &[FREE + 1, FREE + 2, FREE]),
+        1,
+        "FREE + 2 is RAM"
+    );
+    assert_eq!(g.current(), 4095);
+    assert_eq!(g.populate(0, &[FREE]), 1);
+    assert_eq!(
+        g.populate(0, &[GFN + 4096]),
+        0,
+        "outside the banks, and at the quota"
+    );
+}
+
+/// Section 8 of the ABI notes: never an errno.
+#[test]
+fn reservations_answer_with_a_count_and_never_an_error() {
+    let mut g = Guest::new(Kind::Heap);
+    g.put_list(LIST, [FREE, FREE + 1]);
+    let good = reservation(2, 0);
+    let bad = [
+        Reservation {
+            nr_extents: 0x400_0000,
+            ..good
+        },
+        Reservation {
+            nr_extents: u64::MAX,
+            ..good
+        },
+        Reservation {
+            nr_extents: 0,
+            ..good
+        },
+        Reservation {
+            extent_order: 10,
+            ..good
+        },
+        Reservation {
+            extent_order: u32::MAX,
+            ..good
+        },
+        Reservation { domid: 1, ..good },
+        Reservation {
+            domid: 0x7ff1,
+            ..good
+        },
+        Reservation {
+            extent_start: GuestHandle::new(hv_types::Gva::new(HOLE)),
+            ..good
+        },
+        Reservation {
+            extent_start: GuestHandle::new(hv_types::Gva::new(u64::MAX - 4)),
+            ..good
+        },
+        Reservation {
+            mem_flags: 5,
+            ..good
+        },
+        Reservation {
+            mem_flags: 1 << 17 | 3 << 8,
+            ..good
+        },
+    ];
+    for op in [memory::DECREASE_RESERVATION, memory::POPULATE_PHYSMAP] {
+        for request in bad {
+            assert_eq!(g.memory_op(op, &request), 0, "{op} {request:x?}");
+        }
+        assert_eq!(g.call(number::MEMORY_OP, [op, HOLE, 0, 0, 0]), Ok(0));
+        // A start past the end is returned as it is.
+        assert_eq!(
+            g.call(number::MEMORY_OP, [op | 9 << 6, HOLE, 0, 0, 0]),
+            Ok(9)
+        );
+        assert_eq!(g.memory_op(op | 2 << 6, &good), 2);
+        assert_eq!(g.memory_op(op | 77 << 6, &good), 77);
+        assert_eq!(g.memory_op(op | u64::MAX << 6, &good), (1 << 58) - 1);
+    }
+    assert_eq!(g.current(), 4096);
+    let pod = Reservation {
+        mem_flags: 1 << 16,
+        ..good
+    };
+    assert_eq!(g.memory_op(memory::POPULATE_PHYSMAP, &pod), 0);
+    // The own number is as good as DOMID_SELF; a start in the middle does the rest.
+    assert_eq!(
+        g.memory_op(
+            memory::DECREASE_RESERVATION | 1 << 6,
+            &Reservation {
+                domid: DOMID,
+                ..good
+            }
+        ),
+        2
+    );
+    assert_eq!(
+        (g.current(), g.read(FREE).is_some(), g.read(FREE + 1)),
+        (4095, true, None)
+    );
+    assert_eq!(g.memory_op(memory::INCREASE_RESERVATION, &good), 0);
+}
+
+#[test]
+fn extents_of_2_mib_go_and_come_back_on_the_heap() {
+    let mut g = Guest::new(Kind::Heap);
+    assert_eq!(g.decrease(9, &[FREE, FREE + 512]), 2);
+    assert_eq!((g.current(), g.read(FREE)), (3072, None));
+    assert_eq!(g.populate(9, &[FREE, FREE + 512]), 2);
+    assert_eq!((g.current(), g.read(FREE + 1023)), (4096, Some(0)));
+    assert_eq!(g.decrease(3, &[FREE, FREE + 8]), 2);
+    assert_eq!(g.current(), 4080);
+    assert_eq!(g.populate(2, &[FREE, FREE + 12]), 2);
+    assert_eq!(g.current(), 4088);
+}
+
+/// SM-7 and section 8: order above 0 is for decrease only.
+#[test]
+fn a_static_guest_populates_single_pages_only_sm_7() {
+    let mut g = Guest::new(Kind::Static);
+    assert_eq!(g.decrease(1, &[FREE]), 1);
+    assert_eq!(g.populate(1, &[FREE]), 0);
+    assert_eq!(g.populate(0, &[FREE, FREE + 1]), 2);
+    assert_eq!(g.decrease(9, &[FREE + 512]), 1);
+    assert_eq!(g.populate(9, &[FREE + 512]), 0);
+    assert_eq!(g.populate(0, &[FREE + 512]), 1);
+}
+
+/// SM-6, SM-8: until the reserve is empty; one released page is the next one populated.
+#[test]
+fn a_static_guest_gets_its_own_frames_back_sm_6_sm_8() {
+    let mut g = Guest::new(Kind::Static);
+    let frames = [FREE, FREE + 1].map(|gfn| g.paddr(gfn).unwrap());
+    assert_eq!(g.decrease(0, &[FREE + 1]), 1);
+    assert_eq!(g.decrease(0, &[FREE]), 1);
+    assert_eq!(g.populate(0, &[FREE, FREE + 1]), 2);
+    // First released, first populated: the frames have changed places.
+    assert_eq!([FREE + 1, FREE].map(|gfn| g.paddr(gfn).unwrap()), frames);
+    assert_eq!(g.populate(0, &[FREE]), 0);
+}
+
+/// DM-2, DM-3: same frame, total unchanged, any order.
+#[test]
+fn a_direct_mapped_guest_keeps_its_frames_dm_2_dm_3() {
+    let mut g = Guest::new(Kind::DirectMap);
+    g.write(FREE + 3, 0x3d);
+    assert_eq!(g.decrease(0, &[FREE + 3]), 1);
+    assert_eq!((g.current(), g.read(FREE + 3)), (4096, None));
+    assert_eq!(g.decrease(0, &[FREE + 3]), 0);
+    assert_eq!(g.populate(0, &[FREE + 4]), 0, "still there");
+    assert_eq!(g.populate(0, &[FREE + 3]), 1);
+    assert_eq!(
+        (g.read(FREE + 3), g.paddr(FREE + 3)),
+        (Some(0x3d), Some((FREE + 3) << 12))
+    );
+    assert_eq!(g.decrease(9, &[FREE]), 1);
+    assert_eq!(g.populate(4, &[FREE + 16]), 1);
+    assert_eq!(g.populate(9, &[FREE]), 0, "some are there");
+    assert_eq!(
+        (g.read(FREE), g.read(FREE + 16).is_some(), g.current()),
+        (None, true, 4096)
+    );
+}
+
+/// Contents are kept over decrease and populate at one frame.
+#[test]
+fn contents_survive_a_round_trip_on_static_memory() {
+    let mut g = Guest::new(Kind::Static);
+    g.write(FREE, 0x11);
+    assert_eq!((g.decrease(0, &[FREE]), g.populate(0, &[FREE])), (1, 1));
+    assert_eq!(g.read(FREE), Some(0x11));
+}
+
+#[test]
+fn size_questions_are_for_oneself() {
+    let mut g = Guest::new(Kind::Heap);
+    for op in [
+        memory::CURRENT_RESERVATION,
+        memory::MAXIMUM_RESERVATION,
+        memory::MAXIMUM_GPFN,
+    ] {
+        assert_eq!(g.memory_op(op, &1u16), minus(Errno::Eperm), "a neighbour");
+        assert_eq!(g.memory_op(op, &2u16), minus(Errno::Esrch), "nobody");
+        assert_eq!(
+            g.call(number::MEMORY_OP, [op, HOLE, 0, 0, 0]),
+            Ok(minus(Errno::Efault))
+        );
+        assert_eq!(g.memory_op(op, &DOMID), g.memory_op(op, &SELF));
+    }
+    assert_eq!(
+        g.memory_op(memory::MAXIMUM_GPFN, &SELF),
+        i64::try_from(GFN + 4095).unwrap()
+    );
+    assert!(
+        g.call(number::MEMORY_OP, [memory::MAXIMUM_RAM_PAGE, 0, 0, 0, 0])
+            .unwrap()
+            > 0
+    );
+}
+
+#[test]
+fn operations_that_arm_does_not_have_are_refused_as_xen_refuses_them() {
+    let mut g = Guest::new(Kind::Heap);
+    for op in 0..64 {
+        let errno = match op {
+            0..=4 | 6 | 7 | 14 | 15 | 23 => continue,
+            11 | 26 => Errno::Eopnotsupp,
+            24 => Errno::Eperm,
+            28 => Errno::Efault,
+            _ => Errno::Enosys,
+        };
+        assert_eq!(
+            g.call(number::MEMORY_OP, [op, HOLE, 0, 0, 0]),
+            Ok(minus(errno)),
+            "op {op}"
+        );
+    }
+    let resource = memory::AcquireResource {
+        domid: SELF,
+        ..memory::AcquireResource::default()
+    };
+    assert_eq!(
+        g.memory_op(memory::ACQUIRE_RESOURCE, &resource),
+        minus(Errno::Eperm)
+    );
+    assert_eq!(
+        g.memory_op(
+            memory::ACQUIRE_RESOURCE,
+            &memory::AcquireResource {
+                domid: 2,
+                ..resource
+            }
+        ),
+        minus(Errno::Esrch)
+    );
+    assert_eq!(
+        g.memory_op(
+            memory::ACQUIRE_RESOURCE,
+            &memory::AcquireResource { pad: 1, ..resource }
+        ),
+        minus(Errno::Einval)
+    );
+}
+
+#[test]
+fn gfn_numbers_are_what_the_tests_say() {
+    let g = Guest::new(Kind::DirectMap);
+    assert_eq!(g.paddr(FREE), Some(FREE << 12));
+    assert_eq!(g.vm.p2m.max_gfn(), Gfn::new(GFN + 4095));
+}

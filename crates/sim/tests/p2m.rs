@@ -1,0 +1,679 @@
+//! The guest's memory map over a real memory server and modelled page tables.
+#![allow(missing_docs, reason = "tests")]
+
+use dt_server_api::Bank;
+use guest_mem::Window;
+use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SIZE, PageOrder, WindowAddr};
+use hypervisor_core::host::MapError;
+use hypervisor_core::p2m::{Error, P2m, Page};
+use hypervisor_core::pages::Pages;
+use memory_server::{DomainIndex, Purpose, Untyped};
+use memory_server_api::{Error as MemoryError, Extra};
+use sim::caps::Side;
+use sim::mem_host::MemHost;
+use sim::memory::{Memory, domain_config};
+
+const D0: DomainIndex = DomainIndex(0);
+const RAM: u64 = 0x4000_0000;
+const ONE: PageOrder = PageOrder(0);
+
+/// One guest with `banks`, on static device memory or on heap memory of the kernel's.
+struct Guest {
+    memory: Memory,
+    host: MemHost,
+    p2m: P2m<'static>,
+}
+
+fn untyped(paddr: u64, size_bits: u8, device: bool, purpose: Purpose) -> Untyped {
+    Untyped {
+        paddr,
+        size_bits,
+        device,
+        purpose,
+    }
+}
+
+impl Guest {
+    fn new(banks: &[(u64, u64)], is_static: bool, tables: u32) -> Self {
+        let banks: Vec<Bank> = banks
+            .iter()
+            .map(|(at, size)| Bank::new(Gpa::new(*at), *size))
+            .collect();
+        let pages = banks.iter().map(|b| b.size() / PAGE_SIZE).sum();
+        let ram = if is_static {
+            untyped(0x5000_0000, 24, true, Purpose::Static(D0))
+        } else {
+            untyped(0x9000_0000, 25, false, Purpose::Heap)
+        };
+        let memory = Memory::new(
+            &[domain_config(1, is_static, pages, tables)],
+            &[
+                ram,
+                untyped(0x6000_0000, 21, true, Purpose::Heap),
+                untyped(0x8000_0000, 21, false, Purpose::Tables(D0)),
+            ],
+            12,
+        );
+        let host = MemHost::new(&memory, D0);
+        let table = vec![0xffff_ffff; P2m::table_words(&banks)].leak();
+        let p2m = P2m::new(&banks, table).unwrap();
+        Self { memory, host, p2m }
+    }
+
+    /// A built guest of 16 MiB at [`RAM`].
+    fn usual(is_static: bool) -> Self {
+        let mut guest = Self::new(&[(RAM, 16 << 20)], is_static, 64);
+        guest.p2m.build(&mut guest.host).unwrap();
+        guest
+    }
+
+    fn read(&self, gfn: u64) -> Option<u8> {
+        self.memory
+            .machine()
+            .change()
+            .guest_read(D0, Gpa::new(gfn << 12))
+    }
+    fn write(&self, gfn: u64, byte: u8) {
+        self.memory
+            .machine()
+            .change()
+            .guest_write(D0, Gpa::new(gfn << 12), byte)
+            .expect("the guest sees it");
+    }
+    /// Guest and window see the same frames, and nothing is lost or counted twice.
+    fn check(&self) {
+        let totals = self.memory.totals();
+        assert_eq!(totals.sum(), totals.all);
+        let machine = self.memory.machine().look();
+        for (at, paddr, size) in machine.mapped(D0, Side::Guest) {
+            let gpa = Gpa::new(at);
+            match self.p2m.lookup(gpa.gfn()) {
+                Page::Ram => {
+                    let window = self.p2m.writable(gpa, PAGE_SIZE).unwrap();
+                    assert_eq!(
+                        machine.translate(D0, Side::Window, window.raw()),
+                        Some(paddr),
+                        "{at:#x} {size:#x}"
+                    );
+                }
+                Page::Extra(kind) => {
+                    let window = WindowAddr::extra(kind.index(), 0).raw();
+                    assert_eq!(machine.translate(D0, Side::Window, window), Some(paddr));
+                }
+                Page::Hole => panic!("the guest sees {at:#x}, which the map calls a hole"),
+            }
+        }
+    }
+    /// What the guest and the server see, for "nothing changed": how many pages the guest sees, a checksum of their
+    /// addresses, RAM and extra pages, bytes granted. In how large frames, and tables at hand, do not count.
+    fn state(&self) -> [u64; 5] {
+        let usage = self.memory.usage(D0);
+        let machine = self.memory.machine().look();
+        let held = machine.held_frames().map(|f| f.bytes).sum();
+        let (mut pages, mut sum) = (0u64, 0u64);
+        for (at, _, size) in machine.mapped(D0, Side::Guest) {
+            for gfn in at >> 12..(at + size) >> 12 {
+                pages += 1;
+                sum = sum.wrapping_add(gfn.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ gfn << 32);
+            }
+        }
+        [pages, sum, usage.ram, usage.extra, held]
+    }
+    fn decrease(&mut self, gfn: u64) -> Result<(), Error> {
+        self.p2m.decrease(&mut self.host, Gfn::new(gfn), ONE)
+    }
+    fn populate(&mut self, gfn: u64) -> Result<(), Error> {
+        self.p2m.populate(&mut self.host, Gfn::new(gfn), ONE)
+    }
+}
+
+const GFN: u64 = RAM >> 12;
+
+#[test]
+fn boot_ram_is_2_mib_frames_seen_by_guest_and_vmm() {
+    let g = Guest::usual(true);
+    let machine = g.memory.machine().look();
+    assert_eq!(machine.mapped(D0, Side::Guest).len(), 8);
+    assert!(
+        machine
+            .mapped(D0, Side::Guest)
+            .iter()
+            .all(|(_, _, size)| *size == BLOCK_SIZE)
+    );
+    assert_eq!(
+        machine.mapped(D0, Side::Guest),
+        machine.mapped(D0, Side::Window)
+    );
+    drop(machine);
+    assert_eq!(g.memory.usage(D0).ram, 4096);
+    assert_eq!(g.p2m.max_gfn(), Gfn::new(GFN + 4095));
+    g.host
+        .window
+        .store_u32(WindowAddr::new(RAM + 0x1000), 0x1234_5678);
+    assert_eq!(g.read(GFN + 1), Some(0x78));
+    g.check();
+}
+
+#[test]
+fn ragged_and_several_banks_are_filled_to_the_page() {
+    // 3 pages before a block boundary, 2 blocks, 5 pages; and a bank inside one block.
+    let mut g = Guest::new(
+        &[
+            (
+                RAM + BLOCK_SIZE - 3 * PAGE_SIZE,
+                2 * BLOCK_SIZE + 8 * PAGE_SIZE,
+            ),
+            (0x2_0000_1000, 2 * PAGE_SIZE),
+        ],
+        false,
+        64,
+    );
+    g.p2m.build(&mut g.host).unwrap();
+    let mapped = g.memory.machine().look().mapped(D0, Side::Guest);
+    assert_eq!(mapped.len(), 3 + 2 + 5 + 2);
+    assert_eq!(g.memory.usage(D0).ram, 1024 + 8 + 2);
+    assert_eq!(g.p2m.lookup(Gfn::new(GFN + 508)), Page::Hole);
+    assert_eq!(g.p2m.lookup(Gfn::new(GFN + 509)), Page::Ram);
+    assert_eq!(g.p2m.lookup(Gfn::new(GFN + 512 + 1024 + 4)), Page::Ram);
+    assert_eq!(g.p2m.lookup(Gfn::new(GFN + 512 + 1024 + 5)), Page::Hole);
+    assert_eq!(g.p2m.lookup(Gfn::new(0x20_0002)), Page::Ram);
+    assert_eq!(g.p2m.lookup(Gfn::new(0x20_0003)), Page::Hole);
+    g.check();
+}
+
+#[test]
+fn static_memory_in_small_pieces_is_used_page_by_page() {
+    let banks = [Bank::new(Gpa::new(RAM), BLOCK_SIZE + BLOCK_SIZE / 2)];
+    let pages = banks[0].size() / PAGE_SIZE;
+    let memory = Memory::new(
+        &[domain_config(1, true, pages, 64)],
+        &[
+            untyped(0x5010_0000, 20, true, Purpose::Static(D0)),
+            untyped(0x5020_0000, 20, true, Purpose::Static(D0)),
+            untyped(0x5030_0000, 20, true, Purpose::Static(D0)),
+            untyped(0x8000_0000, 21, false, Purpose::Tables(D0)),
+        ],
+        4,
+    );
+    let mut host = MemHost::new(&memory, D0);
+    let mut p2m = P2m::new(&banks, vec![0; P2m::table_words(&banks)].leak()).unwrap();
+    p2m.build(&mut host).unwrap();
+    assert_eq!(memory.machine().look().mapped(D0, Side::Guest).len(), 768);
+    assert_eq!(
+        memory.machine().look().translate(D0, Side::Guest, RAM),
+        Some(0x5010_0000)
+    );
+}
+
+#[test]
+fn build_names_the_frame_where_memory_ended() {
+    let mut g = Guest::new(&[(RAM, 32 << 20)], true, 64);
+    let error = g.p2m.build(&mut g.host).unwrap_err();
+    assert_eq!(
+        error,
+        (Gfn::new(GFN + 4096), Error::Memory(MemoryError::NoMemory))
+    );
+    let mut g = Guest::new(&[(RAM, 16 << 20)], true, 1);
+    let (gfn, error) = g.p2m.build(&mut g.host).unwrap_err();
+    assert_eq!(
+        (gfn, error),
+        (Gfn::new(GFN), Error::Memory(MemoryError::NoTables))
+    );
+    assert_eq!(
+        g.memory.usage(D0).ram,
+        0,
+        "what could not be mapped was given back"
+    );
+}
+
+#[test]
+fn the_table_quota_formulas_hold() {
+    let banks = [
+        (RAM, 16 << 20),
+        (0x2_0000_0000 - BLOCK_SIZE, 2 * BLOCK_SIZE),
+    ];
+    let list = banks.map(|(at, size)| Bank::new(Gpa::new(at), size));
+    let mut g = Guest::new(&banks, false, P2m::most_tables(&list));
+    g.p2m.build(&mut g.host).unwrap();
+    g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
+    for block in 0..10 {
+        let gfn = if block < 8 {
+            GFN + block * 512
+        } else {
+            0x20_0000 - 512 + (block - 8) * 512
+        };
+        g.decrease(gfn + 7).unwrap();
+    }
+    g.check();
+    assert!(P2m::least_tables(&list) < P2m::most_tables(&list));
+}
+
+#[test]
+fn bad_banks_are_refused() {
+    let bad: [&[(u64, u64)]; 6] = [
+        &[(RAM + 1, 4096)],
+        &[(RAM, 4097)],
+        &[(RAM, 0)],
+        &[(RAM, 8192), (RAM + 4096, 4096)],
+        &[(RAM, 4096), (RAM + 4096, 4096)],
+        &[(1 << 40, 4096)],
+    ];
+    for banks in bad {
+        let list: Vec<Bank> = banks
+            .iter()
+            .map(|(at, size)| Bank::new(Gpa::new(*at), *size))
+            .collect();
+        let words = vec![0; P2m::table_words(&list)].leak();
+        assert_eq!(
+            P2m::new(&list, words).err(),
+            Some(Error::BadGfn),
+            "{banks:x?}"
+        );
+    }
+    let list = [Bank::new(Gpa::new(RAM), BLOCK_SIZE)];
+    let words = P2m::table_words(&list);
+    assert_eq!(
+        P2m::new(&list, vec![0; words - 1].leak()).err(),
+        Some(Error::BadGfn)
+    );
+}
+
+/// BL-1, UP-5: any single page goes and comes back, on memory that is split in place and by copy.
+#[test]
+fn one_page_leaves_a_block_and_the_others_keep_their_contents_bl_1() {
+    for is_static in [true, false] {
+        let mut g = Guest::usual(is_static);
+        for gfn in [GFN, GFN + 100, GFN + 511, GFN + 512] {
+            g.write(gfn, u8::try_from(gfn & 0x7f).unwrap() | 0x80);
+        }
+        g.decrease(GFN + 100).unwrap();
+        assert_eq!(g.memory.usage(D0).ram, 4095);
+        assert_eq!(g.read(GFN + 100), None, "the guest faults");
+        assert_eq!(g.p2m.lookup(Gfn::new(GFN + 100)), Page::Hole);
+        assert_eq!(g.p2m.readable(Gpa::new((GFN + 100) << 12), 1), None);
+        assert_eq!(
+            (g.read(GFN), g.read(GFN + 511), g.read(GFN + 512)),
+            (Some(0x80), Some(0xff), Some(0x80))
+        );
+        g.check();
+        assert_eq!(g.decrease(GFN + 100), Err(Error::Nothing));
+        g.populate(GFN + 100).unwrap();
+        assert_eq!(g.memory.usage(D0).ram, 4096);
+        g.write(GFN + 100, 9);
+        g.check();
+        assert_eq!(g.memory.totals().copying, 0);
+    }
+}
+
+/// Section 8 of the ABI notes: contents survive decrease and populate at the same frame.
+#[test]
+fn decrease_and_populate_of_one_page_keep_its_contents() {
+    let mut g = Guest::usual(true);
+    g.write(GFN + 5, 0x5a);
+    g.decrease(GFN + 5).unwrap();
+    g.populate(GFN + 5).unwrap();
+    assert_eq!(g.read(GFN + 5), Some(0x5a));
+}
+
+#[test]
+fn a_whole_block_goes_and_comes_back_in_one_extent() {
+    let mut g = Guest::usual(false);
+    let nine = PageOrder(9);
+    g.p2m
+        .decrease(&mut g.host, Gfn::new(GFN + 1024), nine)
+        .unwrap();
+    assert_eq!((g.memory.usage(D0).ram, g.read(GFN + 1024)), (3584, None));
+    assert_eq!(
+        g.p2m.decrease(&mut g.host, Gfn::new(GFN + 1024), nine),
+        Err(Error::Nothing)
+    );
+    g.p2m
+        .populate(&mut g.host, Gfn::new(GFN + 1024), nine)
+        .unwrap();
+    assert_eq!(g.memory.usage(D0).ram, 4096);
+    assert_eq!(g.memory.machine().look().mapped(D0, Side::Guest).len(), 8);
+    // An extent that is not aligned spans two blocks.
+    g.p2m
+        .decrease(&mut g.host, Gfn::new(GFN + 256), nine)
+        .unwrap();
+    assert_eq!(
+        (
+            g.read(GFN + 255),
+            g.read(GFN + 256),
+            g.read(GFN + 767),
+            g.read(GFN + 768)
+        ),
+        (Some(0), None, None, Some(0))
+    );
+    g.p2m
+        .populate(&mut g.host, Gfn::new(GFN + 256), nine)
+        .unwrap();
+    g.check();
+    for order in [10, 64, u32::MAX] {
+        assert_eq!(
+            g.p2m.decrease(&mut g.host, Gfn::new(GFN), PageOrder(order)),
+            Err(Error::BadGfn)
+        );
+        assert_eq!(
+            g.p2m.populate(&mut g.host, Gfn::new(GFN), PageOrder(order)),
+            Err(Error::BadGfn)
+        );
+    }
+}
+
+#[test]
+fn an_extent_with_a_hole_is_refused_whole() {
+    let mut g = Guest::usual(false);
+    g.decrease(GFN + 3).unwrap();
+    let before = g.state();
+    assert_eq!(
+        g.p2m.decrease(&mut g.host, Gfn::new(GFN), PageOrder(2)),
+        Err(Error::Nothing)
+    );
+    assert_eq!(
+        g.p2m.populate(&mut g.host, Gfn::new(GFN), PageOrder(2)),
+        Err(Error::Occupied)
+    );
+    // The last frame of the bank and one after it.
+    assert_eq!(
+        g.p2m
+            .decrease(&mut g.host, Gfn::new(GFN + 4095), PageOrder(1)),
+        Err(Error::Nothing)
+    );
+    assert_eq!(g.state(), before);
+}
+
+/// SM-27, GM-8, UP-2: only holes of RAM banks are populated.
+#[test]
+fn populate_is_refused_on_ram_outside_the_banks_and_on_no_address() {
+    let mut g = Guest::usual(false);
+    assert_eq!(g.populate(GFN), Err(Error::Occupied));
+    for gfn in [
+        0,
+        GFN - 1,
+        GFN + 4096,
+        1 << 28,
+        (1 << 52) - 1,
+        1 << 52,
+        u64::MAX - 1,
+        u64::MAX,
+    ] {
+        assert_eq!(g.populate(gfn), Err(Error::BadGfn), "{gfn:#x}");
+        assert!(
+            matches!(g.decrease(gfn), Err(Error::Nothing | Error::BadGfn)),
+            "{gfn:#x}"
+        );
+    }
+    assert_eq!(g.memory.usage(D0).ram, 4096);
+}
+
+/// The U-Boot sequence of BL-8.
+#[test]
+fn ram_under_shared_info_comes_back_with_its_contents_bl_8() {
+    for is_static in [true, false] {
+        let mut g = Guest::usual(is_static);
+        let gfn = Gfn::new(GFN + 77);
+        g.write(GFN + 77, 0x77);
+        g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
+        g.host.window.store_u32(WindowAddr::extra(0, 0), 0xe5);
+        g.p2m
+            .map_extra(&mut g.host, Extra::SharedInfo, gfn)
+            .unwrap();
+        assert_eq!(g.read(GFN + 77), Some(0xe5));
+        assert_eq!(g.p2m.lookup(gfn), Page::Extra(Extra::SharedInfo));
+        assert_eq!(
+            g.p2m.readable(Gpa::new(gfn.raw() << 12 | 8), 8),
+            Some(WindowAddr::extra(0, 8))
+        );
+        assert_eq!(
+            g.p2m.writable(Gpa::new(gfn.raw() << 12), 8),
+            None,
+            "not argument memory"
+        );
+        assert_eq!(
+            g.memory.usage(D0).ram,
+            4096,
+            "the frame below is still the domain's"
+        );
+        assert_eq!(g.decrease(GFN + 77), Err(Error::Nothing));
+        assert_eq!(g.populate(GFN + 77), Err(Error::Occupied));
+        g.check();
+
+        g.p2m.remove(&mut g.host, gfn).unwrap();
+        assert_eq!(g.read(GFN + 77), None);
+        assert_eq!(g.p2m.remove(&mut g.host, gfn), Err(Error::Nothing));
+        g.populate(GFN + 77).unwrap();
+        assert_eq!(
+            (g.read(GFN + 77), g.memory.usage(D0).ram),
+            (Some(0x77), 4096)
+        );
+        g.check();
+    }
+}
+
+#[test]
+fn a_parked_frame_can_be_given_back_bl_8() {
+    let mut g = Guest::usual(true);
+    g.p2m.remove(&mut g.host, Gfn::new(GFN + 1)).unwrap();
+    assert_eq!((g.memory.usage(D0).ram, g.read(GFN + 1)), (4096, None));
+    assert_eq!(g.p2m.readable(Gpa::new((GFN + 1) << 12), 1), None);
+    g.decrease(GFN + 1).unwrap();
+    assert_eq!(g.memory.usage(D0).ram, 4095);
+    assert_eq!(g.decrease(GFN + 1), Err(Error::Nothing));
+}
+
+/// EX-16: one place at a time; and it can move.
+#[test]
+fn an_extra_page_is_seen_at_one_frame_at_a_time_ex_16() {
+    let mut g = Guest::usual(true);
+    let kind = Extra::GrantFrame(0);
+    assert_eq!(
+        g.p2m.map_extra(&mut g.host, kind, Gfn::new(0x38000)),
+        Err(Error::Nothing)
+    );
+    g.p2m.create_extra(&mut g.host, kind).unwrap();
+    assert_eq!(
+        g.p2m.create_extra(&mut g.host, kind),
+        Err(Error::Memory(MemoryError::Exists))
+    );
+    assert_eq!(g.read(0x38000), None);
+    g.p2m
+        .map_extra(&mut g.host, kind, Gfn::new(0x38000))
+        .unwrap();
+    assert_eq!(g.read(0x38000), Some(0), "zeroed (EX-3)");
+    assert_eq!(
+        g.p2m.map_extra(&mut g.host, kind, Gfn::new(0x38001)),
+        Err(Error::Busy)
+    );
+    assert_eq!(g.p2m.extra_gfn(kind), Some(Gfn::new(0x38000)));
+    g.p2m.remove(&mut g.host, Gfn::new(0x38000)).unwrap();
+    assert_eq!((g.p2m.extra_gfn(kind), g.p2m.has_extra(kind)), (None, true));
+    g.p2m
+        .map_extra(&mut g.host, kind, Gfn::new(GFN + 600))
+        .unwrap();
+    // Another extra page takes its place; then the first one can be mapped again.
+    g.p2m.create_extra(&mut g.host, Extra::Console).unwrap();
+    g.p2m
+        .map_extra(&mut g.host, Extra::Console, Gfn::new(GFN + 600))
+        .unwrap();
+    assert_eq!(
+        g.p2m.lookup(Gfn::new(GFN + 600)),
+        Page::Extra(Extra::Console)
+    );
+    g.p2m
+        .map_extra(&mut g.host, kind, Gfn::new(0x38000))
+        .unwrap();
+    g.check();
+    for gfn in [1 << 28, 1 << 52, u64::MAX] {
+        g.p2m.remove(&mut g.host, Gfn::new(0x38000)).ok();
+        assert_eq!(
+            g.p2m.map_extra(&mut g.host, kind, Gfn::new(gfn)),
+            Err(Error::BadGfn)
+        );
+    }
+}
+
+#[test]
+fn a_range_across_pages_is_not_one_place_in_the_window() {
+    let g = Guest::usual(true);
+    assert_eq!(
+        g.p2m.readable(Gpa::new(RAM + 4095), 1),
+        Some(WindowAddr::new(RAM + 4095))
+    );
+    assert_eq!(g.p2m.readable(Gpa::new(RAM + 4095), 2), None);
+    assert_eq!(g.p2m.writable(Gpa::new(RAM), 4097), None);
+    assert_eq!(g.p2m.readable(Gpa::new(u64::MAX), u64::MAX), None);
+    assert_eq!(g.p2m.writable(Gpa::new(RAM + (16 << 20)), 1), None);
+}
+
+/// A guest that maps everywhere uses up its own page tables, and is told.
+#[test]
+fn page_tables_run_out_with_an_error_and_nothing_else_happens() {
+    let mut g = Guest::new(&[(RAM, 4 << 20)], true, 16);
+    g.p2m.build(&mut g.host).unwrap();
+    g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
+    let mut mapped = 0;
+    for n in 0..64 {
+        let gfn = Gfn::new(n << 18);
+        match g.p2m.map_extra(&mut g.host, Extra::SharedInfo, gfn) {
+            Ok(()) => {
+                mapped += 1;
+                g.p2m.remove(&mut g.host, gfn).unwrap();
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Memory(MemoryError::NoTables));
+                break;
+            }
+        }
+    }
+    assert!(mapped > 2 && g.memory.usage(D0).tables == 16, "{mapped}");
+    let before = g.state();
+    assert_eq!(
+        g.decrease(GFN + 512),
+        Err(Error::Memory(MemoryError::NoTables))
+    );
+    assert_eq!(g.state(), before);
+    g.write(GFN + 512, 1);
+}
+
+/// SM-9, EX-5: every mapping and every kernel operation refused once; the guest notices nothing.
+fn refuse_each(is_static: bool, mut act: impl FnMut(&mut Guest) -> Result<(), Error>) {
+    let fresh = || {
+        let mut g = Guest::usual(is_static);
+        g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
+        // RAM has a mark in each page, a hole and a parked frame.
+        g.decrease(GFN + 7).unwrap();
+        g.p2m.remove(&mut g.host, Gfn::new(GFN + 8)).unwrap();
+        for gfn in [GFN, GFN + 9, GFN + 512, GFN + 1023] {
+            g.write(gfn, 0x42);
+        }
+        g
+    };
+    let (mappings, operations) = {
+        let mut g = fresh();
+        let before = {
+            let m = g.memory.machine().look();
+            (m.mappings, m.operations)
+        };
+        act(&mut g).unwrap();
+        let m = g.memory.machine().look();
+        (m.mappings - before.0, m.operations - before.1)
+    };
+    assert!(mappings + operations > 0);
+    let sample = |n: &u64, all: u64| *n < 6 || *n + 4 > all || n.is_multiple_of(173);
+    for (kernel, step) in (0..mappings)
+        .filter(|n| sample(n, mappings))
+        .map(|n| (false, n))
+        .chain(
+            (0..operations)
+                .filter(|n| sample(n, operations))
+                .map(|n| (true, n)),
+        )
+    {
+        let mut g = fresh();
+        let before = g.state();
+        {
+            let step = u32::try_from(step).ok();
+            let mut machine = g.memory.machine().change();
+            if kernel {
+                machine.faults.kernel = step
+            } else {
+                machine.faults.mapping = step
+            }
+        }
+        let result = act(&mut g);
+        g.memory.machine().change().faults = sim::caps::Faults::default();
+        let at = format!(
+            "{} step {step}: {result:?}",
+            if kernel { "kernel" } else { "mapping" }
+        );
+        match result {
+            Ok(()) => {}
+            Err(Error::Broken) => panic!("{at}"),
+            Err(_) => {
+                assert_eq!(g.state(), before, "{at}");
+                act(&mut g).unwrap_or_else(|error| panic!("{at}, again: {error:?}"));
+            }
+        }
+        for gfn in [GFN + 9, GFN + 1023] {
+            assert_eq!(g.read(gfn), Some(0x42), "{at}");
+        }
+        g.check();
+    }
+}
+
+#[test]
+fn refused_steps_of_decrease_change_nothing_sm_9() {
+    for is_static in [true, false] {
+        refuse_each(is_static, |g| g.decrease(GFN + 600));
+        refuse_each(is_static, |g| g.decrease(GFN + 1));
+    }
+}
+
+#[test]
+fn refused_steps_of_populate_change_nothing_sm_9() {
+    for is_static in [true, false] {
+        refuse_each(is_static, |g| g.populate(GFN + 7));
+        refuse_each(is_static, |g| g.populate(GFN + 8));
+    }
+    refuse_each(false, |g| {
+        g.p2m.populate(&mut g.host, Gfn::new(GFN + 7), PageOrder(1))
+    });
+}
+
+#[test]
+fn refused_steps_of_extra_pages_change_nothing_ex_5() {
+    for is_static in [true, false] {
+        refuse_each(is_static, |g| {
+            g.p2m.create_extra(&mut g.host, Extra::Console)
+        });
+        let shared = Extra::SharedInfo;
+        refuse_each(is_static, |g| {
+            g.p2m.map_extra(&mut g.host, shared, Gfn::new(GFN + 1))
+        });
+        refuse_each(is_static, |g| {
+            g.p2m.map_extra(&mut g.host, shared, Gfn::new(GFN + 700))
+        });
+        refuse_each(is_static, |g| {
+            g.p2m.map_extra(&mut g.host, shared, Gfn::new(0x38000))
+        });
+        refuse_each(is_static, |g| g.p2m.remove(&mut g.host, Gfn::new(GFN + 1)));
+    }
+}
+
+#[test]
+fn a_place_that_the_machine_holds_is_refused() {
+    let mut g = Guest::usual(true);
+    g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
+    // Something that the p2m does not know is mapped there, as the GIC's CPU interface is.
+    g.p2m.create_extra(&mut g.host, Extra::Console).unwrap();
+    g.p2m
+        .map_extra(&mut g.host, Extra::Console, Gfn::new(0x3002))
+        .unwrap();
+    let mut other = P2m::new(&[], vec![0; P2m::table_words(&[])].leak()).unwrap();
+    other.create_extra(&mut g.host, Extra::Xenstore).unwrap();
+    assert_eq!(
+        other.map_extra(&mut g.host, Extra::Xenstore, Gfn::new(0x3002)),
+        Err(Error::Map(MapError::Occupied))
+    );
+}
