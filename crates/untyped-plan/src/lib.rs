@@ -9,7 +9,7 @@
 //!
 //! Key types: [`Span`] (a range of physical memory), [`Chunk`] (a naturally aligned power of
 //! two: what an untyped can be), [`BootUntyped`], [`Arena`] (chooses places so that little is
-//! zeroed) and [`simulate`] (the initialiser's algorithm, step by step).
+//! zeroed) and [`simulate()`] (the initialiser's algorithm, step by step).
 //!
 //! Host code for the image tool; nothing here runs on the target.
 #![forbid(unsafe_code)]
