@@ -9,7 +9,7 @@ BUILD=$ROOT/build
 LOGS=$BUILD/log
 readonly ROOT BUILD LOGS
 
-for part in common doctor sdk guest image qemu check test bench; do
+for part in common doctor sdk guest image el2 qemu check test bench; do
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/$part.sh"
 done
@@ -50,7 +50,7 @@ usage_image_options() {
     cat <<'END'
   --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
   --board BOARD          qemu_virt_aarch64 (default) or zcu102
-  --config CONFIG        debug (default), release or benchmark: the seL4 configuration
+  --config CONFIG        debug (default), release or benchmark: the seL4 configuration (microkit only)
   --domains FILE.dts     domains file (default: domains/two-linux.dts; zcu102: domains/zcu102-two-linux.dts)
 END
 }
@@ -87,8 +87,8 @@ usage_test() {
     cat <<'END'
 Usage: ./build.sh test [--host-only] [--filter TEXT]
 
-Runs the host tests, then boots images where an SDK is found. What cannot run is named and
-counted as skipped. The last line is "N passed, N failed, N skipped".
+Runs the host tests, then boots images: on the EL2 host, and where an SDK is found on Microkit.
+What cannot run is named and counted as skipped. The last line is "N passed, N failed, N skipped".
 
   --host-only            leave the boot tests out
   --filter TEXT          only the boot tests whose name contains TEXT
@@ -120,7 +120,8 @@ Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG]
 
 Instruction counts of single operations and of a boot on qemu_virt_aarch64, as a table beside Xen's
 and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
-release configuration and the boot on debug and release.
+release configuration and the boot on debug and release. With --host el2 there is one configuration,
+and the hypervisor's RAM and the size of the image are shown too.
 END
     usage_environment
 }

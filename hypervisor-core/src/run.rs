@@ -252,15 +252,18 @@ impl Vm<'_> {
 
     fn on_trap<H: Host>(&mut self, host: &mut H, esr_el2: u32) -> Do {
         let pc = host.pc();
-        let after = Gva::new(pc.raw().wrapping_add(INSTRUCTION));
-        // A kernel that reports HVC as a trap leaves the PC behind it.
-        let before = Gva::new(pc.raw().wrapping_sub(INSTRUCTION));
-        match esr::decode(esr_el2) {
-            Trap::Hvc { imm: XEN_TAG } => {
+        let trap = esr::decode(esr_el2);
+        if let Trap::Hvc { imm } = trap {
+            // A kernel that reports HVC as a trap leaves the PC behind it.
+            let at = Gva::new(pc.raw().wrapping_sub(INSTRUCTION));
+            if imm == XEN_TAG {
                 let nr = host.x(16);
-                self.hypercall(host, nr, before)
+                return self.hypercall(host, nr, at);
             }
-            Trap::Hvc { imm } => self.other_hvc(host, imm, before),
+            return self.other_hvc(host, imm, at);
+        }
+        let after = Gva::new(pc.raw().wrapping_add(length(host, esr_el2)));
+        match trap {
             Trap::Smc { imm: 0 } => {
                 host.set_pc(after);
                 self.smccc(host)
@@ -357,6 +360,14 @@ impl Vm<'_> {
             self.timer.on_eoi(&mut self.gic, host);
         }
     }
+}
+
+/// Bytes of the instruction that trapped: AArch32 user space has instructions of 16 bits, which the IL bit of `ESR_EL2` tells.
+fn length<H: Host>(host: &mut H, esr: u32) -> u64 {
+    /// `PSTATE.nRW`: AArch32.
+    const AARCH32: u64 = 1 << 4;
+    let short = esr >> 25 & 1 == 0 && host.pstate() & AARCH32 != 0;
+    if short { 2 } else { INSTRUCTION }
 }
 
 fn offset_in(gpa: Gpa, base: Gpa, size: u64) -> Option<u32> {

@@ -1,5 +1,6 @@
 //! What is tested on booted images.
 
+pub mod compare;
 pub mod lab;
 pub mod probe;
 pub mod shell;

@@ -26,6 +26,9 @@ self_sgi|self-SGI to vector|1365|5131
 BOOT_XEN=984.0
 BOOT_LIBVMM_debug=1418.7
 BOOT_LIBVMM_release=1559.7
+# Xen's RAM with one 256 MiB guest on a 2 GiB machine (28 MiB of it the frame table) in MiB, and its image in MB.
+RAM_XEN=33.0
+IMAGE_XEN=1.08
 
 # Runs domains file $1 in configuration $2 until $3 matches; the serial output goes to the log $4.
 bench_run() {
@@ -65,7 +68,7 @@ bench_boot() {
     ticks=$(bench_ticks "$log")
     count=$(bench_millions "$ticks")
     libvmm=${!libvmm-null}
-    bench_row "power-on to user space, 256 MiB ($1), M" "$count" "$BOOT_XEN" "$libvmm"
+    bench_row "power-on to user space, 256 MiB ($1), M" "$count" "$BOOT_XEN" "${libvmm/#null/-}"
     JSON+=("{\"name\":\"boot\",\"config\":\"$1\",\"unit\":\"million instructions\",\"here\":$count,\"xen\":$BOOT_XEN,\"libvmm\":$libvmm}")
 }
 
@@ -93,6 +96,20 @@ bench_millions() {
     awk -v ticks="$1" 'BEGIN { printf "%.1f", ticks * 16 / 1e6 }'
 }
 
+# What the EL2 host takes, as it says itself when it boots one-linux.dts, and what the packer says.
+bench_size() {
+    local ram image
+    ram=$(sed -nE 's/^el2: RAM: hypervisor ([0-9]+) KiB .*/\1/p' "$LOGS/bench-boot-el2.log" | head -n 1)
+    image=$(sed -nE 's/.* bytes, ([0-9]+) of them without .*/\1/p' "$LOGS/el2-image-one-linux.log" | tail -n 1)
+    [[ $ram && $image ]] || fail "the EL2 host did not say what it takes; see build/log/bench-boot-el2.log"
+    ram=$(awk -v n="$ram" 'BEGIN { printf "%.1f", n / 1024 }')
+    image=$(awk -v n="$image" 'BEGIN { printf "%.2f", n / 1e6 }')
+    bench_row 'RAM of the hypervisor, one 256 MiB guest, MiB' "$ram" "$RAM_XEN" -
+    bench_row "image without the guest's files, MB" "$image" "$IMAGE_XEN" -
+    JSON+=("{\"name\":\"ram\",\"config\":\"el2\",\"unit\":\"MiB\",\"here\":$ram,\"xen\":$RAM_XEN,\"libvmm\":null}")
+    JSON+=("{\"name\":\"image\",\"config\":\"el2\",\"unit\":\"MB\",\"here\":$image,\"xen\":$IMAGE_XEN,\"libvmm\":null}")
+}
+
 command_bench() {
     local config=release boots=(debug release) boot
     [[ $BOARD == qemu_virt_aarch64 ]] || fail "bench knows one machine, qemu_virt_aarch64"
@@ -101,10 +118,16 @@ command_bench() {
         config=$CONFIG
         boots=("$CONFIG")
     fi
+    choose_host
+    if [[ $HOST == el2 ]]; then
+        config=el2
+        boots=(el2)
+    fi
     need qemu-system-aarch64
     JSON=()
     bench_operations "$config"
     for boot in "${boots[@]}"; do bench_boot "$boot"; done
+    [[ $HOST != el2 ]] || bench_size
     bench_native
     (
         IFS=,

@@ -55,6 +55,11 @@ command_check() {
     else
         say "not checked: guests/ (Rust target $RUST_TARGET missing)"
     fi
+    if el2_target_present; then
+        step check-el2 check_el2 || failed+=(el2)
+    else
+        say "not checked: el2/ (Rust target $EL2_TARGET missing)"
+    fi
     SDK=$(find_sdk)
     if [[ ! $SDK ]]; then
         say "not checked: lints of pd/ (no Microkit SDK)"

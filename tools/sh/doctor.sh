@@ -144,6 +144,16 @@ doctor_rust() {
         say "adding the Rust target $RUST_TARGET"
         step rust-target rustup target add "$RUST_TARGET" || true
     fi
+    if ! el2_target_present && [[ $INSTALL == yes || $EUID == 0 ]] && have rustup; then
+        say "adding the Rust target $EL2_TARGET"
+        step el2-target rustup target add "$EL2_TARGET" || true
+    fi
+    if el2_target_present; then
+        finding "$EL2_TARGET" found 'for the EL2 host'
+    else
+        finding "$EL2_TARGET" missing "rustup target add $EL2_TARGET"
+        missing=1
+    fi
     if rust_target_present; then
         finding "$RUST_TARGET" found ''
     else

@@ -17,7 +17,11 @@ choose_domains() {
 image_path() {
     local name
     name=$(basename "$DOMAINS")
-    printf '%s' "$BUILD/image/$BOARD-$CONFIG/${name%.*}.img"
+    if [[ $HOST == el2 ]]; then
+        printf '%s' "$BUILD/image/$BOARD-el2/${name%.*}.img"
+    else
+        printf '%s' "$BUILD/image/$BOARD-$CONFIG/${name%.*}.img"
+    fi
 }
 
 pd_target() {
@@ -78,6 +82,10 @@ image_inputs() {
 build_image() {
     local image stamp inputs
     image=$(image_path)
+    if [[ $HOST == el2 ]]; then
+        build_el2_image "$image"
+        return
+    fi
     need dtc clang libclang
     need_rust_target
     ensure_guest_files "$DOMAINS"

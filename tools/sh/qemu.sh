@@ -2,12 +2,15 @@
 
 # Sets QEMU to the command line that boots image $1.
 qemu_command() {
-    case $BOARD in
-        qemu_virt_aarch64)
+    case $BOARD-$HOST in
+        qemu_virt_aarch64-el2)
+            QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G -kernel "$1")
+            ;;
+        qemu_virt_aarch64-*)
             QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G
                 -device "loader,file=$1,addr=0x70000000,cpu-num=0")
             ;;
-        zcu102)
+        zcu102-*)
             # With secure=off no interrupt reaches seL4 there, and with secure=on QEMU starts only
             # what it can take for a Linux kernel: the stub, which jumps to the image.
             QEMU=(qemu-system-aarch64 -machine 'xlnx-zcu102,secure=on,virtualization=on' -m 4G
@@ -59,7 +62,7 @@ command_run() {
 # Gives the terminal to the machine. With --timeout it is taken away again.
 run_interactive() {
     local terminal='' status=0
-    say "Booting ${DOMAINS#"$ROOT"/} on $BOARD ($CONFIG). Ctrl-a three times moves the input on; Ctrl-] x ends QEMU."
+    say "Booting ${DOMAINS#"$ROOT"/} on $BOARD ($(carrier)). Ctrl-a three times moves the input on; Ctrl-] x ends QEMU."
     [[ ! -t 0 ]] || terminal=$(stty -g)
     # An idle machine under icount hears no other signal than KILL.
     if [[ $TIMEOUT ]]; then

@@ -42,43 +42,30 @@ test_image_tool() {
     (cd "$ROOT/pd" && MICROKIT_SDK=$SDK cargo test --locked --release --target-dir "$BUILD/pd/host" -p zazen-image)
 }
 
-# Counts boot tests as skipped, by name. $1 says why.
+# Counts the boot tests of host $1 as skipped, by name. $2 says why.
 skip_boot_tests() {
     local name
     while read -r name; do
         SKIPPED=$((SKIPPED + 1))
-        echo "skipped $name: $1"
-    done < <("$BOOT_TESTS" --list "$FILTER")
+        echo "skipped $name: $2"
+    done < <("$BOOT_TESTS" --host "$1" --list "$FILTER")
 }
 
-boot_tests() {
-    local tool line passed failed skipped status=0
-    BOOT_TESTS=${CARGO_TARGET_DIR:-$ROOT/target}/debug/boot-tests
-    if ! step boot-tests-build cargo build --locked -p zazen-tests --bin boot-tests; then
-        FAILED=$((FAILED + 1))
-        echo "FAILED boot-tests: does not build"
-        return
-    fi
-    echo "boot tests"
-    SDK=$(find_sdk)
-    if [[ ! $SDK ]]; then
-        skip_boot_tests "no Microkit SDK (./build.sh image tells how to get it)"
-        return
-    fi
-    if ! can_install; then
-        for tool in qemu-system-aarch64 dtc clang libclang cpio; do
-            tool_present "$tool" && continue
-            skip_boot_tests "$tool is missing (./build.sh doctor)"
-            return
-        done
-    fi
-    if [[ ! -e $ROOT/pd/Cargo.lock ]] || ! pd_resolves; then
-        skip_boot_tests "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
-        return
-    fi
-    image_tool_tests
-    "$BOOT_TESTS" --build-sh "$ROOT/build.sh" "$FILTER" | tee "$LOGS/boot-tests.log" || status=$?
-    line=$(tail -n 1 "$LOGS/boot-tests.log")
+# The first of the tools named that is missing and cannot be installed; nothing if there is none.
+missing_tool() {
+    local tool
+    can_install && return
+    for tool; do
+        tool_present "$tool" || { printf '%s' "$tool" && return; }
+    done
+}
+
+# Runs the boot tests of host $1 and adds up their last line.
+run_boot_tests() {
+    local line passed failed skipped status=0
+    local log=$LOGS/boot-tests-$1.log
+    "$BOOT_TESTS" --host "$1" --build-sh "$ROOT/build.sh" "$FILTER" | tee "$log" || status=$?
+    line=$(tail -n 1 "$log")
     if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
         passed=${BASH_REMATCH[1]} failed=${BASH_REMATCH[2]} skipped=${BASH_REMATCH[3]}
     else
@@ -88,6 +75,35 @@ boot_tests() {
     PASSED=$((PASSED + passed))
     FAILED=$((FAILED + failed))
     SKIPPED=$((SKIPPED + skipped))
+}
+
+boot_tests() {
+    local tool
+    BOOT_TESTS=${CARGO_TARGET_DIR:-$ROOT/target}/debug/boot-tests
+    if ! step boot-tests-build cargo build --locked -p zazen-tests --bin boot-tests; then
+        FAILED=$((FAILED + 1))
+        echo "FAILED boot-tests: does not build"
+        return
+    fi
+    echo "boot tests on the EL2 host"
+    tool=$(missing_tool qemu-system-aarch64 dtc cpio)
+    if [[ $tool ]]; then
+        skip_boot_tests el2 "$tool is missing (./build.sh doctor)"
+    else
+        run_boot_tests el2
+    fi
+    echo "boot tests on Microkit"
+    SDK=$(find_sdk)
+    tool=$(missing_tool qemu-system-aarch64 dtc clang libclang cpio)
+    if [[ ! $SDK ]]; then
+        skip_boot_tests microkit "no Microkit SDK (./build.sh image --host microkit tells how to get it)"
+    elif [[ $tool ]]; then
+        skip_boot_tests microkit "$tool is missing (./build.sh doctor)"
+    elif [[ ! -e $ROOT/pd/Cargo.lock ]] || ! pd_resolves; then
+        skip_boot_tests microkit "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
+    else
+        run_boot_tests microkit
+    fi
 }
 
 command_test() {

@@ -1,4 +1,4 @@
-//! Boots images and tests them: `boot-tests [--list] [--build-sh PATH] [FILTER]`.
+//! Boots images and tests them: `boot-tests [--list] [--host el2|microkit] [--build-sh PATH] [FILTER]`.
 //!
 //! One line per test; the last line is `N passed, N failed, N skipped`.
 
@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{probe, two_linux};
+use zazen_tests::scenes::{compare, probe, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
     let (mut list, mut build_sh, mut filter) = (false, PathBuf::from("./build.sh"), String::new());
+    let mut host = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--list" => list = true,
+            "--host" => host = arguments.next(),
             "--build-sh" => match arguments.next() {
                 Some(path) => build_sh = path.into(),
                 None => {
@@ -27,10 +29,23 @@ fn main() -> ExitCode {
     }
     let mut suite = Suite::new(&filter, list);
     let lab = Lab::new(&build_sh);
-    for config in ["debug", "release"] {
+    let (el2, microkit) = match host.as_deref() {
+        None => (true, true),
+        Some("el2") => (true, false),
+        Some("microkit") => (false, true),
+        Some(host) => {
+            eprintln!("boot-tests: --host takes el2 or microkit, not {host}");
+            return ExitCode::from(2);
+        }
+    };
+    let configs = [(el2, "el2"), (microkit, "debug"), (microkit, "release")];
+    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted) {
         two_linux::run(&mut suite, &lab, config);
         probe::bad_guest(&mut suite, &lab, config);
         probe::abi(&mut suite, &lab, config);
+    }
+    if microkit {
+        compare::run(&mut suite, &lab);
     }
     if suite.finish() {
         ExitCode::SUCCESS

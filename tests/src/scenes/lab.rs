@@ -12,6 +12,9 @@ use crate::machine::{Failure, Machine};
 /// Time in which anything that a machine does must have happened; a boot takes a few seconds.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The configuration that stands for the EL2 host; the others are seL4's on Microkit.
+pub const EL2: &str = "el2";
+
 /// Where images are built and started.
 pub struct Lab {
     build_sh: PathBuf,
@@ -101,17 +104,15 @@ impl Lab {
     }
 
     fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
-        let options = [
-            "--host",
-            "microkit",
-            "--config",
-            config,
-            "--domains",
-            &domains.to_string_lossy(),
-        ];
+        let domains = domains.to_string_lossy();
+        let mut options = match config {
+            EL2 => vec!["--host", "el2"],
+            config => vec!["--host", "microkit", "--config", config],
+        };
+        options.extend(["--domains", &domains]);
         let with = |first: &[&'static str]| {
             let mut all: Vec<&str> = first.to_vec();
-            all.extend(options);
+            all.extend(&options);
             all
         };
         self.build(&with(&["image"]))?;

@@ -1,0 +1,383 @@
+//! What the memory server is handed, and what the host needs for itself.
+//!
+//! As on Microkit: static memory as memory that no kernel owns (splits need no copy), the heap as
+//! memory that is zeroed when it is retyped, page tables from an untyped for each domain.
+
+use core::fmt;
+
+use dt_server::{Config, Range};
+use heapless::Vec;
+use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
+use hypervisor_core::p2m::P2m;
+use memory_server::layout::{self, GrantLayout, OwnLayout};
+use memory_server::manifest::{self, MANIFEST_WORDS, MAX_DOMAINS, MAX_UNTYPEDS, ManifestError};
+use memory_server::{
+    BlockRecord, DomainConfig, DomainIndex, Manifest, Purpose, SplitRecord, Untyped, UntypedRecord,
+};
+use memory_server_api::WINDOW_SLOTS;
+use soft_caps::{CHUNK, Chunk, directory_len};
+
+use crate::ram::Ram;
+
+/// Heap of the program: the dt-server's allocations and the guests' own state.
+pub const HEAP: u64 = 512 << 10;
+/// Page tables, console regions and what else a domain costs the host.
+const PER_DOMAIN: u64 = 96 << 10;
+/// The same independent of domains: page tables, regions of servers, rounding.
+const FIXED: u64 = 256 << 10;
+/// Blocks that can be split besides those that the domains' own RAM may come to: for extra pages and while copying.
+const SPARE_SPLITS: u64 = 4;
+
+/// The memory server's manifest and what is left over.
+#[derive(Debug)]
+pub struct Plan {
+    words: [u64; MANIFEST_WORDS],
+    /// Bytes of RAM that nobody has: neither a domain, nor the heap, nor the host.
+    pub unused: u64,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlanError {
+    /// The domains file has no domain.
+    NoDomain,
+    /// The file does not say which RAM there is.
+    NoMemoryNode,
+    /// RAM is in too many pieces.
+    TooManyPieces,
+    /// Nowhere are so many bytes in one piece left.
+    NoRoom {
+        /// What they are for.
+        what: &'static str,
+        /// How many.
+        bytes: u64,
+    },
+    /// The manifest that follows is not valid.
+    Manifest(ManifestError),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDomain => f.write_str("the domains file has no domain"),
+            Self::NoMemoryNode => f.write_str(
+                "the domains file has no memory node; say which RAM the machine has, e.g. memory@40000000",
+            ),
+            Self::TooManyPieces => f.write_str(
+                "static memory and heap are in too many pieces; use fewer and larger ranges, aligned to 2 MiB",
+            ),
+            Self::NoRoom { what, bytes } => write!(
+                f,
+                "no {bytes} bytes of RAM in one piece are left for {what}; give the domains less memory, or the machine more"
+            ),
+            Self::Manifest(error) => write!(f, "the memory server's manifest: {error}"),
+        }
+    }
+}
+
+impl From<ManifestError> for PlanError {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifest(error)
+    }
+}
+
+/// RAM of the machine that no domain is promised.
+///
+/// # Errors
+/// [`PlanError::NoMemoryNode`].
+pub fn unclaimed(config: &Config) -> Result<Ram, PlanError> {
+    if config.memory.is_empty() {
+        return Err(PlanError::NoMemoryNode);
+    }
+    let mut ram = Ram::new(&config.memory);
+    let fixed = config.domains.iter().flat_map(|domain| &domain.static_mem);
+    for range in fixed.chain(&config.static_heap) {
+        ram.claim(*range);
+    }
+    Ok(ram)
+}
+
+/// Bytes that the host needs behind its image: an upper bound of what [`Plan`]'s tables and the guests come to.
+pub fn own_bytes(config: &Config) -> u64 {
+    let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
+    let mut bytes = FIXED + HEAP;
+    // Blocks that can be split, all of them at once, and blocks that are only there.
+    let (mut split, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0);
+    for domain in &config.domains {
+        bytes += PER_DOMAIN + topology::p2m_bytes(domain.ram());
+        // Directory and chunks of the tail; the quota of tables has one slot each.
+        bytes += tables_bytes(domain) / PAGE_SIZE * 16;
+        split += domain.static_mem.iter().map(blocks).sum::<u64>();
+        // Pages of the heap come from scattered blocks.
+        split += domain.heap.div_ceil(BLOCK_SIZE) / 4 + 4;
+    }
+    whole += config.static_heap.iter().map(blocks).sum::<u64>();
+    if config.heap_all {
+        whole += config.memory.iter().map(blocks).sum::<u64>();
+    }
+    // A split block: its record, 512 slots of frames and a window in one grant CNode, whose directory is a power of two.
+    let chunks = (512 + u64::from(WINDOW_SLOTS)) / CHUNK as u64 + 2;
+    let record = size_of::<BlockRecord>() as u64 + 4;
+    let window = 4 * 2 * u64::from(WINDOW_SLOTS) / CHUNK as u64;
+    bytes += split
+        * (record + size_of::<SplitRecord>() as u64 + chunks * size_of::<Chunk>() as u64 + window);
+    // Any other: its record and two slots of the server's own CNode.
+    bytes += whole * (record + 2 * size_of::<Chunk>() as u64 / CHUNK as u64 + 1);
+    bytes.next_multiple_of(PAGE_SIZE)
+}
+
+/// Bytes of heap that the domains need: RAM in whole blocks, everybody's extra pages, and one
+/// block to spare for copying a block that is split.
+fn heap_bytes(config: &Config) -> u64 {
+    let ram: u64 = config
+        .domains
+        .iter()
+        .map(|d| d.heap.next_multiple_of(BLOCK_SIZE))
+        .sum();
+    let extra: u64 = config.domains.iter().map(|d| d.extra).sum();
+    ram + extra.next_multiple_of(BLOCK_SIZE) + BLOCK_SIZE
+}
+
+/// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its quota.
+fn tables_bytes(domain: &dt_server::DomainConfig) -> u64 {
+    /// Rounding, so that few untypeds suffice.
+    const STEP: u64 = 64 << 10;
+    let most = u64::from(P2m::most_tables(&domain.record.banks)) * PAGE_SIZE;
+    most.min(domain.tables).next_multiple_of(STEP)
+}
+
+/// Cuts `range` into naturally aligned powers of two, ascending.
+fn chunks(range: Range) -> impl Iterator<Item = (u64, u8)> {
+    let mut at = range.start;
+    core::iter::from_fn(move || {
+        let most = range.end().checked_sub(at)?.checked_ilog2()?;
+        let bits = at.trailing_zeros().min(most);
+        let start = at;
+        at += 1 << bits;
+        Some((start, u8::try_from(bits).ok()?))
+    })
+}
+
+/// Untypeds in the making.
+struct Untypeds(Vec<Untyped, MAX_UNTYPEDS>);
+
+impl Untypeds {
+    fn add(&mut self, range: Range, device: bool, purpose: Purpose) -> Result<(), PlanError> {
+        for (paddr, size_bits) in chunks(range) {
+            // What is less than a page is no memory to hand out.
+            if size_bits >= 12 {
+                let untyped = Untyped {
+                    paddr,
+                    size_bits,
+                    device,
+                    purpose,
+                };
+                self.0.push(untyped).map_err(|_| PlanError::TooManyPieces)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// The plan for `config` with the host's image and its own memory in `host`.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn new(config: &Config, host: Range) -> Result<Self, PlanError> {
+        if config.domains.is_empty() {
+            return Err(PlanError::NoDomain);
+        }
+        let mut ram = unclaimed(config)?;
+        ram.claim(host);
+        let mut untypeds = Untypeds(Vec::new());
+        for (n, domain) in (0..).zip(&config.domains) {
+            for range in &domain.static_mem {
+                untypeds.add(*range, true, Purpose::Static(DomainIndex(n)))?;
+            }
+        }
+        for range in &config.static_heap {
+            untypeds.add(*range, false, Purpose::Heap)?;
+        }
+        if config.static_heap.is_empty() {
+            Self::add_heap(config, &mut ram, &mut untypeds)?;
+        }
+        let mut domains: Vec<DomainConfig, MAX_DOMAINS> = Vec::new();
+        for (n, domain) in (0..).zip(&config.domains) {
+            let bytes = tables_bytes(domain);
+            let no_room = PlanError::NoRoom {
+                what: "a domain's page tables",
+                bytes,
+            };
+            let range = ram.take(bytes, bytes.next_power_of_two()).ok_or(no_room)?;
+            untypeds.add(range, false, Purpose::Tables(DomainIndex(n)))?;
+            let config = DomainConfig {
+                domid: DomId(domain.record.domid),
+                name: DomainConfig::pad_name(&domain.record.name),
+                max_pages: domain.ram() / PAGE_SIZE,
+                is_static: domain.record.is_static,
+                table_quota: u32::try_from(bytes / PAGE_SIZE).unwrap_or(u32::MAX),
+                // Large enough for anything; corrected below, when the untypeds of all are known.
+                grant_radix: 24,
+            };
+            domains.push(config).map_err(|_| PlanError::TooManyPieces)?;
+        }
+        if config.heap_all && config.static_heap.is_empty() {
+            Self::add_rest(&mut ram, &mut untypeds);
+        }
+        let words = manifest::encode(&domains, &untypeds.0, 0)?;
+        let manifest = Manifest::decode(&words)?;
+        let windows: usize = manifest
+            .domains()
+            .map(|(n, domain)| used_windows(&manifest, n, &domain))
+            .sum();
+        let extra = config
+            .domains
+            .iter()
+            .map(|domain| domain.extra)
+            .sum::<u64>()
+            .div_ceil(BLOCK_SIZE);
+        let splits =
+            (windows as u64 + extra + SPARE_SPLITS).min(u64::from(layout::blocks(&manifest)));
+        let splits = u16::try_from(splits).unwrap_or(u16::MAX);
+        for (n, domain) in (0..).zip(domains.iter_mut()) {
+            domain.grant_radix = layout::grant_radix(&manifest, DomainIndex(n)).max(10);
+        }
+        Ok(Self {
+            words: manifest::encode(&domains, &untypeds.0, splits)?,
+            unused: ram.bytes(),
+        })
+    }
+
+    /// Heap from what nobody has claimed: in one piece if possible.
+    fn add_heap(config: &Config, ram: &mut Ram, untypeds: &mut Untypeds) -> Result<(), PlanError> {
+        let mut left = heap_bytes(config);
+        let mut piece = left;
+        while left > 0 {
+            match ram.take(piece.min(left), BLOCK_SIZE) {
+                Some(range) => {
+                    untypeds.add(range, false, Purpose::Heap)?;
+                    left -= range.size;
+                }
+                None if piece > BLOCK_SIZE => piece = (piece / 2).next_multiple_of(BLOCK_SIZE),
+                None => {
+                    return Err(PlanError::NoRoom {
+                        what: "the heap",
+                        bytes: left,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All whole blocks that are left, the largest pieces first, as far as there is room for their untypeds.
+    fn add_rest(ram: &mut Ram, untypeds: &mut Untypeds) {
+        for bits in (BLOCK_SIZE.trailing_zeros()..=40).rev() {
+            while untypeds.0.len() < MAX_UNTYPEDS
+                && let Some(range) = ram.take(1 << bits, 1 << bits)
+            {
+                // There is room for one.
+                let _ = untypeds.add(range, false, Purpose::Heap);
+            }
+        }
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// None: it was checked when it was encoded.
+    pub fn manifest(&self) -> Result<Manifest<'_>, ManifestError> {
+        Manifest::decode(&self.words)
+    }
+}
+
+/// Lengths of the tables behind a manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// [`UntypedRecord`]s.
+    pub untypeds: usize,
+    /// [`BlockRecord`]s.
+    pub blocks: usize,
+    /// [`SplitRecord`]s.
+    pub splits: usize,
+    /// Windows of all domains.
+    pub windows: usize,
+    /// [`Chunk`]s of capabilities if every block is split.
+    pub chunks: usize,
+    /// Directory entries of the memory server's own CNode.
+    pub own_directory: usize,
+}
+
+/// Directory entries of a domain's grant CNode.
+pub const fn grant_directory(grant_radix: u8) -> usize {
+    directory_len(1 << grant_radix)
+}
+
+/// Windows of its grant CNode that a domain can come to use.
+fn used_windows(manifest: &Manifest<'_>, index: DomainIndex, domain: &DomainConfig) -> usize {
+    let mine = |untyped: &Untyped| untyped.purpose == Purpose::Static(index);
+    let fixed: u32 = manifest
+        .untypeds()
+        .filter(mine)
+        .map(|untyped| layout::blocks_of(&untyped))
+        .sum();
+    // Pages of the heap come from scattered blocks; a quarter more is what the memory server counts on.
+    let blocks = domain
+        .max_pages
+        .div_ceil(u64::from(hv_types::PAGES_PER_BLOCK));
+    let heap = if domain.is_static {
+        0
+    } else {
+        blocks + blocks / 4 + 4
+    };
+    fixed as usize + usize::try_from(heap).unwrap_or(usize::MAX)
+}
+
+impl Sizes {
+    /// What `manifest` needs.
+    pub fn of(manifest: &Manifest<'_>) -> Self {
+        let blocks = layout::blocks(manifest) as usize;
+        let splits = usize::from(manifest.splits());
+        let windows = |domain: &DomainConfig| {
+            usize::from(GrantLayout::new(domain.grant_radix, domain.table_quota).windows())
+        };
+        let own =
+            usize::try_from(OwnLayout::new(layout::blocks(manifest)).slots(manifest.splits()))
+                .unwrap_or(usize::MAX);
+        let per_window = WINDOW_SLOTS as usize / CHUNK;
+        let grants: usize = manifest
+            .domains()
+            .map(|(index, d)| {
+                (d.table_quota as usize + 256) / CHUNK
+                    + 2
+                    + used_windows(manifest, index, &d) * per_window
+            })
+            .sum();
+        Self {
+            untypeds: manifest.untypeds().count(),
+            blocks,
+            splits,
+            windows: manifest.domains().map(|(_, domain)| windows(&domain)).sum(),
+            chunks: directory_len(own) + grants,
+            own_directory: directory_len(own),
+        }
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self, manifest: &Manifest<'_>) -> usize {
+        let directories: usize = manifest
+            .domains()
+            .map(|(_, d)| grant_directory(d.grant_radix))
+            .sum();
+        self.untypeds * size_of::<UntypedRecord>()
+            + self.blocks * size_of::<BlockRecord>()
+            + self.splits * size_of::<SplitRecord>()
+            + self.windows * size_of::<u32>()
+            + self.chunks * size_of::<Chunk>()
+            + (self.own_directory + directories) * size_of::<u16>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! `zazen-el2-pack`: the EL2 program, a domains file and the guests' files as one arm64 Image.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use zazen_el2_pack::{Packed, pack};
+
+/// Packs the EL2 program, a domains file and the guests' files into one arm64 Image.
+#[derive(Parser)]
+#[command(name = "zazen-el2-pack")]
+struct Options {
+    /// The program, as `cargo build` in el2/ links it.
+    #[arg(long)]
+    program: PathBuf,
+    /// Domains file (.dts or .dtb).
+    #[arg(long)]
+    domains: PathBuf,
+    /// Directory in which files that modules name are looked for; may be given more than once.
+    #[arg(long)]
+    files: Vec<PathBuf>,
+    /// Image to write.
+    #[arg(short)]
+    output: PathBuf,
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let Packed {
+        image,
+        program,
+        base,
+        own,
+    } = pack(&options.program, &options.domains, &options.files)?;
+    std::fs::write(&options.output, &image)
+        .map_err(|error| format!("{} cannot be written: {error}", options.output.display()))?;
+    eprintln!(
+        "{}: {} bytes, {program} of them without the guests' files; loaded at {base:#x}, {} KiB behind it are the host's",
+        options.output.display(),
+        image.len(),
+        own >> 10
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zazen-el2-pack: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! From the first Rust instruction to a system with guests.
+//!
+//! # Soundness
+//! `el2_main` is entered once, from `start.rs`. The image's bounds come from the linker; the payload and the memory behind
+//! it are this program's by the packer's promise to load the image where nothing else is (its header says how much).
+#![expect(
+    unsafe_code,
+    reason = "makes objects of what the linker and the packer placed"
+)]
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt::Write;
+
+use arm_gic::gicv2::GicV2;
+use console::Role;
+use dt_server::{Config, DtServer, NoFiles, Range};
+use dt_server_api::{Client, DtServer as _, XEN_LAYOUT};
+use el2_boot::payload::{self, DOMAINS};
+use el2_boot::plan::{HEAP, Sizes, grant_directory};
+use el2_boot::{Payload, Plan};
+use hypervisor_core::boot::Modules;
+use hypervisor_core::vm::Vm;
+use linked_list_allocator::LockedHeap;
+use memory_server::{
+    BlockRecord, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables, UntypedRecord,
+};
+use soft_caps::{CNode, Caps, Chunk, Place};
+use topology::{console_client, pd};
+
+use crate::board::{DEVICES, GICC, GICD, GICV};
+use crate::cpu;
+use crate::guest::{Guest, GuestHost, State};
+use crate::machine::Machine;
+use crate::own::Own;
+use crate::paging::{Kind, Level, Regime, Space};
+use crate::serial::{Console, Direct, uart};
+use crate::services::{ServerLog, Services, Timer};
+use crate::system::System;
+use crate::vcpu::Vcpu;
+
+#[global_allocator]
+static ALLOCATOR: LockedHeap = LockedHeap::empty();
+
+unsafe extern "C" {
+    static _text: u8;
+    static _rodata: u8;
+    static _data: u8;
+    static _guard: u8;
+    static _stack: u8;
+    static _image_end: u8;
+}
+
+/// The address of a symbol of the linker's.
+macro_rules! symbol {
+    ($name:ident) => {
+        &raw const $name as u64
+    };
+}
+
+/// Where the image was loaded.
+pub(crate) fn image_start() -> u64 {
+    symbol!(_text)
+}
+
+const BANNER: &str = "\n\
+    Zazen EL2 host: one image without isolation between its servers.\n\
+    It is for development, CI and comparison. The product is the Microkit system.\n";
+
+/// The image in memory.
+struct Image {
+    payload: Payload<'static>,
+    start: u64,
+    /// First byte of the payload.
+    files: u64,
+    /// First byte of the host's own memory, and the one after its last.
+    own: (u64, u64),
+}
+
+impl Image {
+    /// Finds the payload.
+    fn find() -> Self {
+        let files = symbol!(_image_end).next_multiple_of(payload::ALIGN as u64);
+        // SAFETY: the packer puts a payload of at least a page here; a bare program is followed by RAM.
+        let head = unsafe { core::slice::from_raw_parts(files as *const u8, payload::ALIGN) };
+        let header = Payload::header(head).unwrap_or_else(|error| panic!("{error}"));
+        let size = usize::try_from(header.size).expect("an address has 64 bits");
+        // SAFETY: the header, which has the right magic number, says how long the payload is.
+        let bytes = unsafe { core::slice::from_raw_parts(files as *const u8, size) };
+        let payload = Payload::read(bytes).unwrap_or_else(|error| panic!("{error}"));
+        let own = files + payload.size();
+        Self {
+            payload,
+            start: image_start(),
+            files,
+            own: (own, own + payload.own()),
+        }
+    }
+
+    /// All of it.
+    fn range(&self) -> Range {
+        Range::new(self.start, self.own.1 - self.start).expect("an image has bytes")
+    }
+}
+
+/// The first Rust function; never returns.
+// SAFETY: the name is used by `start.rs` alone.
+#[unsafe(no_mangle)]
+extern "C" fn el2_main() -> ! {
+    let mut uart = uart();
+    let _ = Direct(&mut uart).write_str(BANNER);
+    let image = Image::find();
+    // SAFETY: behind the payload, where the packer left room; mapped by the boot tables.
+    let mut own = unsafe { Own::new(image.own.0, image.own.1) };
+    let heap = usize::try_from(HEAP).expect("an address has 64 bits");
+    let at = own.raw(heap);
+    // SAFETY: `heap` bytes of the host's own memory for nothing else, once.
+    unsafe { ALLOCATOR.lock().init(at, heap) };
+    cpu::set_traps();
+
+    let config = configuration(&image, &mut Direct(&mut uart));
+    let plan = Plan::new(&config, image.range()).unwrap_or_else(|error| panic!("{error}"));
+    let manifest = plan
+        .manifest()
+        .unwrap_or_else(|error| panic!("the memory server's manifest: {error}"));
+    let host = host_tables(&image, &mut own, &manifest);
+    let console = Console::new(uart);
+    let mut build = Build {
+        image,
+        own,
+        config,
+        plan_unused: plan.unused,
+        console,
+    };
+    let (services, spaces) = build.services(&manifest, host);
+    let guests = build.guests(services, &spaces);
+    build.report(&manifest, services, &guests);
+    // SAFETY: the board's GIC, mapped as device memory; made once.
+    let gic = unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) };
+    System::new(guests, services, build.console, gic).run()
+}
+
+/// What the domains file says; the mistakes of an invalid one are the last that is heard.
+fn configuration(image: &Image, out: &mut Direct<'_>) -> Config {
+    let tree = image
+        .payload
+        .file(DOMAINS)
+        .unwrap_or_else(|| panic!("the payload has no {DOMAINS}"));
+    match dt_server::parse(tree, &NoFiles) {
+        Ok(config) => config,
+        Err(diagnostics) => {
+            for diagnostic in diagnostics.iter() {
+                let _ = writeln!(out, "{diagnostic}");
+            }
+            panic!("the domains file has mistakes; correct it and pack the image again");
+        }
+    }
+}
+
+/// The host's final address space: its image by rights, its own memory and the memory for page tables,
+/// the devices, and no memory of any guest.
+fn host_tables(image: &Image, own: &mut Own, manifest: &Manifest<'_>) -> Space {
+    // SAFETY: a fresh page.
+    let space = unsafe { Space::new(own.pages(1), Regime::Host) };
+    let text = symbol!(_text);
+    for (start, end, kind) in [
+        (text, symbol!(_rodata), Kind::Code),
+        (symbol!(_rodata), symbol!(_data), Kind::Constant),
+        (symbol!(_data), symbol!(_guard), Kind::Memory),
+        (symbol!(_stack), symbol!(_image_end), Kind::Memory),
+        (image.files, image.own.0, Kind::Constant),
+        (image.own.0, image.own.1, Kind::Memory),
+    ] {
+        space.map_identity(own, start, end, kind);
+    }
+    for untyped in manifest
+        .untypeds()
+        .filter(|untyped| matches!(untyped.purpose, Purpose::Tables(_)))
+    {
+        space.map_identity(
+            own,
+            untyped.paddr,
+            untyped.paddr + (1 << untyped.size_bits),
+            Kind::Memory,
+        );
+    }
+    for device in DEVICES {
+        space.map_identity(own, device, device + Level::Block.bytes(), Kind::Device);
+    }
+    // SAFETY: everything that the program uses is mapped as above.
+    unsafe { cpu::set_host_tables(space.base()) };
+    cpu::forget_all_guests();
+    space
+}
+
+/// What is needed while everything is built.
+struct Build {
+    image: Image,
+    own: Own,
+    config: Config,
+    plan_unused: u64,
+    console: Console,
+}
+
+impl Build {
+    /// The servers, and the `VTTBR_EL2` of each domain.
+    fn services(&mut self, manifest: &Manifest<'_>, host: Space) -> (&'static Services, Vec<u64>) {
+        let sizes = Sizes::of(manifest);
+        let own = &mut self.own;
+        let tables = Tables {
+            untypeds: own.slice(sizes.untypeds, || UntypedRecord::EMPTY),
+            blocks: own.slice(sizes.blocks, || BlockRecord::EMPTY),
+            splits: own.slice(sizes.splits, || SplitRecord::EMPTY),
+            windows: own.zeroed(sizes.windows),
+        };
+        let memory = MemoryServer::new(manifest, tables).unwrap_or_else(|error| panic!("{error}"));
+        let caps = capabilities(manifest, &sizes, own);
+        let mut machine = Machine::new(caps, host, own);
+        let spaces = manifest
+            .domains()
+            .map(|(domain, _)| machine.add_domain(domain, own, XEN_LAYOUT.gicc, GICV))
+            .collect();
+        let port = |console: &mut Console, own: &mut Own, client, name| {
+            let port = console.add(own, client, name, Role::Server);
+            ServerLog::new(port.unwrap_or_else(|error| panic!("console client {name}: {error}")))
+        };
+        // Guests come first, so that their order is that of the domains file.
+        let guests = self.config.domains.len();
+        debug_assert!(guests <= topology::MAX_DOMAINS);
+        let memory_log = port(
+            &mut self.console,
+            own,
+            console_client::MEMORY_SERVER,
+            pd::MEMORY_SERVER,
+        );
+        let mut dt_log = port(
+            &mut self.console,
+            own,
+            console_client::DT_SERVER,
+            pd::DT_SERVER,
+        );
+        for warning in self.config.warnings.iter() {
+            dt_log.line(format_args!("{warning}"));
+        }
+        let services = Services {
+            memory: RefCell::new(memory),
+            memory_log: RefCell::new(memory_log),
+            machine: RefCell::new(machine),
+            dt: RefCell::new(DtServer::new(self.config.clone())),
+            timer: RefCell::new(Timer::new()),
+        };
+        (Box::leak(Box::new(services)), spaces)
+    }
+
+    /// The guests, built and ready to run; those that could not be built say why.
+    fn guests(&mut self, services: &'static Services, spaces: &[u64]) -> Vec<Box<Guest>> {
+        let mut guests = Vec::new();
+        for (index, vttbr) in (0_u8..).zip(spaces) {
+            let domain = DomainIndex(index);
+            let config = &self.config.domains[usize::from(index)];
+            let name = config.record.name.clone();
+            let port = self
+                .console
+                .add(&mut self.own, usize::from(index), &name, Role::Guest);
+            let port = port.unwrap_or_else(|error| panic!("domain {name}: {error}"));
+            let window = services.machine.borrow().window(domain);
+            let host = GuestHost::new(services, domain, Vcpu::new(*vttbr), window, port);
+            let mut guest = Box::new(Guest {
+                host,
+                vm: None,
+                state: State::Gone,
+            });
+            if let Ok(vm) = self.vm(services, &mut guest.host, index) {
+                guest.vm = Some(vm);
+                guest.state = State::Ready;
+            }
+            guests.push(guest);
+        }
+        guests
+    }
+
+    fn vm(
+        &mut self,
+        services: &'static Services,
+        host: &mut GuestHost,
+        index: u8,
+    ) -> Result<Vm<'static>, ()> {
+        let mut dt =
+            Client::new(|message: &_| services.dt.borrow_mut().on_ppc(usize::from(index), message));
+        let record = dt
+            .record()
+            .map_err(|error| host.say(format_args!("no domain record: {error}")))?;
+        let config = &self.config.domains[usize::from(index)];
+        let file = |name: &str| self.image.payload.file(name);
+        let missing = |host: &mut GuestHost| {
+            host.say(format_args!(
+                "a file of the domain is missing in the payload"
+            ))
+        };
+        let kernel = file(&config.kernel_file).ok_or_else(|| missing(host))?;
+        let ramdisk = match &config.ramdisk_file {
+            Some(name) => Some(file(name).ok_or_else(|| missing(host))?),
+            None => None,
+        };
+        let words = topology::p2m_bytes(config.ram()) / 4;
+        let table = self
+            .own
+            .zeroed(usize::try_from(words).expect("an address has 64 bits"));
+        Vm::boot(host, &mut dt, record, table, &Modules { kernel, ramdisk })
+            .map_err(|error| host.say(format_args!("the guest is not started: {error}")))
+    }
+
+    /// Says what became of the machine's RAM.
+    fn report(
+        &mut self,
+        manifest: &Manifest<'_>,
+        services: &'static Services,
+        guests: &[Box<Guest>],
+    ) {
+        let port = self.console.add(
+            &mut self.own,
+            console_client::TIMER_SERVER,
+            "el2",
+            Role::Server,
+        );
+        let Ok(port) = port else { return };
+        let mut log = ServerLog::new(port);
+        let started = guests
+            .iter()
+            .filter(|guest| guest.state == State::Ready)
+            .count();
+        let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();
+        let spare = (chunks * size_of::<Chunk>()) as u64 + self.own.all() - self.own.used();
+        let of = |wanted: fn(Purpose) -> bool| -> u64 {
+            let all = manifest
+                .untypeds()
+                .filter(|untyped| wanted(untyped.purpose));
+            all.map(|untyped| 1_u64 << untyped.size_bits).sum()
+        };
+        let program = self.image.files - self.image.start;
+        let tables = of(|purpose| matches!(purpose, Purpose::Tables(_)));
+        log.line(format_args!(
+            "RAM: hypervisor {} KiB (program {}, tables and records {}, guests' page tables {}); {} KiB more if all is split into pages",
+            (program + self.own.all() - spare + tables) >> 10,
+            program >> 10,
+            (self.own.all() - spare) >> 10,
+            tables >> 10,
+            spare >> 10
+        ));
+        log.line(format_args!(
+            "RAM: static {} MiB, heap {} MiB, files {} MiB, unused {} MiB; {started} of {} guests start",
+            of(|purpose| matches!(purpose, Purpose::Static(_))) >> 20,
+            of(|purpose| purpose == Purpose::Heap) >> 20,
+            self.image.payload.size() >> 20,
+            self.plan_unused >> 20,
+            guests.len()
+        ));
+    }
+}
+
+/// The capability table with the manifest's untypeds: CNode 0 is the memory server's, `d + 1` the grants of domain `d`.
+fn capabilities(manifest: &Manifest<'_>, sizes: &Sizes, own: &mut Own) -> Caps<'static> {
+    let mut caps = Caps::new(own.slice(sizes.chunks, || Chunk::EMPTY));
+    let directories = core::iter::once(sizes.own_directory).chain(
+        manifest
+            .domains()
+            .map(|(_, domain)| grant_directory(domain.grant_radix)),
+    );
+    for length in directories {
+        caps.add_cnode(own.zeroed(length))
+            .unwrap_or_else(|error| panic!("a CNode: {error:?}"));
+    }
+    for (slot, untyped) in (0..).zip(manifest.untypeds()) {
+        let place = Place {
+            cnode: CNode(0),
+            slot,
+        };
+        caps.insert_untyped(place, untyped.paddr, untyped.size_bits, untyped.device)
+            .unwrap_or_else(|error| panic!("untyped {slot}: {error:?}"));
+    }
+    caps
+}

@@ -1,0 +1,274 @@
+//! One guest: its core, and what the core needs from here.
+
+use core::fmt;
+
+use console_api::GuestPort;
+use guest_mem::RawWindow;
+use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hypervisor_core::exit::Exit;
+use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hypervisor_core::vm::{Next, Vm};
+use memory_server::DomainIndex;
+use memory_server_api::Slot;
+
+use crate::cpu;
+use crate::gich::LIST_REGISTERS;
+use crate::machine::{Machine, in_guest, in_window};
+use crate::services::{MemoryClient, Port, Services};
+use crate::vcpu::Vcpu;
+
+/// Lines a guest can cause per second before they are counted instead of shown.
+const LINES_PER_SECOND: u32 = 20;
+
+/// What a guest's vCPU does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It has the processor, or would like to.
+    Ready,
+    /// It waits for what its core knows.
+    Waiting,
+    /// It has stopped for good, or was not started.
+    Gone,
+}
+
+/// A guest.
+pub(crate) struct Guest {
+    /// The core's host.
+    pub(crate) host: GuestHost,
+    /// The core; none where the guest could not be built or has stopped.
+    pub(crate) vm: Option<Vm<'static>>,
+    /// What its vCPU does.
+    pub(crate) state: State,
+}
+
+impl Guest {
+    /// Hands an exit to the core.
+    #[inline]
+    pub(crate) fn handle(&mut self, exit: Exit) -> Next {
+        match &mut self.vm {
+            Some(vm) => vm.handle(&mut self.host, exit),
+            None => Next::Wait,
+        }
+    }
+}
+
+/// The host of one guest.
+pub(crate) struct GuestHost {
+    /// The vCPU.
+    pub(crate) vcpu: Vcpu,
+    services: &'static Services,
+    domain: DomainIndex,
+    memory: MemoryClient,
+    window: RawWindow,
+    console: GuestPort<Port>,
+    lines: u32,
+    suppressed: u32,
+    second: u64,
+    frequency: u64,
+}
+
+impl GuestHost {
+    /// The host of `domain`.
+    pub(crate) fn new(
+        services: &'static Services,
+        domain: DomainIndex,
+        vcpu: Vcpu,
+        window: RawWindow,
+        port: Port,
+    ) -> Self {
+        Self {
+            vcpu,
+            services,
+            domain,
+            memory: MemoryClient::new(services, domain),
+            window,
+            console: GuestPort::new(port),
+            lines: 0,
+            suppressed: 0,
+            second: 0,
+            frequency: cpu::frequency(),
+        }
+    }
+
+    /// Writes a line of the host's own.
+    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+
+    /// Hands waiting lines to the console.
+    pub(crate) fn flush_log(&mut self) {
+        self.console.flush();
+    }
+}
+
+impl hypervisor_core::host::Vcpu for GuestHost {
+    #[inline]
+    fn x(&mut self, n: u8) -> u64 {
+        self.vcpu.x(n)
+    }
+    #[inline]
+    fn set_x(&mut self, n: u8, value: u64) {
+        self.vcpu.set_x(n, value);
+    }
+    #[inline]
+    fn pc(&mut self) -> Gva {
+        self.vcpu.pc()
+    }
+    #[inline]
+    fn set_pc(&mut self, pc: Gva) {
+        self.vcpu.set_pc(pc);
+    }
+    #[inline]
+    fn pstate(&mut self) -> u64 {
+        self.vcpu.pstate()
+    }
+    #[inline]
+    fn set_pstate(&mut self, pstate: u64) {
+        self.vcpu.set_pstate(pstate);
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        self.vcpu.sysreg(reg)
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        self.vcpu.set_sysreg(reg, value);
+    }
+}
+
+impl Interrupts for GuestHost {
+    const LIST_REGISTERS: usize = LIST_REGISTERS;
+
+    #[inline]
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+        self.vcpu.inject(lr, intid, priority);
+    }
+    #[inline]
+    fn ack_vtimer(&mut self) {
+        // The interrupt is unmasked when the vCPU is entered.
+        self.vcpu.timer_masked = false;
+    }
+}
+
+impl Clock for GuestHost {
+    fn now(&self) -> u64 {
+        cpu::now()
+    }
+    fn frequency(&self) -> u64 {
+        self.frequency
+    }
+    fn wake_at(&mut self, deadline: Option<u64>) {
+        self.services
+            .timer
+            .borrow_mut()
+            .arm(usize::from(self.domain.0), deadline);
+    }
+}
+
+impl GuestHost {
+    /// Does something with a slot. One that holds nothing is reported: it was revoked, and the core still uses it.
+    fn with_slot(
+        &mut self,
+        slot: Slot,
+        f: impl FnOnce(&mut Machine, DomainIndex) -> Result<(), MapError>,
+    ) -> Result<(), MapError> {
+        let result = f(&mut self.services.machine.borrow_mut(), self.domain);
+        if result == Err(MapError::NoFrame) {
+            self.log(format_args!(
+                "grant slot {} is used but holds nothing of that kind",
+                slot.0
+            ));
+        }
+        result
+    }
+}
+
+impl Stage2 for GuestHost {
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| {
+            machine.map(domain, slot, in_guest(gpa), size)
+        })
+    }
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| {
+            machine.map(domain, slot, in_window(at), size)
+        })
+    }
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| machine.unmap(domain, slot))
+    }
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| {
+            machine.map_table(domain, slot, in_guest(gpa))
+        })
+    }
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| {
+            machine.map_table(domain, slot, in_window(at))
+        })
+    }
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| machine.unmap_table(domain, slot))
+    }
+}
+
+impl Host for GuestHost {
+    type Window = RawWindow;
+    type Memory = MemoryClient;
+    type Console = GuestPort<Port>;
+
+    #[inline]
+    fn window(&self) -> &RawWindow {
+        &self.window
+    }
+    fn memory(&mut self) -> &mut MemoryClient {
+        &mut self.memory
+    }
+    fn console(&mut self) -> &mut GuestPort<Port> {
+        &mut self.console
+    }
+    fn window_and_console(&mut self) -> (&RawWindow, &mut GuestPort<Port>) {
+        (&self.window, &mut self.console)
+    }
+
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        let second = cpu::now() / self.frequency.max(1);
+        if second != self.second {
+            self.second = second;
+            self.lines = 0;
+            let suppressed = core::mem::take(&mut self.suppressed);
+            if suppressed != 0 {
+                self.say(format_args!(
+                    "{suppressed} more lines like these were not shown"
+                ));
+            }
+        }
+        if self.lines == LINES_PER_SECOND {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return;
+        }
+        self.lines += 1;
+        self.say(line);
+    }
+
+    fn start(&mut self, pc: Gva, x0: u64) {
+        self.vcpu.start(pc.raw(), x0);
+    }
+}
+
+/// What a synchronous exception of a guest was, from the syndrome.
+#[inline]
+pub(crate) fn decode(esr: u32) -> Exit {
+    const INSTRUCTION_ABORT: u32 = 0x20;
+    const DATA_ABORT: u32 = 0x24;
+    match esr >> 26 {
+        class @ (INSTRUCTION_ABORT | DATA_ABORT) => {
+            // 0b0011xx: permission; S1PTW is bit 7.
+            let permission = esr >> 2 & 0xf == 3 && esr >> 7 & 1 == 0;
+            Exit::Abort {
+                gpa: Gpa::new(cpu::fault_address(permission)),
+                iss: esr & 0x1ff_ffff,
+                fetch: class == INSTRUCTION_ABORT,
+            }
+        }
+        _ => Exit::Trap { esr },
+    }
+}

@@ -1,0 +1,166 @@
+//! The servers, called in place behind the messages that travel between protection domains on Microkit.
+
+use core::cell::RefCell;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use console_api::{Client, Logger};
+use dt_server::DtServer;
+use memory_server::{DomainIndex, MemoryServer};
+use memory_server_api::{Error, Reply, Request};
+use timer_server::Deadlines;
+use timer_server_api::{NEVER, OP_ARM};
+use topology::console_client;
+
+use crate::cpu;
+use crate::machine::{Machine, ServerKernel};
+
+/// A stream of the console.
+pub(crate) type Port = Client<'static, fn()>;
+
+/// Console clients that have written or read something since [`take_bells`], a bit each.
+static BELLS: AtomicU32 = AtomicU32::new(0);
+
+/// Client `N` notifies the console.
+fn ring<const N: usize>() {
+    // Interrupts are masked and there is one processor: no read-modify-write is needed.
+    BELLS.store(BELLS.load(Relaxed) | 1 << N, Relaxed);
+}
+
+/// The notification of each client, by its number.
+pub(crate) const RING: [fn(); console_client::COUNT] = [
+    ring::<0>, ring::<1>, ring::<2>, ring::<3>, ring::<4>, ring::<5>, ring::<6>, ring::<7>,
+    ring::<8>, ring::<9>, ring::<10>,
+];
+
+/// Whether a console client waits to be looked after.
+#[inline]
+pub(crate) fn bells() -> bool {
+    BELLS.load(Relaxed) != 0
+}
+
+/// The clients that wait to be looked after, of whom none does then.
+pub(crate) fn take_bells() -> u32 {
+    BELLS.swap(0, Relaxed)
+}
+
+/// A server's log: whole lines, dropped and counted where the console is behind.
+#[derive(Debug)]
+pub(crate) struct ServerLog {
+    logger: Logger<Port>,
+}
+
+impl ServerLog {
+    /// A log on `port`.
+    pub(crate) const fn new(port: Port) -> Self {
+        Self {
+            logger: Logger::new(port),
+        }
+    }
+    /// Writes a line.
+    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
+        // The logger takes everything; what does not fit it counts.
+        let _ = writeln!(self.logger, "{line}");
+    }
+}
+
+/// What guests' hosts share.
+pub(crate) struct Services {
+    /// The memory server.
+    pub(crate) memory: RefCell<MemoryServer<'static>>,
+    /// Its log.
+    pub(crate) memory_log: RefCell<ServerLog>,
+    /// Capabilities and address spaces.
+    pub(crate) machine: RefCell<Machine>,
+    /// The dt-server.
+    pub(crate) dt: RefCell<DtServer>,
+    /// Who is to be woken when.
+    pub(crate) timer: RefCell<Timer>,
+}
+
+/// The timer server and its hardware.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    deadlines: Deadlines,
+    /// When the vCPU that runs makes way for another.
+    slice: Option<u64>,
+    /// What the hardware is set to.
+    set: Option<u64>,
+}
+
+impl Timer {
+    /// A timer that is off.
+    pub(crate) fn new() -> Self {
+        cpu::set_timer(None);
+        Self {
+            deadlines: Deadlines::new(),
+            slice: None,
+            set: None,
+        }
+    }
+
+    /// Asks for `client` to be woken at tick `deadline`.
+    pub(crate) fn arm(&mut self, client: usize, deadline: Option<u64>) {
+        let _understood = self
+            .deadlines
+            .on_request(client, OP_ARM, &[deadline.unwrap_or(NEVER)]);
+        self.program();
+    }
+
+    /// Sets when the slice ends.
+    pub(crate) fn set_slice(&mut self, end: Option<u64>) {
+        if self.slice != end {
+            self.slice = end;
+            self.program();
+        }
+    }
+
+    /// The interrupt came, or might have: the clients whose time has come, a bit each, and whether the slice has ended.
+    pub(crate) fn expired(&mut self) -> (u64, bool) {
+        let now = cpu::now();
+        let clients = self.deadlines.take_expired(now);
+        let over = self.slice.is_some_and(|end| end <= now);
+        if over {
+            self.slice = None;
+        }
+        self.program();
+        (clients, over)
+    }
+
+    fn program(&mut self) {
+        let next = self.deadlines.next().into_iter().chain(self.slice).min();
+        if next != self.set {
+            self.set = next;
+            cpu::set_timer(next);
+        }
+    }
+}
+
+/// The memory server as one guest's host sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct MemoryClient {
+    services: &'static Services,
+    domain: DomainIndex,
+}
+
+impl MemoryClient {
+    /// The client of `domain`.
+    pub(crate) const fn new(services: &'static Services, domain: DomainIndex) -> Self {
+        Self { services, domain }
+    }
+}
+
+impl memory_server_api::MemoryServer for MemoryClient {
+    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+        let mut kernel = ServerKernel {
+            machine: &mut self.services.machine.borrow_mut(),
+            log: &mut self.services.memory_log.borrow_mut(),
+        };
+        let message =
+            self.services
+                .memory
+                .borrow_mut()
+                .on_ppc(&mut kernel, self.domain, &request.encode());
+        request.decode_reply(&message)
+    }
+}

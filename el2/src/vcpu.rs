@@ -1,0 +1,155 @@
+//! A vCPU: what is in the processor while it has it, and what is kept while it does not.
+
+use hv_types::Gva;
+use hypervisor_core::host::SysReg;
+
+use crate::cpu::{self, El1, Frame, Reg, Stopped, Vectors};
+use crate::gich::{self, Interface};
+
+/// PSTATE of a vCPU that starts: EL1h, D, A, I and F masked.
+const PSTATE_START: u64 = 0x3c5;
+
+/// A vCPU.
+#[derive(Debug)]
+pub(crate) struct Vcpu {
+    frame: Frame,
+    /// The registers below are in the processor, and these copies are old.
+    loaded: bool,
+    /// The virtual timer has fired and was not acknowledged; its interrupt is masked.
+    pub(crate) timer_masked: bool,
+    el1: El1,
+    interface: Interface,
+    vectors: Vectors,
+    vttbr: u64,
+}
+
+impl Vcpu {
+    /// A vCPU that runs under the stage 2 of `vttbr`.
+    pub(crate) const fn new(vttbr: u64) -> Self {
+        Self {
+            frame: Frame {
+                x: [0; 31],
+                pc: 0,
+                pstate: PSTATE_START,
+            },
+            loaded: false,
+            timer_masked: false,
+            el1: El1::new(),
+            interface: Interface::new(),
+            vectors: Vectors::new(),
+            vttbr,
+        }
+    }
+
+    /// Gives it the processor, which nobody has.
+    pub(crate) fn load(&mut self) {
+        cpu::set_stage2(self.vttbr);
+        self.vectors.load();
+        self.interface.load();
+        self.el1.load();
+        cpu::isb();
+        self.loaded = true;
+    }
+
+    /// Takes the processor away.
+    pub(crate) fn unload(&mut self) {
+        self.el1.save();
+        self.interface.save();
+        self.vectors.save();
+        self.loaded = false;
+    }
+
+    /// Runs it until it stops. It has the processor.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Stopped {
+        cpu::enter(&mut self.frame)
+    }
+
+    /// Starts at `pc`.
+    pub(crate) fn start(&mut self, pc: u64, x0: u64) {
+        self.frame = Frame {
+            x: [0; 31],
+            pc,
+            pstate: PSTATE_START,
+        };
+        self.frame.x[0] = x0;
+    }
+
+    /// Register `n`; 31 reads as zero.
+    #[inline]
+    pub(crate) fn x(&self, n: u8) -> u64 {
+        self.frame.x.get(usize::from(n)).copied().unwrap_or(0)
+    }
+    /// Sets register `n`; 31 is ignored.
+    #[inline]
+    pub(crate) fn set_x(&mut self, n: u8, value: u64) {
+        if let Some(x) = self.frame.x.get_mut(usize::from(n)) {
+            *x = value;
+        }
+    }
+    /// Program counter.
+    #[inline]
+    pub(crate) fn pc(&self) -> Gva {
+        Gva::new(self.frame.pc)
+    }
+    /// Sets the program counter.
+    #[inline]
+    pub(crate) fn set_pc(&mut self, pc: Gva) {
+        self.frame.pc = pc.raw();
+    }
+    /// PSTATE.
+    #[inline]
+    pub(crate) fn pstate(&self) -> u64 {
+        self.frame.pstate
+    }
+    /// Sets PSTATE.
+    #[inline]
+    pub(crate) fn set_pstate(&mut self, pstate: u64) {
+        self.frame.pstate = pstate;
+    }
+
+    /// A system register.
+    pub(crate) fn sysreg(&self, reg: SysReg) -> u64 {
+        if self.loaded {
+            El1::read(register(reg))
+        } else {
+            self.el1.get(register(reg))
+        }
+    }
+    /// Sets a system register.
+    pub(crate) fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        if self.loaded {
+            El1::write(register(reg), value);
+        } else {
+            self.el1.set(register(reg), value);
+        }
+    }
+
+    /// Makes an interrupt pending in list register `lr`.
+    #[inline]
+    pub(crate) fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+        let value = gich::pending(intid, priority);
+        if self.loaded {
+            gich::set(lr, value);
+        } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
+            *place = value;
+        }
+    }
+}
+
+#[inline]
+const fn register(reg: SysReg) -> Reg {
+    match reg {
+        SysReg::Sctlr => Reg::Sctlr,
+        SysReg::Ttbr0 => Reg::Ttbr0,
+        SysReg::Ttbr1 => Reg::Ttbr1,
+        SysReg::Tcr => Reg::Tcr,
+        SysReg::Vbar => Reg::Vbar,
+        SysReg::Esr => Reg::Esr,
+        SysReg::Far => Reg::Far,
+        SysReg::Elr => Reg::Elr,
+        SysReg::Spsr => Reg::Spsr,
+        SysReg::CntvCtl => Reg::CntvCtl,
+        SysReg::CntvCval => Reg::CntvCval,
+    }
+}

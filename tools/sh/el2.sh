@@ -1,0 +1,51 @@
+# The EL2 host: one bare-metal image, which needs no SDK. Sourced by build.sh.
+
+# Soft-float, so that the vector registers stay the guests'.
+EL2_TARGET=aarch64-unknown-none-softfloat
+
+el2_target_present() {
+    [[ -d $(rustc --print sysroot)/lib/rustlib/$EL2_TARGET/lib ]]
+}
+
+need_el2_target() {
+    need_rust
+    el2_target_present && return
+    have rustup || fail "the Rust target $EL2_TARGET is missing, and rustup, which would add it, too"
+    step el2-target rustup target add "$EL2_TARGET" || fail "cannot add the Rust target. Try: rustup target add $EL2_TARGET"
+}
+
+# cargo for the program; its settings are in el2/.cargo/config.toml.
+el2_cargo() {
+    local command=$1
+    shift
+    (cd "$ROOT/el2" && cargo "$command" --locked --release --target-dir "$BUILD/el2" "$@")
+}
+
+el2_packer() {
+    printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen-el2-pack"
+}
+
+build_el2_packer() {
+    (cd "$ROOT" && cargo build --locked -p zazen-el2-pack)
+}
+
+pack_el2_image() {
+    "$(el2_packer)" --program "$BUILD/el2/$EL2_TARGET/release/zazen-el2" --domains "$DOMAINS" --files "$GUEST_FILES" -o "$1.new" &&
+        mv "$1.new" "$1"
+}
+
+# Brings image $1 up to date.
+build_el2_image() {
+    need dtc cc
+    need_el2_target
+    ensure_guest_files "$DOMAINS"
+    mkdir -p "$(dirname "$1")"
+    step el2-program el2_cargo build
+    step el2-packer build_el2_packer
+    # Packing takes less than finding out whether it is needed.
+    step "el2-image-$(basename "$1" .img)" pack_el2_image "$1"
+}
+
+check_el2() {
+    el2_cargo clippy -- -D warnings && (cd "$ROOT/el2" && cargo fmt --check)
+}
