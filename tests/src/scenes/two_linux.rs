@@ -10,6 +10,11 @@ const GUESTS: [&str; 2] = ["linux1", "linux2"];
 /// What a guest may lack of a native machine's MemTotal, in KiB.
 const LESS_MEMORY: u64 = 1024;
 
+/// KiB that the balloon test moves.
+const BALLOON: i64 = 32 << 10;
+/// Where Linux takes a target without xenstore.
+const BALLOON_DIRECTORY: &str = "/sys/devices/system/xen_memory/xen_memory0";
+
 /// What every guest's kernel log must show; Linux prints these where it finds Xen usable. The expressions
 /// are for the guest's `grep -E` too.
 const KERNEL_LOG: [(&str, &str); 3] = [
@@ -51,6 +56,7 @@ enum Step {
     },
     HypervisorType(&'static str),
     Answer(&'static str),
+    Balloon,
     PowerOff,
 }
 
@@ -67,7 +73,7 @@ impl Scene<'_> {
         }
         // Back and forth, so that the focus has wrapped around.
         steps.extend(GUESTS.map(Step::Answer));
-        steps.push(Step::PowerOff);
+        steps.extend([Step::Balloon, Step::PowerOff]);
         steps
     }
 
@@ -78,6 +84,7 @@ impl Scene<'_> {
             Step::KernelLog { guest, what, .. } => format!("{guest}-{what}"),
             Step::HypervisorType(guest) => format!("{guest}-sysfs-says-xen"),
             Step::Answer(guest) => format!("{guest}-shell-answers"),
+            Step::Balloon => "balloon-down-and-up".into(),
             Step::PowerOff => "poweroff-leaves-the-other-running".into(),
         };
         format!("{}/two-linux/{test}", self.config)
@@ -126,6 +133,7 @@ impl Scene<'_> {
                     .ok_or(Failure(answer))
             }
             Step::Answer(guest) => ask(machine, guest, "true").map(drop),
+            Step::Balloon => balloon(machine),
             Step::PowerOff => power_off(machine),
         }
     }
@@ -154,6 +162,38 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+/// One guest gives memory away page by page and takes it back; the other notices nothing.
+fn balloon(machine: &mut Machine) -> Result<(), Failure> {
+    let [guest, other] = GUESTS;
+    let total = |answer: String| -> Result<u64, Failure> {
+        regex::Regex::new(r"total is (\d+) kB")
+            .ok()
+            .and_then(|total| total.captures(&answer)?.get(1)?.as_str().parse().ok())
+            .ok_or(Failure(answer))
+    };
+    // The expression that the shell evaluates keeps the echo of the command from being taken for the answer.
+    let tell = "echo \"total is $(grep -o '[0-9]* kB' /proc/meminfo | head -n 1)\"";
+    let before = total(ask(machine, guest, tell)?)?;
+    let others = total(ask(machine, other, tell)?)?;
+    for (change, less) in [(-BALLOON, BALLOON), (BALLOON, 0)] {
+        let set = format!(
+            "cd {BALLOON_DIRECTORY}; t=$(($(cat target_kb) + {change})); echo $t > target_kb; \
+             while [ $(cat info/current_kb) != $t ]; do sleep 0.1; done; cd /; {tell}"
+        );
+        let now = total(ask(machine, guest, &set)?)?;
+        if now != before.saturating_sub_signed(less) {
+            return Err(Failure(format!(
+                "{guest} had {before} kB and has {now} kB after a change by {change} kB"
+            )));
+        }
+    }
+    let now = total(ask(machine, other, tell)?)?;
+    if now != others {
+        return Err(Failure(format!("{other} had {others} kB and has {now} kB")));
+    }
+    Ok(())
 }
 
 fn power_off(machine: &mut Machine) -> Result<(), Failure> {
