@@ -7,6 +7,7 @@ use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hypervisor_core::line_rate::{Admission, LineRate};
 use hypervisor_core::vm::{Next, Vm};
 use memory_server::DomainIndex;
 use memory_server_api::Slot;
@@ -16,9 +17,6 @@ use crate::gich::LIST_REGISTERS;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::services::{MemoryClient, Port, Services};
 use crate::vcpu::Vcpu;
-
-/// Lines a guest can cause per second before they are counted instead of shown.
-const LINES_PER_SECOND: u32 = 20;
 
 /// What a guest's vCPU does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,9 +59,7 @@ pub(crate) struct GuestHost {
     memory: MemoryClient,
     window: RawWindow,
     console: GuestPort<Port>,
-    lines: u32,
-    suppressed: u32,
-    second: u64,
+    rate: LineRate,
     frequency: u64,
 }
 
@@ -83,9 +79,7 @@ impl GuestHost {
             memory: MemoryClient::new(services, domain),
             window,
             console: GuestPort::new(port),
-            lines: 0,
-            suppressed: 0,
-            second: 0,
+            rate: LineRate::new(),
             frequency: cpu::frequency(),
         }
     }
@@ -230,23 +224,15 @@ impl Host for GuestHost {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let second = cpu::now() / self.frequency.max(1);
-        if second != self.second {
-            self.second = second;
-            self.lines = 0;
-            let suppressed = core::mem::take(&mut self.suppressed);
-            if suppressed != 0 {
-                self.say(format_args!(
-                    "{suppressed} more lines like these were not shown"
-                ));
-            }
+        let Admission { withheld, show } = self.rate.admit(cpu::now(), self.frequency);
+        if withheld != 0 {
+            self.say(format_args!(
+                "{withheld} more lines like these were not shown"
+            ));
         }
-        if self.lines == LINES_PER_SECOND {
-            self.suppressed = self.suppressed.saturating_add(1);
-            return;
+        if show {
+            self.say(line);
         }
-        self.lines += 1;
-        self.say(line);
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {

@@ -22,6 +22,7 @@ pub mod guest_ptr;
 pub mod host;
 pub mod hypercall;
 pub mod inject;
+pub mod line_rate;
 pub mod loader;
 pub mod mmio;
 pub mod p2m;

@@ -8,6 +8,7 @@ use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
+use hypervisor_core::line_rate::{Admission, LineRate};
 use memory_server_api::Slot;
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
@@ -17,8 +18,6 @@ use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::VcpuRegs;
 
-/// Lines a guest can cause per second before they are counted instead of shown.
-const LINES_PER_SECOND: u32 = 20;
 const VIRTUAL_TIMER: u64 = 27;
 
 /// The host of this VMM's guest.
@@ -29,9 +28,7 @@ pub(crate) struct GuestHost {
     memory: MemoryClient,
     window: RawWindow,
     console: GuestPort<VmmConsole>,
-    lines: u32,
-    suppressed: u32,
-    second: u64,
+    rate: LineRate,
     frequency: u64,
 }
 
@@ -44,9 +41,7 @@ impl GuestHost {
             memory: MemoryClient::take(),
             window: region::guest_window(),
             console: GuestPort::new(vmm_console()),
-            lines: 0,
-            suppressed: 0,
-            second: 0,
+            rate: LineRate::new(),
             frequency: clock::frequency(),
         }
     }
@@ -171,23 +166,15 @@ impl Host for GuestHost {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let second = clock::now() / self.frequency.max(1);
-        if second != self.second {
-            self.second = second;
-            self.lines = 0;
-            let suppressed = core::mem::take(&mut self.suppressed);
-            if suppressed != 0 {
-                self.say(format_args!(
-                    "{suppressed} more lines like these were not shown"
-                ));
-            }
+        let Admission { withheld, show } = self.rate.admit(clock::now(), self.frequency);
+        if withheld != 0 {
+            self.say(format_args!(
+                "{withheld} more lines like these were not shown"
+            ));
         }
-        if self.lines == LINES_PER_SECOND {
-            self.suppressed = self.suppressed.saturating_add(1);
-            return;
+        if show {
+            self.say(line);
         }
-        self.lines += 1;
-        self.say(line);
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {
