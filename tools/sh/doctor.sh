@@ -3,6 +3,7 @@
 # tool | Debian package | what for
 TOOLS=(
     'cc|gcc|linking host programs'
+    'libc|libc6-dev|linking host programs'
     'qemu-system-aarch64|qemu-system-arm|booting images'
     'dtc|device-tree-compiler|domains files'
     'clang|clang|bindings of the protection domains'
@@ -19,6 +20,8 @@ RUST_MINIMUM=1.94
 tool_present() {
     case $1 in
         libclang) libclang_path >/dev/null ;;
+        # A path where it is installed, the bare name where it is not.
+        libc) [[ $(cc -print-file-name=crti.o 2>/dev/null) == /* ]] ;;
         *) have "$1" ;;
     esac
 }
@@ -34,6 +37,7 @@ libclang_path() {
 tool_version() {
     case $1 in
         libclang) libclang_path | tail -n 1 ;;
+        libc) cc -print-file-name=crti.o ;;
         xz | gzip | cpio | dpkg-deb | cc | clang | qemu-system-aarch64) "$1" --version 2>/dev/null | head -n 1 ;;
         dtc) dtc --version ;;
     esac

@@ -36,7 +36,7 @@ pack_el2_image() {
 
 # Brings image $1 up to date.
 build_el2_image() {
-    need dtc cc
+    need dtc cc libc
     need_el2_target
     ensure_guest_files "$DOMAINS"
     mkdir -p "$(dirname "$1")"

@@ -103,7 +103,7 @@ ensure_initrd() {
         return
     fi
     ensure_debian
-    need cpio
+    need cpio cc libc
     need_rust_target
     step guest-counter build_guest_program zazen-counter
     stamp=$(stamp_of "$GUEST/debian/busybox" "$counter" "$ROOT/guests/linux/init" "$ROOT/guests/linux/applets" "$ROOT/tools/sh/guest.sh")
@@ -115,6 +115,7 @@ ensure_initrd() {
 
 # Our bare-metal test guest; the linker writes it as a flat arm64 Image.
 ensure_probe() {
+    need cc libc
     need_rust_target
     step guest-probe build_guest_program zazen-probe
     cmp -s "$GUEST_TARGET/$RUST_TARGET/release/zazen-probe" "$GUEST_FILES/probe.img" ||

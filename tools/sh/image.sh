@@ -86,7 +86,7 @@ build_image() {
         build_el2_image "$image"
         return
     fi
-    need dtc clang libclang
+    need dtc cc libc clang libclang
     need_rust_target
     ensure_guest_files "$DOMAINS"
     [[ -e $ROOT/pd/Cargo.lock ]] || fail "pd/Cargo.lock is missing"

@@ -108,6 +108,7 @@ boot_tests() {
 
 command_test() {
     need_rust
+    need cc libc
     host_tests
     if [[ $HOST_ONLY == yes ]]; then
         echo "boot tests left out (--host-only)"
