@@ -75,7 +75,7 @@ bench_boot() {
 # The same guest without a hypervisor, for comparison.
 bench_native() {
     local log=$LOGS/bench-native.log ticks count
-    QEMU=(qemu-system-aarch64 -machine 'virt,gic-version=2' -cpu cortex-a53 -m 256M -display none -serial mon:stdio
+    QEMU=(qemu-system-aarch64 -machine 'virt,gic-version=2' -cpu cortex-a53 -m 256M -nic none -display none -serial mon:stdio
         -icount 'shift=0,sleep=off' -kernel "$GUEST_FILES/Image" -initrd "$GUEST_FILES/initrd.cpio"
         -append 'console=ttyAMA0 quiet hostname=native')
     UNTIL='zazen-boot: cntvct=[0-9]+ cntfrq=[0-9]+$'

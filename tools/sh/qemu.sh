@@ -18,6 +18,8 @@ qemu_command() {
                 -device "loader,file=$1,addr=0x40000000")
             ;;
     esac
+    # Without -nic none QEMU wants the ROM of a network card, which a minimal Debian's package lacks.
+    QEMU+=(-nic none)
     # The escape character is moved from Ctrl-a, which belongs to the console server, to Ctrl-].
     QEMU+=(-display none -serial mon:stdio -echr 0x1d -no-reboot)
     [[ $ICOUNT == no ]] || QEMU+=(-icount 'shift=0,sleep=off')

@@ -127,7 +127,7 @@ impl Lab {
     pub fn boot_native(&self, mib: u64) -> Result<Machine, Failure> {
         let files = self.root().join("build/guest/files");
         let machine = format!(
-            "qemu-system-aarch64 -cpu cortex-a53 -m {mib}M -display none -machine virt,gic-version=2"
+            "qemu-system-aarch64 -cpu cortex-a53 -m {mib}M -nic none -display none -machine virt,gic-version=2"
         );
         // QEMU pads the device tree that it makes to 1 MiB, which the guest would miss; dtc takes the padding off.
         let tree = self.root().join("build/domains/native.dtb");
