@@ -197,6 +197,9 @@ impl Stage2 for FakeHost {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.map(MapCall::WindowTable(slot, at))
     }
+    fn unmap_table(&mut self, _slot: Slot) -> Result<(), MapError> {
+        Err(MapError::Refused)
+    }
 }
 
 impl Host for FakeHost {

@@ -118,14 +118,11 @@ pub trait Stage2 {
     /// As [`Stage2::map_guest_table`].
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError>;
     /// Takes the page table in `slot` out of the address space it was installed in; nothing is mapped through it.
-    /// Only needed to undo a split that failed; a host that cannot do it stops the guest instead.
+    /// Only needed to undo a split that failed; where it is refused the guest is stopped.
     ///
     /// # Errors
     /// [`MapError`]; nothing changed.
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        let _ = slot;
-        Err(MapError::Refused)
-    }
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError>;
 }
 
 /// Everything the core needs for one guest.

@@ -62,8 +62,11 @@ impl Vm<'_> {
         if let Some(reason) = self.hc.on_time(host.now()) {
             return self.settle(host, Do::Stop(reason));
         }
-        // There is one wake-up at a time, and it is used up; a watchdog may want a later one.
-        if let Some(deadline) = self.hc.next_deadline() {
+        // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where the
+        // vCPU waits, going on to wait or ending the wait asks for it.
+        if self.wait == Wait::None
+            && let Some(deadline) = self.hc.next_deadline()
+        {
             host.wake_at(Some(deadline));
         }
         self.resettle(host)

@@ -130,7 +130,9 @@ impl Stage2 for SimHost {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.mapper.map_window_table(slot, at)
     }
-    // As on the machine: the Microkit host does not take tables out either.
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper.unmap_table(slot)
+    }
 }
 
 impl Host for SimHost {

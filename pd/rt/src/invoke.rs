@@ -34,8 +34,9 @@ fn call(cap: u64, label: u64, words: usize) -> sel4::MessageInfo {
     sel4::cap::Endpoint::from_bits(cap).call(sel4::MessageInfo::new(label, 0, 0, words))
 }
 
-/// Reads the first `count` registers of thread `tcb` into `regs`; false if the kernel refused.
-pub fn read_registers(tcb: u64, regs: &mut [u64; CONTEXT_LEN], count: usize) -> bool {
+/// Reads the first `count` registers of thread `tcb` into `regs`, but for those with a bit in
+/// `keep`; false if the kernel refused.
+pub fn read_registers(tcb: u64, regs: &mut [u64; CONTEXT_LEN], count: usize, keep: u64) -> bool {
     with_msg_regs_mut(|mrs| {
         mrs[0] = 0; // neither suspend nor architecture flags
         mrs[1] = count as u64;
@@ -44,15 +45,21 @@ pub fn read_registers(tcb: u64, regs: &mut [u64; CONTEXT_LEN], count: usize) -> 
     if info.label() != 0 {
         return false;
     }
-    with_msg_regs_mut(|mrs| regs[..count].copy_from_slice(&mrs[..count]));
+    with_msg_regs_mut(|mrs| {
+        for (i, (to, from)) in regs.iter_mut().zip(&mrs[..count]).enumerate() {
+            if keep & (1 << i) == 0 {
+                *to = *from;
+            }
+        }
+    });
     true
 }
 
-/// Writes the first `count` registers of thread `tcb` and, where `resume`, makes it run: a thread
+/// Writes the first `count` registers of thread `tcb` and makes it run: a thread
 /// that waits for a fault reply needs no reply any more.
-pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume: bool) -> bool {
+pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize) -> bool {
     with_msg_regs_mut(|mrs| {
-        mrs[0] = u64::from(resume);
+        mrs[0] = 1; // resume
         mrs[1] = count as u64;
         mrs[2..2 + count].copy_from_slice(&regs[..count]);
     });

@@ -49,9 +49,3 @@ impl ServerLog {
         let _ = writeln!(self.logger, "{line}");
     }
 }
-
-impl Write for ServerLog {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.logger.write_str(text)
-    }
-}

@@ -48,7 +48,10 @@ pub fn p2m_table(ram: u64) -> &'static mut [u32] {
     // SAFETY: the generator maps p2m_bytes(ram) zeroed bytes here for this protection domain alone; the VMM calls this once, at start.
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
-        private_words(vaddr::P2M, topology::p2m_bytes(ram) as usize / 4)
+        core::slice::from_raw_parts_mut(
+            vaddr::P2M as *mut u32,
+            topology::p2m_bytes(ram) as usize / 4,
+        )
     }
 }
 
@@ -61,22 +64,6 @@ unsafe fn image_bytes(base: u64, len: usize) -> &'static [u8] {
     // SAFETY: promised by the caller.
     unsafe { core::slice::from_raw_parts(base as *const u8, len) }
 }
-
-/// A private region as words.
-///
-/// # Safety
-/// `len` words from `base` are mapped read-write in this protection domain alone, were zeroed, and are taken once.
-#[expect(unsafe_code, reason = "mapped region")]
-unsafe fn private_words<T: Zeroed>(base: u64, len: usize) -> &'static mut [T] {
-    // SAFETY: promised by the caller; zero bytes are a value of every `Zeroed` type.
-    unsafe { core::slice::from_raw_parts_mut(base as *mut T, len) }
-}
-
-/// Integer types of which every bit pattern is a value.
-trait Zeroed: Copy {}
-impl Zeroed for u8 {}
-impl Zeroed for u32 {}
-impl Zeroed for u64 {}
 
 /// The boot device tree in the dt-server: as long as its header says, within the region's most.
 pub fn boot_dtb() -> &'static [u8] {

@@ -79,24 +79,12 @@ impl VcpuRegs {
         }
     }
 
-    /// Whether the thread waits for [`VcpuRegs::resume`].
-    pub fn is_stopped(&self) -> bool {
-        self.stopped != Stopped::Not
-    }
-
     fn get(&mut self, position: usize) -> u64 {
         if self.valid & (1 << position) == 0 {
-            // A register written before it was read stays as written.
-            let kept = self.regs;
-            // One more word costs little, another call much: x0..x8 and x16 come along.
+            // The first four words of a message travel in registers, so fewer cost as much.
             let count = (position + 1).max(4);
-            if read_registers(self.tcb, &mut self.regs, count) {
-                let mut dirty = self.dirty;
-                while dirty != 0 {
-                    let i = dirty.trailing_zeros() as usize;
-                    self.regs[i] = kept[i];
-                    dirty &= dirty - 1;
-                }
+            // A register written before it was read stays as written.
+            if read_registers(self.tcb, &mut self.regs, count, self.dirty) {
                 self.valid |= (1_u64 << count) - 1;
             }
         }
@@ -168,21 +156,16 @@ impl VcpuRegs {
         let _ = self.vcpu.vcpu_ack_vppi(intid);
     }
 
-    fn write_back(&mut self, resume: bool) -> bool {
+    /// Writes what changed and lets the thread run.
+    fn write_back(&mut self) {
         let count = 64 - self.dirty.leading_zeros() as usize;
         // All registers up to the last changed one travel; those unknown are read first.
-        let wanted = (1_u64 << count) - 1;
-        if self.valid & wanted != wanted {
-            self.get_all_below(count);
+        let missing = !self.valid & ((1_u64 << count) - 1);
+        if missing != 0 {
+            self.get(63 - missing.leading_zeros() as usize);
         }
         self.dirty = 0;
-        write_registers(self.tcb, &self.regs, count, resume)
-    }
-
-    fn get_all_below(&mut self, count: usize) {
-        let missing = !self.valid & ((1_u64 << count) - 1);
-        let last = 63 - missing.leading_zeros() as usize;
-        let _ = self.get(last);
+        write_registers(self.tcb, &self.regs, count);
     }
 
     /// Lets the thread run. Returns the reply for the fault handler to give, or `None` where the thread
@@ -205,7 +188,7 @@ impl VcpuRegs {
                 None
             }
             _ => {
-                self.write_back(true);
+                self.write_back();
                 None
             }
         }
@@ -230,7 +213,7 @@ impl VcpuRegs {
         self.valid = u64::MAX;
         self.dirty = 0;
         self.stopped = Stopped::Not;
-        write_registers(self.tcb, &self.regs, CONTEXT_LEN, true)
+        write_registers(self.tcb, &self.regs, CONTEXT_LEN)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The grant table: its frames, its version, and the swapping of entries.
 
 use guest_mem::Window;
-use hv_types::{DomId, Gfn, Gva, WindowAddr};
+use hv_types::{Gfn, Gva, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::grant::{
@@ -53,10 +53,6 @@ fn grow<H: Host>(vm: &mut Vm<'_>, host: &mut H, frames: u8) -> Result<(), Errno>
     Ok(())
 }
 
-fn is_own(vm: &Vm<'_>, dom: u16) -> bool {
-    DomId(dom).is_self(DomId(vm.record.domid))
-}
-
 /// `GNTTABOP_setup_table`: the frames' addresses, those that are not mapped as all ones.
 pub(super) fn setup<H: Host>(
     vm: &mut Vm<'_>,
@@ -73,7 +69,7 @@ pub(super) fn setup<H: Host>(
         .ok()
         .filter(|n| *n <= vm.record.max_grant_frames);
     op.status = match frames {
-        _ if !is_own(vm, op.dom) => status::BAD_DOMAIN,
+        _ if caller(vm, op.dom).is_err() => status::BAD_DOMAIN,
         Some(frames) if grow(vm, host, frames).is_ok() => {
             for n in 0..frames {
                 let gfn = vm
@@ -104,7 +100,7 @@ pub(super) fn query_size<H: Host>(
     }
     let mut op: QuerySize = guest_ptr::copy_in(host, &vm.p2m, at)?;
     op.status = status::BAD_DOMAIN;
-    if is_own(vm, op.dom) {
+    if caller(vm, op.dom).is_ok() {
         op.nr_frames = u32::from(nr_frames(vm));
         op.max_nr_frames = u32::from(vm.record.max_grant_frames);
         op.status = status::OKAY;
@@ -124,7 +120,7 @@ pub(super) fn get_status_frames<H: Host>(
         return Err(Errno::Einval);
     }
     let mut op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    op.status = match (is_own(vm, op.dom), op.nr_frames) {
+    op.status = match (caller(vm, op.dom).is_ok(), op.nr_frames) {
         (false, _) => status::BAD_DOMAIN,
         (true, 0) => status::OKAY,
         (true, _) => status::GENERAL_ERROR,
