@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use board::Board;
 use dtoolkit::Node;
 use topology::MAX_DOMAINS;
 
@@ -77,6 +78,35 @@ pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> V
         chosen.node_error(d, Rule::NoDomain, "has no domain", hint);
     }
     found
+}
+
+/// The board: `wanted`, which the tree must not contradict, else the one that the tree names.
+pub(crate) fn board(
+    chosen: &At<'_>,
+    wanted: Option<&'static Board>,
+    d: &mut Diagnostics,
+) -> &'static Board {
+    let name = chosen.str(board::PROPERTY, Rule::Board, d);
+    let found = name.and_then(Board::by_name);
+    if name.is_some() && found.is_none() {
+        let known: Vec<&str> = board::BOARDS.iter().map(|board| board.name).collect();
+        let hint = format!("known are: {}", known.join(", "));
+        chosen.error(
+            d,
+            Rule::Board,
+            board::PROPERTY,
+            "there is no board of this name",
+            hint,
+        );
+    }
+    if let (Some(wanted), Some(found)) = (wanted, found)
+        && wanted != found
+    {
+        let what = format!("this is for another board than {}", wanted.name);
+        let hint = format!("remove it, or choose --board {}", found.name);
+        chosen.error(d, Rule::Board, board::PROPERTY, what, hint);
+    }
+    wanted.or(found).unwrap_or(board::DEFAULT)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {

@@ -32,6 +32,7 @@ pub enum Rule {
     Status,
     Unknown,
     HostMemory,
+    Board,
     ReservedMemory,
     StaticHeap,
     Heap,

@@ -31,6 +31,7 @@ pub(crate) const CHOSEN: &[&str] = &[
     "xen,static-heap",
     "xen,uefi-cfg-load",
     "xen,xen-bootargs",
+    board::PROPERTY,
     "zazen,heap",
 ];
 

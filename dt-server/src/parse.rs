@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use board::Board;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
@@ -20,11 +21,24 @@ pub const DTB_MAX: usize = 2 << 20;
 /// Most levels of nodes, the root counted (Xen's limit).
 const NESTING_MAX: u32 = 16;
 
-/// Reads and validates a boot device tree. `dtb` may be longer than the tree in it.
+/// Reads and validates a boot device tree. `dtb` may be longer than the tree in it. The board is the one that the tree
+/// names, or [`board::DEFAULT`].
 ///
 /// # Errors
 /// All mistakes and all warnings; where there is no mistake, warnings are in [`Config::warnings`].
 pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
+    parse_for(dtb, files, None)
+}
+
+/// [`parse()`] for `board`; a tree that names another one is wrong.
+///
+/// # Errors
+/// As [`parse()`].
+pub fn parse_for(
+    dtb: &[u8],
+    files: &dyn Files,
+    board: Option<&'static Board>,
+) -> Result<Config, Diagnostics> {
     let mut d = Diagnostics::default();
     let fdt = match open(dtb) {
         Ok(fdt) => fdt,
@@ -56,6 +70,7 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
         return Err(d);
     };
     let chosen_node = root.child(node, &mut d);
+    let board = chosen::board(&chosen_node, board, &mut d);
     let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
     let heap_all = host_memory::heap_all(&chosen_node, &static_heap, &mut d);
     let found = chosen::read(&chosen_node, files, &mut d);
@@ -108,6 +123,7 @@ pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
         .collect();
     match domains.map(number) {
         Some(domains) if !d.has_errors() => Ok(Config {
+            board,
             domains,
             static_heap,
             heap_all,

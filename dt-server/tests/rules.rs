@@ -53,6 +53,7 @@ const ERRORS: &[Case] = &[
         let reg: Vec<u32> = (0..256u32).flat_map(|i| [1, i * 0x1000, 0, 0x1000]).collect();
         t.add("/", "memory@1").set("/memory@1", "device_type", "memory").set("/memory@1", "reg", reg);
     }, &["more than 256"]),
+    case("board unknown", Rule::Board, |t| { t.set(CHOSEN, board::PROPERTY, "toaster"); }, &["zazen,board = \"toaster\"", "qemu_virt_aarch64"]),
     case("heap not aligned", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_1000, 0, 0x100_0000]); }, &["64 KiB"]),
     case("heap with half an entry", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0]); }, &["12 bytes are no list"]),
     case("heap of a third kind", Rule::Heap, |t| { t.set(CHOSEN, "zazen,heap", "some"); }, &["zazen,heap = \"some\"", "needed"]),
@@ -514,4 +515,17 @@ fn bytes_that_are_no_tree() {
     let mut padded = dtb;
     padded.resize(padded.len() + 4096, 0);
     assert!(parse(&padded, &TestFiles).is_ok());
+}
+
+#[test]
+fn the_tree_names_its_board_and_must_not_contradict_the_one_wanted() {
+    let mut tree = Tree::two();
+    assert_eq!(
+        parse(&tree.dtb(), &TestFiles).unwrap().board,
+        board::DEFAULT
+    );
+    tree.set("/chosen", board::PROPERTY, board::QEMU_VIRT.name);
+    let wanted = Some(&board::QEMU_VIRT);
+    let config = dt_server::parse_for(&tree.dtb(), &TestFiles, wanted).unwrap();
+    assert_eq!(config.board, &board::QEMU_VIRT);
 }

@@ -24,6 +24,7 @@ use Layer::{Api, Ends, Logic, Mechanism, Vocabulary};
 
 /// Every package of both workspaces has a line here; a new package needs one.
 const LAYERS: &[(&str, Layer)] = &[
+    ("board", Vocabulary),
     ("hv-types", Vocabulary),
     ("xen-abi", Vocabulary),
     ("topology", Vocabulary),

@@ -4,13 +4,13 @@ mod regions;
 
 use std::fmt;
 
+use board::Board;
 use dt_server::{Config, DomainConfig};
 use dt_server_api::XEN_LAYOUT;
 use topology::pd::{self, priority};
 use topology::{channel, console_client, vaddr};
 
 use self::regions::{ModuleRegions, regions};
-use crate::board::Board;
 use crate::limits;
 use crate::system::{Channel, End, Map, Pd, System, Vm};
 use crate::xml;
@@ -177,7 +177,7 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         })
         .collect();
     console.maps.push(Map::device("uart", vaddr::UART));
-    console.irqs.push((board.uart_irq, channel::IRQ));
+    console.irqs.push((board.uart.intid, channel::IRQ));
     vec![memory, dt, timer, console]
 }
 

@@ -76,8 +76,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(file: &Path, files: &[PathBuf], board: &Board) -> Result<(), String> {
-    let loaded = load(file, files).map_err(|error| error.to_string())?;
+fn check(file: &Path, files: &[PathBuf], board: &'static Board) -> Result<(), String> {
+    let loaded = load(file, files, board).map_err(|error| error.to_string())?;
     warn(&loaded);
     let broken = limits::check(&generate::system(&loaded.config, board));
     if !broken.is_empty() {
@@ -104,10 +104,11 @@ fn write(
     file: &Path,
     output: Option<&Path>,
     files: &[PathBuf],
-    board: &Board,
+    board: &'static Board,
 ) -> Result<(), String> {
     // The description names the files but does not depend on what is in them.
-    let loaded = load_with(file, files, Missing::Assume).map_err(|error| error.to_string())?;
+    let loaded =
+        load_with(file, files, board, Missing::Assume).map_err(|error| error.to_string())?;
     warn(&loaded);
     for name in &loaded.missing {
         eprintln!("note: the file \"{name}\" is not at hand; the image builder will need it");
