@@ -10,6 +10,7 @@ use topology::MAX_DOMAINS;
 
 use crate::config::Files;
 use crate::diag::{Diagnostics, Rule};
+use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::known;
 use crate::node::At;
@@ -21,7 +22,12 @@ pub(crate) struct Found {
 }
 
 /// Reads `/chosen`.
-pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found> {
+pub(crate) fn read(
+    chosen: &At<'_>,
+    host: &Host,
+    files: &dyn Files,
+    d: &mut Diagnostics,
+) -> Vec<Found> {
     known::check(chosen, known::CHOSEN, d);
     properties(chosen, d);
     let mut found: Vec<Found> = Vec::new();
@@ -58,7 +64,7 @@ pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> V
         let domid = u16::try_from(found.len())
             .unwrap_or(u16::MAX)
             .saturating_add(1);
-        let draft = domain::read(&at, chosen.cells, domid, files, d);
+        let draft = domain::read(&at, chosen.cells, domid, host, files, d);
         found.push(Found {
             path: at.path,
             draft,

@@ -50,6 +50,7 @@ pub enum Rule {
     Name,
     Memory,
     Banks,
+    MemoryMax,
     Cpus,
     Smp,
     Vpl011,

@@ -57,6 +57,7 @@ pub(crate) const DOMAIN: &[&str] = &[
     "xen,enhanced",
     "xen,sci_type",
     "xen,static-mem",
+    "zazen,memory-max",
 ];
 
 /// Of a module.

@@ -11,6 +11,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::direct::Host;
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::node::At;
 use crate::range::total;
@@ -73,7 +74,12 @@ pub fn parse_for(
     let board = chosen::board(&chosen_node, board, &mut d);
     let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
     let heap_all = host_memory::heap_all(&chosen_node, &static_heap, &mut d);
-    let found = chosen::read(&chosen_node, files, &mut d);
+    let more = ram
+        .iter()
+        .copied()
+        .chain(claims.iter().map(|claim| claim.range));
+    let host = Host::new(board, more);
+    let found = chosen::read(&chosen_node, &host, files, &mut d);
 
     claim(
         &mut claims,
@@ -108,12 +114,19 @@ pub fn parse_for(
         .iter()
         .fold(0u64, |sum, domain| sum.saturating_add(domain.draft.heap));
     if !static_heap.is_empty() && heap > total(&static_heap) {
+        let users = found.iter().filter(|domain| domain.draft.heap > 0);
+        let users: Vec<String> = users
+            .map(|domain| {
+                let name = domain.path.rsplit('/').next().unwrap_or_default();
+                format!("{name} ({} KiB)", domain.draft.heap >> 10)
+            })
+            .collect();
         let what = format!(
-            "domains need {} MiB of the heap, which has {} MiB",
-            heap.div_ceil(1 << 20),
-            total(&static_heap) >> 20
+            "the RAM of {} comes from the heap, but that has {} KiB",
+            users.join(" and "),
+            total(&static_heap) >> 10
         );
-        let hint = "make the heap larger, or remove xen,static-heap";
+        let hint = "make the heap larger, or give a domain xen,static-mem";
         chosen_node.error(&mut d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
     }
     // Without an error every domain is complete; were one not, nothing may start either.

@@ -1,6 +1,6 @@
 //! The machine: QEMU's `virt` board with a GICv2 that has virtualisation extensions.
 //!
-//! Guests see none of these numbers; theirs are Xen's (`dt_server_api::XEN_LAYOUT`).
+//! Ordinary guests see none of these numbers; where everything is in a guest's address space its record says.
 
 use uart::Line;
 

@@ -239,6 +239,38 @@ impl Records<'_> {
         Some(b)
     }
 
+    /// Takes block `b` out of `list`, which it is on.
+    pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) {
+        self.unlink(list, b, |records, b| &mut records.block(b).next);
+    }
+
+    /// Takes `item` out of `list`, which it is on: at once at the head, else after a search.
+    fn unlink(
+        &mut self,
+        list: &mut List,
+        item: u32,
+        next: impl for<'r> Fn(&'r mut Self, u32) -> &'r mut u32,
+    ) {
+        let after = *next(self, item);
+        let mut before = NIL;
+        let mut at = list.head;
+        while at != item {
+            if at == NIL {
+                return;
+            }
+            before = at;
+            at = *next(self, at);
+        }
+        match before {
+            NIL => list.head = after,
+            before => *next(self, before) = after,
+        }
+        if after == NIL {
+            list.tail = before;
+        }
+        list.len -= 1;
+    }
+
     pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {
         self.page(id).next = NIL;
         match list.tail {
@@ -264,6 +296,12 @@ impl Records<'_> {
         }
         list.len -= 1;
         Some(id)
+    }
+    /// Takes page `id` out of `list`, which it is on.
+    pub(crate) fn unlink_page(&mut self, list: &mut List, id: PageId) {
+        self.unlink(list, id.word(), |records, word| {
+            &mut records.page(PageId::from_word(word)).next
+        });
     }
     /// Takes the pages of block `b` out of `list`, keeping the order of the others.
     pub(crate) fn drop_pages_of(&mut self, list: &mut List, b: u32) {

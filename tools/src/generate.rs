@@ -6,7 +6,6 @@ use std::fmt;
 
 use board::Board;
 use dt_server::{Config, DomainConfig};
-use dt_server_api::XEN_LAYOUT;
 use topology::pd::{self, priority};
 use topology::{channel, console_client, vaddr};
 
@@ -208,7 +207,7 @@ fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
         vm: Some(Vm {
             name: name.to_owned(),
             priority: priority::VM,
-            maps: vec![Map::device("gicv", XEN_LAYOUT.gicc.raw())],
+            maps: vec![Map::device("gicv", domain.record.layout.gicc.raw())],
         }),
     }
 }

@@ -254,8 +254,9 @@ pub(crate) fn memory(config: &Config) -> Memory {
         domains.push(DomainConfig {
             domid: DomId(domain.record.domid),
             name: DomainConfig::pad_name(&domain.record.name),
-            max_pages: domain.ram() / PAGE_SIZE,
+            max_pages: domain.max_ram() / PAGE_SIZE,
             is_static: domain.record.is_static,
+            direct: domain.record.direct_map,
             table_quota: u32::try_from(tables / PAGE_SIZE).expect("a quota of tables"),
             grant_radix: GRANT_RADIX,
         });

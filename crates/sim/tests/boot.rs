@@ -1,6 +1,6 @@
 //! What a guest finds when its first instruction runs.
 
-use dt_server_api::XEN_LAYOUT;
+use dt_server_api::{XEN_BANKS, XEN_LAYOUT};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use hypervisor_core::host::SysReg;
@@ -92,7 +92,7 @@ fn all_of_the_ram_is_there_and_nothing_around_it() {
             layout.gicd.raw(),
             layout.vpl011.raw(),
             layout.grant_region.raw(),
-            layout.bank1.0.raw(),
+            XEN_BANKS[1].0.raw(),
         ] {
             assert!(!guest.is_mapped(hole), "{hole:#x}");
         }

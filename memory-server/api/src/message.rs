@@ -35,7 +35,8 @@ pub enum Request {
     },
     /// One 4 KiB page of RAM for `gfn`. Reply: [`Reply::Granted`] with one frame.
     PopulatePage {
-        /// Where the guest will see it; recorded, not checked (the VMM owns the address space).
+        /// Where the guest will see it; recorded, not checked (the VMM owns the address space), but for a
+        /// direct-mapped domain: it gets the machine frame of this number, of its own memory, or none.
         gfn: Gfn,
     },
     /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; both of its capabilities are revoked. Reply: [`Reply::Done`].
