@@ -151,7 +151,7 @@ impl Layout {
                 untypeds.push(normal(spare, Purpose::Static(DomainIndex(index))));
             }
         }
-        if heap == Heap::All {
+        if heap == Heap::All && needs.static_heap.is_empty() {
             chunks.extend(arena.take_all(LEAST_BITS));
             taken.extend_from_slice(preloaded);
             for span in free_ram(&needs.ram, boot, &taken) {
