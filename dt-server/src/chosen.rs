@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use board::Board;
 use dtoolkit::Node;
+use hv_types::BLOCK_SIZE;
 use topology::MAX_DOMAINS;
 
 use crate::config::Files;
@@ -14,6 +15,7 @@ use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::known;
 use crate::node::At;
+use crate::range::{Range, total};
 
 /// A domain's draft and the path of its node.
 pub(crate) struct Found {
@@ -84,6 +86,44 @@ pub(crate) fn read(
         chosen.node_error(d, Rule::NoDomain, "has no domain", hint);
     }
     found
+}
+
+/// Reports a static heap that cannot hold the RAM and the extra pages that come from it (SH-1), in whole blocks as the
+/// memory server takes them.
+pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found], d: &mut Diagnostics) {
+    let have = total(heap);
+    let blocks = |bytes: u64| {
+        bytes
+            .checked_next_multiple_of(BLOCK_SIZE)
+            .unwrap_or(u64::MAX)
+    };
+    let mut need = 0u64;
+    let mut extra = 0u64;
+    let mut users: Vec<String> = Vec::new();
+    for domain in found {
+        if domain.draft.heap > 0 {
+            need = need.saturating_add(blocks(domain.draft.heap));
+            let name = domain.path.rsplit('/').next().unwrap_or_default();
+            users.push(format!("RAM of {name} ({} KiB)", domain.draft.heap >> 10));
+        }
+        let pages = domain
+            .draft
+            .config
+            .as_ref()
+            .map_or(0, |config| config.extra);
+        extra = extra.saturating_add(pages);
+    }
+    if heap.is_empty() || need.saturating_add(blocks(extra)) <= have {
+        return;
+    }
+    users.push(format!("extra pages of all domains ({} KiB)", extra >> 10));
+    let what = format!(
+        "{} come from the heap in whole 2 MiB, which has {} KiB",
+        users.join(", "),
+        have >> 10
+    );
+    let hint = "make the heap larger, or give a domain xen,static-mem";
+    chosen.error(d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
 }
 
 /// The board: `wanted`, which the tree must not contradict, else the one that the tree names.

@@ -14,7 +14,6 @@ use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::direct::Host;
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::node::At;
-use crate::range::total;
 use crate::text::shown_name;
 
 /// Most bytes of a device tree (Xen's limit).
@@ -110,25 +109,7 @@ pub fn parse_for(
             "add memory@… with device_type = \"memory\" and reg",
         );
     }
-    let heap = found
-        .iter()
-        .fold(0u64, |sum, domain| sum.saturating_add(domain.draft.heap));
-    if !static_heap.is_empty() && heap > total(&static_heap) {
-        let users = found.iter().filter(|domain| domain.draft.heap > 0);
-        let users: Vec<String> = users
-            .map(|domain| {
-                let name = domain.path.rsplit('/').next().unwrap_or_default();
-                format!("{name} ({} KiB)", domain.draft.heap >> 10)
-            })
-            .collect();
-        let what = format!(
-            "the RAM of {} comes from the heap, but that has {} KiB",
-            users.join(" and "),
-            total(&static_heap) >> 10
-        );
-        let hint = "make the heap larger, or give a domain xen,static-mem";
-        chosen_node.error(&mut d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
-    }
+    chosen::heap_fits(&chosen_node, &static_heap, &found, &mut d);
     // Without an error every domain is complete; were one not, nothing may start either.
     let domains: Option<Vec<_>> = found
         .into_iter()

@@ -58,7 +58,7 @@ const ERRORS: &[Case] = &[
     case("heap with half an entry", Rule::StaticHeap, |t| { t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0]); }, &["12 bytes are no list"]),
     case("heap of a third kind", Rule::Heap, |t| { t.set(CHOSEN, "zazen,heap", "some"); }, &["zazen,heap = \"some\"", "needed"]),
     case("all of a bounded heap", Rule::Heap, |t| { t.set(CHOSEN, "zazen,heap", "all").set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x2000_0000]); }, &["contradicts xen,static-heap"]),
-    case("heap too small", Rule::HeapTooSmall, |t| { *t = Tree::heap(); t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x800_0000]); }, &["linux1 (131072 KiB) and linux2 (131072 KiB)", "131072 KiB"]),
+    case("heap too small", Rule::HeapTooSmall, |t| { *t = Tree::heap(); t.set(CHOSEN, "xen,static-heap", [0u32, 0x6000_0000, 0, 0x800_0000]); }, &["RAM of linux1 (131072 KiB), RAM of linux2 (131072 KiB)", "has 131072 KiB"]),
     case("static memory outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0x3000_0000, 0, 0x1000_0000]); }, &[L1, "0x30000000..0x40000000", "RAM is 0x40000000..0xc0000000"]),
     case("static memory half outside RAM", Rule::NotRam, |t| { t.set(L1, "xen,static-mem", [0u32, 0xb800_0000, 0, 0x1000_0000]); }, &["not RAM"]),
     case("heap outside RAM", Rule::NotRam, |t| { t.set(CHOSEN, "xen,static-heap", [1u32, 0, 0, 0x1000_0000]); }, &["xen,static-heap"]),
