@@ -1,6 +1,12 @@
 //! Direct-mapped guests.
 
 use super::*;
+use dt_server_api::Bank;
+use hv_types::{Gfn, Gpa, PageOrder};
+use hypervisor_core::p2m::P2m;
+use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped};
+use sim::mem_host::MemHost;
+use sim::memory::{Memory, domain_config};
 
 /// Two direct-mapped guests, 16 MiB each, and one that is not.
 fn system() -> System {
@@ -192,4 +198,57 @@ fn the_hypervisors_places_are_in_the_hosts_holes() {
             assert!(start + size <= from || from + bytes <= *start, "{start:#x}");
         }
     }
+}
+
+/// DM-2, DM-6: in memory that the kernel owns a VMM gets pages, each at its own address, because a split would move them.
+#[test]
+fn memory_of_the_kernel_is_direct_mapped_in_pages() {
+    let domain = DomainIndex(0);
+    let untyped = |paddr, size_bits, purpose| Untyped {
+        paddr,
+        size_bits,
+        device: false,
+        purpose,
+    };
+    let config = DomainConfig {
+        direct: true,
+        ..domain_config(1, true, 1024, 64)
+    };
+    let memory = Memory::new(
+        &[config],
+        &[
+            untyped(0x8000_0000, 22, Purpose::Static(domain)),
+            untyped(0xa000_0000, 21, Purpose::Heap),
+            untyped(0xb000_0000, 20, Purpose::Tables(domain)),
+        ],
+        4,
+    );
+    let banks = [Bank::new(Gpa::new(0x8000_0000), 4 * MIB)];
+    let mut host = MemHost::new(&memory, domain);
+    let mut p2m = P2m::new(&banks, vec![0; P2m::table_words(&banks)].leak()).unwrap();
+    p2m.build(&mut host, &banks).unwrap();
+    let at_home = || {
+        let mapped = memory.machine().look().mapped(domain, Side::Guest);
+        assert!(
+            mapped
+                .iter()
+                .all(|(gpa, paddr, bytes)| gpa == paddr && *bytes == 4096)
+        );
+        mapped.len()
+    };
+    assert_eq!(at_home(), 1024);
+    let first = Gfn::new(0x8_0200);
+    memory
+        .machine()
+        .change()
+        .guest_write(domain, Gpa::new(0x8020_3000), 0x3d);
+    p2m.park_extent(&mut host, first, PageOrder(9)).unwrap();
+    assert_eq!((at_home(), memory.usage(domain).ram), (512, 1024));
+    p2m.unpark_extent(&mut host, first, PageOrder(9)).unwrap();
+    assert_eq!(at_home(), 1024);
+    let read = memory
+        .machine()
+        .change()
+        .guest_read(domain, Gpa::new(0x8020_3000));
+    assert_eq!((read, p2m.splits()), (Some(0x3d), 0));
 }
