@@ -25,6 +25,9 @@ mod heap;
 
 const MIB: u64 = 1 << 20;
 
+/// First bytes and sizes.
+type Ranges = Vec<(u64, u64)>;
+
 /// The device tree that the guest was started with, before it has executed anything.
 fn tree(guest: &Guest<'_>) -> Vec<u8> {
     let at = guest.x(0);
@@ -38,7 +41,7 @@ fn node<'a>(tree: &Fdt<'a>, path: &str) -> FdtNode<'a> {
 }
 
 /// A `reg` of two-cell addresses and sizes.
-fn reg(node: FdtNode<'_>) -> Vec<(u64, u64)> {
+fn reg(node: FdtNode<'_>) -> Ranges {
     let bytes = node.property("reg").expect("a reg").value().to_vec();
     let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
     bytes
@@ -48,7 +51,7 @@ fn reg(node: FdtNode<'_>) -> Vec<(u64, u64)> {
 }
 
 /// The guest's RAM and its extended regions, from its device tree.
-fn map_of(guest: &Guest<'_>) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+fn map_of(guest: &Guest<'_>) -> (Ranges, Ranges) {
     let blob = tree(guest);
     let fdt = Fdt::new(&blob).expect("a device tree");
     let memory = fdt
