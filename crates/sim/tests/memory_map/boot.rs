@@ -60,7 +60,8 @@ fn no_map_but_the_device_trees() {
 #[test]
 fn the_tree_has_neither_acpi_nor_idle_states() {
     let mut sys = System::two();
-    let blob = tree(&sys.guest(0));
+    let guest = sys.guest(0);
+    let blob = tree(&guest, guest.x(0));
     let fdt = Fdt::new(&blob).unwrap();
     assert!(fdt.find_node("/cpus/idle-states").is_none());
     let cpu = node(&fdt, "/cpus/cpu@0");

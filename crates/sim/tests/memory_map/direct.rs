@@ -134,7 +134,7 @@ fn other_ways_to_lose_a_frame() {
 fn devices_are_where_the_host_has_them() {
     let mut sys = system();
     let guest = sys.guest(0);
-    let blob = tree(&guest);
+    let blob = tree(&guest, guest.x(0));
     let fdt = Fdt::new(&blob).unwrap();
     assert_eq!(
         reg(node(&fdt, "/interrupt-controller@8000000")),
@@ -181,7 +181,7 @@ fn the_hypervisors_places_are_in_the_hosts_holes() {
     let mut sys = system();
     let mut guest = sys.guest(0);
     let (_, extended) = map_of(&guest);
-    let blob = tree(&guest);
+    let blob = tree(&guest, guest.x(0));
     let fdt = Fdt::new(&blob).unwrap();
     let console = guest.param(xen_abi::hvm::param::CONSOLE_PFN) << 12;
     assert!(guest.is_mapped(console));

@@ -3,7 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-use common::{SELF, assert_untouched, decrease, populate, remove, reservation, reserve};
+use common::{
+    SELF, assert_untouched, decrease, node, populate, remove, reservation, reserve, tree,
+};
 use dt_server::Range;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
@@ -28,18 +30,6 @@ const MIB: u64 = 1 << 20;
 /// First bytes and sizes.
 type Ranges = Vec<(u64, u64)>;
 
-/// The device tree that the guest was started with, before it has executed anything.
-fn tree(guest: &Guest<'_>) -> Vec<u8> {
-    let at = guest.x(0);
-    let size = u32::from_be_bytes(guest.get(at + 4));
-    guest.bytes(at, size as usize)
-}
-
-fn node<'a>(tree: &Fdt<'a>, path: &str) -> FdtNode<'a> {
-    tree.find_node(path)
-        .unwrap_or_else(|| panic!("no node {path}"))
-}
-
 /// A `reg` of two-cell addresses and sizes.
 fn reg(node: FdtNode<'_>) -> Ranges {
     let bytes = node.property("reg").expect("a reg").value().to_vec();
@@ -52,7 +42,7 @@ fn reg(node: FdtNode<'_>) -> Ranges {
 
 /// The guest's RAM and its extended regions, from its device tree.
 fn map_of(guest: &Guest<'_>) -> (Ranges, Ranges) {
-    let blob = tree(guest);
+    let blob = tree(guest, guest.x(0));
     let fdt = Fdt::new(&blob).expect("a device tree");
     let memory = fdt
         .root()
