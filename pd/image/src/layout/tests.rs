@@ -183,7 +183,10 @@ fn a_static_heap_is_all_the_heap_there_is() {
         assert_eq!(bytes, 0x0801_0000);
         for chunk in heap {
             assert!(
-                needs.static_heap.iter().any(|range| range.contains(chunk.span())),
+                needs
+                    .static_heap
+                    .iter()
+                    .any(|range| range.contains(chunk.span())),
                 "{chunk:?}"
             );
         }
