@@ -246,6 +246,7 @@ impl Build {
         let services = Services {
             memory: RefCell::new(memory),
             memory_log: RefCell::new(memory_log),
+            memory_report: RefCell::default(),
             machine: RefCell::new(machine),
             dt: RefCell::new(DtServer::new(self.config.clone())),
             timer: RefCell::new(Timer::new()),

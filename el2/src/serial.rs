@@ -8,7 +8,7 @@
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
-use console::{AddError, Mux, Role};
+use console::{AddError, Mux, Role, SERVER_COMMANDS};
 use console_api::Region;
 use static_cell::ConstStaticCell;
 use topology::console_client::COUNT;
@@ -72,6 +72,7 @@ impl Console {
     pub(crate) fn new(uart: Pl011<'static>) -> Self {
         let mux = MUX.take();
         mux.set_frequency(cpu::frequency());
+        mux.set_commands(SERVER_COMMANDS);
         Self {
             mux,
             uart,

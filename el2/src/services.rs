@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use console_api::{Client, Logger};
 use dt_server::DtServer;
-use memory_server::{DomainIndex, MemoryServer};
+use memory_server::{DomainIndex, MemoryServer, Report};
 use memory_server_api::{Error, Reply, Request};
 use timer_server::Deadlines;
 use timer_server_api::{NEVER, OP_ARM};
@@ -57,6 +57,10 @@ impl ServerLog {
             logger: Logger::new(port),
         }
     }
+    /// The logger, for lines that must not be dropped and for input.
+    pub(crate) fn logger(&mut self) -> &mut Logger<Port> {
+        &mut self.logger
+    }
     /// Writes a line.
     pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
         // The logger takes everything; what does not fit it counts.
@@ -70,12 +74,24 @@ pub(crate) struct Services {
     pub(crate) memory: RefCell<MemoryServer<'static>>,
     /// Its log.
     pub(crate) memory_log: RefCell<ServerLog>,
+    /// What somebody at the console wants to know of it.
+    pub(crate) memory_report: RefCell<Report>,
     /// Capabilities and address spaces.
     pub(crate) machine: RefCell<Machine>,
     /// The dt-server.
     pub(crate) dt: RefCell<DtServer>,
     /// Who is to be woken when.
     pub(crate) timer: RefCell<Timer>,
+}
+
+impl Services {
+    /// The console has notified the memory server.
+    pub(crate) fn report_memory(&self) {
+        self.memory_report.borrow_mut().on_console(
+            &self.memory.borrow(),
+            self.memory_log.borrow_mut().logger(),
+        );
+    }
 }
 
 /// The timer server and its hardware.

@@ -7,7 +7,7 @@ use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::Next;
-use topology::{MAX_DOMAINS, channel};
+use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
@@ -289,7 +289,10 @@ impl System {
         let wake_at = self.console.pump(|client| notify |= 1 << client);
         self.services.timer.borrow_mut().arm(CONSOLE_TIMER, wake_at);
         while notify != 0 {
-            self.wake(notify.trailing_zeros() as usize, true);
+            match notify.trailing_zeros() as usize {
+                console_client::MEMORY_SERVER => self.services.report_memory(),
+                client => self.wake(client, true),
+            }
             notify &= notify - 1;
         }
     }

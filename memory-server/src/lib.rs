@@ -54,13 +54,17 @@ mod new;
 mod pages;
 mod populate;
 mod records;
+mod report;
+mod runs;
 mod server;
 mod shape;
 mod split;
 mod totals;
 
+pub use dump::{Dump, RUNS_MAX};
 pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Untyped};
 pub use new::{NewError, Tables};
 pub use records::{BlockRecord, SplitRecord};
+pub use report::Report;
 pub use server::{Life, MemoryServer, UntypedRecord};
 pub use totals::Totals;

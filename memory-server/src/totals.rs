@@ -32,18 +32,25 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// The parts by name, in the order in which people want to read them. A new state is added here and is then in the sum and in the dump.
+    pub const fn parts(&self) -> [(&'static str, u64); 10] {
+        [
+            ("static held", self.static_held),
+            ("static free", self.static_free),
+            ("heap held", self.heap_held),
+            ("heap free", self.heap_free),
+            ("copying", self.copying),
+            ("extra", self.extra),
+            ("tables used", self.tables_used),
+            ("tables free", self.tables_free),
+            ("unusable", self.unusable),
+            ("lost", self.lost),
+        ]
+    }
+
     /// The sum of the parts.
     pub fn sum(&self) -> u64 {
-        self.static_held
-            + self.static_free
-            + self.heap_held
-            + self.heap_free
-            + self.copying
-            + self.extra
-            + self.tables_used
-            + self.tables_free
-            + self.unusable
-            + self.lost
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
     }
 }
 

@@ -345,15 +345,17 @@ fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
     assert_eq!(
         s.dump(),
         "d1 fixed (alive, static memory)\n\
-         \x20 ram 512 of 2048 pages, reserve 1536\n\
-         \x20 page tables 2 of 8\n\
-         \x20 extra pages 2\n\
-         \x20   shared_info at 0x80000000\n\
-         \x20   grant frame 3 at 0x80001000\n\
+         \x20 ram 512 static, 0 heap, of 2048 pages; reserve 1536\n\
+         \x20 page tables 2 of 8 pages\n\
+         \x20 extra pages 2:\n\
+         \x20   shared_info     mfn 0x80000\n\
+         \x20   grant frame 3   mfn 0x80001\n\
+         \x20   gfn 0x40000..0x401ff = mfn 0x40000..0x401ff (1 x 2 MiB)\n\
          d2 loose (alive, heap memory)\n\
-         \x20 ram 0 of 2048 pages, reserve 0\n\
-         \x20 page tables 0 of 8\n\
+         \x20 ram 0 static, 0 heap, of 2048 pages; reserve 0\n\
+         \x20 page tables 0 of 8 pages\n\
          \x20 extra pages 0\n\
+         all memory by state\n\
          \x20 static held         2097152 bytes\n\
          \x20 static free         6291456 bytes\n\
          \x20 heap free          16769024 bytes\n\
@@ -361,7 +363,7 @@ fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
          \x20 tables used            8192 bytes\n\
          \x20 tables free           24576 bytes\n\
          \x20 unusable                 16 bytes\n\
-         \x20 all memory         25198608 bytes\n"
+         \x20 sum                25198608 bytes = all memory\n"
     );
 }
 

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use console_api::{ConsolePort, Logger};
 use hv_types::DomId;
 use memory_server::layout::{self, GrantLayout};
 use memory_server::{
-    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, Totals,
-    Untyped, UntypedRecord, manifest,
+    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables,
+    Totals, Untyped, UntypedRecord, manifest,
 };
 use memory_server_api::{Error, Message, Reply, Request, Usage};
 
@@ -94,6 +95,10 @@ impl Memory {
         let mut text = String::new();
         self.server.borrow().dump(&mut text).expect("text grows");
         text
+    }
+    /// The console has notified the server.
+    pub(crate) fn report<P: ConsolePort>(&self, report: &mut Report, log: &mut Logger<P>) {
+        report.on_console(&self.server.borrow(), log);
     }
     /// Takes everything back that a domain holds.
     ///

@@ -11,6 +11,7 @@
 pub mod caps;
 pub mod channel;
 pub mod console_client;
+pub mod console_key;
 pub mod pd;
 pub mod vaddr;
 

@@ -3,7 +3,7 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-use console::{Mux, Role};
+use console::{Mux, Role, SERVER_COMMANDS};
 use static_cell::ConstStaticCell;
 use topology::{MAX_DOMAINS, channel, console_client};
 use uart::{Line, Pl011};
@@ -42,6 +42,7 @@ fn init() -> Pd {
         env!("CARGO_PKG_VERSION")
     ));
     mux.set_frequency(clock::frequency());
+    mux.set_commands(SERVER_COMMANDS);
     let mut channels = [0; console_client::COUNT];
     let mut indices = [None; console_client::COUNT];
     for (client, bytes) in patched::console_names().iter().enumerate() {

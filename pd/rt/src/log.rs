@@ -43,6 +43,11 @@ impl ServerLog {
         }
     }
 
+    /// The logger, for lines that must not be dropped and for input.
+    pub fn logger(&mut self) -> &mut Logger<Client<'static, fn()>> {
+        &mut self.logger
+    }
+
     /// Writes a line.
     pub fn line(&mut self, line: fmt::Arguments<'_>) {
         // The logger takes everything; what does not fit it counts.
