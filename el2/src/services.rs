@@ -30,7 +30,7 @@ fn ring<const N: usize>() {
 /// The notification of each client, by its number.
 pub(crate) const RING: [fn(); console_client::COUNT] = [
     ring::<0>, ring::<1>, ring::<2>, ring::<3>, ring::<4>, ring::<5>, ring::<6>, ring::<7>,
-    ring::<8>, ring::<9>, ring::<10>,
+    ring::<8>, ring::<9>, ring::<10>, ring::<11>,
 ];
 
 /// Whether a console client waits to be looked after.

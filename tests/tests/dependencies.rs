@@ -42,6 +42,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("dt-server", Logic),
     ("console", Logic),
     ("timer-server", Logic),
+    ("fault-server", Logic),
     ("sim", Ends),
     ("fuzz-targets", Ends),
     ("el2-boot", Ends),
@@ -54,7 +55,9 @@ const LAYERS: &[(&str, Layer)] = &[
     ("zazen-dt-server", Ends),
     ("zazen-timer-server", Ends),
     ("zazen-console", Ends),
+    ("zazen-fault-server", Ends),
     ("zazen-vmm", Ends),
+    ("zazen-hostile", Ends),
 ];
 
 /// Logic crates see each other only through their api crates.

@@ -7,7 +7,7 @@ use std::fmt;
 use dt_server::{Config, DomainConfig};
 use dt_server_api::XEN_LAYOUT;
 use topology::pd::{self, priority};
-use topology::{channel, console_client, vaddr};
+use topology::{channel, console_client, stack, vaddr};
 
 use self::regions::{ModuleRegions, regions};
 use crate::board::Board;
@@ -19,9 +19,6 @@ use crate::xml;
 pub const BOOT_DTB: &str = "domains.dtb";
 /// Symbol of memory-server.elf that gets the size of the records.
 const RECORDS_SIZE: &str = "zazen_records_bytes";
-/// Bytes of stack of the PDs with deep calls, and of the others.
-const STACK_LARGE: u64 = 0x1_0000;
-const STACK: u64 = 0x8000;
 
 /// Why there is no system description.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,9 +72,11 @@ pub fn system(config: &Config, board: &Board) -> System {
         ..System::default()
     };
     system.pds = servers(config, board);
-    system
-        .pds
-        .extend(config.domains.iter().map(|domain| vmm(domain, &modules)));
+    system.pds.extend(
+        (0..)
+            .zip(&config.domains)
+            .map(|(i, domain)| vmm(i, domain, &modules)),
+    );
     system.channels = channels(config);
     system
 }
@@ -117,22 +116,41 @@ fn console_clients(config: &Config) -> Vec<(usize, String, String, usize)> {
         server(console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
         server(console_client::DT_SERVER, pd::DT_SERVER),
         server(console_client::TIMER_SERVER, pd::TIMER_SERVER),
+        server(console_client::FAULT_SERVER, pd::FAULT_SERVER),
     ])
     .collect()
 }
 
+/// Everybody who is a client of the console is a child of the fault server, by the same number; the two that print its
+/// lines are not.
+fn parent(clients: &[(usize, String, String, usize)], name: &str) -> Option<(String, usize)> {
+    let found = clients.iter().find(|(_, _, pd, _)| pd == name);
+    found
+        .filter(|(_, _, pd, _)| pd != pd::FAULT_SERVER)
+        .map(|(client, ..)| (pd::FAULT_SERVER.to_owned(), *client))
+}
+
 fn servers(config: &Config, board: &Board) -> Vec<Pd> {
+    let clients = console_clients(config);
     let server = |name: &str, comment: &str, priority, image| Pd {
         name: name.to_owned(),
         comment: comment.to_owned(),
         priority,
         passive: false,
-        stack: STACK,
+        stack: stack::SMALL,
         image,
         maps: vec![Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw")],
         irqs: Vec::new(),
         vm: None,
+        parent: parent(&clients, name),
     };
+    let faults = server(
+        pd::FAULT_SERVER,
+        "Says which of its children stopped, and why. It gets their faults; the image builder takes\n\
+         away the capabilities to their threads that Microkit gives a parent.",
+        priority::FAULT_SERVER,
+        "fault-server.elf",
+    );
     let mut memory = server(
         pd::MEMORY_SERVER,
         "Owns all guest memory. Passive: it runs on the time of the VMM that calls.",
@@ -140,7 +158,7 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         "memory-server.elf",
     );
     memory.passive = true;
-    memory.stack = STACK_LARGE;
+    memory.stack = stack::LARGE;
     let records = Map::new("records", vaddr::RECORDS, "rw");
     memory.maps.push(Map {
         size_symbol: Some(RECORDS_SIZE),
@@ -170,18 +188,18 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         priority::CONSOLE,
         "console.elf",
     );
-    console.maps = console_clients(config)
-        .into_iter()
+    console.maps = clients
+        .iter()
         .map(|(client, name, _, _)| {
-            Map::new(console_name(&name), vaddr::console_client(client), "rw")
+            Map::new(console_name(name), vaddr::console_client(*client), "rw")
         })
         .collect();
     console.maps.push(Map::device("uart", vaddr::UART));
     console.irqs.push((board.uart_irq, channel::IRQ));
-    vec![memory, dt, timer, console]
+    vec![faults, memory, dt, timer, console]
 }
 
-fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
+fn vmm(index: usize, domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
     let name = domain.record.name.as_str();
     let mut maps = vec![
         Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw"),
@@ -201,7 +219,7 @@ fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
         ),
         priority: priority::VMM,
         passive: false,
-        stack: STACK_LARGE,
+        stack: stack::LARGE,
         image: "vmm.elf",
         maps,
         irqs: Vec::new(),
@@ -210,6 +228,7 @@ fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
             priority: priority::VM,
             maps: vec![Map::device("gicv", XEN_LAYOUT.gicc.raw())],
         }),
+        parent: Some((pd::FAULT_SERVER.to_owned(), index)),
     }
 }
 

@@ -75,13 +75,19 @@ fn channel_ids(system: &System, wrong: &mut Vec<String>) {
         .iter()
         .flat_map(|channel| [&channel.a, &channel.b])
         .map(|end| (end.pd.as_str(), end.id));
+    // Children and their parents' channels share the numbers.
+    let children = system
+        .pds
+        .iter()
+        .filter_map(|pd| pd.parent.as_ref())
+        .map(|(parent, id)| (parent.as_str(), *id));
     let irqs = system
         .pds
         .iter()
         .flat_map(|pd| pd.irqs.iter().map(|(_, id)| (pd.name.as_str(), *id)));
     let mut seen = BTreeMap::new();
     let mut counts = BTreeMap::new();
-    for (pd, id) in ends.chain(irqs) {
+    for (pd, id) in ends.chain(irqs).chain(children) {
         *counts.entry(pd).or_insert(0usize) += 1;
         if seen.insert((pd, id), ()).is_some() {
             wrong.push(format!("{pd}: channel id {id} is used twice"));
@@ -191,6 +197,7 @@ mod tests {
             maps: vec![],
             irqs: vec![],
             vm: None,
+            parent: None,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Pd {
     pub irqs: Vec<(u32, usize)>,
     /// Its virtual machine.
     pub vm: Option<Vm>,
+    /// Whose child it is and its number there: the parent gets its faults.
+    pub parent: Option<(String, usize)>,
 }
 
 /// A virtual machine with one vCPU, number 0.

@@ -13,6 +13,7 @@ pub mod channel;
 pub mod console_client;
 pub mod console_key;
 pub mod pd;
+pub mod stack;
 pub mod vaddr;
 
 /// Most domains of one system; VMM `i` (from 0, in device-tree order) runs domain id `i + 1`.

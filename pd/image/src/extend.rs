@@ -61,6 +61,8 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
     )?;
     insert_leaf(container, server_leaf, caps::MEM_OWN_LEAF, invocable(own))?;
 
+    drop_threads(container)?;
+
     for (index, domain) in (0..).zip(&layout.domains) {
         let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
         let vmm_root = find(container, &format!("cnode_{vmm}_root"))?;
@@ -106,6 +108,21 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         let vspace = Cap::PageTable(cap::PageTable { object: vspace });
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
         guard_vcpus(container, &domain.name)?;
+    }
+    Ok(())
+}
+
+/// Takes away from the fault server the capabilities to its children's threads that Microkit gives a parent: it gets their
+/// faults and can do nothing to them.
+fn drop_threads(container: &mut CapDLSpecContainer) -> Result<(), Error> {
+    let Ok(id) = find(container, &format!("cnode_{}", pd::FAULT_SERVER)) else {
+        return Ok(());
+    };
+    let own = find(container, &format!("tcb_{}", pd::FAULT_SERVER)).ok();
+    if let Object::CNode(cnode) = &mut container.spec.objects[usize::from(id)].object {
+        cnode
+            .slots
+            .retain(|entry| !matches!(&entry.cap, Cap::Tcb(thread) if Some(thread.object) != own));
     }
     Ok(())
 }

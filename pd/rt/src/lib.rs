@@ -46,9 +46,12 @@ pub use sel4_microkit::{
 #[macro_export]
 macro_rules! protection_domain {
     ($init:expr) => {
-        $crate::sel4_microkit::declare_protection_domain!(init = $init);
+        $crate::sel4_microkit::declare_protection_domain!(init = $crate::log::with_panics($init));
     };
     ($init:expr, heap = $heap:expr) => {
-        $crate::sel4_microkit::declare_protection_domain!(init = $init, heap_size = $heap);
+        $crate::sel4_microkit::declare_protection_domain!(
+            init = $crate::log::with_panics($init),
+            heap_size = $heap
+        );
     };
 }

@@ -6,6 +6,9 @@ use console_api::{HEADER_SIZE, REGION_SIZE, Region};
 use guest_mem::RawWindow;
 use topology::vaddr;
 
+/// The last address of a protection domain.
+pub const LAST_ADDRESS: u64 = sel4::sys::seL4_UserVSpaceTop as u64;
+
 /// The region shared between the console and client `client`; in a client its own is number 0.
 pub fn console_region(client: usize) -> Region<'static> {
     let base = vaddr::console_client(client);
@@ -40,6 +43,15 @@ pub fn module(region: u8, len: u64) -> &'static [u8] {
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
         image_bytes(vaddr::module(region), len as usize)
+    }
+}
+
+/// Writes to the first byte of module region 0, which the kernel refuses: for the test's VMM that wants to fault.
+pub fn poke_module() {
+    // SAFETY: the region is mapped read-only, so nothing is written; the access faults and this protection domain stops.
+    #[expect(unsafe_code, reason = "an access that must fault")]
+    unsafe {
+        (vaddr::module(0) as *mut u8).write_volatile(0);
     }
 }
 

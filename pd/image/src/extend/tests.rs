@@ -138,6 +138,35 @@ fn a_vmm_owns_its_private_cnode_and_its_guests_vspace() {
     assert!(matches!(cap, Cap::PageTable(cap) if cap.object == vspace));
 }
 
+/// A CNode called `name` whose slots hold capabilities to these threads.
+fn with_threads(container: &mut CapDLSpecContainer, name: &str, threads: &[(u32, ObjectId)]) {
+    let slots = threads.iter().map(|&(slot, object)| CapTableEntry {
+        slot: CapSlot(slot),
+        cap: Cap::Tcb(cap::Tcb { object }),
+    });
+    add_cnode(container, name.into(), 9, slots.collect());
+}
+
+#[test]
+fn the_fault_server_holds_no_thread_but_its_own() {
+    let mut container = microkit();
+    let thread = find(&container, "tcb_a_0").unwrap();
+    let own = container.spec.objects[usize::from(thread)].object.clone();
+    let own = add(&mut container, "tcb_fault_server".into(), own);
+    with_threads(
+        &mut container,
+        "cnode_fault_server",
+        &[(6, own), (202, thread), (210, thread)],
+    );
+    extend(&mut container, &layout()).unwrap();
+    assert!(
+        matches!(cap_at(&container, "cnode_fault_server", 6), Some(Cap::Tcb(cap)) if cap.object == own)
+    );
+    for slot in [202, 210] {
+        assert_eq!(cap_at(&container, "cnode_fault_server", slot), None);
+    }
+}
+
 #[test]
 fn untypeds_lie_in_the_servers_own_cnode_in_order() {
     let mut container = microkit();
