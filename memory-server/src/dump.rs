@@ -22,20 +22,22 @@ impl MemoryServer<'_> {
             if bytes == 0 {
                 Ok(())
             } else {
-                writeln!(out, "  {name:<12} {bytes:>14} bytes")
+                writeln!(out, "  {name:<15} {bytes:>14} bytes")
             }
         };
         line("static held", t.static_held)?;
         line("static free", t.static_free)?;
+        line("static returned", t.static_returned)?;
         line("heap held", t.heap_held)?;
         line("heap free", t.heap_free)?;
+        line("heap returned", t.heap_returned)?;
         line("copying", t.copying)?;
         line("extra", t.extra)?;
         line("tables used", t.tables_used)?;
         line("tables free", t.tables_free)?;
         line("unusable", t.unusable)?;
         line("lost", t.lost)?;
-        writeln!(out, "  {:<12} {:>14} bytes", "all memory", t.all)
+        writeln!(out, "  {:<15} {:>14} bytes", "all memory", t.all)
     }
 
     fn dump_domain(&self, out: &mut impl Write, index: DomainIndex) -> fmt::Result {
@@ -60,8 +62,8 @@ impl MemoryServer<'_> {
         )?;
         writeln!(
             out,
-            "  ram {} of {} pages, reserve {}",
-            usage.ram, usage.max, usage.reserve
+            "  ram {} of {} pages, reserve {}, returned {}",
+            usage.ram, usage.max, usage.reserve, usage.returned
         )?;
         writeln!(
             out,

@@ -54,6 +54,7 @@ mod new;
 mod pages;
 mod populate;
 mod records;
+mod returned;
 mod server;
 mod shape;
 mod split;

@@ -10,6 +10,9 @@
 //! page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not see
 //! it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
+//! A page that the guest gives up disappears from its address space at once; the window is left as it
+//! is, because the same page mostly comes back to the same place (`pages`).
+//!
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! [`Error::Broken`]: a mapping that existed could not be made again, and the guest must be stopped.
 
@@ -18,6 +21,7 @@ mod build;
 mod error;
 mod extra;
 mod map;
+mod pages;
 mod split;
 
 pub use balloon::MAX_ORDER;
@@ -97,6 +101,8 @@ enum PageEntry {
     Hole,
     Ram(Slot),
     Parked(Slot),
+    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
+    Stale(Slot),
 }
 
 /// Where the memory of a guest is. See the module's documentation.
@@ -294,6 +300,7 @@ impl<'m> P2m<'m> {
         match word & 3 {
             1 => PageEntry::Ram(Slot(word >> 2)),
             2 => PageEntry::Parked(Slot(word >> 2)),
+            3 => PageEntry::Stale(Slot(word >> 2)),
             _ => PageEntry::Hole,
         }
     }
@@ -303,6 +310,7 @@ impl<'m> P2m<'m> {
                 PageEntry::Hole => 0,
                 PageEntry::Ram(slot) => slot.0 << 2 | 1,
                 PageEntry::Parked(slot) => slot.0 << 2 | 2,
+                PageEntry::Stale(slot) => slot.0 << 2 | 3,
             };
         }
     }
