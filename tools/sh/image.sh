@@ -63,8 +63,14 @@ build_image_tool() {
 # The image tool's command line.
 pack_image() {
     "$BUILD/pd/host/release/zazen-image" --sdk "$SDK" --board "$BOARD" --config "$CONFIG" --domains "$DOMAINS" \
-        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" -o "$1.new" &&
+        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" \
+        --capdl-json "$(spec_path "$1")" -o "$1.new" &&
         mv "$1.new" "$1"
+}
+
+# The capDL specification of image $1: what `inspect` reads.
+spec_path() {
+    printf '%s' "${1%.img}.capdl.json"
 }
 
 # Everything that goes into the image, for its stamp.
@@ -96,7 +102,7 @@ build_image() {
     step image-tool build_image_tool
     mapfile -t inputs < <(image_inputs)
     stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG")
-    fresh "$image" "$stamp" && return
+    [[ -e $(spec_path "$image") ]] && fresh "$image" "$stamp" && return
     step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
     printf '%s' "$stamp" >"$image.stamp"
 }

@@ -18,6 +18,7 @@ mod inputs;
 mod layout;
 mod loader;
 mod modules;
+mod narrow;
 mod needs;
 mod order;
 mod pack;
