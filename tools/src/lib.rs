@@ -5,6 +5,7 @@
 //! and the dt-server's protection domain can never disagree about a file.
 #![forbid(unsafe_code)]
 
+pub mod command;
 mod dtc;
 mod files;
 pub mod generate;
