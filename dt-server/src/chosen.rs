@@ -1,7 +1,6 @@
 //! `/chosen`: the domains, and what Xen finds there besides.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use board::Board;
@@ -11,20 +10,21 @@ use topology::MAX_DOMAINS;
 use crate::config::Files;
 use crate::diag::{Diagnostics, Rule};
 use crate::domain::{self, Draft};
-use crate::known;
 use crate::node::At;
+use crate::range::Range;
+use crate::{binding, known, shared_memory, static_evtchn};
 
-/// A domain's draft and the path of its node.
-pub(crate) struct Found {
-    pub(crate) path: String,
+/// A domain's draft and its node.
+pub(crate) struct Found<'a> {
+    pub(crate) at: At<'a>,
     pub(crate) draft: Draft,
 }
 
 /// Reads `/chosen`.
-pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found> {
-    known::check(chosen, known::CHOSEN, d);
+pub(crate) fn read<'a>(chosen: &At<'a>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found<'a>> {
+    known::check(chosen, binding::CHOSEN, d);
     properties(chosen, d);
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Found<'a>> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     let mut surplus = 0usize;
     for node in chosen.node.children() {
@@ -59,10 +59,7 @@ pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> V
             .unwrap_or(u16::MAX)
             .saturating_add(1);
         let draft = domain::read(&at, chosen.cells, domid, files, d);
-        found.push(Found {
-            path: at.path,
-            draft,
-        });
+        found.push(Found { at, draft });
     }
     if surplus > 0 {
         let what = format!("{surplus} domains too many: a system has at most {MAX_DOMAINS}");
@@ -107,6 +104,13 @@ pub(crate) fn board(
         chosen.error(d, Rule::Board, board::PROPERTY, what, hint);
     }
     wanted.or(found).unwrap_or(board::DEFAULT)
+}
+
+/// What domains have in common: event channels, and shared memory, which is returned where it has a host address.
+pub(crate) fn links<'a>(found: &[Found<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
+    let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
+    static_evtchn::check(&domains, d);
+    shared_memory::check(&domains, d)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {

@@ -387,8 +387,8 @@ fn check_says_where_each_mistake_is() {
     );
     assert!(
         said.contains(&format!(
-            "bad.dts:{}: error: /chosen/linux1: xen,static-mem",
-            line("linux1 {")
+            "bad.dts:{}: error: /chosen/linux2: xen,static-mem",
+            line("xen,static-mem = <0x0 0x4b000000")
         )),
         "{said}"
     );
