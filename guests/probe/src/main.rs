@@ -6,6 +6,7 @@
 //! - `probe=bad`: what a guest should not do. Each access prints what happened.
 //! - `probe=abi`: return codes of hypercalls with good and bad arguments.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
+//! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -19,6 +20,7 @@ mod abi_memory;
 mod bad;
 mod bad_calls;
 mod bench;
+mod bench_memory;
 mod bootargs;
 mod console;
 mod cpu;
@@ -59,6 +61,10 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 abi_memory::run(&mut report);
             }
             "bench" => bench::run(),
+            "bench-memory" => {
+                bench_memory::run();
+                println!("bench: done 0");
+            }
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

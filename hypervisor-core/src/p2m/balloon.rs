@@ -42,15 +42,15 @@ impl P2m<'_> {
         order: PageOrder,
     ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
-        if !frames.clone().all(|gfn| self.is_owned(gfn)) {
-            return Err(Error::Nothing);
-        }
         if order == MAX_ORDER
             && gfn.raw() == block_start(gfn.raw())
             && let Some(block) = self.block_of(gfn)
             && let BlockEntry::Whole(slot) = self.block(block)
         {
             return self.decrease_block(host, block, slot, gfn);
+        }
+        if !frames.clone().all(|gfn| self.is_owned(gfn)) {
+            return Err(Error::Nothing);
         }
         // An extent touches at most two blocks; splitting them is what can fail without harm.
         for gfn in [frames.clone().next(), frames.clone().last()]
@@ -121,12 +121,6 @@ impl P2m<'_> {
         order: PageOrder,
     ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
-        for gfn in frames.clone() {
-            let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-            if matches!(self.block(block), BlockEntry::Whole(_)) || self.is_visible(gfn) {
-                return Err(Error::Occupied);
-            }
-        }
         if order == MAX_ORDER
             && gfn.raw() == block_start(gfn.raw())
             && self.is_within(gfn.raw(), u64::from(PAGES_PER_BLOCK))
@@ -134,6 +128,12 @@ impl P2m<'_> {
             && self.block(block) == BlockEntry::Empty
         {
             return self.populate_blocks(host, gfn.raw(), 1).map(|_| ());
+        }
+        for gfn in frames.clone() {
+            let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+            if matches!(self.block(block), BlockEntry::Whole(_)) || self.is_visible(gfn) {
+                return Err(Error::Occupied);
+            }
         }
         let mut list = [0u64; 1 << MAX_ORDER.0];
         let count = gather(frames, &mut list);

@@ -157,7 +157,7 @@ impl P2m<'_> {
         };
         for (n, (page, gfn)) in pages.iter().zip(gfns.items()).enumerate() {
             let gfn = Gfn::new(u64::from(*gfn));
-            let placed = if self.is_visible(gfn) {
+            let placed = if self.is_ram(gfn) {
                 // It was in the list twice.
                 Err(Error::Occupied)
             } else {
