@@ -7,7 +7,7 @@ choose_domains() {
     if [[ ! $DOMAINS ]]; then
         case $BOARD in
             qemu_virt_aarch64) DOMAINS=$ROOT/domains/two-linux.dts ;;
-            zcu102) fail "the board zcu102 is not supported yet; qemu_virt_aarch64 is" ;;
+            zcu102) DOMAINS=$ROOT/domains/zcu102-two-linux.dts ;;
         esac
     fi
     [[ -r $DOMAINS ]] || fail "domains file ${DOMAINS#"$ROOT"/} cannot be read; those at hand: $(cd "$ROOT" && echo domains/*.dts)"

@@ -1,5 +1,6 @@
 //! Writes the Microkit system description for a domains file.
 
+mod clock;
 mod regions;
 
 use std::fmt;
@@ -78,6 +79,11 @@ pub fn system(config: &Config, board: &Board) -> System {
     system
         .pds
         .extend(config.domains.iter().map(|domain| vmm(domain, &modules)));
+    for pd in &mut system.pds {
+        if pd.name == pd::CONSOLE || pd.name.starts_with(pd::VMM_PREFIX) {
+            clock::give_time(pd, board);
+        }
+    }
     system.channels = channels(config);
     system
 }
@@ -162,7 +168,8 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         priority::TIMER_SERVER,
         "timer-server.elf",
     );
-    timer.irqs.push((board.timer_irq, channel::IRQ));
+    timer.irqs.push((board.timer.intid(), channel::IRQ));
+    clock::give_timer(&mut timer, board);
 
     let mut console = server(
         pd::CONSOLE,

@@ -12,6 +12,8 @@ use crate::needs::Needs;
 pub(crate) const MANIFEST: &str = "zazen_manifest";
 /// The console's client names: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
 const CLIENT_NAMES: &str = "zazen_client_names";
+/// The console's UART: `[u64; 2]`, kind and clock.
+const UART: &str = "zazen_uart";
 const NAME_BYTES: usize = console_api::NAME_MAX;
 
 /// Position of PD `name` among the programs.
@@ -66,7 +68,7 @@ pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Resu
     write(elf, MANIFEST, &bytes)
 }
 
-/// Tells the console, if the system has one, whom it serves.
+/// Tells the console, if the system has one, whom it serves and what UART it has.
 ///
 /// # Errors
 /// As [`write`].
@@ -78,6 +80,13 @@ pub(crate) fn console(
     let Ok(console) = position(system, pd::CONSOLE) else {
         return Ok(());
     };
+    let uart = &needs.board.uart;
+    let words = [uart.kind as u64, u64::from(uart.clock_hz)];
+    write(
+        &mut elfs[console],
+        UART,
+        words.map(u64::to_le_bytes).as_flattened(),
+    )?;
     write(&mut elfs[console], CLIENT_NAMES, &client_names(needs))
 }
 
