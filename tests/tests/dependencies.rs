@@ -36,6 +36,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("ttc", Mechanism),
     ("untyped-plan", Mechanism),
     ("soft-caps", Mechanism),
+    ("authority", Mechanism),
     ("memory-server-api", Api),
     ("dt-server-api", Api),
     ("console-api", Api),

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod generate;
+pub mod inspect;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub struct Zazen {
 enum Command {
     Check(check::Arguments),
     Generate(generate::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 /// How a command ended; scripts see it as the exit status.
@@ -51,6 +53,7 @@ impl Zazen {
         match self.command {
             Command::Check(arguments) => check::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
+            Command::Inspect(arguments) => inspect::run(&arguments),
         }
     }
 }

@@ -27,7 +27,8 @@ mod report;
 mod sdk;
 
 pub use build::{Request, build, write_file};
-pub use error::{Error, human};
+pub use error::Error;
+pub use untyped_plan::human;
 pub use needs::{DomainNeeds, Heap, Needs};
 pub use report::Report;
 pub use sdk::Sdk;
