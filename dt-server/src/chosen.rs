@@ -1,29 +1,30 @@
 //! `/chosen`: the domains, and what Xen finds there besides.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
+use board::Board;
 use dtoolkit::Node;
 use topology::MAX_DOMAINS;
 
 use crate::config::Files;
 use crate::diag::{Diagnostics, Rule};
 use crate::domain::{self, Draft};
-use crate::known;
 use crate::node::At;
+use crate::range::Range;
+use crate::{binding, known, shared_memory, static_evtchn};
 
-/// A domain's draft and the path of its node.
-pub(crate) struct Found {
-    pub(crate) path: String,
+/// A domain's draft and its node.
+pub(crate) struct Found<'a> {
+    pub(crate) at: At<'a>,
     pub(crate) draft: Draft,
 }
 
 /// Reads `/chosen`.
-pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found> {
-    known::check(chosen, known::CHOSEN, d);
+pub(crate) fn read<'a>(chosen: &At<'a>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found<'a>> {
+    known::check(chosen, binding::CHOSEN, d);
     properties(chosen, d);
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Found<'a>> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     let mut surplus = 0usize;
     for node in chosen.node.children() {
@@ -58,10 +59,7 @@ pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> V
             .unwrap_or(u16::MAX)
             .saturating_add(1);
         let draft = domain::read(&at, chosen.cells, domid, files, d);
-        found.push(Found {
-            path: at.path,
-            draft,
-        });
+        found.push(Found { at, draft });
     }
     if surplus > 0 {
         let what = format!("{surplus} domains too many: a system has at most {MAX_DOMAINS}");
@@ -77,6 +75,42 @@ pub(crate) fn read(chosen: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> V
         chosen.node_error(d, Rule::NoDomain, "has no domain", hint);
     }
     found
+}
+
+/// The board: `wanted`, which the tree must not contradict, else the one that the tree names.
+pub(crate) fn board(
+    chosen: &At<'_>,
+    wanted: Option<&'static Board>,
+    d: &mut Diagnostics,
+) -> &'static Board {
+    let name = chosen.str(board::PROPERTY, Rule::Board, d);
+    let found = name.and_then(Board::by_name);
+    if name.is_some() && found.is_none() {
+        let known: Vec<&str> = board::BOARDS.iter().map(|board| board.name).collect();
+        let hint = format!("known are: {}", known.join(", "));
+        chosen.error(
+            d,
+            Rule::Board,
+            board::PROPERTY,
+            "there is no board of this name",
+            hint,
+        );
+    }
+    if let (Some(wanted), Some(found)) = (wanted, found)
+        && wanted != found
+    {
+        let what = format!("this is for another board than {}", wanted.name);
+        let hint = format!("remove it, or choose --board {}", found.name);
+        chosen.error(d, Rule::Board, board::PROPERTY, what, hint);
+    }
+    wanted.or(found).unwrap_or(board::DEFAULT)
+}
+
+/// What domains have in common: event channels, and shared memory, which is returned where it has a host address.
+pub(crate) fn links<'a>(found: &[Found<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
+    let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
+    static_evtchn::check(&domains, d);
+    shared_memory::check(&domains, d)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {

@@ -12,6 +12,8 @@ use crate::range::{Range, total};
 /// Everything a domains file says, checked. The default has no domain: for a server whose file is not valid.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    /// The board that the tree is for.
+    pub board: &'static board::Board,
     /// The domains in device-tree order: domain ids 1, 2, …; 1..=[`topology::MAX_DOMAINS`] of them.
     pub domains: Vec<DomainConfig>,
     /// `xen,static-heap`; empty where the file leaves the choice to the image builder.

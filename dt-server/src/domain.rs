@@ -4,22 +4,25 @@ mod memory;
 mod options;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use dt_server_api::{DomainName, DomainRecord, NAME_MAX};
 use dtoolkit::Node;
 
 use crate::config::{DomainConfig, Files};
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Hint, Rule};
 use crate::module::Modules;
 use crate::node::{At, Cells};
 use crate::range::Range;
-use crate::{budget, features, known, layout};
+use crate::{binding, budget, features, known, layout};
 
 /// A domain as far as it could be read; `config` only if nothing in it is wrong.
 pub(crate) struct Draft {
     pub(crate) static_mem: Vec<Range>,
     pub(crate) heap: u64,
+    /// Modules that say where in host memory they are, with the paths of their nodes.
+    pub(crate) placed: Vec<(Range, String)>,
     pub(crate) config: Option<DomainConfig>,
 }
 
@@ -31,7 +34,7 @@ pub(crate) fn read(
     files: &dyn Files,
     d: &mut Diagnostics,
 ) -> Draft {
-    known::check(at, known::DOMAIN, d);
+    known::check(at, binding::DOMAIN, d);
     features::check(at, d);
     let name = name(at, d);
     let ram = memory::ram(at, d);
@@ -47,6 +50,7 @@ pub(crate) fn read(
     let tables = memory::tables(at, vcpus.unwrap_or(1), ram.unwrap_or(0), d);
     let bank0 = banks.as_ref().map(|banks| banks.0.size());
     let modules = children(at, vcpus, bank0, files, d);
+    let placed = modules.placed.clone();
 
     let config = (|| {
         let (bank0, bank1) = banks?;
@@ -83,6 +87,7 @@ pub(crate) fn read(
     Draft {
         static_mem,
         heap,
+        placed,
         config,
     }
 }
@@ -128,19 +133,9 @@ fn children(
         if child.is_compatible(&["xen,vcpu"]) {
             vcpu(&child, vcpus, &mut vcpu_ids, d);
         } else if child.is_compatible(&["xen,domain-shared-memory-v1"]) {
-            child.node_error(
-                d,
-                Rule::SharedMemory,
-                "static shared memory is not supported yet",
-                "remove the node",
-            );
+            known::check(&child, binding::SHARED_MEMORY, d);
         } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
-            child.node_error(
-                d,
-                Rule::StaticEvtchn,
-                "static event channels are not supported yet",
-                "remove the node",
-            );
+            known::check(&child, binding::EVTCHN, d);
         } else {
             let hint = "modules need \"multiboot,module\" in compatible";
             child.warn(
@@ -157,9 +152,9 @@ fn children(
 }
 
 fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics) {
-    known::check(at, known::VCPU, d);
+    known::check(at, binding::VCPU, d);
     if !at.has("id") {
-        at.error(d, Rule::Vcpu, "id", "missing", "write id = <0>");
+        at.error(d, Rule::Vcpu, "id", "missing", Hint::set("<0>"));
         return;
     }
     let Some(id) = at.u32("id", Rule::Vcpu, d) else {
@@ -186,6 +181,6 @@ fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics
     }
     if at.has("hard-affinity") {
         let what = "affinity is not supported yet; the vCPU runs on CPU 0";
-        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, "remove it");
+        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, Hint::Remove);
     }
 }

@@ -5,9 +5,10 @@
 //! same code runs on the host (`zazen check`, the image builder) and in the dt-server's
 //! protection domain, where [`DtServer`] answers each VMM by the channel it calls on.
 //!
-//! Two properties are Zazen's own. A module node names its file with `zazen,file = "name"` in
+//! Some properties are Zazen's own. A module node names its file with `zazen,file = "name"` in
 //! place of Xen's `reg`, because the image builder embeds modules; the builder adds
-//! `zazen,size = <u64>`, the file's exact bytes, to the tree that goes into the image.
+//! `zazen,size = <u64>`, the file's exact bytes, to the tree that goes into the image, and to `/chosen` the name of
+//! the board that the image is for (`zazen,board`).
 //!
 //! The crate allocates (dtoolkit's writer does, and so do texts); everything it keeps is bounded,
 //! see [`HEAP`]. It never panics on a device tree, whatever is in it.
@@ -16,6 +17,7 @@
 
 extern crate alloc;
 
+mod binding;
 mod budget;
 mod chosen;
 mod config;
@@ -31,12 +33,18 @@ mod module;
 mod node;
 mod parse;
 mod range;
+mod rules;
 mod server;
+mod shared_memory;
+mod static_evtchn;
 mod text;
 
+pub use binding::{NODES, NodeKind, Property};
 pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles};
-pub use diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Rule, Severity};
+pub use diag::{Diagnostic, Diagnostics, Edit, MAX_DIAGNOSTICS, Place, Rule, Severity};
 pub use guest_tree::guest_tree;
-pub use parse::{DTB_MAX, parse};
+pub use host_memory::{Claim, ClaimKind};
+pub use parse::{DTB_MAX, Survey, parse, parse_for, survey};
 pub use range::Range;
+pub use rules::RuleInfo;
 pub use server::{DtServer, HEAP, TREE_MAX, TREE_ROOM};

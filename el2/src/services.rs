@@ -87,10 +87,9 @@ pub(crate) struct Services {
 impl Services {
     /// The console has notified the memory server.
     pub(crate) fn report_memory(&self) {
-        self.memory_report.borrow_mut().on_console(
-            &self.memory.borrow(),
-            self.memory_log.borrow_mut().logger(),
-        );
+        self.memory_report
+            .borrow_mut()
+            .on_console(&self.memory.borrow(), self.memory_log.borrow_mut().logger());
     }
 }
 

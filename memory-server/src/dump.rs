@@ -118,13 +118,13 @@ impl MemoryServer<'_> {
                 let Some((index, (name, bytes))) = parts.find(|(_, (_, bytes))| *bytes != 0) else {
                     return Ok((Line::Sum(totals), false));
                 };
-                writeln!(out, "  {name:<12} {bytes:>14} bytes")?;
+                writeln!(out, "  {name:<15} {bytes:>14} bytes")?;
                 Line::Part(totals, index + 1)
             }
             Line::Sum(totals) => {
                 let (sum, all) = (totals.sum(), totals.all);
                 if sum == all {
-                    writeln!(out, "  {:<12} {sum:>14} bytes = all memory", "sum")?;
+                    writeln!(out, "  {:<15} {sum:>14} bytes = all memory", "sum")?;
                 } else {
                     writeln!(
                         out,
@@ -168,8 +168,8 @@ impl MemoryServer<'_> {
         };
         writeln!(
             out,
-            "  ram {of_static} static, {of_heap} heap, of {} pages; reserve {}",
-            usage.max, usage.reserve
+            "  ram {of_static} static, {of_heap} heap, of {} pages; reserve {}, returned {}",
+            usage.max, usage.reserve, usage.returned
         )
     }
 

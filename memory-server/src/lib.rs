@@ -55,6 +55,7 @@ mod pages;
 mod populate;
 mod records;
 mod report;
+mod returned;
 mod runs;
 mod server;
 mod shape;

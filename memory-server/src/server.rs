@@ -1,6 +1,8 @@
 //! The server's state and the dispatch of requests.
 
-use memory_server_api::{Error, Extra, Message, PROTOCOL_VERSION, Reply, Request, Slot, Usage};
+use memory_server_api::{
+    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
+};
 
 use crate::kernel::Kernel;
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
@@ -82,6 +84,10 @@ pub(crate) struct Domain {
     pub(crate) layout: GrantLayout,
     pub(crate) life: Life,
     pub(crate) pool: Pool,
+    /// Pages that it returned, oldest first.
+    pub(crate) returned: List,
+    /// Whole heap blocks that it returned, oldest first.
+    pub(crate) returned_blocks: List,
     /// Where its windows begin in the table of windows.
     pub(crate) first_window: u32,
     pub(crate) ram: u64,
@@ -103,6 +109,8 @@ pub struct MemoryServer<'a> {
     pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
     pub(crate) heap: Pool,
     pub(crate) own: OwnLayout,
+    /// How many blocks were made pages of, or whole again: the longest steps. A batch ends after one.
+    pub(crate) reshaped: u32,
 }
 
 impl MemoryServer<'_> {
@@ -116,7 +124,13 @@ impl MemoryServer<'_> {
     ) -> Message {
         let result =
             Request::decode(message).and_then(|request| self.serve(kernel, domain, request));
-        if let Err(error) = result {
+        let refused = match &result {
+            Ok(Reply::Pages(Pages { error, .. })) => *error,
+            Ok(Reply::Released(Released { error, .. })) => *error,
+            Ok(_) => None,
+            Err(error) => Some(*error),
+        };
+        if let Some(error) = refused {
             self.log_refusal(kernel, domain, message.label, error);
         }
         Reply::encode(result)
@@ -141,7 +155,10 @@ impl MemoryServer<'_> {
         match request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
-            Request::Release { .. } | Request::DestroyExtra { .. } if life != Life::Dead => {}
+            Request::Release { .. }
+            | Request::ReleasePages { .. }
+            | Request::DestroyExtra { .. }
+                if life != Life::Dead => {}
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
         }
@@ -150,8 +167,13 @@ impl MemoryServer<'_> {
             Request::PopulateBlocks { gfn, blocks } => self
                 .populate_blocks(kernel, d, gfn, blocks)
                 .map(Reply::Granted),
-            Request::PopulatePage { gfn } => self.populate_page(kernel, d, gfn).map(Reply::Granted),
+            Request::PopulatePages { gfns } => {
+                self.populate_pages(kernel, d, &gfns).map(Reply::Pages)
+            }
             Request::Release { slot } => self.release(kernel, d, slot).map(|()| Reply::Done),
+            Request::ReleasePages { slots } => {
+                self.release_pages(kernel, d, &slots).map(Reply::Released)
+            }
             Request::Split { slot } => self
                 .split(kernel, d, slot)
                 .map(|(kind, pages)| Reply::Split { kind, pages }),
@@ -196,6 +218,7 @@ impl MemoryServer<'_> {
             max: dom.config.max_pages,
             extra: u64::from(dom.extras),
             reserve: self.reserve(d),
+            returned: self.returned(d),
             tables: u64::from(dom.tables),
             tables_max: u64::from(dom.config.table_quota),
         }

@@ -13,10 +13,14 @@ pub struct Totals {
     pub static_held: u64,
     /// Static memory in reserves.
     pub static_free: u64,
+    /// Static memory that its domain gave back and has capabilities of: in the reserve, not revoked yet.
+    pub static_returned: u64,
     /// Heap memory that domains hold as RAM.
     pub heap_held: u64,
     /// Free heap memory.
     pub heap_free: u64,
+    /// Heap memory that a domain gave back and has capabilities of until somebody else needs it.
+    pub heap_returned: u64,
     /// Blocks that are being copied to pages and are about to be free.
     pub copying: u64,
     /// Extra pages.
@@ -33,12 +37,14 @@ pub struct Totals {
 
 impl Totals {
     /// The parts by name, in the order in which people want to read them. A new state is added here and is then in the sum and in the dump.
-    pub const fn parts(&self) -> [(&'static str, u64); 10] {
+    pub const fn parts(&self) -> [(&'static str, u64); 12] {
         [
             ("static held", self.static_held),
             ("static free", self.static_free),
+            ("static returned", self.static_returned),
             ("heap held", self.heap_held),
             ("heap free", self.heap_free),
+            ("heap returned", self.heap_returned),
             ("copying", self.copying),
             ("extra", self.extra),
             ("tables used", self.tables_used),
@@ -84,6 +90,8 @@ impl MemoryServer<'_> {
             BlockState::Bare | BlockState::Framed => t.heap_free += bytes,
             BlockState::Held if is_static => t.static_held += bytes,
             BlockState::Held => t.heap_held += bytes,
+            BlockState::Returned if is_static => t.static_returned += bytes,
+            BlockState::Returned => t.heap_returned += bytes,
             BlockState::Source => t.copying += bytes,
             BlockState::Lost => t.lost += bytes,
             BlockState::Split => {
@@ -96,7 +104,9 @@ impl MemoryServer<'_> {
                         PageState::Free => &mut t.heap_free,
                         PageState::Ram if is_static => &mut t.static_held,
                         PageState::Ram => &mut t.heap_held,
-                        PageState::Extra(_) => &mut t.extra,
+                        PageState::Returned if is_static => &mut t.static_returned,
+                        PageState::Returned => &mut t.heap_returned,
+                        PageState::Extra => &mut t.extra,
                         PageState::Lost => &mut t.lost,
                     } += hv_types::PAGE_SIZE;
                 }

@@ -4,7 +4,6 @@ mod common;
 
 use common::{MIB, System, domain, memory};
 use console_api::{ConsolePort, LOG_LINE_MAX, Logger};
-use hv_types::Gfn;
 use memory_server::{DomainIndex, Purpose, RUNS_MAX, Report};
 use memory_server_api::{Extra, Request};
 
@@ -39,8 +38,7 @@ impl ConsolePort for Port {
 
 fn pages(s: &mut System, gfns: impl IntoIterator<Item = u64>) {
     for gfn in gfns {
-        s.granted(D0, Request::PopulatePage { gfn: Gfn::new(gfn) })
-            .unwrap();
+        s.place(D0, gfn).unwrap();
     }
 }
 

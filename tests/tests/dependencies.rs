@@ -24,15 +24,19 @@ use Layer::{Api, Ends, Logic, Mechanism, Vocabulary};
 
 /// Every package of both workspaces has a line here; a new package needs one.
 const LAYERS: &[(&str, Layer)] = &[
+    ("board", Vocabulary),
     ("hv-types", Vocabulary),
     ("xen-abi", Vocabulary),
     ("topology", Vocabulary),
     ("guest-mem", Mechanism),
     ("ipc", Mechanism),
     ("ring", Mechanism),
+    ("mmio", Mechanism),
     ("uart", Mechanism),
+    ("ttc", Mechanism),
     ("untyped-plan", Mechanism),
     ("soft-caps", Mechanism),
+    ("authority", Mechanism),
     ("memory-server-api", Api),
     ("dt-server-api", Api),
     ("console-api", Api),

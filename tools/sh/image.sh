@@ -10,7 +10,7 @@ choose_domains() {
     if [[ ! $DOMAINS ]]; then
         case $BOARD in
             qemu_virt_aarch64) DOMAINS=$ROOT/domains/two-linux.dts ;;
-            zcu102) fail "the board zcu102 is not supported yet; qemu_virt_aarch64 is" ;;
+            zcu102) DOMAINS=$ROOT/domains/zcu102-two-linux.dts ;;
         esac
     fi
     [[ -r $DOMAINS ]] || fail "domains file ${DOMAINS#"$ROOT"/} cannot be read; those at hand: $(cd "$ROOT" && echo domains/*.dts)"
@@ -71,7 +71,8 @@ pack_image() {
         system=(--system "$1.xml")
     fi
     "$BUILD/pd/host/release/zazen-image" --sdk "$SDK" --board "$BOARD" --config "$CONFIG" --domains "$DOMAINS" \
-        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" "${system[@]}" -o "$1.new" &&
+        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" "${system[@]}" \
+        --capdl-json "$(spec_path "$1")" -o "$1.new" &&
         mv "$1.new" "$1"
 }
 
@@ -83,6 +84,11 @@ test_system() {
     for vmm in "${TEST_VMMS[@]}"; do
         sed -i "/<protection_domain name=\"vmm_${vmm%%=*}\"/,/<program_image/ s/path=\"vmm.elf\"/path=\"${vmm#*=}.elf\"/" "$1.xml"
     done
+}
+
+# The capDL specification of image $1: what `inspect` reads.
+spec_path() {
+    printf '%s' "${1%.img}.capdl.json"
 }
 
 # Everything that goes into the image, for its stamp.
@@ -114,7 +120,7 @@ build_image() {
     step image-tool build_image_tool
     mapfile -t inputs < <(image_inputs)
     stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG" "${TEST_VMMS[@]}")
-    fresh "$image" "$stamp" && return
+    [[ -e $(spec_path "$image") ]] && fresh "$image" "$stamp" && return
     step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
     printf '%s' "$stamp" >"$image.stamp"
 }

@@ -1,16 +1,17 @@
 //! Writes the Microkit system description for a domains file.
 
+mod clock;
 mod regions;
 
 use std::fmt;
 
+use board::Board;
 use dt_server::{Config, DomainConfig};
 use dt_server_api::XEN_LAYOUT;
 use topology::pd::{self, priority};
 use topology::{channel, console_client, stack, vaddr};
 
 use self::regions::{ModuleRegions, regions};
-use crate::board::Board;
 use crate::limits;
 use crate::system::{Channel, End, Map, Pd, System, Vm};
 use crate::xml;
@@ -77,6 +78,11 @@ pub fn system(config: &Config, board: &Board) -> System {
             .zip(&config.domains)
             .map(|(i, domain)| vmm(i, domain, &modules)),
     );
+    for pd in &mut system.pds {
+        if pd.name == pd::CONSOLE || pd.name.starts_with(pd::VMM_PREFIX) {
+            clock::give_time(pd, board);
+        }
+    }
     system.channels = channels(config);
     system
 }
@@ -180,7 +186,8 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         priority::TIMER_SERVER,
         "timer-server.elf",
     );
-    timer.irqs.push((board.timer_irq, channel::IRQ));
+    timer.irqs.push((board.timer.intid(), channel::IRQ));
+    clock::give_timer(&mut timer, board);
 
     let mut console = server(
         pd::CONSOLE,
@@ -195,7 +202,7 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         })
         .collect();
     console.maps.push(Map::device("uart", vaddr::UART));
-    console.irqs.push((board.uart_irq, channel::IRQ));
+    console.irqs.push((board.uart.intid, channel::IRQ));
     vec![faults, memory, dt, timer, console]
 }
 

@@ -5,7 +5,7 @@
 //! and the dt-server's protection domain can never disagree about a file.
 #![forbid(unsafe_code)]
 
-pub mod board;
+pub mod command;
 mod dtc;
 mod files;
 pub mod generate;
@@ -14,3 +14,5 @@ pub mod load;
 pub mod locate;
 pub mod system;
 mod xml;
+
+pub use board;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dt_server::{Config, Diagnostic, Diagnostics, parse};
+use board::Board;
+use dt_server::{Config, Diagnostic, Diagnostics, parse_for};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property};
@@ -69,10 +70,12 @@ impl core::error::Error for LoadError {}
 
 /// `diagnostics`, one line each, with the source line in front where that is known.
 pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
-    let line = |diagnostic: &Diagnostic| match locations.find(&diagnostic.path, diagnostic.property)
-    {
-        Some(position) => format!("{position}: {diagnostic}\n"),
-        None => format!("{diagnostic}\n"),
+    let line = |diagnostic: &Diagnostic| {
+        let property = diagnostic.property.as_deref();
+        match locations.find(&diagnostic.path, property) {
+            Some(position) => format!("{position}: {diagnostic}\n"),
+            None => format!("{diagnostic}\n"),
+        }
     };
     let mut text: String = diagnostics.iter().map(line).collect();
     if diagnostics.dropped() > 0 {
@@ -81,20 +84,25 @@ pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
     text
 }
 
-/// Loads the domains file `path`: a DTB if it is named `.dtb`, else a DTS. Files that modules
+/// Loads the domains file `path` for `board`: a DTB if it is named `.dtb`, else a DTS. Files that modules
 /// name are looked for next to it, then in each directory of `search`.
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load(path: &Path, search: &[PathBuf]) -> Result<Loaded, LoadError> {
-    load_with(path, search, Missing::Refuse)
+pub fn load(path: &Path, search: &[PathBuf], board: &'static Board) -> Result<Loaded, LoadError> {
+    load_with(path, search, board, Missing::Refuse)
 }
 
 /// [`load`] with a choice about files that are missing.
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load_with(path: &Path, search: &[PathBuf], missing: Missing) -> Result<Loaded, LoadError> {
+pub fn load_with(
+    path: &Path,
+    search: &[PathBuf],
+    board: &'static Board,
+    missing: Missing,
+) -> Result<Loaded, LoadError> {
     let bytes = fs::read(path);
     let bytes = bytes.map_err(|error| {
         LoadError::Source(format!("{} cannot be read: {error}", path.display()))
@@ -113,7 +121,7 @@ pub fn load_with(path: &Path, search: &[PathBuf], missing: Missing) -> Result<Lo
         .chain(search.iter().cloned())
         .collect();
     let files = HostFiles::new(directories, missing == Missing::Assume);
-    let config = match parse(&dtb, &files) {
+    let config = match parse_for(&dtb, &files, Some(board)) {
         Ok(config) => config,
         Err(diagnostics) => {
             return Err(LoadError::Mistakes {
@@ -133,7 +141,7 @@ pub fn load_with(path: &Path, search: &[PathBuf], missing: Missing) -> Result<Lo
 }
 
 impl Loaded {
-    /// The device tree for the image: each module has its file's exact size in `zazen,size`.
+    /// The device tree for the image: `/chosen` names the board, and each module has its file's exact size in `zazen,size`.
     ///
     /// # Errors
     /// A file that has gone, in words.
@@ -149,6 +157,10 @@ impl Loaded {
             .ok_or("the device tree is cut off")?;
         let fdt = Fdt::new(tree).map_err(|error| error.to_string())?;
         let mut tree = DeviceTree::from_fdt(&fdt);
+        if let Some(chosen) = tree.find_node_mut("/chosen") {
+            let name = self.config.board.name;
+            chosen.add_property(DeviceTreeProperty::new_unchecked(board::PROPERTY, name));
+        }
         self.add_sizes(&mut tree.root)?;
         Ok(tree.to_dtb())
     }

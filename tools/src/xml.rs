@@ -88,6 +88,7 @@ fn write_map(xml: &mut String, depth: usize, map: &Map) {
         ("perms", Some(map.perms.to_owned())),
         ("cached", flag(!map.cached, "false")),
         ("setvar_size", map.size_symbol.map(str::to_owned)),
+        ("setvar_vaddr", map.vaddr_symbol.map(str::to_owned)),
     ]);
     line(xml, depth, &format!("<map{list} />"));
 }

@@ -41,7 +41,7 @@ fn board() -> &'static Board {
 }
 
 fn assumed(name: &str) -> Loaded {
-    load_with(&domains(name), &[], Missing::Assume)
+    load_with(&domains(name), &[], board(), Missing::Assume)
         .unwrap_or_else(|error| panic!("{name}:\n{error}"))
 }
 
@@ -106,8 +106,8 @@ fn all_domains_files_are_valid_for_every_board() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "dts") {
             count += 1;
-            let loaded =
-                load_with(&path, &[], Missing::Assume).unwrap_or_else(|error| panic!("{error}"));
+            let loaded = load_with(&path, &[], board(), Missing::Assume)
+                .unwrap_or_else(|error| panic!("{error}"));
             for board in BOARDS {
                 assert!(
                     limits::check(&system(&loaded.config, board)).is_empty(),
@@ -299,7 +299,7 @@ fn eight_domains_are_within_microkits_limits() {
         "eight.dts",
         &format!("/dts-v1/; / {{ chosen {{ {all} }}; }};"),
     );
-    let config = load_with(&path, &[], Missing::Assume)
+    let config = load_with(&path, &[], board(), Missing::Assume)
         .unwrap_or_else(|error| panic!("{error}"))
         .config;
     let built = system(&config, board());
@@ -321,8 +321,12 @@ fn sizes_for_the_image_are_exact() {
         return;
     }
     let scratch = Scratch::new("sizes");
-    let loaded = load(&domains("two-linux.dts"), std::slice::from_ref(&scratch.0))
-        .unwrap_or_else(|error| panic!("{error}"));
+    let loaded = load(
+        &domains("two-linux.dts"),
+        std::slice::from_ref(&scratch.0),
+        board(),
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.files["Image"], scratch.0.join("Image"));
     let boot = loaded.boot_dtb().unwrap();
     // What the protection domain reads, with no files at hand, is what was read here.
@@ -341,7 +345,7 @@ fn sizes_for_the_image_are_exact() {
     let path = scratch.0.join("domains.dtb");
     fs::write(&path, boot).unwrap();
     assert_eq!(
-        load(&path, &[])
+        load(&path, &[], board())
             .unwrap_or_else(|error| panic!("{error}"))
             .config
             .domains
@@ -383,8 +387,8 @@ fn check_says_where_each_mistake_is() {
     );
     assert!(
         said.contains(&format!(
-            "bad.dts:{}: error: /chosen/linux1: xen,static-mem",
-            line("linux1 {")
+            "bad.dts:{}: error: /chosen/linux2: xen,static-mem",
+            line("xen,static-mem = <0x0 0x4b000000")
         )),
         "{said}"
     );
@@ -421,7 +425,7 @@ fn what_is_missing_is_named() {
     let scratch = Scratch::new("missing");
     let empty = scratch.0.join("empty");
     fs::create_dir_all(&empty).unwrap();
-    let error = load(&domains("one-linux.dts"), &[empty]).unwrap_err();
+    let error = load(&domains("one-linux.dts"), &[empty], board()).unwrap_err();
     assert!(
         matches!(&error, LoadError::Mistakes { diagnostics, .. } if diagnostics.errors().len() == 2),
         "{error}"
@@ -433,7 +437,7 @@ fn what_is_missing_is_named() {
         "{error}"
     );
     let path = scratch.write("syntax.dts", "/dts-v1/;\n/ { a = <1> };\n");
-    let error = load(&path, &[]).unwrap_err().to_string();
+    let error = load(&path, &[], board()).unwrap_err().to_string();
     assert!(error.contains("syntax.dts:2"), "{error}");
 }
 

@@ -165,9 +165,7 @@ impl World {
             Op::Pages(count) => {
                 for n in 0..count {
                     let fault = fault.filter(|_| n == 0);
-                    let request = Request::PopulatePage {
-                        gfn: Gfn::new(u64::from(n)),
-                    };
+                    let request = Request::populate_page(Gfn::new(u64::from(n)));
                     if let Some(Reply::Granted(page)) = self.ask(d, request, fault) {
                         self.got(d, page, false);
                     }
@@ -281,7 +279,7 @@ impl World {
                 if first.is_err() {
                     let refused = self
                         .memory
-                        .call(DomainIndex(d), Request::PopulatePage { gfn: Gfn::new(0) });
+                        .call(DomainIndex(d), Request::populate_page(Gfn::new(0)));
                     assert_eq!(refused, Err(Error::Dying), "SM-15");
                     self.memory.destroy(DomainIndex(d)).unwrap();
                 }

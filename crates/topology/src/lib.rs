@@ -101,7 +101,8 @@ mod tests {
         let last = vaddr::console_client(console_client::COUNT - 1);
         let step = vaddr::console_client(1) - vaddr::console_client(0);
         assert!(step >= CONSOLE_REGION_SIZE);
-        assert!(last + CONSOLE_REGION_SIZE <= vaddr::UART);
+        assert!(last + CONSOLE_REGION_SIZE <= vaddr::CLOCK_PAGE);
+        assert!(vaddr::CLOCK_CODE + PAGE <= vaddr::UART);
     }
 
     #[test]

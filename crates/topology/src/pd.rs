@@ -10,15 +10,18 @@ pub const TIMER_SERVER: &str = "timer_server";
 pub const FAULT_SERVER: &str = "fault_server";
 /// Owner of the UART.
 pub const CONSOLE: &str = "console";
+/// The virtual machine of the timer server that reads the system counter, on boards where user level cannot.
+pub const CLOCK_VM: &str = "clock";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
-/// Names that no domain may have: the server PDs, and Microkit's own monitor.
-pub const RESERVED: [&str; 6] = [
+/// Names that no domain may have: the server PDs and the timer server's virtual machine, and Microkit's own monitor.
+pub const RESERVED: [&str; 7] = [
     MEMORY_SERVER,
     DT_SERVER,
     TIMER_SERVER,
     FAULT_SERVER,
     CONSOLE,
+    CLOCK_VM,
     "monitor",
 ];
 
@@ -33,6 +36,8 @@ pub mod priority {
     pub const FAULT_SERVER: u8 = 200;
     /// The console.
     pub const CONSOLE: u8 = 220;
+    /// The timer server's virtual machine: above everybody who needs the time, so that it has run before they do.
+    pub const CLOCK_VM: u8 = 225;
     /// The timer server.
     pub const TIMER_SERVER: u8 = 230;
     /// The dt-server.

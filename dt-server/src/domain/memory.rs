@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use hv_types::{BLOCK_SIZE, PAGE_SIZE};
 
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Edit, Hint, Rule};
 use crate::node::{At, Cells};
 use crate::range::{Range, total};
 use crate::{budget, layout};
@@ -20,19 +20,35 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
     };
     let Ok(bytes) = <[u8; 8]>::try_from(value) else {
         let what = format!("must be one number of 64 bits, not {} bytes", value.len());
-        at.error(d, Rule::Memory, "memory", what, UNIT);
+        // The classic slip: the number without the cell of its high half.
+        let hint = match <[u8; 4]>::try_from(value) {
+            Ok(low) => {
+                let value = cells(u64::from(u32::from_be_bytes(low)));
+                Hint::Do(
+                    format!("{UNIT}; write memory = {value}"),
+                    Edit::Set {
+                        property: "memory",
+                        value,
+                    },
+                )
+            }
+            Err(_) => Hint::from(UNIT),
+        };
+        at.error(d, Rule::Memory, "memory", what, hint);
         return None;
     };
     let kib = u64::from_be_bytes(bytes);
     let ram = kib.checked_mul(1024).filter(|ram| *ram <= layout::RAM_MAX);
-    let (rule, what) = match ram {
+    let (rule, what, hint) = match ram {
         Some(0) => (
             Rule::Memory,
             String::from("a domain without RAM cannot start"),
+            Hint::from(UNIT),
         ),
         Some(ram) if ram % PAGE_SIZE != 0 => (
             Rule::Memory,
             String::from("must be a multiple of 4 (whole pages of 4 KiB)"),
+            Hint::set(cells((ram / PAGE_SIZE).max(1) * (PAGE_SIZE / 1024))),
         ),
         Some(ram) => {
             if ram % BLOCK_SIZE != 0 {
@@ -52,11 +68,17 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
             (
                 Rule::Banks,
                 format!("{kib:#x} KiB exceed all RAM banks of a guest ({most:#x} KiB)"),
+                Hint::from(UNIT),
             )
         }
     };
-    at.error(d, rule, "memory", what, UNIT);
+    at.error(d, rule, "memory", what, hint);
     None
+}
+
+/// A 64-bit number as a DTS has it.
+fn cells(number: u64) -> String {
+    format!("<{:#x} {:#x}>", number >> 32, number & 0xffff_ffff)
 }
 
 /// `xen,static-mem`, in `outer` cells; its sum must be `ram`.
@@ -104,10 +126,12 @@ pub(super) fn static_mem(
             Rule::StaticSum,
             NAME,
             what,
-            format!(
-                "write memory = <{:#x} {:#x}>",
-                sum >> 42,
-                (sum >> 10) & 0xffff_ffff
+            Hint::Do(
+                format!("write memory = {}, or change the ranges", cells(sum / 1024)),
+                Edit::Set {
+                    property: "memory",
+                    value: cells(sum / 1024),
+                },
             ),
         );
     }
@@ -129,7 +153,7 @@ pub(super) fn tables(at: &At<'_>, vcpus: u8, ram: u64, d: &mut Diagnostics) -> O
             Rule::P2mMemory,
             NAME,
             "a domain without page tables cannot start",
-            "remove it",
+            Hint::Remove,
         );
         return None;
     }
@@ -138,7 +162,7 @@ pub(super) fn tables(at: &At<'_>, vcpus: u8, ram: u64, d: &mut Diagnostics) -> O
             "is less than the {} MiB of Xen's formula; mappings may fail",
             formula >> 20
         );
-        at.warn(d, Rule::P2mMemory, Some(NAME), what, "remove it");
+        at.warn(d, Rule::P2mMemory, Some(NAME), what, Hint::Remove);
     }
     Some(bytes)
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use el2_boot::payload::{self, DOMAINS, Entry, Header, MAGIC, VERSION};
 use el2_boot::{Ram, plan};
+use zazen_tools::board::Board;
 use zazen_tools::load::{Loaded, describe, load};
 use zerocopy::IntoBytes;
 
@@ -29,12 +30,17 @@ pub struct Packed {
     pub own: u64,
 }
 
-/// Packs `program` with the domains file `domains`; files that modules name are looked for next to it and in `search`.
+/// Packs `program` for `board` with the domains file `domains`; files that modules name are looked for next to it and in `search`.
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn pack(program: &Path, domains: &Path, search: &[PathBuf]) -> Result<Packed, String> {
-    let loaded = load(domains, search).map_err(|error| error.to_string())?;
+pub fn pack(
+    program: &Path,
+    domains: &Path,
+    search: &[PathBuf],
+    board: &'static Board,
+) -> Result<Packed, String> {
+    let loaded = load(domains, search, board).map_err(|error| error.to_string())?;
     eprint!("{}", describe(&loaded.config.warnings, &loaded.locations));
     let mut files = vec![(DOMAINS.to_owned(), loaded.boot_dtb()?)];
     for (name, path) in &loaded.files {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zazen_el2_pack::{Packed, pack};
+use zazen_tools::board::{Board, DEFAULT};
 
 /// Packs the EL2 program, a domains file and the guests' files into one arm64 Image.
 #[derive(Parser)]
@@ -20,18 +21,23 @@ struct Options {
     /// Directory in which files that modules name are looked for; may be given more than once.
     #[arg(long)]
     files: Vec<PathBuf>,
+    /// Board, by Microkit's name.
+    #[arg(long, default_value = DEFAULT.name)]
+    board: String,
     /// Image to write.
     #[arg(short)]
     output: PathBuf,
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    let board = Board::by_name(&options.board)
+        .ok_or_else(|| format!("there is no board \"{}\"", options.board))?;
     let Packed {
         image,
         program,
         base,
         own,
-    } = pack(&options.program, &options.domains, &options.files)?;
+    } = pack(&options.program, &options.domains, &options.files, board)?;
     std::fs::write(&options.output, &image)
         .map_err(|error| format!("{} cannot be written: {error}", options.output.display()))?;
     eprintln!(

@@ -7,6 +7,7 @@ use std::process::Command;
 use el2_boot::Payload;
 use el2_boot::payload::{ALIGN, DOMAINS};
 use zazen_el2_pack::pack;
+use zazen_tools::board::DEFAULT;
 
 /// Bytes of memory that the program asks for, more than its file has.
 const PROGRAM: u64 = 0x2000;
@@ -68,8 +69,8 @@ fn an_image_has_everything_and_lies_where_nothing_else_is() {
         return;
     }
     let files = Files::new("all");
-    let packed =
-        pack(&files.path("program"), &files.path("abi.dts"), &[]).expect("the files are in order");
+    let packed = pack(&files.path("program"), &files.path("abi.dts"), &[], DEFAULT)
+        .expect("the files are in order");
     // 2 GiB from 0x40000000, of which the first 16 MiB are a guest's.
     assert_eq!(number(&packed.image, 8), packed.base - 0x4000_0000);
     assert!(packed.base.is_multiple_of(2 << 20) && packed.base >= 0x4100_0000);
@@ -115,7 +116,7 @@ fn the_same_files_make_the_same_image() {
     }
     let files = Files::new("same");
     let image = || {
-        pack(&files.path("program"), &files.path("abi.dts"), &[])
+        pack(&files.path("program"), &files.path("abi.dts"), &[], DEFAULT)
             .expect("in order")
             .image
     };
@@ -128,8 +129,9 @@ fn what_cannot_be_packed_is_told() {
         return;
     }
     let files = Files::new("bad");
-    let error =
-        |program: &str| pack(&files.path(program), &files.path("abi.dts"), &[]).expect_err(program);
+    let error = |program: &str| {
+        pack(&files.path(program), &files.path("abi.dts"), &[], DEFAULT).expect_err(program)
+    };
     assert!(error("nothing").contains("cannot be read"));
     assert!(error("abi.dts").contains("no arm64 Image"));
     files.write("cut", &header(PROGRAM, 0x3000));

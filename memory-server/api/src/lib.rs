@@ -13,9 +13,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod batch;
 mod message;
 mod types;
 
+pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
 pub use message::{MAX_WORDS, Message, Reply, Request};
 pub use types::{Error, Extra, Granted, PROTOCOL_VERSION, Slot, SplitKind, Usage, WINDOW_SLOTS};
 

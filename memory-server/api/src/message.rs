@@ -2,10 +2,11 @@
 
 use hv_types::{FrameSize, Gfn};
 
+use crate::batch::{Batch, MAX_BATCH, Pages, Released};
 use crate::types::{Error, Extra, Granted, Slot, SplitKind, Usage};
 
-/// Most words that any message of this protocol has.
-pub const MAX_WORDS: usize = 6;
+/// Most words that any message of this protocol has: a count, and a word for each page of a batch.
+pub const MAX_WORDS: usize = 1 + MAX_BATCH;
 
 /// A message as it travels: a label and the words in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,15 +34,24 @@ pub enum Request {
         /// Most 2 MiB frames wanted.
         blocks: u32,
     },
-    /// One 4 KiB page of RAM for `gfn`. Reply: [`Reply::Granted`] with one frame.
-    PopulatePage {
-        /// Where the guest will see it; recorded, not checked (the VMM owns the address space).
-        gfn: Gfn,
+    /// A 4 KiB page of RAM for each guest frame, in order, until one cannot be had. Reply: [`Reply::Pages`].
+    PopulatePages {
+        /// Where the guest will see them; recorded, not checked (the VMM owns the address space).
+        gfns: Batch,
     },
-    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; both of its capabilities are revoked. Reply: [`Reply::Done`].
+    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; see [`Request::ReleasePages`]. Reply: [`Reply::Done`].
     Release {
         /// Its guest-side slot.
         slot: Slot,
+    },
+    /// Gives granted RAM frames back, in order, until one is refused. Reply: [`Reply::Released`].
+    ///
+    /// The frames are not the caller's RAM any more, but its capabilities may stay until somebody else needs the
+    /// frame: the caller has unmapped the guest's side before, and uses none of them until it is granted again. A
+    /// whole block is unmapped on both sides; the window side of a page may stay mapped.
+    ReleasePages {
+        /// Their guest-side slots.
+        slots: Batch,
     },
     /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
     ///
@@ -103,6 +113,10 @@ pub enum Reply {
         /// How many.
         count: u32,
     },
+    /// The pages that were granted.
+    Pages(Pages),
+    /// How many frames were taken back.
+    Released(Released),
     /// Nothing to say but success.
     Done,
 }
@@ -110,7 +124,7 @@ pub enum Reply {
 const OP_VERSION: u64 = 1;
 const OP_USAGE: u64 = 2;
 const OP_POPULATE_BLOCKS: u64 = 3;
-const OP_POPULATE_PAGE: u64 = 4;
+const OP_POPULATE_PAGES: u64 = 4;
 const OP_RELEASE: u64 = 5;
 const OP_SPLIT: u64 = 6;
 const OP_SPLIT_DONE: u64 = 7;
@@ -118,6 +132,7 @@ const OP_TABLES: u64 = 8;
 const OP_CREATE_EXTRA: u64 = 9;
 const OP_DESTROY_EXTRA: u64 = 10;
 const OP_SPLIT_ABORT: u64 = 11;
+const OP_RELEASE_PAGES: u64 = 13;
 
 impl Message {
     /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut).
@@ -131,6 +146,11 @@ impl Message {
             *to = *from;
         }
         message
+    }
+
+    /// The words in use, if there are no more than a message has.
+    pub(crate) fn used(&self) -> Result<&[u64], Error> {
+        self.words.get(..self.len).ok_or(Error::Malformed)
     }
 
     fn words_exactly<const N: usize>(&self) -> Result<[u64; N], Error> {
@@ -160,6 +180,14 @@ impl Request {
     /// Most tables one [`Request::Tables`] may ask for.
     pub const MAX_TABLES: u32 = 16;
 
+    /// The request for a single page.
+    pub fn populate_page(gfn: Gfn) -> Self {
+        let mut gfns = Batch::EMPTY;
+        // Frames that need more bits are recorded as unknown.
+        gfns.push(u32::try_from(gfn.raw()).unwrap_or(u32::MAX));
+        Self::PopulatePages { gfns }
+    }
+
     /// The request as a message.
     pub fn encode(self) -> Message {
         match self {
@@ -168,8 +196,9 @@ impl Request {
             Self::PopulateBlocks { gfn, blocks } => {
                 Message::new(OP_POPULATE_BLOCKS, &[gfn.raw(), u64::from(blocks)])
             }
-            Self::PopulatePage { gfn } => Message::new(OP_POPULATE_PAGE, &[gfn.raw()]),
+            Self::PopulatePages { gfns } => gfns.message(OP_POPULATE_PAGES),
             Self::Release { slot } => Message::new(OP_RELEASE, &[u64::from(slot.0)]),
+            Self::ReleasePages { slots } => slots.message(OP_RELEASE_PAGES),
             Self::Split { slot } => Message::new(OP_SPLIT, &[u64::from(slot.0)]),
             Self::SplitDone { slot } => Message::new(OP_SPLIT_DONE, &[u64::from(slot.0)]),
             Self::SplitAbort { slot } => Message::new(OP_SPLIT_ABORT, &[u64::from(slot.0)]),
@@ -202,14 +231,16 @@ impl Request {
                     blocks: count(blocks, Self::MAX_BLOCKS)?,
                 }
             }
-            OP_POPULATE_PAGE => {
-                let [gfn] = message.words_exactly()?;
-                Self::PopulatePage { gfn: Gfn::new(gfn) }
-            }
+            OP_POPULATE_PAGES => Self::PopulatePages {
+                gfns: Batch::read(message)?,
+            },
             OP_RELEASE => {
                 let [raw] = message.words_exactly()?;
                 Self::Release { slot: slot(raw)? }
             }
+            OP_RELEASE_PAGES => Self::ReleasePages {
+                slots: Batch::read(message)?,
+            },
             OP_SPLIT => {
                 let [raw] = message.words_exactly()?;
                 Self::Split { slot: slot(raw)? }
@@ -258,20 +289,22 @@ impl Request {
                 Reply::Version(u32::try_from(version).map_err(|_| Error::Malformed)?)
             }
             Self::Usage => {
-                let [ram, max, extra, reserve, tables, tables_max] = message.words_exactly()?;
+                let [ram, max, extra, reserve, returned, tables, tables_max] =
+                    message.words_exactly()?;
                 Reply::Usage(Usage {
                     ram,
                     max,
                     extra,
                     reserve,
+                    returned,
                     tables,
                     tables_max,
                 })
             }
             Self::PopulateBlocks { .. } => Reply::Granted(granted(message, FrameSize::Block)?),
-            Self::PopulatePage { .. } | Self::CreateExtra { .. } => {
-                Reply::Granted(granted(message, FrameSize::Page)?)
-            }
+            Self::CreateExtra { .. } => Reply::Granted(granted(message, FrameSize::Page)?),
+            Self::PopulatePages { gfns } => Reply::Pages(Pages::read(message, gfns.len())?),
+            Self::ReleasePages { slots } => Reply::Released(Released::read(message, slots.len())?),
             Self::Split { .. } => {
                 let [first, n, in_place] = message.words_exactly()?;
                 let kind = if in_place != 0 {
@@ -317,8 +350,18 @@ impl Reply {
             Ok(Self::Version(version)) => Message::new(0, &[u64::from(version)]),
             Ok(Self::Usage(u)) => Message::new(
                 0,
-                &[u.ram, u.max, u.extra, u.reserve, u.tables, u.tables_max],
+                &[
+                    u.ram,
+                    u.max,
+                    u.extra,
+                    u.reserve,
+                    u.returned,
+                    u.tables,
+                    u.tables_max,
+                ],
             ),
+            Ok(Self::Pages(pages)) => pages.message(),
+            Ok(Self::Released(released)) => released.message(),
             Ok(Self::Granted(g)) => Message::new(0, &[u64::from(g.first.0), u64::from(g.count)]),
             Ok(Self::Split { kind, pages }) => Message::new(
                 0,

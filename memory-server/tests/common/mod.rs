@@ -17,7 +17,7 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
     Untyped, UntypedRecord,
 };
-use memory_server_api::{Error, Granted, Reply, Request, Slot, Usage};
+use memory_server_api::{Error, Granted, Placed, Reply, Request, Slot, Usage};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -294,13 +294,14 @@ impl System {
         )
     }
     pub fn page(&mut self, d: DomainIndex) -> Result<Slot, Error> {
-        self.granted(
-            d,
-            Request::PopulatePage {
-                gfn: Gfn::new(0x40000),
-            },
-        )
-        .map(|g| g.first)
+        self.place(d, 0x40000).map(|page| page.slot)
+    }
+    /// A page for guest frame `gfn`.
+    pub fn place(&mut self, d: DomainIndex, gfn: u64) -> Result<Placed, Error> {
+        match self.ask(d, Request::populate_page(Gfn::new(gfn)))? {
+            Reply::Pages(pages) => Ok(pages.iter().next().unwrap()),
+            other => panic!("{other:?}"),
+        }
     }
     pub fn release(&mut self, d: DomainIndex, slot: Slot) -> Result<(), Error> {
         self.ask(d, Request::Release { slot })

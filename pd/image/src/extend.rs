@@ -1,6 +1,7 @@
 //! Adding to Microkit's specification what its system description cannot say: untypeds, CNodes
 //! and the capabilities to them.
 
+use memory_server::manifest::{DomainIndex, Purpose};
 use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer, FrameFill};
 use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, NamedObject, Object, ObjectId, Word, cap, object,
@@ -39,7 +40,10 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
 
     let mut own = Vec::new();
     for (slot, untyped) in (0..).zip(&layout.untypeds) {
-        let name = format!("untyped_zazen_{slot:03}");
+        let name = format!(
+            "untyped_zazen_{slot:03}_{}",
+            purpose(untyped.purpose, layout)
+        );
         let paddr = Some(Word(untyped.chunk.paddr.0));
         let object = Object::Untyped(object::Untyped {
             size_bits: untyped.chunk.bits,
@@ -125,6 +129,19 @@ fn drop_threads(container: &mut CapDLSpecContainer) -> Result<(), Error> {
             .retain(|entry| !matches!(&entry.cap, Cap::Tcb(thread) if Some(thread.object) != own));
     }
     Ok(())
+}
+
+/// What an untyped is for, as the end of its object's name; `zazen inspect` reads it.
+fn purpose(purpose: Purpose, layout: &Layout) -> String {
+    let of = |kind: &str, domain: DomainIndex| {
+        let domain = layout.domains.get(usize::from(domain.0));
+        format!("{kind}_{}", domain.map_or("", |domain| &domain.name))
+    };
+    match purpose {
+        Purpose::Static(domain) => of("static", domain),
+        Purpose::Tables(domain) => of("tables", domain),
+        Purpose::Heap => "heap".to_owned(),
+    }
 }
 
 /// Gives every vCPU of VM `vm` a CSpace guard that does not match.

@@ -16,6 +16,7 @@ use crate::build::Request;
 use crate::error::Error;
 use crate::layout::check_disjoint;
 use crate::modules::{Preload, free_ram, preload};
+use crate::narrow::narrow;
 use crate::needs::Heap;
 use crate::patch;
 use crate::sdk::read_elf;
@@ -99,7 +100,8 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     check_disjoint(&named, &fixed_regions(&system))?;
     let device = device_untypeds(config);
     let preloads = preload(&mut system, &request.needs.ram, &device, &named);
-    let spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
+    let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
+    narrow(&mut spec);
     let initialiser = CapDLInitialiser::new(request.sdk.elf("initialiser")?);
     Ok(Inputs {
         request,

@@ -100,7 +100,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<String, Error> {
     let sdk = Sdk::open(&arguments.sdk, &arguments.board, &arguments.config)?;
-    let loaded = load(&arguments.domains, &arguments.files).map_err(|error| {
+    let board = board(&arguments.board)?;
+    let loaded = load(&arguments.domains, &arguments.files, board).map_err(|error| {
         let mistakes = error.to_string();
         Error::new(format!(
             "{} cannot be used\n{}",
@@ -144,6 +145,14 @@ fn run(arguments: &Arguments) -> Result<String, Error> {
     ))
 }
 
+fn board(name: &str) -> Result<&'static Board, Error> {
+    Board::by_name(name).ok_or_else(|| {
+        let known: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
+        Error::new(format!("Zazen does not know the board '{name}'"))
+            .advise(format!("one of: {}", known.join(", ")))
+    })
+}
+
 fn work_directory(arguments: &Arguments) -> Result<PathBuf, Error> {
     let beside = || arguments.output.with_extension("work");
     let work = arguments.work.clone().unwrap_or_else(beside);
@@ -159,18 +168,7 @@ fn system(arguments: &Arguments, loaded: &Loaded, work: &Path) -> Result<(PathBu
             .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
         return Ok((path.clone(), text));
     }
-    let board = Board::by_name(&arguments.board).ok_or_else(|| {
-        let known: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-        Error::new(format!(
-            "no system description can be generated for board '{}'",
-            arguments.board
-        ))
-        .advise(format!(
-            "one of: {}; or give a system description with --system",
-            known.join(", ")
-        ))
-    })?;
-    let xml = system_xml(&loaded.config, board)
+    let xml = system_xml(&loaded.config, loaded.config.board)
         .map_err(|error| Error::new(format!("{}: {error}", arguments.domains.display())))?;
     let path = work.join("system.xml");
     write_file(&path, xml.as_bytes())?;

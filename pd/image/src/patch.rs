@@ -12,6 +12,8 @@ use crate::needs::Needs;
 pub(crate) const MANIFEST: &str = "zazen_manifest";
 /// Names of the console's clients, for the console and the fault server: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
 const CLIENT_NAMES: &str = "zazen_client_names";
+/// The console's UART: `[u64; 2]`, kind and clock.
+const UART: &str = "zazen_uart";
 const NAME_BYTES: usize = console_api::NAME_MAX;
 
 /// Position of PD `name` among the programs.
@@ -66,7 +68,7 @@ pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Resu
     write(elf, MANIFEST, &bytes)
 }
 
-/// Tells the console and the fault server, where the system has them, whom they serve.
+/// Tells the console and the fault server, where the system has them, whom they serve, and the console what UART it has.
 ///
 /// # Errors
 /// As [`write`].
@@ -75,14 +77,20 @@ pub(crate) fn names(
     elfs: &mut [ElfFile],
     needs: &Needs,
 ) -> Result<(), Error> {
-    let servers = [pd::CONSOLE, pd::FAULT_SERVER];
-    for server in servers
-        .iter()
-        .filter_map(|name| position(system, name).ok())
-    {
+    let named = [pd::CONSOLE, pd::FAULT_SERVER];
+    for server in named.iter().filter_map(|name| position(system, name).ok()) {
         write(&mut elfs[server], CLIENT_NAMES, &client_names(needs))?;
     }
-    Ok(())
+    let Ok(console) = position(system, pd::CONSOLE) else {
+        return Ok(());
+    };
+    let uart = &needs.board.uart;
+    let words = [uart.kind as u64, u64::from(uart.clock_hz)];
+    write(
+        &mut elfs[console],
+        UART,
+        words.map(u64::to_le_bytes).as_flattened(),
+    )
 }
 
 fn client_names(needs: &Needs) -> Vec<u8> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use board::Board;
 use dt_server::{Config, DomainConfig};
 
 use super::{BOOT_DTB, console_clients, console_name, p2m_name};
-use crate::board::Board;
 use crate::system::Region;
 
 const PAGE: u64 = 0x1000;
@@ -45,7 +45,7 @@ impl<'a> ModuleRegions<'a> {
     }
 }
 
-fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Region {
+pub(super) fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Region {
     Region {
         name: name.into(),
         comment: comment.into(),
@@ -60,7 +60,7 @@ fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Reg
 pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_>) -> Vec<Region> {
     let mut regions = vec![
         Region {
-            phys_addr: Some(board.uart),
+            phys_addr: Some(board.uart.registers.start),
             ..region(
                 "uart",
                 "Registers of the UART: the console alone.",
@@ -68,11 +68,11 @@ pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_
             )
         },
         Region {
-            phys_addr: Some(board.gicv),
+            phys_addr: Some(board.gic.virtual_cpu.start),
             ..region(
                 "gicv",
                 "The GIC's virtual CPU interface: every guest's CPU interface.",
-                board.gicv_size,
+                board.gic.virtual_cpu.size,
             )
         },
         Region {
@@ -91,6 +91,7 @@ pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_
             topology::records_bytes(config.handed()),
         ),
     ];
+    regions.extend(super::clock::regions(board));
     for domain in &config.domains {
         let comment = format!("Where the RAM of {} is: its VMM alone.", domain.record.name);
         regions.push(region(

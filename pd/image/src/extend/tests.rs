@@ -1,6 +1,5 @@
 use super::*;
 use crate::layout::{DomainLayout, Handed};
-use memory_server::manifest::{DomainIndex, Purpose};
 use untyped_plan::{Chunk, Paddr};
 
 /// What Microkit's library makes of a system with one domain "a", as far as it matters here.
@@ -180,6 +179,8 @@ fn untypeds_lie_in_the_servers_own_cnode_in_order() {
     assert!(
         matches!(object, Object::Untyped(u) if u.size_bits == 28 && u.paddr == Some(Word(0x4000_0000)))
     );
+    let name = container.spec.objects[usize::from(cap.obj())].name.clone();
+    assert_eq!(name.as_deref(), Some("untyped_zazen_000_static_a"));
 }
 
 #[test]
