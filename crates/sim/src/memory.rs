@@ -10,7 +10,7 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables,
     Totals, Untyped, UntypedRecord, manifest,
 };
-use memory_server_api::{Error, Message, Reply, Request, Usage};
+use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Usage, Words};
 
 use crate::caps::{Machine, Shared};
 
@@ -116,22 +116,23 @@ impl Memory {
     pub fn revive(&self, domain: DomainIndex) -> Result<(), Error> {
         self.server.borrow_mut().revive(domain)
     }
-    /// A message as it arrives, whatever it says; the reply.
-    pub fn send(&self, domain: DomainIndex, message: &Message) -> Message {
-        self.server
-            .borrow_mut()
-            .on_ppc(&mut self.machine.clone(), domain, message)
+    /// A message as it arrives, whatever it says; `reply` has room for the answer.
+    pub fn send<'w>(
+        &self,
+        domain: DomainIndex,
+        message: Message<'_>,
+        reply: &'w mut Words,
+    ) -> Message<'w> {
+        let mut server = self.server.borrow_mut();
+        server.on_ppc(&mut self.machine.clone(), domain, message, reply)
     }
     /// One request, through the messages that travel on the machine.
     ///
     /// # Errors
     /// The server's refusal.
     pub fn call(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
-        let message =
-            self.server
-                .borrow_mut()
-                .on_ppc(&mut self.machine.clone(), domain, &request.encode());
-        request.decode_reply(&message)
+        let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+        request.decode_reply(self.send(domain, request.encode(&mut words), &mut reply))
     }
 }
 
