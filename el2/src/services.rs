@@ -172,6 +172,6 @@ impl memory_server_api::MemoryServer for MemoryClient {
             log: &mut self.services.memory_log.borrow_mut(),
         };
         let mut server = self.services.memory.borrow_mut();
-        server.answer(&mut kernel, self.domain, request.label(), Ok(request))
+        server.answer(&mut kernel, self.domain, request.label(), Ok(&request))
     }
 }

@@ -123,7 +123,9 @@ impl MemoryServer<'_> {
         message: Message<'_>,
         reply: &'w mut Words,
     ) -> Message<'w> {
-        let result = self.answer(kernel, domain, message.label, Request::decode(message));
+        let request = Request::decode(message);
+        let request = request.as_ref().map_err(|error| *error);
+        let result = self.answer(kernel, domain, message.label, request);
         Reply::encode(&result, reply)
     }
 
@@ -136,9 +138,12 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         domain: DomainIndex,
         label: u64,
-        request: Result<Request, Error>,
+        request: Result<&Request, Error>,
     ) -> Result<Reply, Error> {
-        let result = request.and_then(|request| self.serve(kernel, domain, &request));
+        let result = match request {
+            Ok(request) => self.serve(kernel, domain, request),
+            Err(error) => Err(error),
+        };
         let refused = match &result {
             Ok(Reply::Pages(Pages { error, .. })) => *error,
             Ok(Reply::Released(Released { error, .. })) => *error,

@@ -48,10 +48,10 @@ fn put(write: impl FnOnce(&mut Words) -> Message<'_>) -> MessageInfo {
 /// Answers the memory server's client whose message, with tag `info`, is in the message registers.
 pub fn answer(
     info: &MessageInfo,
-    serve: impl FnOnce(u64, Result<Request, Error>) -> Result<Reply, Error>,
+    serve: impl FnOnce(u64, Result<&Request, Error>) -> Result<Reply, Error>,
 ) -> MessageInfo {
     let request = received(info, Request::decode);
-    let reply = serve(info.label(), request);
+    let reply = serve(info.label(), request.as_ref().map_err(|error| *error));
     put(|words| Reply::encode(&reply, words))
 }
 
