@@ -13,6 +13,7 @@ use crate::vspace::{self, Mapping, Run};
 mod slot {
     pub(super) const CSPACE: u32 = 0;
     pub(super) const VSPACE: u32 = 1;
+    pub(super) const IPC_BUFFER: u32 = 4;
     pub(super) const FAULT: u32 = 5;
     pub(super) const SCHED_CONTEXT: u32 = 6;
     pub(super) const NOTIFICATION: u32 = 8;
@@ -77,6 +78,8 @@ pub struct Subject {
     pub threads: Vec<Id>,
     /// vCPU objects.
     pub vcpus: Vec<Id>,
+    /// Frames that hold its threads' messages, mapped or not.
+    pub ipc_buffers: Vec<Id>,
     /// Scheduling contexts of its threads.
     pub sched_contexts: Vec<Id>,
     /// Roots of its address spaces; one, unless something is wrong.
@@ -187,6 +190,7 @@ fn subject(spec: &Spec, name: String, guest: bool, threads: Vec<Id>) -> Subject 
         held,
         cspaces: caps(slot::CSPACE).collect(),
         vcpus: objects(slot::VCPU),
+        ipc_buffers: objects(slot::IPC_BUFFER),
         sched_contexts: objects(slot::SCHED_CONTEXT),
         notifications: objects(slot::NOTIFICATION),
         faults: threads

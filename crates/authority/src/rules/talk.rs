@@ -87,7 +87,7 @@ pub(super) fn receive(authority: &Authority) -> Check {
             let owner = held
                 .cap
                 .object
-                .and_then(|object| owner(&authority.subjects, object));
+                .and_then(|object| owner(&authority.spec, &authority.subjects, object));
             if !receives(&held.cap) || owner == Some(index) {
                 continue;
             }
