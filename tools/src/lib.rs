@@ -5,6 +5,9 @@
 //! and the dt-server's protection domain can never disagree about a file.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod check;
+#[cfg(feature = "cli")]
 pub mod command;
 mod dtc;
 mod files;

@@ -377,19 +377,18 @@ fn check_says_where_each_mistake_is() {
     let output = zazen(&["check", path.to_str().unwrap()]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(said.lines().count(), 2, "{said}");
+    for (message, place) in [
+        ("linux1: cpus: SMP", "cpus = <2>"),
+        (
+            "linux2: xen,static-mem: ",
+            "xen,static-mem = <0x0 0x4b000000",
+        ),
+    ] {
+        let place = format!("bad.dts:{}:4]", line(place));
+        assert!(said.contains(message) && said.contains(&place), "{said}");
+    }
     assert!(
-        said.contains(&format!(
-            "bad.dts:{}: error: /chosen/linux1: cpus = <0x2>",
-            line("cpus = <2>")
-        )),
-        "{said}"
-    );
-    assert!(
-        said.contains(&format!(
-            "bad.dts:{}: error: /chosen/linux2: xen,static-mem",
-            line("xen,static-mem = <0x0 0x4b000000")
-        )),
+        said.ends_with(&format!("2 errors in {}\n", path.display())),
         "{said}"
     );
 }
@@ -433,7 +432,7 @@ fn what_is_missing_is_named() {
     assert!(
         error
             .to_string()
-            .contains("zazen,file = \"initrd.cpio\": there is no such file"),
+            .contains("zazen,file = \"initrd.cpio\": there is no file"),
         "{error}"
     );
     let path = scratch.write("syntax.dts", "/dts-v1/;\n/ { a = <1> };\n");
