@@ -1,6 +1,7 @@
 //! The command line: one module for each subcommand, with its arguments and a `run`.
 
 pub mod check;
+pub mod explain;
 pub mod generate;
 pub mod inspect;
 
@@ -22,6 +23,7 @@ pub struct Zazen {
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(check::Arguments),
+    Explain(explain::Arguments),
     Generate(generate::Arguments),
     Inspect(inspect::Arguments),
 }
@@ -52,6 +54,7 @@ impl Zazen {
     pub fn run(self) -> Outcome {
         match self.command {
             Command::Check(arguments) => check::run(&arguments),
+            Command::Explain(arguments) => explain::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
         }

@@ -10,6 +10,8 @@ pub mod check;
 #[cfg(feature = "cli")]
 pub mod command;
 mod dtc;
+#[cfg(feature = "cli")]
+pub mod explain;
 mod files;
 pub mod generate;
 pub mod limits;
