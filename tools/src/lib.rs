@@ -9,6 +9,8 @@
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod command;
+#[cfg(feature = "cli")]
+pub mod docs;
 mod dtc;
 #[cfg(feature = "cli")]
 pub mod explain;

@@ -11,20 +11,52 @@ use crate::check::{Report, Severity, Style, check};
 const WIDTH: usize = 100;
 
 /// Tell every mistake in a domains file
+///
+/// Every mistake at once, each with its place in the source, what it collides with by name, the rule with
+/// its code, and where there is one the change that mends it. The file is checked against Xen's dom0less binding, against what
+/// Zazen supports of it, and against the board: its RAM, its devices, the RAM that seL4 keeps. Errors are what
+/// keeps a system from starting, warnings what a guest may not have meant; notes are worth knowing.
+///
+/// Without errors, standard output lists the domains.
 #[derive(Args, Debug)]
+#[command(after_long_help = AFTER)]
 pub struct Arguments {
     #[command(flatten)]
     domains: DomainsFile,
     /// Write one JSON object to standard output, for editors and scripts
+    ///
+    /// Its fields are in docs/check.md. Nothing else is written there.
     #[arg(long)]
     json: bool,
     /// End with status 1 if there are warnings, too
     #[arg(long)]
     deny_warnings: bool,
-    /// Write the file with all proposed changes made to standard output, and change nothing
+    /// Write the file with all proposed changes made to standard output
+    ///
+    /// The file itself stays as it is. Read the difference before you use it: a proposal mends the mistake, but only you
+    /// know what you meant.
     #[arg(long, conflicts_with = "json")]
     mend: bool,
 }
+
+const AFTER: &str = "\
+Exit status:
+  0  no errors (warnings and notes are no reason to stop)
+  1  errors, or with --deny-warnings warnings
+  2  wrong arguments, or the file cannot be read, or dtc is missing
+
+Examples:
+  zazen check domains/two-linux.dts --files build/guest/files
+  zazen check my.dts --json | jq -r '.diagnostics[] | \"\\(.file):\\(.line): \\(.code)\"'
+  zazen check my.dts --mend > mended.dts
+  zazen explain zazen::static::overlap
+
+Files:
+  docs/domains.md  every property and every rule
+  docs/check.md    the JSON, field by field
+
+See also:
+  zazen-explain(1), zazen-generate(1), dtc(1)";
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let DomainsFile { file, files, board } = &arguments.domains;
