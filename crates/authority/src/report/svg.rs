@@ -9,6 +9,7 @@ mod canvas;
 mod columns;
 mod panel;
 mod servers;
+mod untyped;
 
 use self::canvas::{Area, Canvas};
 use crate::{Authority, Check, Role, RunTime, Way, What};
