@@ -34,12 +34,12 @@ pub(super) fn apart(authority: &Authority) -> Check {
     check.needs_some()
 }
 
-/// Calls, and the faults of guests, go to strictly higher priorities.
+/// Calls go to strictly higher priorities, and the faults of guests to no lower ones.
 pub(super) fn uphill(authority: &Authority) -> Check {
     let mut check = Check::new(
         "uphill",
         "calls and guests' faults",
-        "A protected call, or the fault of a guest, goes to a strictly higher priority, so that no two can wait for each other.",
+        "A protected call goes to a strictly higher priority, so that no two can wait for each other; the fault of a guest, whom nobody calls, to no lower one.",
     );
     for edge in &authority.edges {
         let guest = authority
@@ -54,7 +54,12 @@ pub(super) fn uphill(authority: &Authority) -> Check {
         let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
-        if from.priority >= to.priority {
+        let downhill = if guest {
+            from.priority > to.priority
+        } else {
+            from.priority >= to.priority
+        };
+        if downhill {
             check.broken(
                 format!(
                     "{} (priority {}) {} {} (priority {})",
