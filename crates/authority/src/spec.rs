@@ -90,12 +90,16 @@ impl Kind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
 pub struct Rights {
     /// Read a frame, receive.
+    #[serde(default)]
     pub read: bool,
     /// Write a frame, send.
+    #[serde(default)]
     pub write: bool,
     /// Send capabilities along.
+    #[serde(default)]
     pub grant: bool,
     /// Be replied to.
+    #[serde(default)]
     pub grant_reply: bool,
 }
 

@@ -199,7 +199,7 @@ impl Picture<'_> {
             };
             self.canvas.area(area, 5.0, "#f4f4f4", "#999", "");
             let text = format!(
-                "{} {}: part of Microkit; starts every thread, holds their TCBs, is told of faults",
+                "{} {}: part of Microkit; starts every thread and holds its TCB",
                 monitor.name, monitor.priority
             );
             self.canvas.label(area, 11.5, "fill=\"#444\"", &text);
