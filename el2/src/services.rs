@@ -171,11 +171,7 @@ impl memory_server_api::MemoryServer for MemoryClient {
             machine: &mut self.services.machine.borrow_mut(),
             log: &mut self.services.memory_log.borrow_mut(),
         };
-        let message =
-            self.services
-                .memory
-                .borrow_mut()
-                .on_ppc(&mut kernel, self.domain, &request.encode());
-        request.decode_reply(&message)
+        let mut server = self.services.memory.borrow_mut();
+        server.answer(&mut kernel, self.domain, request.label(), Ok(&request))
     }
 }

@@ -49,6 +49,9 @@ impl System {
         mut gic: GicV2<'static>,
     ) -> Self {
         gic.setup();
+        // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has the enable of group 1, the only one that
+        // it can have, in bit 0 (IHI 0048B 4.3.1); setup() takes the bit that a secure one has.
+        gic.enable_group0(true);
         gich::start();
         for intid in [
             IntId::ppi(MAINTENANCE - 16),

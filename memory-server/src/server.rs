@@ -1,7 +1,7 @@
 //! The server's state and the dispatch of requests.
 
 use memory_server_api::{
-    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
+    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage, Words,
 };
 
 use crate::kernel::Kernel;
@@ -114,16 +114,36 @@ pub struct MemoryServer<'a> {
 }
 
 impl MemoryServer<'_> {
-    /// Answers one request. Whatever the message holds, the answer is a reply or a refusal that has
-    /// changed nothing.
-    pub fn on_ppc(
+    /// Answers one message, with the words of its answer in `reply`. Whatever the message holds, the answer is a
+    /// reply or a refusal that has changed nothing.
+    pub fn on_ppc<'w>(
         &mut self,
         kernel: &mut impl Kernel,
         domain: DomainIndex,
-        message: &Message,
-    ) -> Message {
-        let result =
-            Request::decode(message).and_then(|request| self.serve(kernel, domain, request));
+        message: Message<'_>,
+        reply: &'w mut Words,
+    ) -> Message<'w> {
+        let request = Request::decode(message);
+        let request = request.as_ref().map_err(|error| *error);
+        let result = self.answer(kernel, domain, message.label, request);
+        Reply::encode(&result, reply)
+    }
+
+    /// Answers what was decoded from a message of `label`, and reports what it refuses.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed.
+    pub fn answer(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+        label: u64,
+        request: Result<&Request, Error>,
+    ) -> Result<Reply, Error> {
+        let result = match request {
+            Ok(request) => self.serve(kernel, domain, request),
+            Err(error) => Err(error),
+        };
         let refused = match &result {
             Ok(Reply::Pages(Pages { error, .. })) => *error,
             Ok(Reply::Released(Released { error, .. })) => *error,
@@ -131,9 +151,9 @@ impl MemoryServer<'_> {
             Err(error) => Some(*error),
         };
         if let Some(error) = refused {
-            self.log_refusal(kernel, domain, message.label, error);
+            self.log_refusal(kernel, domain, label, error);
         }
-        Reply::encode(result)
+        result
     }
 
     /// Answers one decoded request.
@@ -144,7 +164,7 @@ impl MemoryServer<'_> {
         &mut self,
         kernel: &mut impl Kernel,
         domain: DomainIndex,
-        request: Request,
+        request: &Request,
     ) -> Result<Reply, Error> {
         let d = domain.0;
         let life = self
@@ -152,7 +172,7 @@ impl MemoryServer<'_> {
             .get(usize::from(d))
             .ok_or(Error::NotYours)?
             .life;
-        match request {
+        match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
             Request::Release { .. }
@@ -162,17 +182,17 @@ impl MemoryServer<'_> {
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
         }
-        match request {
+        match *request {
             Request::Version | Request::Usage => Ok(Reply::Done),
             Request::PopulateBlocks { gfn, blocks } => self
                 .populate_blocks(kernel, d, gfn, blocks)
                 .map(Reply::Granted),
-            Request::PopulatePages { gfns } => {
-                self.populate_pages(kernel, d, &gfns).map(Reply::Pages)
+            Request::PopulatePages { ref gfns } => {
+                self.populate_pages(kernel, d, gfns).map(Reply::Pages)
             }
             Request::Release { slot } => self.release(kernel, d, slot).map(|()| Reply::Done),
-            Request::ReleasePages { slots } => {
-                self.release_pages(kernel, d, &slots).map(Reply::Released)
+            Request::ReleasePages { ref slots } => {
+                self.release_pages(kernel, d, slots).map(Reply::Released)
             }
             Request::Split { slot } => self
                 .split(kernel, d, slot)

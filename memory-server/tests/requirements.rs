@@ -547,36 +547,35 @@ fn wild_messages_are_refused_and_change_nothing() {
     let mut s = System::usual();
     s.blocks(D0, 2).unwrap();
     let (before, granted) = (s.server.totals(), s.kernel.granted.clone());
-    let mut too_long = Message::new(5, &[]);
-    too_long.len = usize::MAX;
-    let wild = [
-        Message::new(0, &[]),
-        Message::new(u64::MAX, &[u64::MAX; 6]),
-        Message::new(3, &[0x40000, 65]),
-        Message::new(3, &[0x40000, 0]),
-        Message::new(3, &[0x40001, 1]),
-        Message::new(5, &[1 << 32]),
-        too_long,
-        Message::new(9, &[67]),
+    let wild: [(u64, &[u64]); 14] = [
+        (0, &[]),
+        (u64::MAX, &[u64::MAX; 6]),
+        (3, &[0x40000, 65]),
+        (3, &[0x40000, 0]),
+        (3, &[0x40001, 1]),
+        (5, &[1 << 32]),
+        (5, &[1; 120]),
+        (9, &[67]),
         // Batches: none, one more than there are, too many, a second half that is not counted, a word too many.
-        Message::new(4, &[0]),
-        Message::new(4, &[3, 0]),
-        Message::new(4, &[65; MAX_WORDS]),
-        Message::new(4, &[u64::MAX, 0]),
-        Message::new(13, &[1, 1 << 32]),
-        Message::new(13, &[2, 0, 0]),
+        (4, &[0]),
+        (4, &[3, 0]),
+        (4, &[65; MAX_WORDS]),
+        (4, &[u64::MAX, 0]),
+        (13, &[1, 1 << 32]),
+        (13, &[2, 0, 0]),
     ];
+    let mut reply = [0; MAX_WORDS];
+    let mut send = |d, (label, words)| {
+        let message = Message { label, words };
+        s.server.on_ppc(&mut s.kernel, d, message, &mut reply).label
+    };
     for message in wild {
-        let reply = s.server.on_ppc(&mut s.kernel, D0, &message);
-        assert_eq!(reply.label, Error::Malformed as u64, "{message:?}");
+        assert_eq!(send(D0, message), Error::Malformed as u64, "{message:?}");
     }
-    let stranger = s
-        .server
-        .on_ppc(&mut s.kernel, memory_server::DomainIndex(5), &wild[3]);
-    assert_eq!(stranger.label, Error::Malformed as u64);
+    let stranger = memory_server::DomainIndex(5);
+    assert_eq!(send(stranger, wild[3]), Error::Malformed as u64);
     assert_eq!(
-        s.server
-            .serve(&mut s.kernel, memory_server::DomainIndex(5), Request::Usage),
+        s.server.serve(&mut s.kernel, stranger, &Request::Usage),
         Err(Error::NotYours)
     );
     assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));

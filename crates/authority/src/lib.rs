@@ -50,6 +50,8 @@ pub enum How {
     Mapped,
     /// A capability to it lies in the CSpace.
     Held,
+    /// The kernel puts messages of its thread there.
+    IpcBuffer,
 }
 
 /// Somebody who reaches a piece of memory.
@@ -63,7 +65,7 @@ pub struct Reach {
     pub rights: Rights,
     /// Whether it may be executed.
     pub executable: bool,
-    /// The first way there.
+    /// A way there, one that may write if any does.
     pub chain: Chain,
 }
 
@@ -79,7 +81,7 @@ impl Authority {
     /// What follows from `spec`.
     pub fn of(spec: Spec) -> Self {
         let subjects = subject::subjects(&spec);
-        let edges = talk::edges(&subjects, |cap| cspace::describe(&spec, cap, true));
+        let edges = talk::edges(&spec, &subjects);
         Self {
             memory: memory::memories(&spec),
             subjects,
@@ -117,6 +119,10 @@ impl Authority {
                 let same = |reach: &&mut Reach| reach.subject == subject && reach.how == how;
                 match found.iter_mut().find(same) {
                     Some(reach) => {
+                        // The way that allows most is the one to tell.
+                        if rights.write && !reach.rights.write {
+                            reach.chain = chain;
+                        }
                         reach.rights = reach.rights.or(rights);
                         reach.executable |= executable;
                     }
@@ -133,6 +139,13 @@ impl Authority {
                 if memory.objects.binary_search(&mapping.frame).is_ok() {
                     let chain = self.mapping_chain(who, mapping);
                     add(How::Mapped, mapping.rights, mapping.executable, chain);
+                }
+            }
+            for &buffer in &who.ipc_buffers {
+                if memory.objects.binary_search(&buffer).is_ok() {
+                    let frame = format!("frame {}", self.spec.name(buffer));
+                    let chain = vec![who.name.clone(), "its thread's IPC buffer".into(), frame];
+                    add(How::IpcBuffer, Rights::default(), false, chain);
                 }
             }
             for held in &who.held {

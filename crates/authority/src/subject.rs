@@ -13,6 +13,7 @@ use crate::vspace::{self, Mapping, Run};
 mod slot {
     pub(super) const CSPACE: u32 = 0;
     pub(super) const VSPACE: u32 = 1;
+    pub(super) const IPC_BUFFER: u32 = 4;
     pub(super) const FAULT: u32 = 5;
     pub(super) const SCHED_CONTEXT: u32 = 6;
     pub(super) const NOTIFICATION: u32 = 8;
@@ -77,6 +78,8 @@ pub struct Subject {
     pub threads: Vec<Id>,
     /// vCPU objects.
     pub vcpus: Vec<Id>,
+    /// Frames that hold its threads' messages, mapped or not.
+    pub ipc_buffers: Vec<Id>,
     /// Scheduling contexts of its threads.
     pub sched_contexts: Vec<Id>,
     /// Roots of its address spaces; one, unless something is wrong.
@@ -122,7 +125,7 @@ impl Subject {
     }
 }
 
-/// All subjects of `spec`, by descending priority.
+/// All subjects of `spec`, by descending priority and role.
 pub(crate) fn subjects(spec: &Spec) -> Vec<Subject> {
     let mut by_name = BTreeMap::<(String, bool), Vec<Id>>::new();
     for (id, object) in spec.objects().filter(|(_, o)| o.kind == Kind::Tcb) {
@@ -142,7 +145,8 @@ pub(crate) fn subjects(spec: &Spec) -> Vec<Subject> {
     let mut all: Vec<Subject> = all
         .map(|((name, guest), threads)| subject(spec, name, guest, threads))
         .collect();
-    all.sort_by(|a, b| (b.priority, &a.name).cmp(&(a.priority, &b.name)));
+    // A VMM before its guest, if they have the same priority.
+    all.sort_by(|a, b| (b.priority, b.role, &a.name).cmp(&(a.priority, a.role, &b.name)));
     all
 }
 
@@ -187,6 +191,7 @@ fn subject(spec: &Spec, name: String, guest: bool, threads: Vec<Id>) -> Subject 
         held,
         cspaces: caps(slot::CSPACE).collect(),
         vcpus: objects(slot::VCPU),
+        ipc_buffers: objects(slot::IPC_BUFFER),
         sched_contexts: objects(slot::SCHED_CONTEXT),
         notifications: objects(slot::NOTIFICATION),
         faults: threads

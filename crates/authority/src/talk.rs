@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::spec::{Cap, Id, Kind};
+use crate::cspace::describe;
+use crate::spec::{Cap, Id, Kind, Spec};
 use crate::subject::Subject;
 
 /// Microkit sets this bit in the badge of a protected call's endpoint capability.
@@ -46,10 +47,10 @@ pub struct Edge {
     pub chain: Vec<String>,
 }
 
-/// Whose endpoint or notification `id` is: the one that holds it without a badge, or whose
-/// thread it is bound to. The monitor has those of passive servers too, and is the owner only of
-/// what nobody else owns.
-pub(crate) fn owner(subjects: &[Subject], id: Id) -> Option<usize> {
+/// Whose endpoint or notification `id` is: the one whose thread it is bound to, or that can
+/// receive on it without a badge. If several can, the one that it is named after; the rule
+/// `receive` tells of the others.
+pub(crate) fn owner(spec: &Spec, subjects: &[Subject], id: Id) -> Option<usize> {
     let bound = |subject: &Subject| subject.notifications.contains(&id);
     let holds = |subject: &Subject| {
         subject
@@ -57,10 +58,12 @@ pub(crate) fn owner(subjects: &[Subject], id: Id) -> Option<usize> {
             .iter()
             .any(|held| held.cap.object == Some(id) && held.cap.badge == 0 && receives(&held.cap))
     };
-    subjects
-        .iter()
-        .position(bound)
-        .or_else(|| subjects.iter().position(holds))
+    let name = spec.name(id);
+    let named = |subject: &Subject| name.strip_prefix("ep_") == Some(&subject.name);
+    let position = |test: &dyn Fn(&Subject) -> bool| subjects.iter().position(test);
+    position(&bound)
+        .or_else(|| position(&|subject| named(subject) && holds(subject)))
+        .or_else(|| position(&holds))
 }
 
 /// Whether `cap` lets its holder wait for messages or notifications.
@@ -73,18 +76,18 @@ fn sends(cap: &Cap) -> bool {
 }
 
 /// All edges.
-pub(crate) fn edges(subjects: &[Subject], describe: impl Fn(&Cap) -> String) -> Vec<Edge> {
+pub(crate) fn edges(spec: &Spec, subjects: &[Subject]) -> Vec<Edge> {
     let mut edges = Vec::new();
     for (from, subject) in subjects.iter().enumerate() {
         let held = subject.held.iter().filter(|held| held.invocable);
         let held = held.map(|held| (&held.cap, held.chain.clone(), false));
         let faults = subject.faults.iter().map(|(_, cap)| {
-            let fault = format!("fault handler: {}", describe(cap));
+            let fault = format!("fault handler: {}", describe(spec, cap, true));
             (cap, vec![subject.name.clone(), fault], true)
         });
         for (cap, chain, is_fault) in held.chain(faults).filter(|(cap, ..)| sends(cap)) {
             let Some(through) = cap.object else { continue };
-            let Some(to) = owner(subjects, through).filter(|&to| to != from) else {
+            let Some(to) = owner(spec, subjects, through).filter(|&to| to != from) else {
                 continue;
             };
             let way = match cap.kind {

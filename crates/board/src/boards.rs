@@ -35,7 +35,6 @@ pub const QEMU_VIRT: Board = Board {
         maintenance: 25,
     },
     timer: Timer::System { intid: 30 },
-    el2_load: 0x4020_0000,
     smmu: false,
 };
 
@@ -80,6 +79,5 @@ pub const ZCU102: Board = Board {
         intid: 68,
         counter: Area::new(0xff12_0000, 0x1000),
     },
-    el2_load: 0x0020_0000,
     smmu: true,
 };

@@ -122,8 +122,6 @@ pub struct Board {
     pub gic: Gic,
     /// What the timer server has.
     pub timer: Timer,
-    /// Where an image for the EL2 host is put. It is RAM up to the end of the next GiB.
-    pub el2_load: u64,
     /// Whether there is an SMMU that could confine devices.
     pub smmu: bool,
 }

@@ -17,8 +17,8 @@ const SR: usize = 0x2c;
 const FIFO: usize = 0x30;
 const BAUDDIV: usize = 0x34;
 
-/// `CR`: reset of the receiver and of the transmitter, which end by themselves.
-const CR_RESET: u32 = 0b11;
+/// `CR`: reset of the receiver, which ends by itself. The transmitter is not reset: its FIFO may hold what was written before.
+const CR_RESET: u32 = 0b01;
 /// `CR`: RXEN and TXEN, neither RXDIS nor TXDIS. Kernels other than debug ones leave the transmitter off.
 const CR_ON: u32 = 0x14;
 /// `CR`: restarts the receive time-out counter.
@@ -66,7 +66,7 @@ impl<R: Registers> Cadence<R> {
         }
     }
 
-    /// Sets the line, empties and turns on the FIFOs and enables the receive interrupts.
+    /// Sets the line, empties the receive FIFO, turns both directions on and enables the receive interrupts.
     ///
     /// # Errors
     /// [`BadLine`]; the UART is as it was.

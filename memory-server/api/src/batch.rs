@@ -8,7 +8,7 @@
 
 use hv_types::Gfn;
 
-use crate::message::{MAX_WORDS, Message};
+use crate::message::{Message, Words};
 use crate::types::{Error, Slot};
 
 /// Most pages of one request: what bounds the server's work for a message, and that of a VMM for an exit.
@@ -55,19 +55,22 @@ impl Batch {
         self.len == 0
     }
 
-    pub(crate) fn message(&self, label: u64) -> Message {
-        let mut words = [0; 1 + MAX_BATCH / 2];
-        words[0] = self.len as u64;
-        for (word, pair) in words[1..].iter_mut().zip(self.items().chunks(2)) {
+    pub(crate) fn write<'w>(&self, into: &'w mut Words, label: u64) -> Message<'w> {
+        let (first, rest) = into.split_at_mut(1);
+        first[0] = self.len as u64;
+        for (word, pair) in rest.iter_mut().zip(self.items().chunks(2)) {
             let high = pair.get(1).copied().unwrap_or(0);
             *word = u64::from(pair[0]) | u64::from(high) << 32;
         }
-        Message::new(label, &words[..1 + self.len.div_ceil(2)])
+        Message {
+            label,
+            words: &into[..1 + self.len.div_ceil(2)],
+        }
     }
 
     /// Reads the batch of a request; it has 1 to [`MAX_BATCH`] items and no more words than they need.
-    pub(crate) fn read(message: &Message) -> Result<Self, Error> {
-        let (count, words) = message.used()?.split_first().ok_or(Error::Malformed)?;
+    pub(crate) fn read(message: Message<'_>) -> Result<Self, Error> {
+        let (count, words) = message.words.split_first().ok_or(Error::Malformed)?;
         let len = usize::try_from(*count).map_err(|_| Error::Malformed)?;
         let odd = words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2);
         if !(1..=MAX_BATCH).contains(&len) || words.len() != len.div_ceil(2) || odd {
@@ -145,19 +148,20 @@ impl Pages {
         self.len == 0
     }
 
-    pub(crate) fn message(&self) -> Message {
-        let mut message = Message {
+    pub(crate) fn write<'w>(&self, into: &'w mut Words) -> Message<'w> {
+        let (first, rest) = into.split_at_mut(1);
+        first[0] = head(self.len, self.error);
+        for (word, from) in rest.iter_mut().zip(self.words.iter().take(self.len)) {
+            *word = *from;
+        }
+        Message {
             label: 0,
-            words: [0; MAX_WORDS],
-            len: 1 + self.len,
-        };
-        message.words[0] = head(self.len, self.error);
-        message.words[1..].copy_from_slice(&self.words);
-        message
+            words: &into[..1 + self.len],
+        }
     }
 
-    pub(crate) fn read(message: &Message, most: usize) -> Result<Self, Error> {
-        let (first, words) = message.used()?.split_first().ok_or(Error::Malformed)?;
+    pub(crate) fn read(message: Message<'_>, most: usize) -> Result<Self, Error> {
+        let (first, words) = message.words.split_first().ok_or(Error::Malformed)?;
         let (len, error) = read_head(*first, most)?;
         if words.len() != len || len == 0 {
             return Err(Error::Malformed);
@@ -184,12 +188,12 @@ pub struct Released {
 }
 
 impl Released {
-    pub(crate) fn message(self) -> Message {
-        Message::new(0, &[head(self.done, self.error)])
+    pub(crate) fn word(self) -> u64 {
+        head(self.done, self.error)
     }
 
-    pub(crate) fn read(message: &Message, most: usize) -> Result<Self, Error> {
-        let &[word] = message.used()? else {
+    pub(crate) fn read(message: Message<'_>, most: usize) -> Result<Self, Error> {
+        let &[word] = message.words else {
             return Err(Error::Malformed);
         };
         let (done, error) = read_head(word, most)?;

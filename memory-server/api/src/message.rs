@@ -8,15 +8,16 @@ use crate::types::{Error, Extra, Granted, Slot, SplitKind, Usage};
 /// Most words that any message of this protocol has: a count, and a word for each page of a batch.
 pub const MAX_WORDS: usize = 1 + MAX_BATCH;
 
-/// A message as it travels: a label and the words in use.
+/// Where a message is written.
+pub type Words = [u64; MAX_WORDS];
+
+/// A message as it travels: a label and the words in use, wherever they lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Message {
+pub struct Message<'w> {
     /// Operation of a request; 0 for success or an [`Error`] number in a reply.
     pub label: u64,
-    /// The words; those at and past `len` are 0.
-    pub words: [u64; MAX_WORDS],
-    /// How many words are in use.
-    pub len: usize,
+    /// The words in use.
+    pub words: &'w [u64],
 }
 
 /// What a VMM can ask.
@@ -134,32 +135,20 @@ const OP_DESTROY_EXTRA: u64 = 10;
 const OP_SPLIT_ABORT: u64 = 11;
 const OP_RELEASE_PAGES: u64 = 13;
 
-impl Message {
-    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut).
-    pub fn new(label: u64, words: &[u64]) -> Self {
-        let mut message = Self {
-            label,
-            words: [0; MAX_WORDS],
-            len: words.len().min(MAX_WORDS),
-        };
-        for (to, from) in message.words.iter_mut().zip(words) {
+impl<'w> Message<'w> {
+    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut), written to `into`.
+    pub(crate) fn put(into: &'w mut Words, label: u64, words: &[u64]) -> Self {
+        for (to, from) in into.iter_mut().zip(words) {
             *to = *from;
         }
-        message
-    }
-
-    /// The words in use, if there are no more than a message has.
-    pub(crate) fn used(&self) -> Result<&[u64], Error> {
-        self.words.get(..self.len).ok_or(Error::Malformed)
+        Self {
+            label,
+            words: into.get(..words.len()).unwrap_or(&[]),
+        }
     }
 
     fn words_exactly<const N: usize>(&self) -> Result<[u64; N], Error> {
-        if self.len != N {
-            return Err(Error::Malformed);
-        }
-        let mut words = [0; N];
-        words.copy_from_slice(&self.words[..N]);
-        Ok(words)
+        self.words.try_into().map_err(|_| Error::Malformed)
     }
 }
 
@@ -188,24 +177,42 @@ impl Request {
         Self::PopulatePages { gfns }
     }
 
-    /// The request as a message.
-    pub fn encode(self) -> Message {
+    /// The operation: the label of the message.
+    pub const fn label(&self) -> u64 {
         match self {
-            Self::Version => Message::new(OP_VERSION, &[]),
-            Self::Usage => Message::new(OP_USAGE, &[]),
+            Self::Version => OP_VERSION,
+            Self::Usage => OP_USAGE,
+            Self::PopulateBlocks { .. } => OP_POPULATE_BLOCKS,
+            Self::PopulatePages { .. } => OP_POPULATE_PAGES,
+            Self::Release { .. } => OP_RELEASE,
+            Self::ReleasePages { .. } => OP_RELEASE_PAGES,
+            Self::Split { .. } => OP_SPLIT,
+            Self::SplitDone { .. } => OP_SPLIT_DONE,
+            Self::SplitAbort { .. } => OP_SPLIT_ABORT,
+            Self::Tables { .. } => OP_TABLES,
+            Self::CreateExtra { .. } => OP_CREATE_EXTRA,
+            Self::DestroyExtra { .. } => OP_DESTROY_EXTRA,
+        }
+    }
+
+    /// Writes the request as a message.
+    pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
+        let label = self.label();
+        match self {
+            Self::Version | Self::Usage => Message::put(into, label, &[]),
             Self::PopulateBlocks { gfn, blocks } => {
-                Message::new(OP_POPULATE_BLOCKS, &[gfn.raw(), u64::from(blocks)])
+                Message::put(into, label, &[gfn.raw(), u64::from(*blocks)])
             }
-            Self::PopulatePages { gfns } => gfns.message(OP_POPULATE_PAGES),
-            Self::Release { slot } => Message::new(OP_RELEASE, &[u64::from(slot.0)]),
-            Self::ReleasePages { slots } => slots.message(OP_RELEASE_PAGES),
-            Self::Split { slot } => Message::new(OP_SPLIT, &[u64::from(slot.0)]),
-            Self::SplitDone { slot } => Message::new(OP_SPLIT_DONE, &[u64::from(slot.0)]),
-            Self::SplitAbort { slot } => Message::new(OP_SPLIT_ABORT, &[u64::from(slot.0)]),
-            Self::Tables { count } => Message::new(OP_TABLES, &[u64::from(count)]),
-            Self::CreateExtra { kind } => Message::new(OP_CREATE_EXTRA, &[u64::from(kind.index())]),
-            Self::DestroyExtra { kind } => {
-                Message::new(OP_DESTROY_EXTRA, &[u64::from(kind.index())])
+            Self::PopulatePages { gfns: batch } | Self::ReleasePages { slots: batch } => {
+                batch.write(into, label)
+            }
+            Self::Release { slot }
+            | Self::Split { slot }
+            | Self::SplitDone { slot }
+            | Self::SplitAbort { slot } => Message::put(into, label, &[u64::from(slot.0)]),
+            Self::Tables { count } => Message::put(into, label, &[u64::from(*count)]),
+            Self::CreateExtra { kind } | Self::DestroyExtra { kind } => {
+                Message::put(into, label, &[u64::from(kind.index())])
             }
         }
     }
@@ -214,7 +221,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::Malformed`] for an unknown label, a wrong length or a word out of range.
-    pub fn decode(message: &Message) -> Result<Self, Error> {
+    pub fn decode(message: Message<'_>) -> Result<Self, Error> {
         Ok(match message.label {
             OP_VERSION => {
                 let [] = message.words_exactly()?;
@@ -279,7 +286,7 @@ impl Request {
     ///
     /// # Errors
     /// The server's refusal, or [`Error::Malformed`] if the reply is not one to this request.
-    pub fn decode_reply(self, message: &Message) -> Result<Reply, Error> {
+    pub fn decode_reply(&self, message: Message<'_>) -> Result<Reply, Error> {
         if message.label != 0 {
             return Err(Error::from_raw(message.label).unwrap_or(Error::Malformed));
         }
@@ -301,8 +308,12 @@ impl Request {
                     tables_max,
                 })
             }
-            Self::PopulateBlocks { .. } => Reply::Granted(granted(message, FrameSize::Block)?),
-            Self::CreateExtra { .. } => Reply::Granted(granted(message, FrameSize::Page)?),
+            Self::PopulateBlocks { .. } => {
+                Reply::Granted(granted(message.words_exactly()?, FrameSize::Block)?)
+            }
+            Self::CreateExtra { .. } => {
+                Reply::Granted(granted(message.words_exactly()?, FrameSize::Page)?)
+            }
             Self::PopulatePages { gfns } => Reply::Pages(Pages::read(message, gfns.len())?),
             Self::ReleasePages { slots } => Reply::Released(Released::read(message, slots.len())?),
             Self::Split { .. } => {
@@ -312,7 +323,7 @@ impl Request {
                 } else {
                     SplitKind::Copy
                 };
-                let pages = granted(&Message::new(0, &[first, n]), FrameSize::Page)?;
+                let pages = granted([first, n], FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
             Self::Tables { .. } => {
@@ -333,8 +344,7 @@ impl Request {
     }
 }
 
-fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
-    let [first, n] = message.words_exactly()?;
+fn granted([first, n]: [u64; 2], size: FrameSize) -> Result<Granted, Error> {
     Ok(Granted {
         first: slot(first)?,
         count: count(n, 512)?,
@@ -343,12 +353,13 @@ fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
 }
 
 impl Reply {
-    /// The answer as a message; a refusal travels as its number in the label.
-    pub fn encode(result: Result<Self, Error>) -> Message {
+    /// Writes the answer as a message; a refusal travels as its number in the label.
+    pub fn encode<'w>(result: &Result<Self, Error>, into: &'w mut Words) -> Message<'w> {
         match result {
-            Err(error) => Message::new(error as u64, &[]),
-            Ok(Self::Version(version)) => Message::new(0, &[u64::from(version)]),
-            Ok(Self::Usage(u)) => Message::new(
+            Err(error) => Message::put(into, *error as u64, &[]),
+            Ok(Self::Version(version)) => Message::put(into, 0, &[u64::from(*version)]),
+            Ok(Self::Usage(u)) => Message::put(
+                into,
                 0,
                 &[
                     u.ram,
@@ -360,21 +371,24 @@ impl Reply {
                     u.tables_max,
                 ],
             ),
-            Ok(Self::Pages(pages)) => pages.message(),
-            Ok(Self::Released(released)) => released.message(),
-            Ok(Self::Granted(g)) => Message::new(0, &[u64::from(g.first.0), u64::from(g.count)]),
-            Ok(Self::Split { kind, pages }) => Message::new(
+            Ok(Self::Granted(g)) => {
+                Message::put(into, 0, &[u64::from(g.first.0), u64::from(g.count)])
+            }
+            Ok(Self::Split { kind, pages }) => Message::put(
+                into,
                 0,
                 &[
                     u64::from(pages.first.0),
                     u64::from(pages.count),
-                    u64::from(kind == SplitKind::InPlace),
+                    u64::from(*kind == SplitKind::InPlace),
                 ],
             ),
             Ok(Self::Tables { first, count }) => {
-                Message::new(0, &[u64::from(first.0), u64::from(count)])
+                Message::put(into, 0, &[u64::from(first.0), u64::from(*count)])
             }
-            Ok(Self::Done) => Message::new(0, &[]),
+            Ok(Self::Pages(pages)) => pages.write(into),
+            Ok(Self::Released(released)) => Message::put(into, 0, &[released.word()]),
+            Ok(Self::Done) => Message::put(into, 0, &[]),
         }
     }
 }

@@ -8,7 +8,7 @@ use memory_server::{
     layout,
 };
 use topology::MAX_DOMAINS;
-use zazen_rt::clients::{received, reply};
+use zazen_rt::clients::answer;
 use zazen_rt::kernel::Sel4Kernel;
 use zazen_rt::log::ServerLog;
 use zazen_rt::region::Records;
@@ -94,13 +94,10 @@ impl Handler for Pd {
         client: Channel,
         message: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let request = received(message.label(), message.count());
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.
         let domain = DomainIndex(u8::try_from(client.index()).unwrap_or(u8::MAX));
-        Ok(reply(&self.server.on_ppc(
-            &mut self.kernel,
-            domain,
-            &request,
-        )))
+        Ok(answer(&message, |label, request| {
+            self.server.answer(&mut self.kernel, domain, label, request)
+        }))
     }
 }

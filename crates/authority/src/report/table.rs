@@ -224,11 +224,9 @@ fn write_checks(out: &mut String, checks: &[Check]) -> fmt::Result {
     heading(out, "Rules: what was looked at, and what was found")?;
     for check in checks {
         let state = if check.holds() { "holds" } else { "BROKEN" };
-        writeln!(
-            out,
-            "  {:18} {state:7} {} {}",
-            check.name, check.looked_at, check.things
-        )?;
+        let head = format!("  {:18} {state:7} ", check.name);
+        let looked = format!("{} {}", check.looked_at, check.things);
+        wrapped(out, &head, &" ".repeat(head.len()), &looked)?;
         wrapped(out, "      ", "      ", check.rule)?;
         for allowed in &check.allowed {
             wrapped(out, "        by name: ", "            ", allowed)?;

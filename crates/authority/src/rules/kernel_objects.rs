@@ -179,7 +179,7 @@ pub(super) fn interrupts(authority: &Authority) -> Check {
         for (_, cap) in &object.slots {
             let told = cap
                 .object
-                .and_then(|n| crate::talk::owner(&authority.subjects, n));
+                .and_then(|n| crate::talk::owner(&authority.spec, &authority.subjects, n));
             let Some(told) = told else { continue };
             if holders.iter().all(|(holder, ..)| *holder != told) {
                 let told = authority.who(told).to_owned();

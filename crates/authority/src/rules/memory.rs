@@ -7,7 +7,7 @@ use untyped_plan::Span;
 use super::by_name::{Named, named};
 use super::{Check, list};
 use crate::spec::Kind;
-use crate::{Authority, Memory, Reach, Role, Subject};
+use crate::{Authority, Memory, Reach, Role};
 
 /// Only the memory server reaches untyped memory.
 pub(super) fn untyped(authority: &Authority) -> Check {
@@ -76,27 +76,43 @@ pub(super) fn sharing(authority: &Authority) -> Check {
     for memory in authority.memory.iter().filter(|m| !m.what.is_untyped()) {
         check.looked_at += memory.objects.len();
         let reach = authority.reach(memory);
-        let who: BTreeSet<usize> = reach.iter().map(|reach| reach.subject).collect();
-        if who.len() < 2 {
+        if different(&reach) < 2 {
             continue;
         }
-        let who = who
-            .into_iter()
-            .filter_map(|index| authority.subjects.get(index));
-        let who: Vec<&Subject> = who.collect();
         match named(&memory.what) {
-            None => check.broken(
-                format!(
-                    "{} reach '{}', which is not shared by name",
-                    list(&names(&who)),
-                    memory.what
-                ),
-                chains(&reach),
-            ),
             Some(rule) => by_name(authority, &mut check, memory, &reach, &rule),
+            None => unnamed(authority, &mut check, memory),
         }
     }
     check.needs_some()
+}
+
+/// How many subjects there are in `reach`.
+fn different(reach: &[Reach]) -> usize {
+    let who: BTreeSet<usize> = reach.iter().map(|reach| reach.subject).collect();
+    who.len()
+}
+
+/// No frame of `memory` may be reached by two; the first that is stands for the others.
+fn unnamed(authority: &Authority, check: &mut Check, memory: &Memory) {
+    let frames = memory.objects.iter().map(|&frame| Memory {
+        objects: vec![frame],
+        ..memory.clone()
+    });
+    let mut reach = frames.map(|frame| authority.reach(&frame));
+    let Some(reach) = reach.find(|reach| different(reach) > 1) else {
+        return;
+    };
+    let mut names: Vec<&str> = reach.iter().map(|r| authority.who(r.subject)).collect();
+    names.dedup();
+    check.broken(
+        format!(
+            "{} reach '{}', which is not shared by name",
+            list(&names),
+            memory.what
+        ),
+        reach.iter().map(|reach| reach.chain.clone()).collect(),
+    );
 }
 
 /// Whether those who reach `memory` are those that may, as they may.
@@ -197,12 +213,4 @@ pub(super) fn write_or_execute(authority: &Authority) -> Check {
         }
     }
     check.needs_some()
-}
-
-fn names<'a>(who: &[&'a Subject]) -> Vec<&'a str> {
-    who.iter().map(|subject| subject.name.as_str()).collect()
-}
-
-fn chains(reach: &[Reach]) -> Vec<Vec<String>> {
-    reach.iter().map(|reach| reach.chain.clone()).collect()
 }

@@ -3,7 +3,12 @@
 use super::{Check, Tally};
 use crate::spec::Kind;
 use crate::talk::{owner, receives};
-use crate::{Authority, Role, Way};
+use crate::{Authority, Edge, Role, Subject, Way};
+
+fn ends<'a>(authority: &'a Authority, edge: &Edge) -> Option<(&'a Subject, &'a Subject)> {
+    let subject = |index| authority.subjects.get(index);
+    subject(edge.from).zip(subject(edge.to))
+}
 
 /// Nobody of one domain can call or notify anybody of another.
 pub(super) fn apart(authority: &Authority) -> Check {
@@ -14,11 +19,7 @@ pub(super) fn apart(authority: &Authority) -> Check {
     );
     for edge in &authority.edges {
         check.looked_at += 1;
-        let ends = (
-            authority.subjects.get(edge.from),
-            authority.subjects.get(edge.to),
-        );
-        let (Some(from), Some(to)) = ends else {
+        let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
         if let (Some(one), Some(other)) = (from.part_of(), to.part_of())
@@ -50,11 +51,7 @@ pub(super) fn uphill(authority: &Authority) -> Check {
             continue;
         }
         check.looked_at += 1;
-        let ends = (
-            authority.subjects.get(edge.from),
-            authority.subjects.get(edge.to),
-        );
-        let (Some(from), Some(to)) = ends else {
+        let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
         let downhill = if guest {
@@ -92,7 +89,7 @@ pub(super) fn receive(authority: &Authority) -> Check {
             let owner = held
                 .cap
                 .object
-                .and_then(|object| owner(&authority.subjects, object));
+                .and_then(|object| owner(&authority.spec, &authority.subjects, object));
             if !receives(&held.cap) || owner == Some(index) {
                 continue;
             }
