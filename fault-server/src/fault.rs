@@ -21,7 +21,8 @@ impl Access {
         }
     }
 
-    pub(crate) const fn words(self) -> &'static str {
+    /// The access and a preposition, to stand before an address.
+    pub const fn words(self) -> &'static str {
         match self {
             Self::Read => "read of",
             Self::Write => "write to",

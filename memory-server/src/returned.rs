@@ -9,9 +9,10 @@
 //! Static memory that was returned is part of its domain's reserve.
 
 use hv_types::Gfn;
-use memory_server_api::{Error, Placed};
+use memory_server_api::{Error, Placed, Slot};
 
 use crate::kernel::Kernel;
+use crate::manifest::DomainIndex;
 use crate::pages::For;
 use crate::populate::{BLOCK_PAGES, record_gfn};
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
@@ -22,6 +23,26 @@ impl MemoryServer<'_> {
     pub(crate) fn returned(&self, d: u8) -> u64 {
         let dom = self.dom(d);
         u64::from(dom.returned.len()) + u64::from(dom.returned_blocks.len()) * BLOCK_PAGES
+    }
+
+    /// Whether the capability in `slot` is of a frame that `domain` has returned; for dumps and tests.
+    pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
+        let d = domain.0;
+        if usize::from(d) >= self.domains.len() {
+            return false;
+        }
+        let guest_side = Slot(slot.0 & !1);
+        let Ok((_, b, page)) = self.named(d, guest_side) else {
+            return false;
+        };
+        let block = self.records.get(b);
+        match self.records.splits.get(usize::from(block.split)) {
+            Some(split) if block.state == BlockState::Split => {
+                let page = &split.page[page as usize];
+                page.state == PageState::Returned && page.holder == d
+            }
+            _ => block.state == BlockState::Returned && block.holder == d,
+        }
     }
 
     /// Takes a RAM page of `d` as returned, which it names by `window`.

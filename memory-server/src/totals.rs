@@ -60,6 +60,16 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// The same with all that was returned revoked, which the server may do at any time: it is free then.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.static_free += core::mem::take(&mut self.static_returned);
+        self.heap_free += core::mem::take(&mut self.heap_returned);
+        self
+    }
+}
+
 impl MemoryServer<'_> {
     /// Counts everything from the records; for messages and tests, not for a hot path.
     pub fn totals(&self) -> Totals {

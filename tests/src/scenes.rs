@@ -1,6 +1,7 @@
 //! What is tested on booted images.
 
 pub mod compare;
+pub mod hostile;
 pub mod lab;
 pub mod probe;
 pub mod shell;

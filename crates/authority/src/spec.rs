@@ -4,11 +4,13 @@
 //! The format is the JSON form of `sel4-capdl-initializer-types`; what nothing here looks at
 //! (contents of frames, say) is skipped.
 
-use core::fmt;
-use std::collections::BTreeMap;
+mod raw;
 
+use core::fmt;
 use serde::Deserialize;
 use untyped_plan::{Paddr, Span};
+
+use self::raw::{RawIrq, RawSpec, object};
 
 /// Position of an object in a specification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
@@ -88,12 +90,16 @@ impl Kind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
 pub struct Rights {
     /// Read a frame, receive.
+    #[serde(default)]
     pub read: bool,
     /// Write a frame, send.
+    #[serde(default)]
     pub write: bool,
     /// Send capabilities along.
+    #[serde(default)]
     pub grant: bool,
     /// Be replied to.
+    #[serde(default)]
     pub grant_reply: bool,
 }
 
@@ -286,124 +292,4 @@ impl Spec {
     pub fn name(&self, id: Id) -> &str {
         self.get(id).map_or("?", |object| &object.name)
     }
-}
-
-fn object(name: String, raw: RawObject) -> Result<Object, SpecError> {
-    let (kind, body) = match raw {
-        RawObject::Unit(kind) => (kind, RawBody::default()),
-        RawObject::Body(map) => match one(map) {
-            Some(entry) => entry,
-            None => return Err(SpecError::Object(name)),
-        },
-    };
-    let mut slots = Vec::with_capacity(body.slots.len());
-    for entry in body.slots {
-        let cap = cap(entry.cap).ok_or_else(|| SpecError::Object(name.clone()))?;
-        slots.push((entry.slot, cap));
-    }
-    Ok(Object {
-        name,
-        kind: Kind::new(&kind),
-        slots,
-        size_bits: body.size_bits,
-        paddr: body.paddr.map(Paddr),
-        level: body.level,
-        priority: body.extra.unwrap_or_default().prio,
-        irq: None,
-    })
-}
-
-fn cap(raw: RawCap) -> Option<Cap> {
-    let (kind, body) = match raw {
-        RawCap::Unit(kind) => (kind, RawCapBody::default()),
-        RawCap::Body(map) => one(map)?,
-    };
-    Some(Cap {
-        kind: Kind::new(&kind),
-        object: body.object,
-        rights: body.rights,
-        badge: body.badge,
-        guard: body.guard,
-        guard_bits: body.guard_size,
-        cached: body.cached,
-        executable: body.executable,
-    })
-}
-
-fn one<T>(map: BTreeMap<String, T>) -> Option<(String, T)> {
-    let mut entries = map.into_iter();
-    let first = entries.next()?;
-    entries.next().is_none().then_some(first)
-}
-
-#[derive(Deserialize)]
-struct RawSpec {
-    objects: Vec<RawNamed>,
-    #[serde(default)]
-    irqs: Vec<RawIrq>,
-}
-
-#[derive(Deserialize)]
-struct RawNamed {
-    name: Option<String>,
-    object: RawObject,
-}
-
-#[derive(Deserialize)]
-struct RawIrq {
-    irq: u64,
-    handler: Id,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawObject {
-    Unit(String),
-    Body(BTreeMap<String, RawBody>),
-}
-
-#[derive(Deserialize, Default)]
-struct RawBody {
-    #[serde(default)]
-    size_bits: u8,
-    paddr: Option<u64>,
-    level: Option<u8>,
-    #[serde(default)]
-    slots: Vec<RawEntry>,
-    extra: Option<RawExtra>,
-}
-
-#[derive(Deserialize, Default)]
-struct RawExtra {
-    #[serde(default)]
-    prio: u8,
-}
-
-#[derive(Deserialize)]
-struct RawEntry {
-    slot: u32,
-    cap: RawCap,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawCap {
-    Unit(String),
-    Body(BTreeMap<String, RawCapBody>),
-}
-
-#[derive(Deserialize, Default)]
-struct RawCapBody {
-    object: Option<Id>,
-    rights: Option<Rights>,
-    #[serde(default)]
-    badge: u64,
-    #[serde(default)]
-    guard: u64,
-    #[serde(default)]
-    guard_size: u8,
-    #[serde(default)]
-    cached: bool,
-    #[serde(default)]
-    executable: bool,
 }

@@ -125,7 +125,7 @@ impl Subject {
     }
 }
 
-/// All subjects of `spec`, by descending priority.
+/// All subjects of `spec`, by descending priority and role.
 pub(crate) fn subjects(spec: &Spec) -> Vec<Subject> {
     let mut by_name = BTreeMap::<(String, bool), Vec<Id>>::new();
     for (id, object) in spec.objects().filter(|(_, o)| o.kind == Kind::Tcb) {
@@ -145,7 +145,8 @@ pub(crate) fn subjects(spec: &Spec) -> Vec<Subject> {
     let mut all: Vec<Subject> = all
         .map(|((name, guest), threads)| subject(spec, name, guest, threads))
         .collect();
-    all.sort_by(|a, b| (b.priority, &a.name).cmp(&(a.priority, &b.name)));
+    // A VMM before its guest, if they have the same priority.
+    all.sort_by(|a, b| (b.priority, b.role, &a.name).cmp(&(a.priority, a.role, &b.name)));
     all
 }
 

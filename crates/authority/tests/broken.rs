@@ -143,6 +143,13 @@ fn a_vmm_with_the_thread_of_another() {
     broken("objects-tcb", "objects", &[], &system.authority());
 }
 
+/// What Microkit gives a parent and the image builder takes away.
+#[test]
+fn the_fault_server_with_the_thread_of_a_vmm() {
+    let system = System::new().give("cnode_fault_server", 202, "tcb_vmm_linux1");
+    broken("objects-parent", "objects", &[], &system.authority());
+}
+
 #[test]
 fn a_vmm_with_the_address_space_of_anothers_guest() {
     let system = System::new().give("cnode_vmm_linux2", FREE, "pud_linux1");

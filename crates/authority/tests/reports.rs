@@ -36,6 +36,7 @@ fn everybody_is_there_by_priority() {
             ("dt_server", Role::Server),
             ("timer_server", Role::TimerServer),
             ("console", Role::Console),
+            ("fault_server", Role::Server),
             ("vmm_linux1", Role::Vmm),
             ("vmm_linux2", Role::Vmm),
             ("linux1", Role::Guest),

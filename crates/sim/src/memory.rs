@@ -10,7 +10,7 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables,
     Totals, Untyped, UntypedRecord, manifest,
 };
-use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Usage, Words};
+use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Slot, Usage, Words};
 
 use crate::caps::{Machine, Shared};
 
@@ -90,6 +90,10 @@ impl Memory {
             other => panic!("usage of {domain:?}: {other:?}"),
         }
     }
+    /// Whether the capability in `slot` is of a frame that the domain gave back and still has.
+    pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
+        self.server.borrow().is_returned(domain, slot)
+    }
     /// The server's state as text.
     pub fn dump(&self) -> String {
         let mut text = String::new();
@@ -145,6 +149,19 @@ pub struct MemoryClient {
 
 impl memory_server_api::MemoryServer for MemoryClient {
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
-        self.memory.call(self.domain, request)
+        let reply = self.memory.call(self.domain, request)?;
+        let mut machine = self.memory.machine.change();
+        let mut note = |slot, returned| machine.note_returned(self.domain, slot, returned);
+        match (request, &reply) {
+            (Request::Release { slot }, _) => note(slot, true),
+            (Request::ReleasePages { slots }, Reply::Released(released)) => {
+                let slots = slots.items().iter().take(released.done);
+                slots.for_each(|slot| note(Slot(*slot), true));
+            }
+            (_, Reply::Granted(run)) => (0..run.count).for_each(|n| note(run.slot(n), false)),
+            (_, Reply::Pages(pages)) => pages.iter().for_each(|page| note(page.slot, false)),
+            _ => {}
+        }
+        Ok(reply)
     }
 }

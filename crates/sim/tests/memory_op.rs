@@ -240,10 +240,8 @@ fn operations_that_arm_does_not_have_are_refused_as_xen_refuses_them() {
     let mut g = Guest::new(Kind::Heap);
     for op in 0..64 {
         let errno = match op {
-            0..=4 | 6 | 7 | 14 | 15 | 23 => continue,
-            11 | 26 => Errno::Eopnotsupp,
-            24 => Errno::Eperm,
-            28 => Errno::Efault,
+            0..=4 | 6 | 7 | 14 | 15 | 18 | 19 | 23 => continue,
+            11 | 24 | 26 | 27 | 28 => Errno::Efault,
             _ => Errno::Enosys,
         };
         assert_eq!(
@@ -258,8 +256,18 @@ fn operations_that_arm_does_not_have_are_refused_as_xen_refuses_them() {
     };
     assert_eq!(
         g.memory_op(memory::ACQUIRE_RESOURCE, &resource),
-        minus(Errno::Eperm)
+        minus(Errno::Esrch),
+        "real ids only"
     );
+    for domid in [DOMID, 1] {
+        assert_eq!(
+            g.memory_op(
+                memory::ACQUIRE_RESOURCE,
+                &memory::AcquireResource { domid, ..resource }
+            ),
+            minus(Errno::Eperm)
+        );
+    }
     assert_eq!(
         g.memory_op(
             memory::ACQUIRE_RESOURCE,

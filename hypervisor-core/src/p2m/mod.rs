@@ -342,17 +342,20 @@ impl<'m> P2m<'m> {
 impl Pages for P2m<'_> {
     #[inline]
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
-        if let Some(at) = self.writable(gpa, len) {
-            return Some(at);
-        }
-        let kind = self.extra_at(gpa.gfn())?;
-        let at = WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset())?;
-        fits_page(gpa, len).then_some(at)
+        self.writable(gpa, len)
     }
 
     #[inline]
     fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
-        (fits_page(gpa, len) && self.is_ram(gpa.gfn())).then_some(WindowAddr::new(gpa.raw()))
+        if !fits_page(gpa, len) {
+            return None;
+        }
+        if self.is_ram(gpa.gfn()) {
+            return Some(WindowAddr::new(gpa.raw()));
+        }
+        // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
+        let kind = self.extra_at(gpa.gfn())?;
+        WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset())
     }
 }
 

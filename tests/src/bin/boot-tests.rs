@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, probe, two_linux};
+use zazen_tests::scenes::{compare, hostile, probe, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
         probe::abi(&mut suite, &lab, config);
     }
     if microkit {
+        for config in ["debug", "release"] {
+            hostile::run(&mut suite, &lab, config);
+        }
         compare::run(&mut suite, &lab);
     }
     if suite.finish() {

@@ -18,6 +18,8 @@ pub const EL2: &str = "el2";
 /// Where images are built and started.
 pub struct Lab {
     build_sh: PathBuf,
+    /// What `build.sh` gets as `ZAZEN_TEST_VMMS`.
+    test_vmms: String,
 }
 
 impl Lab {
@@ -26,6 +28,7 @@ impl Lab {
     pub fn new(build_sh: &Path) -> Self {
         Self {
             build_sh: build_sh.to_path_buf(),
+            test_vmms: String::new(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Lab {
     fn build(&self, arguments: &[&str]) -> Result<String, Failure> {
         let output = Command::new(&self.build_sh)
             .args(arguments)
+            .env("ZAZEN_TEST_VMMS", &self.test_vmms)
             .stdin(Stdio::null())
             .output()?;
         if !output.status.success() {
@@ -82,6 +86,24 @@ impl Lab {
         let changed = directory.join(format!("{name}.dts"));
         fs::write(&changed, text.replace(&quoted(change.0), &quoted(change.1)))?;
         self.boot_file(config, &changed, name)
+    }
+
+    /// Boots `domains` with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each, separated by spaces.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`].
+    pub fn boot_with_vmms(
+        &self,
+        config: &str,
+        domains: &str,
+        name: &str,
+        vmms: &str,
+    ) -> Result<Machine, Failure> {
+        let lab = Self {
+            test_vmms: vmms.to_owned(),
+            build_sh: self.build_sh.clone(),
+        };
+        lab.boot(config, domains, name)
     }
 
     /// MiB of RAM of the first domain in `domains`.

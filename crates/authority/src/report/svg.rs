@@ -9,6 +9,7 @@ mod canvas;
 mod columns;
 mod panel;
 mod servers;
+mod untyped;
 
 use self::canvas::{Area, Canvas};
 use crate::{Authority, Check, Role, RunTime, Way, What};
@@ -198,7 +199,7 @@ impl Picture<'_> {
             };
             self.canvas.area(area, 5.0, "#f4f4f4", "#999", "");
             let text = format!(
-                "{} {}: part of Microkit; starts every thread, holds their TCBs, is told of faults",
+                "{} {}: part of Microkit; starts every thread and holds its TCB",
                 monitor.name, monitor.priority
             );
             self.canvas.label(area, 11.5, "fill=\"#444\"", &text);

@@ -3,7 +3,12 @@
 use super::{Check, Tally};
 use crate::spec::Kind;
 use crate::talk::{owner, receives};
-use crate::{Authority, Role, Way};
+use crate::{Authority, Edge, Role, Subject, Way};
+
+fn ends<'a>(authority: &'a Authority, edge: &Edge) -> Option<(&'a Subject, &'a Subject)> {
+    let subject = |index| authority.subjects.get(index);
+    subject(edge.from).zip(subject(edge.to))
+}
 
 /// Nobody of one domain can call or notify anybody of another.
 pub(super) fn apart(authority: &Authority) -> Check {
@@ -14,11 +19,7 @@ pub(super) fn apart(authority: &Authority) -> Check {
     );
     for edge in &authority.edges {
         check.looked_at += 1;
-        let ends = (
-            authority.subjects.get(edge.from),
-            authority.subjects.get(edge.to),
-        );
-        let (Some(from), Some(to)) = ends else {
+        let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
         if let (Some(one), Some(other)) = (from.part_of(), to.part_of())
@@ -33,12 +34,12 @@ pub(super) fn apart(authority: &Authority) -> Check {
     check.needs_some()
 }
 
-/// Calls, and the faults of guests, go to strictly higher priorities.
+/// Calls go to strictly higher priorities, and the faults of guests to no lower ones.
 pub(super) fn uphill(authority: &Authority) -> Check {
     let mut check = Check::new(
         "uphill",
         "calls and guests' faults",
-        "A protected call, or the fault of a guest, goes to a strictly higher priority, so that no two can wait for each other.",
+        "A protected call goes to a strictly higher priority, so that no two can wait for each other; the fault of a guest, whom nobody calls, to no lower one.",
     );
     for edge in &authority.edges {
         let guest = authority
@@ -50,14 +51,15 @@ pub(super) fn uphill(authority: &Authority) -> Check {
             continue;
         }
         check.looked_at += 1;
-        let ends = (
-            authority.subjects.get(edge.from),
-            authority.subjects.get(edge.to),
-        );
-        let (Some(from), Some(to)) = ends else {
+        let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
-        if from.priority >= to.priority {
+        let downhill = if guest {
+            from.priority > to.priority
+        } else {
+            from.priority >= to.priority
+        };
+        if downhill {
             check.broken(
                 format!(
                     "{} (priority {}) {} {} (priority {})",

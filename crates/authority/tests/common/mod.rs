@@ -54,7 +54,21 @@ fn reduced(whole: &str) -> String {
         {
             extra.retain(|key, _| key == "prio" || key == "max_prio");
         }
-        object.to_string()
+        let mut object = object.to_string();
+        // What is false when it is not there.
+        for key in [
+            "read",
+            "write",
+            "grant",
+            "grant_reply",
+            "executable",
+            "x86_ept",
+        ] {
+            for field in [format!(",\"{key}\":false"), format!("\"{key}\":false,")] {
+                object = object.replace(&field, "");
+            }
+        }
+        object
     };
     let objects = spec["objects"].as_array().expect("objects").iter();
     let objects: Vec<String> = objects.map(line).collect();

@@ -3,7 +3,7 @@
 
 use hv_types::Gva;
 use sim::guest::stage1::{READ_ONLY, UNMAPPED};
-use sim::guest::{CONSOLE_PAGE, GICD, RAM};
+use sim::guest::{GICD, RAM};
 use sim::{Guest, System, Way};
 use xen_abi::Errno;
 use xen_abi::GuestHandle;
@@ -85,11 +85,11 @@ pub(crate) fn wild(guest: &Guest<'_>) -> Vec<u64> {
 
 /// Addresses at which the guest may read and the hypervisor must not write for it.
 pub(crate) fn not_writable(guest: &Guest<'_>) -> Vec<u64> {
-    let mut places = vec![CONSOLE_PAGE];
     if guest.mmu_is_on() {
-        places.push(READ_ONLY);
+        vec![READ_ONLY]
+    } else {
+        Vec::new()
     }
-    places
 }
 
 /// decrease_reservation or populate_physmap of these frames; the number of extents done.

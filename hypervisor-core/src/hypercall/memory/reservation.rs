@@ -75,7 +75,10 @@ pub(super) fn adjust<H: Host>(
 fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
     let own = DomId(request.domid).is_self(DomId(vm.record.domid));
     let node = request.mem_flags & flags::NODE_MASK != 0;
-    let exact_node = node && request.mem_flags & flags::EXACT_NODE_REQUEST != 0;
+    // A virtual node means nothing to a guest without a virtual NUMA topology.
+    let exact_node = node
+        && request.mem_flags & (flags::EXACT_NODE_REQUEST | flags::VNODE)
+            == flags::EXACT_NODE_REQUEST;
     // An address limit of a page or less is no limit anything could meet.
     let bits = request.mem_flags & flags::ADDRESS_BITS_MASK;
     let on_demand =

@@ -67,7 +67,7 @@ impl Picture<'_> {
         let rows = [
             (Stroke::Call, "protected call: the caller waits"),
             (Stroke::Notify, "notification"),
-            (Stroke::Fault, "faults: told and resumed by"),
+            (Stroke::Fault, "report of faults"),
             (Stroke::Memory, "mapped by both ends"),
         ];
         for (stroke, text) in rows {
