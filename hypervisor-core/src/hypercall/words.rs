@@ -107,6 +107,7 @@ impl Row {
             ("event_channel_op", "bind_ipi") => "Binds a port to events from one vCPU to another.",
             ("event_channel_op", "bind_vcpu") => "Says which vCPU a port's events go to.",
             ("event_channel_op", "unmask") => "Unmasks a port and delivers what waited.",
+            ("event_channel_op", "reset_cont") => "How the hypervisor goes on with a reset that it has interrupted; not for guests.",
             ("event_channel_op", "reset") => "Closes all ports.",
             ("event_channel_op", "init_control") => "Chooses the FIFO form of event channels; guests fall back to two levels of bits.",
             ("event_channel_op", "expand_array") => "Gives the FIFO form more room.",
@@ -131,9 +132,11 @@ mod tests {
 
     #[test]
     fn every_row_has_words() {
-        for row in ROWS {
-            let about = row.about();
-            assert!(about.ends_with('.'), "{} {}", row.name, row.cmd_name);
-        }
+        let silent: std::vec::Vec<_> = ROWS
+            .iter()
+            .filter(|row| !row.about().ends_with('.'))
+            .map(|row| (row.name, row.cmd_name))
+            .collect();
+        assert!(silent.is_empty(), "{silent:?}");
     }
 }

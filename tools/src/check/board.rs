@@ -208,6 +208,12 @@ fn claimed(
         found.push(split);
         return;
     }
+    let free: Vec<Area> = outside(board);
+    if free.is_empty() {
+        // All RAM of the board is like that.
+        return;
+    }
+    let hint = format!("RAM that seL4 does not own: {}", shown(&free));
     let direct = tree
         .and_then(|tree| tree.find_node(&claim.path))
         .is_some_and(|node| node.property("direct-map").is_some());
@@ -219,11 +225,6 @@ fn claimed(
         format!(
             "{range} is in {owned}, which seL4 owns: it is zeroed at boot, and blocks of 2 MiB are split by copying"
         )
-    };
-    let free: Vec<Area> = outside(board);
-    let hint = match free.is_empty() {
-        true => String::from("all RAM of this board is like that"),
-        false => format!("RAM that seL4 does not own: {}", shown(&free)),
     };
     found.push(mistake(
         HostRule::KernelRam,

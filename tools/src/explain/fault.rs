@@ -1,123 +1,57 @@
 //! Lines of the log about faults: who it was, what it did, and what lies at the address.
 
 use dt_server::Config;
-use dt_server_api::{DomainRecord, GuestLayout, XEN_LAYOUT};
-use fault_server::{Place as PdPlace, Who};
+use dt_server_api::{DomainRecord, XEN_LAYOUT};
+use fault_server::{Place, Who};
+use hv_types::Gpa;
 use hypervisor_core::esr::{Abort, FaultStatus, Trap, decode};
+use hypervisor_core::place::Map;
 use topology::pd;
 
-const PAGE: u64 = 0x1000;
 /// Last address of a protection domain (seL4's `seL4_UserVSpaceTop` with a stage 2 of 40 bits).
 const PD_TOP: u64 = 0xff_ffff_ffff;
-/// Where a guest's RAM may be, if it is not direct-mapped (xen/include/public/arch-arm.h, `GUEST_RAM0_BASE` and following).
-const RAM: [(u64, u64); 2] = [(0x4000_0000, 0xc000_0000), (0x2_0000_0000, 0xfe_0000_0000)];
+/// Where the RAM of a guest that is not direct-mapped begins (xen/include/public/arch-arm.h, `GUEST_RAM0_BASE`).
+const RAM: u64 = 0x4000_0000;
 
 /// A guest's name and its physical memory map.
 #[derive(Clone, Debug)]
 pub struct Guest {
-    /// Its name; empty where it stands for any guest.
-    name: String,
-    places: Vec<Place>,
-}
-
-/// Something in an address space.
-#[derive(Clone, Debug)]
-struct Place {
-    name: String,
-    start: u64,
-    size: u64,
-}
-
-impl Place {
-    fn new(name: impl Into<String>, start: u64, size: u64) -> Self {
-        Self {
-            name: name.into(),
-            start,
-            size,
-        }
-    }
-    fn last(&self) -> u64 {
-        self.start.saturating_add(self.size.saturating_sub(1))
-    }
+    /// Its name; `None` where it stands for any guest.
+    name: Option<String>,
+    map: Map,
 }
 
 impl Guest {
     /// The guests of `config`, or one with Xen's layout that stands for any.
     pub fn all(config: Option<&Config>) -> Vec<Self> {
-        match config {
-            Some(config) => config
-                .domains
-                .iter()
-                .map(|domain| Self::of(&domain.record))
-                .collect(),
-            None => vec![Self::any()],
-        }
+        let Some(config) = config else {
+            return vec![Self {
+                name: None,
+                map: Map::new(&XEN_LAYOUT, &[], [], false),
+            }];
+        };
+        let records = config.domains.iter().map(|domain| &domain.record);
+        let of = |record: &DomainRecord| Self {
+            name: Some(record.name.as_str().to_owned()),
+            map: Map::new(&XEN_LAYOUT, &record.banks, [], record.vpl011),
+        };
+        records.map(of).collect()
     }
 
-    fn of(record: &DomainRecord) -> Self {
-        let mut places = fixed(&XEN_LAYOUT, record.vpl011);
-        for (i, bank) in record.banks.iter().enumerate() {
-            places.push(Place::new(
-                format!("RAM bank {i}"),
-                bank.start().raw(),
-                bank.size(),
-            ));
+    /// What is at `address`, and what to try.
+    fn place(&self, address: u64) -> String {
+        if self.name.is_none() && address >= RAM {
+            return String::from("where a guest may have RAM; --domains FILE says how much it has");
         }
-        Self {
-            name: record.name.as_str().to_owned(),
-            places,
+        match self.map.where_is(Gpa::new(address)) {
+            Some(place) => format!("{place}.\nTry: {}", place.advice()),
+            None => String::from("nothing that is known"),
         }
     }
-
-    fn any() -> Self {
-        let mut places = fixed(&XEN_LAYOUT, true);
-        for (i, (start, most)) in RAM.iter().enumerate() {
-            let name = format!("where RAM bank {i} may be (--domains FILE says how large it is)");
-            places.push(Place::new(name, *start, *most));
-        }
-        Self {
-            name: String::new(),
-            places,
-        }
-    }
-}
-
-/// What a guest has besides RAM.
-fn fixed(layout: &GuestLayout, vpl011: bool) -> Vec<Place> {
-    let mut places = vec![
-        Place::new(
-            "the interrupt controller's distributor (GICD)",
-            layout.gicd.raw(),
-            PAGE,
-        ),
-        Place::new(
-            "the interrupt controller's CPU interface (GICC)",
-            layout.gicc.raw(),
-            2 * PAGE,
-        ),
-        Place::new(
-            "the region for grant frames",
-            layout.grant_region.raw(),
-            layout.grant_region_size,
-        ),
-        Place::new(
-            "the magic pages (console and xenstore rings)",
-            layout.magic.raw(),
-            4 * PAGE,
-        ),
-    ];
-    if vpl011 {
-        places.push(Place::new(
-            "the virtual UART (vpl011)",
-            layout.vpl011.raw(),
-            PAGE,
-        ));
-    }
-    places
 }
 
 /// What a protection domain has at `address`.
-fn of_pd(name: &str, address: u64) -> PdPlace {
+fn of_pd(name: &str, address: u64) -> Place {
     let who = match name.strip_prefix(pd::VMM_PREFIX) {
         Some(name) => Who::Vmm { name, domid: 0 },
         None => Who::Server(
@@ -127,51 +61,7 @@ fn of_pd(name: &str, address: u64) -> PdPlace {
                 .unwrap_or_default(),
         ),
     };
-    PdPlace::of(&who, address, PD_TOP)
-}
-
-/// The place at `address`, or the nearest one, in words.
-fn nearest(places: &[Place], address: u64) -> String {
-    if let Some(place) = places
-        .iter()
-        .find(|place| place.start <= address && address <= place.last())
-    {
-        let offset = address - place.start;
-        return format!("{}, {} from its start", place.name, distance(offset));
-    }
-    let below = places
-        .iter()
-        .filter(|place| place.last() < address)
-        .max_by_key(|place| place.last());
-    let above = places
-        .iter()
-        .filter(|place| place.start > address)
-        .min_by_key(|place| place.start);
-    let below = below.map(|place| {
-        (
-            address - place.last(),
-            format!("past the end of {}", place.name),
-        )
-    });
-    let above = above.map(|place| {
-        (
-            place.start - address,
-            format!("before the start of {}", place.name),
-        )
-    });
-    match below.into_iter().chain(above).min_by_key(|(gap, _)| *gap) {
-        Some((gap, place)) => format!("nothing; {} {place}", distance(gap)),
-        None => String::from("nothing that is known"),
-    }
-}
-
-fn distance(bytes: u64) -> String {
-    match bytes {
-        0..0x400 => format!("{bytes} bytes"),
-        0x400..0x10_0000 => format!("{} KiB", bytes >> 10),
-        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
-        _ => format!("{} GiB", bytes >> 30),
-    }
+    Place::of(&who, address, PD_TOP)
 }
 
 /// The number behind one of `keys` in `line`: `address 0x10`, `ip=0x10`, `gpa: 0x10`.
@@ -223,9 +113,13 @@ pub(super) fn explain(line: &str, guests: &[Guest]) -> Option<String> {
         return None;
     }
     let program = protection_domain(line);
+    // What Microkit's monitor prints; its line before this one names the protection domain.
+    let of_monitor = line.contains("fault_addr") && program.is_none();
     let mut text = String::new();
     if let Some(name) = program {
         text.push_str(&format!("Who: {}.\n", who(name)));
+    } else if of_monitor {
+        text.push_str("Who: a protection domain; the monitor's line before this one names it.\n");
     }
     let mut fetch = false;
     if let Some((what, is_fetch)) = syndrome.and_then(did) {
@@ -234,8 +128,8 @@ pub(super) fn explain(line: &str, guests: &[Guest]) -> Option<String> {
     }
     if let Some(address) = address {
         // A VMM speaks of its guest's addresses; only its own faults are about its own.
-        let own = program.is_some() && !line.to_lowercase().contains("gpa");
-        match program.filter(|_| own) {
+        let own = !line.to_lowercase().contains("gpa");
+        match program.or(of_monitor.then_some("")).filter(|_| own) {
             Some(name) => {
                 let place = of_pd(name, address);
                 text.push_str(&format!("Where: {address:#x} is {place}.\n"));
@@ -243,7 +137,7 @@ pub(super) fn explain(line: &str, guests: &[Guest]) -> Option<String> {
             None => text.push_str(&of_guest(line, address, guests)),
         }
     }
-    text.push_str(&tries(program, pc, fetch));
+    text.push_str(&tries(program.or(of_monitor.then_some("")), pc, fetch));
     Some(text)
 }
 
@@ -266,24 +160,19 @@ fn who(name: &str) -> String {
 
 /// Where `address` is in the guest that the line names, or in each.
 fn of_guest(line: &str, address: u64, guests: &[Guest]) -> String {
-    let named: Vec<&Guest> = guests
-        .iter()
-        .filter(|guest| !guest.name.is_empty() && line.contains(&guest.name))
-        .collect();
-    let asked: Vec<&Guest> = if named.is_empty() {
+    let is_named = |guest: &&Guest| guest.name.as_ref().is_some_and(|name| line.contains(name));
+    let named: Vec<&Guest> = guests.iter().filter(is_named).collect();
+    let asked = if named.is_empty() {
         guests.iter().collect()
     } else {
         named
     };
     let mut text = String::new();
     for guest in asked {
-        let of = match guest.name.as_str() {
-            "" => String::from("of a guest"),
-            name => format!("of {name}"),
-        };
+        let of = guest.name.as_deref().unwrap_or("a guest");
         text.push_str(&format!(
-            "Where: guest physical address {address:#x} {of} is {}.\n",
-            nearest(&guest.places, address)
+            "Where: guest physical address {address:#x} of {of} is {}.\n",
+            guest.place(address)
         ));
     }
     text
@@ -360,6 +249,7 @@ fn tries(program: Option<&str>, pc: Option<u64>, fetch: bool) -> String {
         (Some(name), Some(pc)) if !fetch => {
             let elf = match name.strip_prefix(pd::VMM_PREFIX) {
                 Some(_) => String::from("vmm"),
+                None if name.is_empty() => String::from("PROGRAM"),
                 None => name.replace('_', "-"),
             };
             format!(
@@ -369,12 +259,12 @@ fn tries(program: Option<&str>, pc: Option<u64>, fetch: bool) -> String {
         (Some(_), _) => String::from(
             "Try: please report it with the log; it is a fault of Zazen's, not of the guest's.\n",
         ),
-        (None, Some(pc)) => format!(
-            "Try: addr2line -fie vmlinux {pc:#x} in the guest's kernel names the code that did it; where the address should be RAM, compare memory and xen,static-mem with what the guest was built for.\n"
-        ),
-        (None, None) => String::from(
-            "Try: look in the guest's kernel for who uses this address; where it should be RAM, compare memory and xen,static-mem with what the guest was built for.\n",
-        ),
+        (None, Some(pc)) => {
+            format!(
+                "Try: addr2line -fie vmlinux {pc:#x} in the guest's kernel names the code that did it.\n"
+            )
+        }
+        (None, None) => String::new(),
     }
 }
 
@@ -408,7 +298,7 @@ mod tests {
             text.contains("it read there, and nothing is mapped"),
             "{text}"
         );
-        assert!(text.contains("Where: guest physical address 0x8"), "{text}");
+        assert!(text.contains("Where: 0x8 is no address at all"), "{text}");
         let text = said("MON|ERROR: dt_server: ip=0x200abc fault_addr=0x8 fsr=0x92000046");
         assert!(
             text.contains("it wrote there, and nothing is mapped"),
@@ -421,19 +311,18 @@ mod tests {
     #[test]
     fn a_guest_beside_its_devices() {
         for (address, place) in [
-            (0x0300_1008, "(GICD), 8 bytes from its start"),
+            (0x0300_1008, "0x8 into the GIC distributor (GICD)"),
             (
                 0x0300_4000,
-                "nothing; 1 bytes past the end of the interrupt controller's CPU interface (GICC)",
+                "right past the end of the GIC CPU interface (GICC)",
             ),
-            (0x2200_0000, "(vpl011), 0 bytes"),
-            (
-                0x21ff_f000,
-                "nothing; 4 KiB before the start of the virtual UART",
-            ),
-            (0x4000_0000, "where RAM bank 0 may be"),
+            (0x2200_0000, "0x0 into the place of a UART (vpl011)"),
+            (0x21ff_f000, "4 KiB before the place of a UART"),
+            (0x4000_0000, "where a guest may have RAM"),
         ] {
-            let text = said(&format!("linux1: store of 4 bytes at gpa {address:#x}"));
+            let text = said(&format!(
+                "linux1: [vmm] store to gpa {address:#x} of 4 bytes, pc 0x40000000"
+            ));
             assert!(text.contains(place), "{address:#x}: {text}");
         }
     }
