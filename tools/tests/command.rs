@@ -1,8 +1,12 @@
 //! The command line: help, completions, manual pages, and what each command ends with.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use common::has_dtc;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -121,8 +125,7 @@ fn explain_reads_a_log() {
 
 #[test]
 fn priorities_that_break_the_rule_of_calls_are_refused() {
-    if Command::new("dtc").arg("--version").output().is_err() {
-        eprintln!("SKIPPED priorities_that_break_the_rule_of_calls_are_refused: dtc is missing");
+    if !has_dtc("priorities_that_break_the_rule_of_calls_are_refused") {
         return;
     }
     let generate =

@@ -2,14 +2,17 @@
 //!
 //! `ZAZEN_BLESS=1 cargo test -p zazen-tools --test docs` writes it anew.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use dt_server::{NODES, Property};
 use zazen_tools::board::DEFAULT;
 use zazen_tools::docs::domains_page;
 use zazen_tools::load::{Missing, load_with};
+
+use common::has_dtc;
 
 fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/domains.md")
@@ -58,8 +61,7 @@ fn links_lead_to_headings() {
 /// Each example of a property is taken as it stands there.
 #[test]
 fn examples_are_right() {
-    if Command::new("dtc").arg("--version").output().is_err() {
-        eprintln!("SKIPPED examples_are_right: dtc is missing");
+    if !has_dtc("examples_are_right") {
         return;
     }
     let scratch = std::env::temp_dir().join(format!("zazen-docs-{}", std::process::id()));

@@ -2,14 +2,17 @@
 //!
 //! `ZAZEN_BLESS=1 cargo test -p zazen-tools --test samples` writes the messages anew: read what changed before you commit it.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use zazen_tools::board::DEFAULT;
 use zazen_tools::check::{Severity, check};
+
+use common::has_dtc;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples")
@@ -24,19 +27,6 @@ fn samples() -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Whether dtc is there; tells where nobody can overlook it that `test` is skipped if not.
-fn has_dtc(test: &str) -> bool {
-    let there = Command::new("dtc").arg("--version").output().is_ok();
-    if !there {
-        // Not eprintln: that is shown for failed tests only.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {test}: dtc is missing (Debian: device-tree-compiler)"
-        );
-    }
-    there
 }
 
 /// Runs `zazen check` on a sample where it lies; standard error, standard output and the status.

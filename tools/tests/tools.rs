@@ -1,8 +1,9 @@
 //! Domains files of the repository, what is generated from them, and the command line.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,6 +12,8 @@ use zazen_tools::board::{BOARDS, Board};
 use zazen_tools::generate::{system, system_xml};
 use zazen_tools::limits;
 use zazen_tools::load::{LoadError, Loaded, Missing, load, load_with};
+
+use common::has_dtc;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,19 +24,6 @@ fn root() -> PathBuf {
 
 fn domains(name: &str) -> PathBuf {
     root().join("domains").join(name)
-}
-
-/// Whether dtc is there; tells where nobody can overlook it that `test` is skipped if not.
-fn has_dtc(test: &str) -> bool {
-    let there = Command::new("dtc").arg("--version").output().is_ok();
-    if !there {
-        // Not eprintln: that is shown for failed tests only.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {test}: dtc is missing (Debian: device-tree-compiler)"
-        );
-    }
-    there
 }
 
 fn board() -> &'static Board {
