@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{D0, D1, System};
+use common::{D0, D1, System, domain, memory};
 use hv_types::Gfn;
-use memory_server::{DomainIndex, Totals};
+use memory_server::{DomainIndex, Purpose, Totals};
 use memory_server_api::{Error, Extra, Reply, Request, Slot, Usage};
 
-/// What a caller, or somebody who looks at the capabilities, can see.
+/// What a caller, or somebody who looks at the capabilities, can see. Returned memory may be revoked at any time, so it counts as
+/// free, and its capabilities do not count.
 #[derive(PartialEq, Debug)]
 struct Seen {
     totals: Totals,
@@ -18,13 +19,16 @@ struct Seen {
 
 fn look(s: &mut System) -> Seen {
     s.kernel.fail_in = None;
+    let usage = [D0, D1].map(|d| Usage {
+        returned: 0,
+        ..s.usage(d)
+    });
+    let granted = s.kernel.granted.iter();
     Seen {
-        totals: s.server.totals(),
-        usage: [s.usage(D0), s.usage(D1)],
-        granted: s
-            .kernel
-            .granted
-            .iter()
+        totals: s.server.totals().settled(),
+        usage,
+        granted: granted
+            .filter(|((d, slot), _)| !s.server.is_returned(*d, *slot))
             .map(|(k, c)| (*k, c.paddr))
             .collect(),
     }
@@ -99,6 +103,63 @@ fn populate_a_block() {
     };
     assert_eq!(fail_each_step(System::usual, D0, request), 4);
     assert_eq!(fail_each_step(System::usual, D1, request), 4);
+}
+
+/// SM-5, SM-9: another domain gets a returned page after it was revoked and zeroed, or not at all.
+#[test]
+fn populate_a_page_that_another_domain_returned() {
+    fn all_pages_taken() -> System {
+        let mut s = System::new(
+            &[domain(1, false, 4), domain(2, false, 4)],
+            &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+            1,
+        );
+        let slots: Vec<Slot> = (0..512).map(|_| s.page(D0).unwrap()).collect();
+        s.release(D0, slots[3]).unwrap();
+        s.release(D0, slots[4]).unwrap();
+        s
+    }
+    let request = Request::populate_page(Gfn::new(0x40000));
+    // Revoke, zero, mint twice; and for an extra page the same.
+    assert_eq!(fail_each_step(all_pages_taken, D1, request), 4);
+    let kind = Extra::Console;
+    assert_eq!(
+        fail_each_step(all_pages_taken, D1, Request::CreateExtra { kind }),
+        4
+    );
+    // Refused at the revocation, the page is still the first domain's to take.
+    let mut s = all_pages_taken();
+    s.kernel.fail_in = Some(0);
+    assert_eq!(s.ask(D1, request), Err(Error::Kernel));
+    assert_eq!(s.usage(D0).returned, 2);
+    let operations = s.kernel.operations;
+    s.page(D0).unwrap();
+    s.page(D0).unwrap();
+    assert_eq!(s.kernel.operations, operations);
+}
+
+/// SM-5, SM-9: the same for a whole block that another domain returned.
+#[test]
+fn populate_a_block_that_another_domain_returned() {
+    fn returned() -> System {
+        let mut s = System::new(
+            &[domain(1, false, 4), domain(2, false, 4)],
+            &[memory(0x8000_0000, 21, true, Purpose::Heap)],
+            1,
+        );
+        let slot = s.blocks(D0, 1).unwrap().first;
+        s.release(D0, slot).unwrap();
+        s
+    }
+    let request = Request::PopulateBlocks {
+        gfn: Gfn::new(0x40000),
+        blocks: 1,
+    };
+    assert_eq!(fail_each_step(returned, D1, request), 4);
+    assert_eq!(fail_each_step(returned, D0, request), 0);
+    // As pages: revoke, what is left of the frame, retype twice, zero, mint twice.
+    let pages = Request::populate_page(Gfn::new(0x40000));
+    assert_eq!(fail_each_step(returned, D1, pages), 7);
 }
 
 #[test]
