@@ -83,6 +83,7 @@ fn fail_each_step(build: fn() -> System, d: DomainIndex, request: Request) -> us
     steps
 }
 
+/// SM-9: a refusal at any step of a page.
 #[test]
 fn populate_a_page() {
     let request = Request::populate_page(Gfn::new(0x40000));
@@ -95,6 +96,7 @@ fn populate_a_page() {
     assert_eq!(fail_each_step(System::usual, D0, request), 5);
 }
 
+/// SM-9: a refusal at any step of a block.
 #[test]
 fn populate_a_block() {
     let request = Request::PopulateBlocks {
@@ -162,6 +164,7 @@ fn populate_a_block_that_another_domain_returned() {
     assert_eq!(fail_each_step(returned, D1, pages), 7);
 }
 
+/// SM-8, SM-9: a run that is refused in its middle is as long as it got.
 #[test]
 fn a_run_of_blocks_ends_where_the_kernel_refuses() {
     let mut s = System::usual();
@@ -173,6 +176,7 @@ fn a_run_of_blocks_ends_where_the_kernel_refuses() {
     assert_eq!(s.blocks(D0, 4).unwrap().count, 2);
 }
 
+/// SM-5, SM-9: what is refused is not released.
 #[test]
 fn release() {
     // A page of a split block, and a whole block of the heap: what the domain returns is revoked when others need it.
@@ -185,6 +189,7 @@ fn release() {
     assert_eq!(fail_each_step(busy, D0, Request::Release { slot }), 1);
 }
 
+/// SM-9: a split in place that fails leaves the block whole.
 #[test]
 fn split_in_place() {
     fn whole() -> System {
@@ -199,6 +204,7 @@ fn split_in_place() {
     );
 }
 
+/// SM-9: a copy that cannot be made or finished leaves the block.
 #[test]
 fn split_by_copy() {
     fn whole() -> System {
@@ -228,6 +234,7 @@ fn split_by_copy() {
     );
 }
 
+/// SM-9, EX-5: a refusal at any step of an extra page.
 #[test]
 fn extra_pages_and_tables() {
     let create = Request::CreateExtra {
@@ -248,6 +255,7 @@ fn extra_pages_and_tables() {
     assert_eq!(fail_each_step(busy, D0, Request::Tables { count: 3 }), 1);
 }
 
+/// SM-9, SM-20: memory that cannot be taken back is withdrawn.
 #[test]
 fn what_cannot_be_undone_is_withdrawn_and_counted() {
     for step in 0..6 {
