@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use heapless::String;
+use topology::{console_key, pd};
 
 use crate::MONITOR;
 use crate::filter::{Filter, Item};
@@ -29,9 +30,18 @@ pub enum Action {
     Clients,
     /// Prints the backlog of the guest that had the focus last.
     Backlog,
+    /// Types the key for the client of this name, a server that answers by lines of its log.
+    Ask(&'static str),
     /// Something the protection domain does, see [`Mux::take_request`].
     Request(u16),
 }
+
+/// The commands that servers of Zazen answer, for [`Mux::set_commands`].
+pub const SERVER_COMMANDS: &[Command] = &[Command {
+    key: console_key::MEMORY,
+    help: "memory: what each domain holds, and where all memory is",
+    action: Action::Ask(pd::MEMORY_SERVER),
+}];
 
 /// The multiplexer's own commands; they come before those of [`Mux::set_commands`].
 const OWN: [Command; 3] = [
@@ -91,6 +101,7 @@ impl<const N: usize> Mux<'_, N> {
                 }
                 None => self.say(format_args!("there is no guest")),
             },
+            Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
                 if self.requests.push_back(number).is_err() {
                     self.say(format_args!(
@@ -106,6 +117,23 @@ impl<const N: usize> Mux<'_, N> {
                 ));
             }
             None => self.say(format_args!("no command {key:#04x}; h lists them")),
+        }
+    }
+
+    /// Hands `key` to the client called `name`.
+    fn ask(&mut self, name: &str, key: u8) {
+        let mut clients = self.clients.iter_mut().enumerate();
+        let found = clients.find(|(_, client)| client.end.is_some() && client.name == name);
+        match found.map(|(index, client)| (index, client.accept(key))) {
+            Some((index, Ok(notify))) => {
+                if notify {
+                    self.notify.insert(index);
+                }
+            }
+            Some((_, Err(()))) => self.say(format_args!(
+                "{name} does not take what is typed; its input is full"
+            )),
+            None => self.say(format_args!("there is no {name} in this system")),
         }
     }
 

@@ -13,26 +13,26 @@ use crate::config::Files;
 use crate::diag::{Diagnostics, Rule};
 use crate::direct::Host;
 use crate::domain::{self, Draft};
-use crate::known;
 use crate::node::At;
 use crate::range::{Range, total};
+use crate::{binding, known, shared_memory, static_evtchn};
 
-/// A domain's draft and the path of its node.
-pub(crate) struct Found {
-    pub(crate) path: String,
+/// A domain's draft and its node.
+pub(crate) struct Found<'a> {
+    pub(crate) at: At<'a>,
     pub(crate) draft: Draft,
 }
 
 /// Reads `/chosen`.
-pub(crate) fn read(
-    chosen: &At<'_>,
+pub(crate) fn read<'a>(
+    chosen: &At<'a>,
     host: &Host,
     files: &dyn Files,
     d: &mut Diagnostics,
-) -> Vec<Found> {
-    known::check(chosen, known::CHOSEN, d);
+) -> Vec<Found<'a>> {
+    known::check(chosen, binding::CHOSEN, d);
     properties(chosen, d);
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Found<'a>> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     let mut surplus = 0usize;
     for node in chosen.node.children() {
@@ -67,10 +67,7 @@ pub(crate) fn read(
             .unwrap_or(u16::MAX)
             .saturating_add(1);
         let draft = domain::read(&at, chosen.cells, domid, host, files, d);
-        found.push(Found {
-            path: at.path,
-            draft,
-        });
+        found.push(Found { at, draft });
     }
     if surplus > 0 {
         let what = format!("{surplus} domains too many: a system has at most {MAX_DOMAINS}");
@@ -90,7 +87,7 @@ pub(crate) fn read(
 
 /// Reports a static heap that cannot hold the RAM and the extra pages that come from it (SH-1), in whole blocks as the
 /// memory server takes them.
-pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found], d: &mut Diagnostics) {
+pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d: &mut Diagnostics) {
     let have = total(heap);
     let blocks = |bytes: u64| {
         bytes
@@ -103,7 +100,7 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found], d: &mu
     for domain in found {
         if domain.draft.heap > 0 {
             need = need.saturating_add(blocks(domain.draft.heap));
-            let name = domain.path.rsplit('/').next().unwrap_or_default();
+            let name = domain.at.path.rsplit('/').next().unwrap_or_default();
             users.push(format!("RAM of {name} ({} KiB)", domain.draft.heap >> 10));
         }
         let pages = domain
@@ -153,6 +150,13 @@ pub(crate) fn board(
         chosen.error(d, Rule::Board, board::PROPERTY, what, hint);
     }
     wanted.or(found).unwrap_or(board::DEFAULT)
+}
+
+/// What domains have in common: event channels, and shared memory, which is returned where it has a host address.
+pub(crate) fn links<'a>(found: &[Found<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
+    let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
+    static_evtchn::check(&domains, d);
+    shared_memory::check(&domains, d)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {

@@ -1,12 +1,14 @@
 //! What is wrong with a domains file, and what to try.
 
+use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 /// Errors and warnings that are kept, of each at most this many; the others are counted.
 pub const MAX_DIAGNOSTICS: usize = 64;
-/// Bytes of a text that are kept.
+/// Bytes of a text that are kept; an edit with a longer value is left out, because half of one mends nothing.
 const TEXT_MAX: usize = 240;
 
 /// How bad it is.
@@ -27,6 +29,7 @@ pub enum Severity {
 pub enum Rule {
     // The tree and the host.
     Fdt,
+    Truncated,
     Nesting,
     Cells,
     Status,
@@ -74,7 +77,9 @@ pub enum Rule {
     V8r,
     Vcpu,
     SharedMemory,
+    SharedMemoryRegion,
     StaticEvtchn,
+    EvtchnLink,
     // Modules.
     NoKernel,
     ModuleKind,
@@ -85,7 +90,38 @@ pub enum Rule {
     FileSize,
     KernelFormat,
     Bootargs,
+    KernelTooLarge,
+    RamdiskOverlap,
     BankFull,
+}
+
+/// A change of the node that a mistake is in, which would mend it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Edit {
+    /// Give the property this value, or add it with this value.
+    Set {
+        /// The property.
+        property: &'static str,
+        /// The value as a DTS has it; empty for a property without one.
+        value: String,
+    },
+    /// Remove the property.
+    Remove(&'static str),
+    /// Remove the node.
+    RemoveNode,
+    /// Add a child node.
+    AddNode(&'static str),
+}
+
+/// Another place that a mistake is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Path of the node.
+    pub path: String,
+    /// The property, where it is about one.
+    pub property: Option<&'static str>,
+    /// What is there, in words.
+    pub note: String,
 }
 
 /// One mistake.
@@ -98,13 +134,17 @@ pub struct Diagnostic {
     /// Path of the node in the device tree.
     pub path: String,
     /// The property, where it is about one.
-    pub property: Option<&'static str>,
+    pub property: Option<Cow<'static, str>>,
     /// The property's value as written, shortened; `None` where it is absent.
     pub value: Option<String>,
     /// What is wrong, in words.
     pub what: String,
     /// What to try; may be empty.
     pub hint: String,
+    /// The change that `hint` is about, where it is one.
+    pub edit: Option<Edit>,
+    /// With what it collides, or what else it depends on.
+    pub related: Option<Place>,
 }
 
 impl fmt::Display for Diagnostic {
@@ -114,7 +154,7 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         write!(f, "{severity}: {}: ", self.path)?;
-        match (self.property, &self.value) {
+        match (&self.property, &self.value) {
             (Some(property), Some(value)) if value.is_empty() => write!(f, "{property}: ")?,
             (Some(property), Some(value)) => write!(f, "{property} = {value}: ")?,
             (Some(property), None) => write!(f, "{property}: ")?,
@@ -179,6 +219,13 @@ impl Diagnostics {
         if let Some(value) = &mut diagnostic.value {
             shorten(value);
         }
+        if let Some(place) = &mut diagnostic.related {
+            shorten(&mut place.path);
+            shorten(&mut place.note);
+        }
+        diagnostic.edit = diagnostic
+            .edit
+            .filter(|edit| !matches!(edit, Edit::Set { value, .. } if value.len() > TEXT_MAX));
         let (list, dropped) = match diagnostic.severity {
             Severity::Error => (&mut self.errors, &mut self.dropped_errors),
             Severity::Warning => (&mut self.warnings, &mut self.dropped_warnings),
@@ -216,5 +263,52 @@ fn shorten(text: &mut String) {
         }
         text.truncate(end);
         text.push('…');
+    }
+}
+
+/// What to try, in words or as a change of the property that a mistake is about.
+pub(crate) enum Hint {
+    Say(String),
+    Set(String),
+    Remove,
+    RemoveNode,
+    /// Words, and the change that they are about.
+    Do(String, Edit),
+}
+
+impl Hint {
+    /// Give the property the value `value`.
+    pub(crate) fn set(value: impl Into<String>) -> Self {
+        Self::Set(value.into())
+    }
+
+    /// The words and the change for a mistake about `property`.
+    pub(crate) fn resolve(self, property: Option<&'static str>) -> (String, Option<Edit>) {
+        match (self, property) {
+            (Self::Say(text), _) => (text, None),
+            (Self::Do(text, edit), _) => (text, Some(edit)),
+            (Self::RemoveNode, _) => (String::from("remove the node"), Some(Edit::RemoveNode)),
+            (Self::Remove, property) => (String::from("remove it"), property.map(Edit::Remove)),
+            (Self::Set(value), Some(property)) => {
+                let equals = if value.is_empty() { "" } else { " = " };
+                (
+                    format!("write {property}{equals}{value}"),
+                    Some(Edit::Set { property, value }),
+                )
+            }
+            (Self::Set(value), None) => (value, None),
+        }
+    }
+}
+
+impl From<&str> for Hint {
+    fn from(text: &str) -> Self {
+        Self::Say(String::from(text))
+    }
+}
+
+impl From<String> for Hint {
+    fn from(text: String) -> Self {
+        Self::Say(text)
     }
 }

@@ -4,23 +4,26 @@ mod memory;
 mod options;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
 use dtoolkit::Node;
 
 use crate::config::{DomainConfig, Files};
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Hint, Rule};
 use crate::direct::Host;
 use crate::module::Modules;
 use crate::node::{At, Cells};
 use crate::range::Range;
-use crate::{budget, features, known};
+use crate::{binding, budget, features, known};
 
 /// A domain as far as it could be read; `config` only if nothing in it is wrong.
 pub(crate) struct Draft {
     pub(crate) static_mem: Vec<Range>,
     pub(crate) heap: u64,
+    /// Modules that say where in host memory they are, with the paths of their nodes.
+    pub(crate) placed: Vec<(Range, String)>,
     pub(crate) config: Option<DomainConfig>,
 }
 
@@ -33,7 +36,7 @@ pub(crate) fn read(
     files: &dyn Files,
     d: &mut Diagnostics,
 ) -> Draft {
-    known::check(at, known::DOMAIN, d);
+    known::check(at, binding::DOMAIN, d);
     features::check(at, d);
     let name = name(at, d);
     let ram = memory::ram(at, d);
@@ -52,6 +55,7 @@ pub(crate) fn read(
     let bank0 = map.as_ref().and_then(|map| map.banks.first()).copied();
     let bank0 = bank0.map(|bank| bank.size());
     let modules = children(at, vcpus, bank0, files, d);
+    let placed = modules.placed.clone();
 
     let config = (|| {
         let map = map?;
@@ -91,6 +95,7 @@ pub(crate) fn read(
     Draft {
         static_mem,
         heap,
+        placed,
         config,
     }
 }
@@ -136,19 +141,9 @@ fn children(
         if child.is_compatible(&["xen,vcpu"]) {
             vcpu(&child, vcpus, &mut vcpu_ids, d);
         } else if child.is_compatible(&["xen,domain-shared-memory-v1"]) {
-            child.node_error(
-                d,
-                Rule::SharedMemory,
-                "static shared memory is not supported yet",
-                "remove the node",
-            );
+            known::check(&child, binding::SHARED_MEMORY, d);
         } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
-            child.node_error(
-                d,
-                Rule::StaticEvtchn,
-                "static event channels are not supported yet",
-                "remove the node",
-            );
+            known::check(&child, binding::EVTCHN, d);
         } else {
             let hint = "modules need \"multiboot,module\" in compatible";
             child.warn(
@@ -165,9 +160,9 @@ fn children(
 }
 
 fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics) {
-    known::check(at, known::VCPU, d);
+    known::check(at, binding::VCPU, d);
     if !at.has("id") {
-        at.error(d, Rule::Vcpu, "id", "missing", "write id = <0>");
+        at.error(d, Rule::Vcpu, "id", "missing", Hint::set("<0>"));
         return;
     }
     let Some(id) = at.u32("id", Rule::Vcpu, d) else {
@@ -194,6 +189,6 @@ fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics
     }
     if at.has("hard-affinity") {
         let what = "affinity is not supported yet; the vCPU runs on CPU 0";
-        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, "remove it");
+        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, Hint::Remove);
     }
 }

@@ -3,7 +3,7 @@
 
 use alloc::format;
 
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Hint, Rule};
 use crate::node::At;
 
 /// Checks the properties of a domain that are not supported.
@@ -17,7 +17,7 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
             Rule::CpuPool,
             Some("domain-cpupool"),
             "CPU pools are not supported; the domain runs on CPU 0",
-            "remove it",
+            Hint::Remove,
         );
     }
     if at.has("sve") && at.bytes("sve") != Some(&[0; 4]) {
@@ -26,7 +26,7 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
             Rule::Sve,
             "sve",
             "SVE is not supported: seL4 does not save its registers",
-            "remove it",
+            Hint::Remove,
         );
     }
     if at.has("llc-colors") {
@@ -35,7 +35,7 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
             Rule::LlcColors,
             "llc-colors",
             "cache colouring is not supported",
-            "remove it",
+            Hint::Remove,
         );
     }
     if at.has("v8r_el1_msa") {
@@ -44,7 +44,7 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
             Rule::V8r,
             "v8r_el1_msa",
             "this is for Armv8-R hosts, which Zazen does not run on",
-            "remove it",
+            Hint::Remove,
         );
     }
     match at.str("xen,sci_type", Rule::Sci, d) {
@@ -55,7 +55,7 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
                 Rule::Sci,
                 "xen,sci_type",
                 "only \"none\" is supported",
-                "remove it",
+                Hint::Remove,
             );
         }
     }
@@ -80,11 +80,11 @@ fn passthrough(at: &At<'_>, d: &mut Diagnostics) {
                 Rule::Passthrough,
                 "passthrough",
                 "device pass-through is not supported yet",
-                "remove it",
+                Hint::Remove,
             );
         }
         Some(_) => {
-            let hint = "write passthrough = \"disabled\", or remove it";
+            let hint = Hint::set("\"disabled\"");
             at.error(
                 d,
                 Rule::Passthrough,
@@ -103,10 +103,10 @@ fn capabilities(at: &At<'_>, d: &mut Diagnostics) {
     };
     if bits & !7 != 0 {
         let what = format!("{:#x} are no capabilities", bits & !7);
-        at.error(d, Rule::Capabilities, "capabilities", what, "remove it");
+        at.error(d, Rule::Capabilities, "capabilities", what, Hint::Remove);
     } else if let Some((_, name)) = BITS.iter().find(|(bit, _)| bits & bit != 0) {
         let what = format!("a {name} domain is not supported yet");
-        at.error(d, Rule::Capabilities, "capabilities", what, "remove it");
+        at.error(d, Rule::Capabilities, "capabilities", what, Hint::Remove);
     }
 }
 
@@ -114,7 +114,7 @@ fn grants(at: &At<'_>, d: &mut Diagnostics) {
     match at.u32("max_grant_version", Rule::GrantVersion, d) {
         None | Some(1) => {}
         Some(_) => {
-            let hint = "write max_grant_version = <1>, or remove it";
+            let hint = Hint::set("<1>");
             at.error(
                 d,
                 Rule::GrantVersion,
@@ -132,7 +132,7 @@ fn grants(at: &At<'_>, d: &mut Diagnostics) {
                 Rule::Maptrack,
                 "max_maptrack_frames",
                 "is above 2147483647",
-                "remove it",
+                Hint::Remove,
             );
         }
         Some(_) => {

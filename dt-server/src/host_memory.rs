@@ -1,5 +1,6 @@
 //! The host's RAM, what of it is reserved, and the static heap.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,42 +8,83 @@ use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
 
-use crate::diag::{Diagnostics, Rule};
+use hv_types::{BLOCK_SIZE, PAGE_SIZE};
+
+use crate::diag::{Diagnostic, Diagnostics, Edit, Hint, Place, Rule, Severity};
 use crate::node::{At, Cells, MAX_RANGES};
 use crate::range::{Range, merged};
 
-/// A range and whose it is, for messages about overlaps.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim {
-    pub(crate) range: Range,
-    pub(crate) kind: ClaimKind,
-    /// Path of the node.
-    pub(crate) path: String,
+/// Host memory that is somebody's, and whose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The memory.
+    pub range: Range,
+    /// What it is for.
+    pub kind: ClaimKind,
+    /// Path of the node that says so.
+    pub path: String,
 }
 
+/// What a [`Claim`] is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ClaimKind {
+pub enum ClaimKind {
+    /// `xen,static-mem` of a domain.
     StaticMemory,
+    /// `xen,static-heap`.
     StaticHeap,
+    /// A module that a boot loader has put there (`reg`).
+    Module,
+    /// Shared by domains (`xen,shared-mem`).
+    SharedMemory,
+    /// A child of `/reserved-memory`.
     ReservedMemory,
+    /// An entry of the memory reservation block.
     MemReserve,
 }
 
 impl ClaimKind {
-    const fn name(self) -> &'static str {
+    /// In words.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::StaticMemory => "xen,static-mem",
             Self::StaticHeap => "xen,static-heap",
+            Self::Module => "the module",
+            Self::SharedMemory => "xen,shared-mem",
             Self::ReservedMemory => "reserved memory",
             Self::MemReserve => "the memory reservation block",
         }
     }
 
+    /// The property that says it; `None` for the memory reservation block.
+    pub const fn property(self) -> Option<&'static str> {
+        match self {
+            Self::StaticMemory => Some("xen,static-mem"),
+            Self::StaticHeap => Some("xen,static-heap"),
+            Self::SharedMemory => Some("xen,shared-mem"),
+            Self::Module | Self::ReservedMemory => Some("reg"),
+            Self::MemReserve => None,
+        }
+    }
+
     /// Whether the claim is one that this file makes, not one that the host's firmware made.
-    const fn is_ours(self) -> bool {
-        matches!(self, Self::StaticMemory | Self::StaticHeap)
+    pub const fn is_ours(self) -> bool {
+        !matches!(self, Self::ReservedMemory | Self::MemReserve)
+    }
+
+    /// What a claim of this kind should be aligned to, where the file can move it by an edit of one property.
+    const fn align(self) -> Option<u64> {
+        match self {
+            Self::StaticMemory => Some(BLOCK_SIZE),
+            Self::StaticHeap => Some(HEAP_ALIGN),
+            _ => None,
+        }
     }
 }
+
+/// With more claims than this no place is looked for: it takes the square of their number.
+const CLAIMS_MOVED: usize = 64;
+/// What a static heap starts and ends at a multiple of (Xen's documentation of `xen,static-heap`).
+const HEAP_ALIGN: u64 = 0x1_0000;
 
 /// `memory` nodes: children of the root named `memory` or `memory@…` with `device_type = "memory"`.
 pub(crate) fn ram(root: &At<'_>, d: &mut Diagnostics) -> Vec<Range> {
@@ -115,9 +157,8 @@ pub(crate) fn reserved(fdt: Fdt<'_>, root: &At<'_>, d: &mut Diagnostics) -> Vec<
 
 /// `xen,static-heap` of `/chosen`, in the root's cells.
 pub(crate) fn static_heap(root: &At<'_>, chosen: &At<'_>, d: &mut Diagnostics) -> Vec<Range> {
-    const ALIGN: u64 = 0x1_0000;
     let heap = chosen.ranges("xen,static-heap", root.cells, Rule::StaticHeap, d);
-    for range in heap.iter().filter(|range| !range.is_aligned(ALIGN)) {
+    for range in heap.iter().filter(|range| !range.is_aligned(HEAP_ALIGN)) {
         let what = format!("{range} does not start and end at a multiple of 64 KiB");
         chosen.error(
             d,
@@ -142,7 +183,7 @@ pub(crate) fn heap_all(chosen: &At<'_>, static_heap: &[Range], d: &mut Diagnosti
                 Rule::Heap,
                 NAME,
                 "is neither \"needed\" nor \"all\"",
-                "write \"all\" for all memory that is left over, or remove it",
+                Hint::set("\"needed\""),
             );
             false
         }
@@ -153,7 +194,7 @@ pub(crate) fn heap_all(chosen: &At<'_>, static_heap: &[Range], d: &mut Diagnosti
             Rule::Heap,
             NAME,
             "contradicts xen,static-heap, which bounds the heap",
-            "remove one of the two",
+            Hint::Do(String::from("remove one of the two"), Edit::Remove(NAME)),
         );
     }
     all
@@ -172,68 +213,185 @@ fn extend(all: &mut Vec<Range>, at: &At<'_>, cells: Cells, rule: Rule, d: &mut D
 }
 
 /// Reports each pair of claims that overlap where at least one of them is made by the domains file, and each of those that
-/// lies outside `ram` (unless that is not known).
-pub(crate) fn check(claims: &[Claim], ram: &[Range], d: &mut Diagnostics) {
+/// lies outside `ram` (unless that is not known). Heaps are written in the cells `root`, static memory in those of `/chosen`.
+pub(crate) fn check(
+    claims: &[Claim],
+    ram: &[Range],
+    root: Cells,
+    chosen: Cells,
+    d: &mut Diagnostics,
+) {
+    let ram = merged(ram);
+    let found = Found {
+        claims,
+        ram: &ram,
+        root,
+        chosen,
+    };
     for (i, claim) in claims.iter().enumerate() {
         for other in claims.iter().skip(i.saturating_add(1)) {
             if claim.range.overlaps(&other.range) && (claim.kind.is_ours() || other.kind.is_ours())
             {
-                report_overlap(claim, other, d);
+                found.overlap(claim, other, d);
             }
         }
     }
     if ram.is_empty() {
         return;
     }
-    let ram = merged(ram);
     for claim in claims.iter().filter(|claim| claim.kind.is_ours()) {
         let inside =
             |bank: &Range| bank.start <= claim.range.start && claim.range.end() <= bank.end();
         if !ram.iter().any(inside) {
-            let what = format!(
-                "{} {} is not RAM of this host",
-                claim.kind.name(),
-                claim.range
-            );
             let banks: Vec<String> = ram.iter().map(|bank| format!("{bank}")).collect();
-            report(
-                claim,
-                Rule::NotRam,
-                what,
-                format!("RAM is {}", banks.join(", ")),
-                d,
-            );
+            let what = format!("{} is not RAM of this host", claim.range);
+            let hint = found.moved(claim, 0, format!("RAM is {}", banks.join(", ")));
+            d.push(diagnostic(claim, Rule::NotRam, what, hint, None));
         }
     }
 }
 
-fn report_overlap(claim: &Claim, other: &Claim, d: &mut Diagnostics) {
-    let start = claim.range.start.max(other.range.start);
-    let end = claim.range.end().min(other.range.end());
-    let what = format!(
-        "{} {} and {} {} of {} overlap in {start:#x}..{end:#x}",
-        claim.kind.name(),
-        claim.range,
-        other.kind.name(),
-        other.range,
-        other.path
-    );
-    let hint = if claim.range.start <= other.range.start {
-        format!("start the second at {:#x} or above", claim.range.end())
-    } else {
-        format!("start the first at {:#x} or above", other.range.end())
-    };
-    report(claim, Rule::Overlap, what, hint, d);
+/// Everything that a proposal has to keep clear of, and how it is written.
+struct Found<'a> {
+    claims: &'a [Claim],
+    ram: &'a [Range],
+    root: Cells,
+    chosen: Cells,
 }
 
-fn report(claim: &Claim, rule: Rule, what: String, hint: String, d: &mut Diagnostics) {
-    d.push(crate::diag::Diagnostic {
-        severity: crate::diag::Severity::Error,
+impl Found<'_> {
+    fn overlap(&self, claim: &Claim, other: &Claim, d: &mut Diagnostics) {
+        // The one that starts later has to move, if it can.
+        let (fixed, moves) = match (claim.kind.align(), other.kind.align()) {
+            (None, Some(_)) => (claim, other),
+            (Some(_), None) => (other, claim),
+            _ if other.kind.is_ours() && (claim.range.start <= other.range.start) => (claim, other),
+            _ if claim.kind.is_ours() => (other, claim),
+            _ => (claim, other),
+        };
+        let start = claim.range.start.max(other.range.start);
+        let end = claim.range.end().min(other.range.end());
+        let what = format!(
+            "{} and {} {} of {} overlap in {start:#x}..{end:#x} ({})",
+            moves.range,
+            fixed.kind.name(),
+            fixed.range,
+            fixed.path,
+            amount(end - start),
+        );
+        let hint = format!("start it at {:#x} or above", fixed.range.end());
+        let hint = self.moved(moves, fixed.range.end(), hint);
+        let place = Place {
+            path: fixed.path.clone(),
+            property: fixed.kind.property(),
+            note: format!("{} {}", fixed.kind.name(), fixed.range),
+        };
+        d.push(diagnostic(moves, Rule::Overlap, what, hint, Some(place)));
+    }
+
+    /// `words`, and the change that puts `claim` where it collides with nothing: at `wanted` or above, else anywhere.
+    fn moved(&self, claim: &Claim, wanted: u64, words: String) -> Hint {
+        let (Some(align), Some(property)) = (claim.kind.align(), claim.kind.property()) else {
+            return Hint::Say(words);
+        };
+        if self.claims.len() > CLAIMS_MOVED {
+            return Hint::Say(words);
+        }
+        let place = self
+            .room(claim, wanted, align)
+            .or_else(|| self.room(claim, 0, align));
+        let Some(place) = place else {
+            return Hint::Say(words);
+        };
+        let cells = match claim.kind {
+            ClaimKind::StaticHeap => self.root,
+            _ => self.chosen,
+        };
+        let of_node = |other: &&Claim| other.path == claim.path && other.kind == claim.kind;
+        let ranges = self.claims.iter().filter(of_node).map(|other| {
+            if core::ptr::eq(other, claim) {
+                place
+            } else {
+                other.range
+            }
+        });
+        let value: Vec<String> = ranges.map(|range| written(range, cells)).collect();
+        let value = value.join(", ");
+        Hint::Do(
+            format!("{words}: {:#x} is free", place.start),
+            Edit::Set { property, value },
+        )
+    }
+
+    /// The first place for `claim` from `from` on, aligned to `align`, that is RAM and nobody's.
+    fn room(&self, claim: &Claim, from: u64, align: u64) -> Option<Range> {
+        let others = || {
+            self.claims
+                .iter()
+                .filter(|other| !core::ptr::eq(*other, claim))
+        };
+        let ends = others().map(|other| other.range.end());
+        let mut starts: Vec<u64> = ends
+            .chain(self.ram.iter().map(|bank| bank.start))
+            .chain([from])
+            .filter(|start| *start >= from)
+            .filter_map(|start| start.checked_next_multiple_of(align))
+            .collect();
+        starts.sort_unstable();
+        let free = |range: &Range| {
+            self.ram
+                .iter()
+                .any(|bank| bank.start <= range.start && range.end() <= bank.end())
+                && !others().any(|other| other.range.overlaps(range))
+        };
+        starts
+            .into_iter()
+            .filter_map(|start| Range::new(start, claim.range.size))
+            .find(free)
+    }
+}
+
+/// `range` as a DTS has it.
+fn written(range: Range, cells: Cells) -> String {
+    let number = |number: u64, cells: u32| match cells {
+        1 => format!("{number:#x}"),
+        _ => format!("{:#x} {:#x}", number >> 32, number & 0xffff_ffff),
+    };
+    format!(
+        "<{} {}>",
+        number(range.start, cells.address),
+        number(range.size, cells.size)
+    )
+}
+
+/// Bytes in words.
+fn amount(bytes: u64) -> String {
+    match bytes {
+        PAGE_SIZE => String::from("4 KiB, one page"),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1024) => format!("{} KiB", bytes / 1024),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn diagnostic(
+    claim: &Claim,
+    rule: Rule,
+    what: String,
+    hint: Hint,
+    related: Option<Place>,
+) -> Diagnostic {
+    let property = claim.kind.property();
+    let (hint, edit) = hint.resolve(property);
+    Diagnostic {
+        severity: Severity::Error,
         rule,
         path: claim.path.clone(),
-        property: None,
-        value: None,
+        property: property.map(Cow::Borrowed),
+        value: Some(String::new()),
         what,
         hint,
-    });
+        edit,
+        related,
+    }
 }

@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod binding;
 mod budget;
 mod chosen;
 mod config;
@@ -33,12 +34,18 @@ mod module;
 mod node;
 mod parse;
 mod range;
+mod rules;
 mod server;
+mod shared_memory;
+mod static_evtchn;
 mod text;
 
+pub use binding::{NODES, NodeKind, Property};
 pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles};
-pub use diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Rule, Severity};
+pub use diag::{Diagnostic, Diagnostics, Edit, MAX_DIAGNOSTICS, Place, Rule, Severity};
 pub use guest_tree::guest_tree;
-pub use parse::{DTB_MAX, parse, parse_for};
+pub use host_memory::{Claim, ClaimKind};
+pub use parse::{DTB_MAX, Survey, parse, parse_for, survey};
 pub use range::Range;
+pub use rules::RuleInfo;
 pub use server::{DtServer, HEAP, TREE_MAX, TREE_ROOM};

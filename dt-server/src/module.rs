@@ -2,13 +2,15 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use dt_server_api::Module;
 
 use crate::config::{FileInfo, Files};
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Edit, Hint, Place, Rule, Severity};
 use crate::node::At;
-use crate::{kernel_image, known};
+use crate::range::Range;
+use crate::{binding, kernel_image, known};
 
 /// Most bytes of a command line (Xen's module table).
 pub(crate) const BOOTARGS_MAX: usize = 1024;
@@ -45,6 +47,8 @@ pub(crate) struct Modules {
     kernel: Slot,
     ramdisk: Slot,
     pub(crate) bootargs: String,
+    /// Ranges of `reg`, with the paths of their nodes.
+    pub(crate) placed: Vec<(Range, String)>,
 }
 
 #[derive(Default)]
@@ -58,6 +62,8 @@ struct Slot {
 pub(crate) struct File {
     pub(crate) name: String,
     pub(crate) module: Module,
+    /// Path of the node.
+    path: String,
     /// Bytes of guest memory it takes.
     memory: u64,
 }
@@ -73,7 +79,10 @@ impl Modules {
     /// Reads the child `at` of a domain if it is a module; `false` if it is none.
     pub(crate) fn read(&mut self, at: &At<'_>, files: &dyn Files, d: &mut Diagnostics) -> bool {
         if at.is_compatible(&["multiboot,device-tree"]) {
-            let hint = "remove the node; the domain runs without host devices";
+            let hint = Hint::Do(
+                String::from("remove the node; the domain runs without host devices"),
+                Edit::RemoveNode,
+            );
             at.node_error(
                 d,
                 Rule::Passthrough,
@@ -99,18 +108,26 @@ impl Modules {
         } else {
             return false;
         };
-        known::check(at, known::MODULE, d);
+        known::check(at, binding::MODULE, d);
         let slot = match kind {
             Kind::Kernel => &mut self.kernel,
             Kind::Ramdisk => &mut self.ramdisk,
         };
         if slot.seen {
             let what = format!("is the second {} of this domain", kind.name());
-            at.node_error(d, Rule::ModuleTwice, what, "keep one of them");
+            at.node_error(
+                d,
+                Rule::ModuleTwice,
+                what,
+                Hint::Do(String::from("keep one of them"), Edit::RemoveNode),
+            );
             return true;
         }
         slot.seen = true;
         slot.file = file(at, kind, files, d);
+        if at.has("reg") && !at.has("xen,uefi-binary") {
+            self.placed(at, d);
+        }
         if kind == Kind::Kernel
             && let Some(text) = at.str("bootargs", Rule::Bootargs, d)
         {
@@ -139,30 +156,93 @@ impl Modules {
     pub(crate) fn check(&self, domain: &At<'_>, bank0: Option<u64>, d: &mut Diagnostics) {
         if !self.kernel.seen {
             let hint = "add a child node with compatible = \"multiboot,kernel\", \"multiboot,module\" and zazen,file";
+            let node = "kernel { compatible = \"multiboot,kernel\", \"multiboot,module\"; zazen,file = \"Image\"; };";
+            let hint = Hint::Do(String::from(hint), Edit::AddNode(node));
             domain.node_error(d, Rule::NoKernel, "has no kernel", hint);
         }
         let (Some(bank0), Some(kernel)) = (bank0, self.kernel()) else {
             return;
         };
         let up = |bytes: u64| bytes.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+        let kernel_and_tree = up(kernel.memory).saturating_add(DTB_ROOM);
         let ramdisk = self.ramdisk().map_or(0, |file| up(file.memory));
-        let need = up(kernel.memory)
-            .saturating_add(DTB_ROOM)
-            .saturating_add(ramdisk);
-        if need > bank0 {
-            let what = format!(
-                "kernel, RAM disk and device tree need {} KiB of the first RAM bank's {} KiB",
-                need / 1024,
-                bank0 / 1024
-            );
-            domain.error(
-                d,
-                Rule::BankFull,
-                "memory",
-                what,
-                "give the domain more memory or a smaller RAM disk",
-            );
+        let need = kernel_and_tree.saturating_add(ramdisk);
+        if need <= bank0 {
+            return;
         }
+        let (rule, what, culprit) = match self.ramdisk() {
+            _ if kernel.memory > bank0 => (
+                Rule::KernelTooLarge,
+                format!(
+                    "the kernel \"{}\" takes {} KiB when it runs, but the first RAM bank has {} KiB",
+                    kernel.name,
+                    kernel.memory.div_ceil(1024),
+                    bank0 / 1024
+                ),
+                kernel,
+            ),
+            // The kernel's place is fixed, at the start; the RAM disk goes to the end.
+            Some(file) if kernel_and_tree <= bank0 && ramdisk < bank0 => (
+                Rule::RamdiskOverlap,
+                format!(
+                    "the RAM disk \"{}\" ({} KiB) would overlap the kernel \"{}\" and the device tree: they take the first {} KiB of the first RAM bank's {} KiB",
+                    file.name,
+                    ramdisk / 1024,
+                    kernel.name,
+                    kernel_and_tree / 1024,
+                    bank0 / 1024
+                ),
+                file,
+            ),
+            _ => (
+                Rule::BankFull,
+                format!(
+                    "kernel, RAM disk and device tree need {} KiB of the first RAM bank's {} KiB",
+                    need / 1024,
+                    bank0 / 1024
+                ),
+                self.ramdisk().unwrap_or(kernel),
+            ),
+        };
+        let words = match rule {
+            Rule::KernelTooLarge => "give the domain more memory or another kernel",
+            _ => "give the domain more memory or a smaller RAM disk",
+        };
+        let value = format!("<{:#x} {:#x}>", need >> 42, (need >> 10) & 0xffff_ffff);
+        let hint = if domain.has("xen,static-mem") {
+            Hint::from(words)
+        } else {
+            Hint::Do(
+                format!("{words}: write memory = {value} or more"),
+                Edit::Set {
+                    property: "memory",
+                    value,
+                },
+            )
+        };
+        let mut found = domain.diagnostic(Severity::Error, rule, Some("memory"), what, hint);
+        found.related = Some(Place {
+            path: culprit.path.clone(),
+            property: Some("zazen,file"),
+            note: String::from("this file does not fit"),
+        });
+        d.push(found);
+    }
+
+    /// Notes the `reg` of `at`, which is in the domain's cells; modules in host memory are none of ours yet.
+    fn placed(&mut self, at: &At<'_>, d: &mut Diagnostics) {
+        let before = d.error_count();
+        let ranges = at.ranges("reg", at.cells, Rule::ModuleReg, d);
+        if d.error_count() != before {
+            return;
+        }
+        if ranges.len() == 1 {
+            let placed = ranges.into_iter().map(|range| (range, at.path.clone()));
+            self.placed.extend(placed);
+        }
+        let hint = "name the file with zazen,file = \"…\" instead; the image builder embeds it";
+        let what = "modules that a boot loader has put into memory are not supported yet";
+        at.error(d, Rule::ModuleReg, "reg", what, hint);
     }
 }
 
@@ -179,9 +259,7 @@ fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Opti
         return None;
     }
     if at.has("reg") {
-        let hint = "name the file with zazen,file = \"…\" instead; the image builder embeds it";
-        let what = "modules that a boot loader has put into memory are not supported yet";
-        at.error(d, Rule::ModuleReg, "reg", what, hint);
+        // Reported by `placed`.
         return None;
     }
     if !at.has("zazen,file") {
@@ -219,6 +297,7 @@ fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Opti
     Some(File {
         name: String::from(name),
         module,
+        path: at.path.clone(),
         memory,
     })
 }
@@ -230,7 +309,10 @@ fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Opti
         Some(value) => match value.try_into() {
             Ok(bytes) => Some(u64::from_be_bytes(bytes)),
             Err(_) => {
-                let hint = "the image builder writes it; leave it out";
+                let hint = Hint::Do(
+                    String::from("the image builder writes it; leave it out"),
+                    Edit::Remove("zazen,size"),
+                );
                 at.error(
                     d,
                     Rule::FileSize,
@@ -250,7 +332,10 @@ fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Opti
                 Rule::FileSize,
                 "zazen,size",
                 what,
-                "leave zazen,size out, or build the image again",
+                Hint::Do(
+                    String::from("leave zazen,size out, or build the image again"),
+                    Edit::Remove("zazen,size"),
+                ),
             );
             return None;
         }
@@ -262,7 +347,7 @@ fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Opti
                 d,
                 Rule::FileMissing,
                 "zazen,file",
-                "there is no such file",
+                format!("there is no file \"{name}\""),
                 hint,
             );
             return None;

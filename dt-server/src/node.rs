@@ -1,5 +1,6 @@
 //! A node of the tree together with its path, and typed reads of its properties that report what is wrong.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +8,7 @@ use alloc::vec::Vec;
 use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property, ToCellInt};
 
-use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Hint, Rule, Severity};
 use crate::range::Range;
 use crate::text::{one_string, show, shown_name};
 
@@ -60,13 +61,7 @@ impl<'a> At<'a> {
         match self.u32(property, Rule::Cells, d) {
             Some(cells @ 1..=2) => cells,
             Some(_) => {
-                self.error(
-                    d,
-                    Rule::Cells,
-                    property,
-                    "must be 1 or 2",
-                    "addresses have 64 bits: write <2>",
-                );
+                self.error(d, Rule::Cells, property, "must be 1 or 2", Hint::set("<2>"));
                 inherited
             }
             None => inherited,
@@ -208,7 +203,7 @@ impl<'a> At<'a> {
         rule: Rule,
         property: &'static str,
         what: impl Into<String>,
-        hint: impl Into<String>,
+        hint: impl Into<Hint>,
     ) {
         d.push(self.diagnostic(
             Severity::Error,
@@ -225,7 +220,7 @@ impl<'a> At<'a> {
         d: &mut Diagnostics,
         rule: Rule,
         what: impl Into<String>,
-        hint: impl Into<String>,
+        hint: impl Into<Hint>,
     ) {
         d.push(self.diagnostic(Severity::Error, rule, None, what.into(), hint.into()));
     }
@@ -237,28 +232,43 @@ impl<'a> At<'a> {
         rule: Rule,
         property: Option<&'static str>,
         what: impl Into<String>,
-        hint: impl Into<String>,
+        hint: impl Into<Hint>,
     ) {
         d.push(self.diagnostic(Severity::Warning, rule, property, what.into(), hint.into()));
     }
 
-    fn diagnostic(
+    /// Warns of the property `name`, which is none that is known here.
+    pub(crate) fn unknown_property(&self, name: &str, d: &mut Diagnostics) {
+        let what = "is not known here and is ignored";
+        let hint = Hint::from("check its spelling");
+        let mut diagnostic =
+            self.diagnostic(Severity::Warning, Rule::Unknown, None, what.into(), hint);
+        diagnostic.property = Some(Cow::Owned(String::from(shown_name(name))));
+        diagnostic.value = self.bytes(name).map(show);
+        d.push(diagnostic);
+    }
+
+    /// A mistake to be completed by the caller; see [`At::error`].
+    pub(crate) fn diagnostic(
         &self,
         severity: Severity,
         rule: Rule,
         property: Option<&'static str>,
         what: String,
-        hint: String,
+        hint: Hint,
     ) -> Diagnostic {
         let value = property.and_then(|name| self.bytes(name)).map(show);
+        let (hint, edit) = hint.resolve(property);
         Diagnostic {
             severity,
             rule,
             path: self.path.clone(),
-            property,
+            property: property.map(Cow::Borrowed),
             value,
             what,
             hint,
+            edit,
+            related: None,
         }
     }
 }

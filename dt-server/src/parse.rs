@@ -14,10 +14,13 @@ use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::direct::Host;
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::node::At;
+use crate::range::Range;
 use crate::text::shown_name;
 
 /// Most bytes of a device tree (Xen's limit).
 pub const DTB_MAX: usize = 2 << 20;
+/// The first bytes of a device tree (Devicetree Specification 0.4, 5.2).
+const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 /// Most levels of nodes, the root counted (Xen's limit).
 const NESTING_MAX: u32 = 16;
 
@@ -39,16 +42,45 @@ pub fn parse_for(
     files: &dyn Files,
     board: Option<&'static Board>,
 ) -> Result<Config, Diagnostics> {
+    survey(dtb, files, board).result
+}
+
+/// What was found in a device tree, right or wrong: for tools that know more rules.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// What [`parse_for`] returns.
+    pub result: Result<Config, Diagnostics>,
+    /// Host memory that the tree gives to somebody, in the order of the tree.
+    pub claims: Vec<Claim>,
+    /// RAM of the host as the `memory` nodes give it.
+    pub memory: Vec<Range>,
+}
+
+/// [`parse_for`], together with what could be read of a tree that is wrong.
+pub fn survey(dtb: &[u8], files: &dyn Files, board: Option<&'static Board>) -> Survey {
+    let mut claims = Vec::new();
+    let mut memory = Vec::new();
+    let result = read(dtb, files, board, &mut claims, &mut memory);
+    Survey {
+        result,
+        claims,
+        memory,
+    }
+}
+
+fn read(
+    dtb: &[u8],
+    files: &dyn Files,
+    board: Option<&'static Board>,
+    claims: &mut Vec<Claim>,
+    memory: &mut Vec<Range>,
+) -> Result<Config, Diagnostics> {
     let mut d = Diagnostics::default();
     let fdt = match open(dtb) {
         Ok(fdt) => fdt,
-        Err(what) => {
-            d.push(error(
-                "/",
-                Rule::Fdt,
-                what,
-                "compile it with dtc, or use a DTB of version 17",
-            ));
+        Err((rule, what)) => {
+            let hint = "compile it again with dtc (version 17)";
+            d.push(error("/", rule, what, hint));
             return Err(d);
         }
     };
@@ -58,7 +90,8 @@ pub fn parse_for(
     }
     let root = At::root(fdt.root(), &mut d);
     let ram = host_memory::ram(&root, &mut d);
-    let mut claims = host_memory::reserved(fdt, &root, &mut d);
+    memory.clone_from(&ram);
+    *claims = host_memory::reserved(fdt, &root, &mut d);
     let Some(node) = root.node.children().find(|node| node.name() == "chosen") else {
         let hint = "add /chosen with a child that has compatible = \"xen,domain\"";
         d.push(error(
@@ -79,22 +112,29 @@ pub fn parse_for(
         .chain(claims.iter().map(|claim| claim.range));
     let host = Host::new(board, more);
     let found = chosen::read(&chosen_node, &host, files, &mut d);
+    let shared = chosen::links(&found, &mut d);
 
-    claim(
-        &mut claims,
-        &static_heap,
-        ClaimKind::StaticHeap,
-        &chosen_node.path,
-    );
+    claim(claims, &static_heap, ClaimKind::StaticHeap, &chosen_node);
     for domain in &found {
+        let draft = &domain.draft;
         claim(
-            &mut claims,
-            &domain.draft.static_mem,
+            claims,
+            &draft.static_mem,
             ClaimKind::StaticMemory,
-            &domain.path,
+            &domain.at,
         );
+        for (range, path) in &draft.placed {
+            claims.push(Claim {
+                range: *range,
+                kind: ClaimKind::Module,
+                path: path.clone(),
+            });
+        }
     }
-    host_memory::check(&claims, &ram, &mut d);
+    for (range, at) in &shared {
+        claim(claims, &[*range], ClaimKind::SharedMemory, at);
+    }
+    host_memory::check(claims, &ram, root.cells, chosen_node.cells, &mut d);
     if ram.is_empty()
         && claims
             .iter()
@@ -137,11 +177,11 @@ fn number(mut domains: Vec<DomainConfig>) -> Vec<DomainConfig> {
     domains
 }
 
-fn claim(claims: &mut Vec<Claim>, ranges: &[crate::Range], kind: ClaimKind, path: &str) {
+fn claim(claims: &mut Vec<Claim>, ranges: &[Range], kind: ClaimKind, at: &At<'_>) {
     claims.extend(ranges.iter().map(|range| Claim {
         range: *range,
         kind,
-        path: String::from(path),
+        path: at.path.clone(),
     }));
 }
 
@@ -155,31 +195,44 @@ fn error(path: &str, rule: Rule, what: String, hint: &str) -> Diagnostic {
         value: None,
         what,
         hint: String::from(hint),
+        edit: None,
+        related: None,
     }
 }
 
 /// The tree at the start of `dtb`; the header says how long it is.
-fn open(dtb: &[u8]) -> Result<Fdt<'_>, String> {
+fn open(dtb: &[u8]) -> Result<Fdt<'_>, (Rule, String)> {
+    if dtb.get(..4).is_some_and(|magic| magic != MAGIC) {
+        return Err((
+            Rule::Fdt,
+            String::from("this is no device tree: it does not begin with 0xd00dfeed"),
+        ));
+    }
     let size = dtb
         .get(4..8)
         .and_then(|bytes| bytes.try_into().ok())
         .map(u32::from_be_bytes);
     let size = size.and_then(|size| usize::try_from(size).ok());
     let Some(size) = size else {
-        return Err(String::from("this is no device tree: it is too short"));
+        return Err((
+            Rule::Fdt,
+            String::from("this is no device tree: it is too short"),
+        ));
     };
     if size > DTB_MAX {
-        return Err(format!(
-            "the device tree claims {size} bytes, at most {DTB_MAX} are possible"
+        return Err((
+            Rule::Fdt,
+            format!("the device tree claims {size} bytes, at most {DTB_MAX} are possible"),
         ));
     }
     let Some(tree) = dtb.get(..size) else {
-        return Err(format!(
+        let what = format!(
             "the device tree is cut off: it claims {size} bytes but there are {}",
             dtb.len()
-        ));
+        );
+        return Err((Rule::Truncated, what));
     };
-    Fdt::new(tree).map_err(|error| format!("this is no valid device tree: {error}"))
+    Fdt::new(tree).map_err(|error| (Rule::Fdt, format!("this is no valid device tree: {error}")))
 }
 
 /// The path of a node below the deepest level allowed, if there is one; `depth` is the level of `node`.

@@ -288,16 +288,27 @@ fn extended_regions_avoid_everything_of_the_host() {
     }
 }
 
-/// DM-9: shared regions of a direct-mapped guest would have to be 1:1; there are none at all yet.
+/// DM-9: shared regions of a direct-mapped guest have to be 1:1; and there are none at all yet.
 #[test]
 fn shared_memory_is_refused() {
     let mut tree = Tree::two();
-    tree.flag(L1, "direct-map").add(L1, "shm").set(
-        "/chosen/linux1/shm",
-        "compatible",
-        "xen,domain-shared-memory-v1",
-    );
+    let shm = "/chosen/linux1/shm";
+    tree.flag(L1, "direct-map")
+        .add(L1, "shm")
+        .set(shm, "compatible", "xen,domain-shared-memory-v1")
+        .set(shm, "xen,shm-id", "frames")
+        .set(
+            shm,
+            "xen,shared-mem",
+            [0u32, 0x7000_0000, 0, 0x7000_0000, 0, 0x10_0000],
+        );
     assert_eq!(broken(&tree), Rule::SharedMemory);
+    tree.set(
+        shm,
+        "xen,shared-mem",
+        [0u32, 0x7000_0000, 0, 0x7100_0000, 0, 0x10_0000],
+    );
+    assert_eq!(broken(&tree), Rule::SharedMemoryRegion);
 }
 
 /// SH-2: 64 KiB.

@@ -29,7 +29,7 @@ use memory_server::{
 use soft_caps::{CNode, Caps, Chunk, Place};
 use topology::{console_client, pd};
 
-use crate::board::{DEVICES, GICC, GICD, GICV};
+use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
 use crate::guest::{Guest, GuestHost, State};
 use crate::machine::Machine;
@@ -148,6 +148,10 @@ fn configuration(image: &Image, out: &mut Direct<'_>) -> Config {
         .file(DOMAINS)
         .unwrap_or_else(|| panic!("the payload has no {DOMAINS}"));
     match dt_server::parse(tree, &NoFiles) {
+        Ok(config) if config.board.name != BOARD.name => panic!(
+            "the image is packed for board {}, the program is built for {}; pack it with the program for that board",
+            config.board.name, BOARD.name
+        ),
         Ok(config) => config,
         Err(diagnostics) => {
             for diagnostic in diagnostics.iter() {
@@ -248,6 +252,7 @@ impl Build {
         let services = Services {
             memory: RefCell::new(memory),
             memory_log: RefCell::new(memory_log),
+            memory_report: RefCell::default(),
             machine: RefCell::new(machine),
             dt: RefCell::new(DtServer::new(self.config.clone())),
             timer: RefCell::new(Timer::new()),

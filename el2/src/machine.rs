@@ -34,6 +34,36 @@ const WINDOW: u64 = topology::vaddr::WINDOW_END - topology::vaddr::WINDOW;
 const SCRUB: u64 = (1 + MAX_DOMAINS as u64) * SLOT;
 const SCRUB_PAGE: u64 = SCRUB + Level::Block.bytes();
 
+/// What lies at an address of the host, for the line about a fault of its own.
+pub(crate) struct HostPlace(pub(crate) u64);
+
+impl fmt::Display for HostPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.0 % SLOT;
+        match self.0 / SLOT {
+            _ if self.0 < Level::Page.bytes() => f.write_str("no address at all"),
+            0 => f.write_str("the host's own memory or a device"),
+            slot if slot <= MAX_DOMAINS as u64 => {
+                match offset.checked_sub(WindowAddr::EXTRA_BASE) {
+                    Some(extra) => write!(
+                        f,
+                        "the window onto domain {slot}'s memory, extra page {}",
+                        extra / Level::Page.bytes()
+                    ),
+                    None => write!(
+                        f,
+                        "the window onto domain {slot}'s memory, guest address {offset:#x}"
+                    ),
+                }
+            }
+            _ if (SCRUB..SCRUB + SLOT).contains(&self.0) => {
+                f.write_str("the place for zeroing frames")
+            }
+            _ => f.write_str("where nothing is ever mapped"),
+        }
+    }
+}
+
 /// The CNode of the memory server.
 const OWN: CNode = CNode(0);
 

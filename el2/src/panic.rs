@@ -6,6 +6,9 @@
 
 use core::panic::PanicInfo;
 
+use fault_server::Access;
+
+use crate::machine::HostPlace;
 use crate::serial::last_words;
 
 /// Switches the machine off where firmware can, and else stops.
@@ -26,9 +29,23 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 // SAFETY: the name is used by the vectors alone.
 #[unsafe(no_mangle)]
 extern "C" fn el2_fault(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
+    let offset = elr.wrapping_sub(crate::boot::image_start());
+    // Exception classes 0x20 and 0x24, and one more from the same level: instruction and data abort (Arm ARM D24.2.40).
+    #[expect(clippy::cast_possible_truncation, reason = "the ISS has 25 bits")]
+    let iss = esr as u32 & 0x1ff_ffff;
+    match esr >> 26 & 0x3f {
+        class @ (0x20 | 0x21 | 0x24 | 0x25) => last_words(format_args!(
+            "el2: the host faulted: {} address {far:#x} ({}); image offset of the pc {offset:#x}, syndrome {esr:#x}",
+            Access::new(iss, class < 0x24).words(),
+            HostPlace(far)
+        )),
+        _ => last_words(format_args!(
+            "el2: the host took an exception that it does not expect: vector {vector}, syndrome {esr:#x}; \
+             image offset of the pc {offset:#x}"
+        )),
+    }
     last_words(format_args!(
-        "el2: the host faulted: vector {vector}, esr {esr:#x}, pc {elr:#x} (image offset {:#x}), address {far:#x}",
-        elr.wrapping_sub(crate::boot::image_start())
+        "el2: all guests are lost; try: addr2line -fie zazen-el2 {offset:#x} names the source line; please report it"
     ));
     off()
 }

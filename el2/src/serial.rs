@@ -8,13 +8,14 @@
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
-use console::{AddError, Mux, Role};
+use board::UartKind;
+use console::{AddError, Mux, Role, SERVER_COMMANDS};
 use console_api::Region;
 use static_cell::ConstStaticCell;
 use topology::console_client::COUNT;
-use uart::{Pl011, Uart};
+use uart::{Cadence, Mapped, Pl011, Serial, Uart, UniqueMmioPointer};
 
-use crate::board::{LINE, UART};
+use crate::board::{BOARD, LINE, UART};
 use crate::cpu;
 use crate::own::Own;
 use crate::services::{self, Port, RING};
@@ -23,17 +24,24 @@ use crate::services::{self, Port, RING};
 static MUX: ConstStaticCell<Mux<'static, COUNT>> = ConstStaticCell::new(Mux::new());
 
 /// The UART. To be called once.
-pub(crate) fn uart() -> Pl011<'static> {
+pub(crate) fn uart() -> Serial<'static> {
     let base = NonNull::new(UART as *mut u8).expect("the UART's address is not null");
-    // SAFETY: the board's PL011, mapped as device memory from the start; see the module.
-    let mut uart = unsafe { Pl011::new(base) };
+    // SAFETY: the board's UART, mapped as device memory from the start; see the module.
+    let mut uart = unsafe {
+        match BOARD.uart.kind {
+            UartKind::Pl011 => Serial::Pl011(Pl011::new(base)),
+            UartKind::Cadence => Serial::Cadence(Cadence::over(Mapped::over(
+                UniqueMmioPointer::new(base.cast()),
+            ))),
+        }
+    };
     let started = uart.start(LINE);
-    debug_assert!(started.is_ok(), "115200 baud is possible at 24 MHz");
+    debug_assert!(started.is_ok(), "boards' clocks allow 115200 baud");
     uart
 }
 
 /// Writes to the UART and waits until it has taken everything: for what comes before the console server, and after it.
-pub(crate) struct Direct<'u>(pub(crate) &'u mut Pl011<'static>);
+pub(crate) struct Direct<'u>(pub(crate) &'u mut Serial<'static>);
 
 impl Write for Direct<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -60,7 +68,7 @@ pub(crate) fn last_words(line: fmt::Arguments<'_>) {
 /// The console server.
 pub(crate) struct Console {
     mux: &'static mut Mux<'static, COUNT>,
-    uart: Pl011<'static>,
+    uart: Serial<'static>,
     /// Client number of each of the multiplexer's clients.
     clients: [usize; COUNT],
     /// The multiplexer's index of each client.
@@ -69,9 +77,10 @@ pub(crate) struct Console {
 
 impl Console {
     /// The console on `uart`, without clients.
-    pub(crate) fn new(uart: Pl011<'static>) -> Self {
+    pub(crate) fn new(uart: Serial<'static>) -> Self {
         let mux = MUX.take();
         mux.set_frequency(cpu::frequency());
+        mux.set_commands(SERVER_COMMANDS);
         Self {
             mux,
             uart,

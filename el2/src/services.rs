@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use console_api::{Client, Logger};
 use dt_server::DtServer;
-use memory_server::{DomainIndex, MemoryServer};
+use memory_server::{DomainIndex, MemoryServer, Report};
 use memory_server_api::{Error, Reply, Request};
 use timer_server::Deadlines;
 use timer_server_api::{NEVER, OP_ARM};
@@ -30,7 +30,7 @@ fn ring<const N: usize>() {
 /// The notification of each client, by its number.
 pub(crate) const RING: [fn(); console_client::COUNT] = [
     ring::<0>, ring::<1>, ring::<2>, ring::<3>, ring::<4>, ring::<5>, ring::<6>, ring::<7>,
-    ring::<8>, ring::<9>, ring::<10>,
+    ring::<8>, ring::<9>, ring::<10>, ring::<11>,
 ];
 
 /// Whether a console client waits to be looked after.
@@ -57,6 +57,10 @@ impl ServerLog {
             logger: Logger::new(port),
         }
     }
+    /// The logger, for lines that must not be dropped and for input.
+    pub(crate) fn logger(&mut self) -> &mut Logger<Port> {
+        &mut self.logger
+    }
     /// Writes a line.
     pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
         // The logger takes everything; what does not fit it counts.
@@ -70,12 +74,23 @@ pub(crate) struct Services {
     pub(crate) memory: RefCell<MemoryServer<'static>>,
     /// Its log.
     pub(crate) memory_log: RefCell<ServerLog>,
+    /// What somebody at the console wants to know of it.
+    pub(crate) memory_report: RefCell<Report>,
     /// Capabilities and address spaces.
     pub(crate) machine: RefCell<Machine>,
     /// The dt-server.
     pub(crate) dt: RefCell<DtServer>,
     /// Who is to be woken when.
     pub(crate) timer: RefCell<Timer>,
+}
+
+impl Services {
+    /// The console has notified the memory server.
+    pub(crate) fn report_memory(&self) {
+        self.memory_report
+            .borrow_mut()
+            .on_console(&self.memory.borrow(), self.memory_log.borrow_mut().logger());
+    }
 }
 
 /// The timer server and its hardware.
@@ -156,11 +171,7 @@ impl memory_server_api::MemoryServer for MemoryClient {
             machine: &mut self.services.machine.borrow_mut(),
             log: &mut self.services.memory_log.borrow_mut(),
         };
-        let message =
-            self.services
-                .memory
-                .borrow_mut()
-                .on_ppc(&mut kernel, self.domain, &request.encode());
-        request.decode_reply(&message)
+        let mut server = self.services.memory.borrow_mut();
+        server.answer(&mut kernel, self.domain, request.label(), Ok(&request))
     }
 }

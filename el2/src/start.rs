@@ -9,8 +9,11 @@
 
 use core::arch::global_asm;
 
+use crate::board::DEVICE_GIB;
+
 // The header is Linux's (Documentation/arm64/booting.rst); the packer fills in text_offset and the size of
-// all. The boot tables map the GiB of the image and the next as memory and the first as devices.
+// all. The boot tables map the GiB that the image begins in, and where it ends in the next that one too, as memory and the board's
+// GiB of devices as such.
 global_asm!(
     r#"
     .section .head, "ax"
@@ -60,17 +63,26 @@ _head:
     str     x3, [x1]                // table
     mov     x3, #0x445              // block, attribute 1 (device), AF
     orr     x3, x3, #0x40000000000000
-    str     x3, [x2]
+    mov     x4, #{device_gib}
+    lsl     x5, x4, #30
+    orr     x3, x3, x5
+    str     x3, [x2, x4, lsl #3]
     lsr     x4, x20, #30
     lsl     x5, x4, #30
     mov     x3, #0x741              // block, attribute 0, inner shareable, AF
     orr     x3, x3, x5
     str     x3, [x2, x4, lsl #3]
+    ldr     x6, [x20, #16]          // image_size
+    add     x6, x6, x20
+    sub     x6, x6, #1
+    lsr     x6, x6, #30
+    cmp     x6, x4
+    b.eq    7f
     add     x4, x4, #1
     mov     x5, #0x40000000
     add     x3, x3, x5
     str     x3, [x2, x4, lsl #3]
-    dsb     sy
+7:  dsb     sy
     mov     x3, #0x00ff             // attribute 0: write-back memory, 1: device-nGnRnE
     msr     mair_el2, x3
     ldr     x3, =0x80823510         // 48 bits, 4 KiB, write-back inner shareable walks, 40-bit addresses
@@ -100,7 +112,8 @@ _head:
     .balign 4096
 boot_level0: .skip 4096
 boot_level1: .skip 4096
-"#
+"#,
+    device_gib = const DEVICE_GIB,
 );
 
 // A guest that stops leaves x0..x30, the PC and PSTATE in its frame (whose address is in TPIDR_EL2), and

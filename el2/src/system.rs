@@ -7,14 +7,14 @@ use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::Next;
-use topology::{MAX_DOMAINS, channel};
+use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
-use crate::gich;
 use crate::guest::{Guest, State, decode};
 use crate::serial::Console;
 use crate::services::{self, Services};
+use crate::{gicd, gich};
 
 /// Slices a second that a vCPU gets while another one wants the processor too.
 const SLICES_PER_SECOND: u64 = 125;
@@ -49,7 +49,11 @@ impl System {
         mut gic: GicV2<'static>,
     ) -> Self {
         gic.setup();
+        // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has the enable of group 1, the only one that
+        // it can have, in bit 0 (IHI 0048B 4.3.1); setup() takes the bit that a secure one has.
+        gic.enable_group0(true);
         gich::start();
+        gicd::route_here(UART_IRQ);
         for intid in [
             IntId::ppi(MAINTENANCE - 16),
             IntId::ppi(HYP_TIMER - 16),
@@ -289,7 +293,10 @@ impl System {
         let wake_at = self.console.pump(|client| notify |= 1 << client);
         self.services.timer.borrow_mut().arm(CONSOLE_TIMER, wake_at);
         while notify != 0 {
-            self.wake(notify.trailing_zeros() as usize, true);
+            match notify.trailing_zeros() as usize {
+                console_client::MEMORY_SERVER => self.services.report_memory(),
+                client => self.wake(client, true),
+            }
             notify &= notify - 1;
         }
     }

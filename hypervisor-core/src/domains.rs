@@ -26,6 +26,21 @@ impl Domains {
         dom.is_self(self.me) || (1..=u16::from(self.count)).contains(&dom.0)
     }
 
+    /// Whether a domain has this real id, its own included; `DOMID_SELF` is none.
+    pub fn has_id(&self, dom: DomId) -> bool {
+        dom != DomId::SELF && self.exists(dom)
+    }
+
+    /// Why the domain may not do something to `dom` that only a toolstack does, and to others only.
+    /// Real ids alone are looked up: `DOMID_SELF` is nobody.
+    pub fn remote(&self, dom: DomId) -> Errno {
+        if self.has_id(dom) {
+            Errno::Eperm
+        } else {
+            Errno::Esrch
+        }
+    }
+
     /// Accepts the domain itself.
     ///
     /// # Errors

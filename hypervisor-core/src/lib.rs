@@ -18,6 +18,7 @@ pub mod events;
 pub mod exit;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod fault;
 pub mod guest_ptr;
 pub mod host;
 pub mod hypercall;
@@ -27,6 +28,7 @@ pub mod loader;
 pub mod mmio;
 pub mod p2m;
 pub mod pages;
+pub mod place;
 pub mod psci;
 mod run;
 mod sysreg;

@@ -11,7 +11,7 @@ pub trait Pages {
     /// `len` bytes from `gpa`, which lie within one 4 KiB page, if the VMM may read them: RAM, or
     /// an extra page that is mapped there. `None` for anything else, such as a range across a page boundary.
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
-    /// The same for writing: RAM only (Xen takes only ordinary writable RAM as argument memory).
+    /// The same for writing: what the guest itself could write there.
     fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
 }
 

@@ -5,7 +5,7 @@
 //!
 //! The versions are Xen's: PSCI 1.1, SMCCC 1.2. An instruction with another immediate is no call: the caller
 //! injects an undefined-instruction exception, past an `HVC` and at an `SMC`, as Xen does.
-//! Deliberately missing: `SYSTEM_SUSPEND`, which `PSCI_FEATURES` therefore denies.
+//! Nothing wakes a guest that called `SYSTEM_SUSPEND`, as on a Xen without a toolstack.
 
 use crate::host::Host;
 use crate::vm::StopReason;
@@ -33,12 +33,18 @@ const NOT_SUPPORTED: i64 = -1;
 const INVALID_PARAMETERS: i64 = -2;
 const ALREADY_ON: i64 = -4;
 const INVALID_ADDRESS: i64 = -9;
+/// Bits of an affinity value that can differ (`MPIDR_EL1`'s affinity fields).
+const AFFINITIES: u64 = 0xff_00ff_ffff;
 /// The state of an affinity instance that is off (or does not exist).
 const AFFINITY_OFF: u64 = 1;
 /// No trusted OS that would have to migrate.
 const MIGRATE_NOT_NEEDED: u64 = 2;
 /// Functions of the hypervisor service call range: these three.
 const HYPERVISOR_CALLS: u64 = 3;
+/// Functions of the standard service call range, as Xen counts them: PSCI's fourteen and three about themselves.
+const STANDARD_CALLS: u64 = 17;
+/// Xen's UID of its standard services, f863386f-4b39-4cbd-9220-ce1641e59f6f.
+const STANDARD_UID: [u64; 4] = [0x6f38_63f8, 0xbd4c_394b, 0x16ce_2092, 0x6f9f_e541];
 /// Xen's UID a71812dc-c698-4369-9acf-79d18ddee667: byte 0 lies in bits 7:0 of w0 (SMCCC 1.2 section 6.2).
 const UID: [u64; 4] = [0xdc12_18a7, 0x6943_98c6, 0xd179_cf9a, 0x67e6_de8d];
 /// Revision 0.1 of the hypervisor service.
@@ -50,6 +56,9 @@ mod function {
     pub(super) const V0_1_CPU_ON: u32 = 2;
     pub(super) const SMCCC_VERSION: u32 = 0x8000_0000;
     pub(super) const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
+    pub(super) const SMCCC_WORKAROUND_3: u32 = 0x8000_3fff;
+    pub(super) const SMCCC_WORKAROUND_2: u32 = 0x8000_7fff;
+    pub(super) const SMCCC_WORKAROUND_1: u32 = 0x8000_8000;
     pub(super) const PSCI_VERSION: u32 = 0x8400_0000;
     pub(super) const CPU_SUSPEND: u32 = 0x8400_0001;
     pub(super) const CPU_SUSPEND_64: u32 = 0xc400_0001;
@@ -62,9 +71,15 @@ mod function {
     pub(super) const SYSTEM_OFF: u32 = 0x8400_0008;
     pub(super) const SYSTEM_RESET: u32 = 0x8400_0009;
     pub(super) const PSCI_FEATURES: u32 = 0x8400_000a;
-    pub(super) const HYP_CALL_COUNT: u32 = 0x8600_ff00;
-    pub(super) const HYP_CALL_UID: u32 = 0x8600_ff01;
-    pub(super) const HYP_CALL_REVISION: u32 = 0x8600_ff03;
+    pub(super) const SYSTEM_SUSPEND: u32 = 0x8400_000e;
+    pub(super) const SYSTEM_SUSPEND_64: u32 = 0xc400_000e;
+    pub(super) const STD_CALL_COUNT: u32 = 0x8400_ff00;
+    pub(super) const STD_CALL_UID: u32 = 0x8400_ff01;
+    pub(super) const STD_CALL_REVISION: u32 = 0x8400_ff03;
+    // Xen's hypervisor services have owner 5, that of standard hypervisor services.
+    pub(super) const HYP_CALL_COUNT: u32 = 0x8500_ff00;
+    pub(super) const HYP_CALL_UID: u32 = 0x8500_ff01;
+    pub(super) const HYP_CALL_REVISION: u32 = 0x8500_ff03;
 }
 use function as f;
 
@@ -72,8 +87,7 @@ use function as f;
 pub fn call<H: Host>(host: &mut H) -> SmcccAction {
     #[expect(clippy::cast_possible_truncation, reason = "the identifier is w0")]
     let id = host.x(0) as u32;
-    // PSCI 0.1 predates the rule; its arguments are whole registers.
-    let wide = id & 1 << 30 != 0 || id == f::V0_1_CPU_ON;
+    let wide = id & 1 << 30 != 0;
     let mut arg = |n: u8| {
         let value = host.x(n);
         if wide { value } else { value & 0xffff_ffff }
@@ -85,15 +99,30 @@ pub fn call<H: Host>(host: &mut H) -> SmcccAction {
             return SmcccAction::Wait;
         }
         f::CPU_OFF | f::V0_1_CPU_OFF => return SmcccAction::Off,
-        f::CPU_ON | f::CPU_ON_64 | f::V0_1_CPU_ON => cpu_on(arg(1), arg(2)).cast_unsigned(),
-        f::AFFINITY_INFO | f::AFFINITY_INFO_64 => affinity_info(arg(1), arg(2)),
+        f::CPU_ON | f::CPU_ON_64 => cpu_on(arg(1), arg(2)).cast_unsigned(),
+        // PSCI 0.1 has no other errors for what is wrong with a vCPU that exists.
+        f::V0_1_CPU_ON => INVALID_PARAMETERS.cast_unsigned(),
+        f::AFFINITY_INFO | f::AFFINITY_INFO_64 => affinity_info(arg(1), arg(2) & 0xffff_ffff),
         f::MIGRATE_INFO_TYPE => MIGRATE_NOT_NEEDED,
         f::SYSTEM_OFF => return SmcccAction::Stop(StopReason::PowerOff),
         f::SYSTEM_RESET => return SmcccAction::Stop(StopReason::Reboot),
+        f::SYSTEM_SUSPEND | f::SYSTEM_SUSPEND_64 => {
+            if arg(1) & 1 == 0 {
+                return SmcccAction::Stop(StopReason::Suspend);
+            }
+            INVALID_ADDRESS.cast_unsigned()
+        }
         f::PSCI_FEATURES => features(arg(1)),
         f::SMCCC_VERSION => SMCCC_VERSION_1_2,
         // No workaround is offered.
         f::SMCCC_ARCH_FEATURES => NOT_SUPPORTED.cast_unsigned(),
+        // They have no result, and nothing to do on a CPU that is not said to need them.
+        f::SMCCC_WORKAROUND_1 | f::SMCCC_WORKAROUND_2 | f::SMCCC_WORKAROUND_3 => {
+            return SmcccAction::Resume;
+        }
+        f::STD_CALL_COUNT => STANDARD_CALLS,
+        f::STD_CALL_UID => return finish(host, &STANDARD_UID),
+        f::STD_CALL_REVISION => return finish(host, &REVISION),
         f::HYP_CALL_COUNT => HYPERVISOR_CALLS,
         f::HYP_CALL_UID => return finish(host, &UID),
         f::HYP_CALL_REVISION => return finish(host, &REVISION),
@@ -110,10 +139,10 @@ fn finish<H: Host>(host: &mut H, results: &[u64]) -> SmcccAction {
     SmcccAction::Resume
 }
 
-/// The vCPU with affinity `mpidr`: Aff0 is bits 3:0 of its number, Aff1 the rest.
+/// The vCPU with affinity `mpidr`: Aff0 and Aff1 are its number as Xen reads them, the rest is not looked at.
 fn vcpu_of(mpidr: u64) -> Option<u64> {
-    let id = mpidr & 0xf | mpidr >> 4 & 0xff0;
-    (mpidr & !0xff0f == 0 && id < VCPUS).then_some(id)
+    let id = mpidr & 0xff | (mpidr >> 8 & 0xff) << 4;
+    (id < VCPUS).then_some(id)
 }
 
 /// `CPU_ON`, checked in Xen's order. A vCPU that exists is the only one and so runs this.
@@ -130,7 +159,6 @@ fn cpu_on(mpidr: u64, entry: u64) -> i64 {
 
 /// `AFFINITY_INFO`: on if any vCPU in the affinity instance runs.
 fn affinity_info(mpidr: u64, level: u64) -> u64 {
-    const AFFINITIES: u64 = 0xff_00ff_ffff;
     let ignored = match level {
         0 => 0,
         1 => 0xff,
@@ -163,6 +191,8 @@ fn features(id: u64) -> u64 {
                 | f::SYSTEM_OFF
                 | f::SYSTEM_RESET
                 | f::PSCI_FEATURES
+                | f::SYSTEM_SUSPEND
+                | f::SYSTEM_SUSPEND_64
                 | f::SMCCC_VERSION
         )
     });
@@ -204,11 +234,14 @@ mod tests {
         assert_eq!(result(0x8400_0000, NONE), 0x10001);
         assert_eq!(result(0x8000_0000, NONE), 0x10002);
         assert_eq!(result(0x8400_0006, NONE), 2);
-        assert_eq!(result(0x8600_ff00, NONE), 3);
+        assert_eq!(result(0x8500_ff00, NONE), 3);
+        assert_eq!(result(0x8400_ff00, NONE), 17);
+        let standard = [0x6f38_63f8, 0xbd4c_394b, 0x16ce_2092, 0x6f9f_e541];
+        assert_eq!(run(0x8400_ff01, NONE), (SmcccAction::Resume, standard));
         let uid = [0xdc12_18a7, 0x6943_98c6, 0xd179_cf9a, 0x67e6_de8d];
-        assert_eq!(run(0x8600_ff01, NONE), (SmcccAction::Resume, uid));
+        assert_eq!(run(0x8500_ff01, NONE), (SmcccAction::Resume, uid));
         let revision = [0, 1, 8, 9];
-        assert_eq!(run(0x8600_ff03, NONE), (SmcccAction::Resume, revision));
+        assert_eq!(run(0x8500_ff03, NONE), (SmcccAction::Resume, revision));
     }
 
     #[test]
@@ -226,6 +259,17 @@ mod tests {
             run(0x8400_0009, NONE).0,
             SmcccAction::Stop(StopReason::Reboot)
         );
+        for id in [0x8400_000e, 0xc400_000e] {
+            assert_eq!(
+                run(id, [0x4000_0000, 0, 0]).0,
+                SmcccAction::Stop(StopReason::Suspend),
+                "to an even address"
+            );
+            assert_eq!(result(id, [7, 0x4000_0001, 0]), -9);
+        }
+        for id in [0x8000_8000, 0x8000_7fff, 0x8000_3fff] {
+            assert_eq!(result(id, NONE), id.cast_signed(), "no result");
+        }
         for id in [0x8400_0002, 1] {
             assert_eq!(run(id, NONE).0, SmcccAction::Off);
         }
@@ -236,15 +280,21 @@ mod tests {
 
     #[test]
     fn turning_on_the_only_vcpu() {
-        for id in [0x8400_0003, 0xc400_0003, 2] {
+        for entry in [0x4000_0000, 0x4000_0001] {
+            for mpidr in [0, 1] {
+                assert_eq!(result(2, [mpidr, entry, 0]), -2, "PSCI 0.1 has one error");
+            }
+        }
+        for id in [0x8400_0003, 0xc400_0003] {
             assert_eq!(result(id, [0, 0x4000_0000, 0]), -4);
             assert_eq!(result(id, [0, 0x4000_0001, 0]), -9);
             assert_eq!(result(id, [1, 0x4000_0001, 0]), -2);
             assert_eq!(result(id, [0x100, 0x4000_0000, 0]), -2);
         }
-        // Only the wide variants see the upper half of the affinity.
-        assert_eq!(result(0xc400_0003, [1 << 32, 0, 0]), -2);
-        assert_eq!(result(0x8400_0003, [1 << 32, 0, 0]), -4);
+        // Levels 2 and 3 are not looked at.
+        for mpidr in [1 << 16, 1 << 31, 1 << 32] {
+            assert_eq!(result(0xc400_0003, [mpidr, 0, 0]), -4);
+        }
         assert_eq!(result(0xc400_0003, [0x80, 0, 0]), -2, "Aff0 has four bits");
     }
 
@@ -259,7 +309,11 @@ mod tests {
             assert_eq!(result(id, [0xff_ffff, 3, 0]), 0);
             assert_eq!(result(id, [0, 4, 0]), -2);
         }
-        assert_eq!(result(0xc400_0004, [0, 1 << 32, 0]), -2);
+        assert_eq!(
+            result(0xc400_0004, [0, 1 << 32, 0]),
+            0,
+            "a level is 32 bits"
+        );
         assert_eq!(result(0x8400_0004, [0, 1 << 32, 0]), 0);
         assert_eq!(result(0xc400_0004, [1 << 32, 0, 0]), 1);
     }
@@ -288,9 +342,10 @@ mod tests {
             3,
             0x8000_0001,
             0x8400_0005,
-            0x8400_000e,
-            0xc400_000e,
-            0x8600_ff02,
+            0x8400_000f,
+            0xc400_000f,
+            0x8500_ff02,
+            0x8600_ff00,
             0xea1,
             0xffff_ffff,
         ] {

@@ -9,9 +9,11 @@ use hv_types::{Gpa, Gva};
 use crate::esr::{self, Abort, Trap, WaitKind};
 use crate::events::Service;
 use crate::exit::Exit;
+use crate::fault::{Aborted, NoRegister};
 use crate::host::Host;
 use crate::hypercall::{self, Outcome, RunState};
 use crate::mmio::Mmio;
+use crate::place::Map;
 use crate::psci::{self, SmcccAction};
 use crate::vgic::{self, EVENT_UPCALL, VTIMER};
 use crate::vm::{Next, StopReason, Vm, Wait};
@@ -284,11 +286,22 @@ impl Vm<'_> {
                 host.set_pc(after);
                 Do::Run
             }
+            Trap::SysReg(access) => {
+                host.log(format_args!("{}", NoRegister { access, pc }));
+                inject::undefined(host);
+                Do::Run
+            }
             _ => {
                 inject::undefined(host);
                 Do::Run
             }
         }
+    }
+
+    /// The guest's physical map, for words about addresses.
+    fn map(&self) -> Map {
+        let vpl011 = self.vpl011.is_some();
+        Map::new(&self.layout, &self.record.banks, [], vpl011)
     }
 
     fn on_abort<H: Host>(&mut self, host: &mut H, gpa: Gpa, iss: u32, fetch: bool) {
@@ -300,7 +313,17 @@ impl Vm<'_> {
             host.set_pc(Gva::new(pc.raw().wrapping_add(INSTRUCTION)));
             return;
         }
-        inject::abort(host, &self.p2m, gpa, Abort::new(iss), fetch);
+        let pc = host.pc();
+        let abort = Abort::new(iss);
+        let aborted = Aborted {
+            map: &self.map(),
+            gpa,
+            pc,
+            abort,
+            fetch,
+        };
+        host.log(format_args!("{aborted}"));
+        inject::abort(host, &self.p2m, gpa, abort, fetch);
     }
 
     /// Carries out an access to a device; false where there is none, or none of that size.

@@ -62,7 +62,7 @@ impl core::fmt::Display for StopReason {
             Self::PowerOff => "it switched itself off",
             Self::Reboot => "it asked for a restart",
             Self::Suspend => "it suspended",
-            Self::Crash => "it reported a crash",
+            Self::Crash => "it reported a crash; its own last lines say why",
             Self::Watchdog => "its watchdog expired",
             Self::SoftReset => "it asked for a restart that keeps its memory",
             Self::Fatal => "it cannot run any further",

@@ -97,10 +97,14 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// The oldest whole block of a pool, off its list. Merges a split one if none is left.
+    /// The oldest whole block of a pool, off its list. If none is left, a split one is merged or a returned one
+    /// revoked.
     pub(crate) fn take_block(&mut self, kernel: &mut impl Kernel, home: u8) -> Result<u32, Error> {
         if self.with_pool(home, |_, pool| pool.blocks.is_empty()) {
             self.merge_one(kernel, home)?;
+            if home == HEAP && self.heap.blocks.is_empty() {
+                self.reclaim_any_block(kernel)?;
+            }
         }
         let b = self
             .with_pool(home, |records, pool| records.pop_block(&mut pool.blocks))
@@ -122,15 +126,16 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Makes one split block whose pages are all free whole again; none is not an error.
+    /// Makes one split block of whose pages nobody holds any whole again, better one without returned pages; none is
+    /// not an error.
     fn merge_one(&mut self, kernel: &mut impl Kernel, home: u8) -> Result<(), Error> {
-        let found = self.records.splits.iter().find(|s| {
+        let unused = self.records.splits.iter().filter(|s| {
             s.block != NIL
-                && s.free == s.pages
+                && s.is_unused()
                 && u32::from(s.pages) == FrameSize::Block.pages()
                 && self.records.get(s.block).home == home
         });
-        let Some(b) = found.map(|s| s.block) else {
+        let Some(b) = unused.max_by_key(|s| s.free).map(|s| s.block) else {
             return Ok(());
         };
         self.unsplit(kernel, b)?;

@@ -28,6 +28,7 @@ impl MemoryServer<'_> {
             return Ok(());
         }
         dom.life = Life::Dying;
+        while self.reclaim(kernel, d, u32::MAX)? > 0 {}
         for kind in (0..Extra::COUNT).filter_map(|i| Extra::from_index(u64::from(i))) {
             match self.destroy_extra(kernel, d, kind) {
                 Ok(()) | Err(Error::NotYours) => {}
@@ -155,6 +156,11 @@ impl MemoryServer<'_> {
         u64::from(pool.blocks.len()) * u64::from(FrameSize::Block.pages())
             + u64::from(pool.pages.len())
             + u64::from(short)
+            + if self.dom(d).config.is_static {
+                self.returned(d)
+            } else {
+                0
+            }
     }
 
     /// Page identifier of an extra page of `d`, if it exists.

@@ -4,7 +4,8 @@
 //! looks the address up in its records of the domain's own static memory. Splitting a 2 MiB frame of memory that the
 //! kernel owns would move its contents to other frames, so such memory is granted in pages from the start.
 
-use memory_server_api::Error;
+use hv_types::Gfn;
+use memory_server_api::{Error, Placed};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
@@ -51,18 +52,33 @@ impl MemoryServer<'_> {
         if page != 0 || !self.untyped_of(b).device || self.is_short(b) {
             return Err(Error::NoMemory);
         }
-        let all_free = self
+        let unused = self
             .records
             .split_of(b)
-            .is_some_and(|(_, split)| split.free == split.pages);
+            .is_some_and(|(_, split)| split.is_unused());
         match self.records.get(b).state {
-            BlockState::Split if all_free => self.unsplit(kernel, b)?,
+            BlockState::Split if unused => self.unsplit(kernel, b)?,
             BlockState::Bare | BlockState::Framed => self.unlink_block(b),
             _ => return Err(Error::NoMemory),
         }
         self.carve(kernel, b)
             .inspect_err(|_| self.put_block_first(b))?;
         Ok(b)
+    }
+
+    /// Gives `d` the page of guest frame `gfn` again, if it returned that.
+    pub(crate) fn regrant_page_at(&mut self, d: u8, gfn: Gfn) -> Option<Placed> {
+        let (b, page) = self.own_frame(d, gfn.raw()).ok()?;
+        let id = PageId::new(b, page);
+        if self.records.get(b).state != BlockState::Split
+            || self.records.page(id).state != PageState::Returned
+        {
+            return None;
+        }
+        let mut list = self.dom(d).returned;
+        self.records.unlink_page(&mut list, id);
+        self.dom_mut(d).returned = list;
+        Some(self.regrant(d, id, gfn))
     }
 
     /// The page that is machine frame `mfn`, off its list.

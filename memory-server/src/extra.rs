@@ -24,8 +24,7 @@ impl MemoryServer<'_> {
         let slot = self.dom(d).layout.extra(kind);
         let taken = self.take_page(kernel, HEAP, For::Extra)?;
         self.grant_page(kernel, d, taken, slot, For::Extra)?;
-        let number = u8::try_from(kind.index()).unwrap_or(u8::MAX);
-        self.records.page(taken.id).state = PageState::Extra(number);
+        self.records.page(taken.id).state = PageState::Extra;
         let dom = self.dom_mut(d);
         dom.extra[index] = taken.id.word();
         dom.extras += 1;

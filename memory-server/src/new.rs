@@ -6,7 +6,7 @@ use memory_server_api::Extra;
 
 use crate::layout::{self, GrantLayout, OwnLayout};
 use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose};
-use crate::records::{BlockRecord, HEAP, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord};
+use crate::records::{BlockRecord, HEAP, List, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord};
 use crate::server::{Domain, Life, MemoryServer, Pool, UntypedRecord};
 
 /// The memory for the server's records; a protection domain keeps it in statics.
@@ -82,6 +82,7 @@ impl<'a> MemoryServer<'a> {
             domains: heapless::Vec::new(),
             heap: Pool::EMPTY,
             own: OwnLayout::new(count),
+            reshaped: 0,
         };
         server.add_domains(manifest)?;
         server.add_untypeds(manifest)?;
@@ -97,6 +98,8 @@ impl<'a> MemoryServer<'a> {
                 layout,
                 life: Life::Alive,
                 pool: Pool::EMPTY,
+                returned: List::EMPTY,
+                returned_blocks: List::EMPTY,
                 first_window,
                 ram: 0,
                 tables: 0,

@@ -54,11 +54,13 @@ impl MemoryServer<'_> {
         if let Some(id) = self.pop_page(home, purpose) {
             return Ok(Taken { id, fresh: false });
         }
-        if let For::Ram(d) = purpose
-            && home == HEAP
-            && self.free_window(d).is_none()
-        {
-            return Err(Error::NoMemory);
+        if home == HEAP {
+            if let Some(id) = self.reclaim_for(kernel, purpose)? {
+                return Ok(Taken { id, fresh: false });
+            }
+            if let For::Ram(d) = purpose {
+                self.ensure_window(kernel, d)?;
+            }
         }
         let b = self.take_block_for_pages(kernel, home)?;
         self.spread(kernel, b)?;

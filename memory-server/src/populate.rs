@@ -1,24 +1,27 @@
-//! RAM: populate and release.
+//! RAM: populate and release. What becomes of released memory is told in `returned`.
 
 use hv_types::{BLOCK_SIZE, FrameSize, Gfn};
-use memory_server_api::{Error, Granted, Slot};
+use memory_server_api::{Batch, Error, Granted, Pages, Placed, Released, Slot};
 
 use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
 
-const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
+pub(crate) const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
+
+/// Most blocks that one message brings: making one of kernel memory takes 200,000 instructions, zeroing it a million.
+const MAX_BLOCKS: u32 = 8;
 
 /// Guest frame as recorded.
-fn record_gfn(gfn: u64) -> u32 {
+pub(crate) fn record_gfn(gfn: u64) -> u32 {
     u32::try_from(gfn).unwrap_or(NIL)
 }
 
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::PopulateBlocks`].
     ///
-    /// The run ends early where the next block does not lie in the next window, at the quota, at the
+    /// The run ends after [`MAX_BLOCKS`], and early where the next block does not lie in the next window, at the quota, at the
     /// end of the pool, and where the kernel refuses; it has at least one block.
     pub(crate) fn populate_blocks(
         &mut self,
@@ -37,7 +40,7 @@ impl MemoryServer<'_> {
         }
         let mut first = None;
         let mut count = 0;
-        while count < blocks {
+        while count < blocks.min(MAX_BLOCKS) {
             let wanted = first.and_then(|w: u16| w.checked_add(u16::try_from(count).ok()?));
             let at = gfn.raw().saturating_add(u64::from(count) * BLOCK_PAGES);
             match self.populate_block(kernel, d, at, wanted) {
@@ -73,7 +76,14 @@ impl MemoryServer<'_> {
         if dom.ram + BLOCK_PAGES > dom.config.max_pages {
             return Err(Error::OverQuota);
         }
+        if let Some(oldest) = dom.returned_blocks.head() {
+            let fits = wanted.is_none_or(|wanted| wanted == self.records.get(oldest).window);
+            return Ok(fits.then(|| self.regrant_block(d)).flatten());
+        }
         let home = self.ram_home(d);
+        if home == HEAP && wanted.is_none() {
+            self.ensure_window(kernel, d)?;
+        }
         let b = if self.is_direct(d) {
             self.take_block_at(kernel, d, gfn)?
         } else {
@@ -101,20 +111,57 @@ impl MemoryServer<'_> {
         Ok(Some(b))
     }
 
-    /// [`memory_server_api::Request::PopulatePage`]: for a static domain the head of its own reserve (SM-6), for a
-    /// direct-mapped one the frame that it names (DM-2).
+    /// [`memory_server_api::Request::PopulatePages`]: page by page, as far as it goes. Ends early after the long
+    /// steps of making pages of a block.
+    pub(crate) fn populate_pages(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        gfns: &Batch,
+    ) -> Result<Pages, Error> {
+        let reshaped = self.reshaped;
+        let mut pages = Pages::EMPTY;
+        for gfn in gfns.items() {
+            match self.populate_page(kernel, d, Gfn::new(u64::from(*gfn))) {
+                Ok(page) => pages.push(page),
+                Err(error) if pages.is_empty() => return Err(error),
+                Err(error) => {
+                    pages.error = Some(error);
+                    break;
+                }
+            }
+            if self.reshaped != reshaped {
+                break;
+            }
+        }
+        Ok(pages)
+    }
+
+    /// One page of RAM: for a static domain the head of its own reserve (SM-6), for a direct-mapped one the frame that it
+    /// names (DM-2), for another one that it returned itself, if there is any.
     pub(crate) fn populate_page(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
         gfn: Gfn,
-    ) -> Result<Granted, Error> {
+    ) -> Result<Placed, Error> {
         let dom = self.dom(d);
         if dom.ram >= dom.config.max_pages {
             return Err(Error::OverQuota);
         }
         let home = self.ram_home(d);
-        let taken = if self.is_direct(d) {
+        let direct = self.is_direct(d);
+        if direct {
+            if let Some(page) = self.regrant_page_at(d, gfn) {
+                return Ok(page);
+            }
+        } else if (home == HEAP || self.dom(d).pool.pages.is_empty())
+            // The free pages of a reserve are older than the returned ones: they became pages when neither was left.
+            && let Some(page) = self.regrant_page(d, gfn)
+        {
+            return Ok(page);
+        }
+        let taken = if direct {
             self.take_page_at(kernel, d, gfn.raw())?
         } else {
             self.take_page(kernel, home, For::Ram(d))?
@@ -135,11 +182,7 @@ impl MemoryServer<'_> {
         }
         self.set_window(d, window, b);
         self.dom_mut(d).ram += 1;
-        Ok(Granted {
-            first: slot,
-            count: 1,
-            size: FrameSize::Page,
-        })
+        Ok(Placed { slot, was: None })
     }
 
     /// The window in which `d` has, or will have, its pages of split block `b`.
@@ -169,17 +212,45 @@ impl MemoryServer<'_> {
     ) -> Result<(), Error> {
         let (window, b, page) = self.named(d, slot)?;
         if self.records.get(b).state == BlockState::Split {
-            return self.release_page(kernel, d, window, PageId::new(b, page));
+            return self.return_page(d, window, PageId::new(b, page));
         }
         let b = self.held_block(d, slot)?;
         if self.records.get(b).state == BlockState::Source {
             return Err(Error::WrongState);
         }
-        self.take_back_block(kernel, d, b)?;
+        if self.records.get(b).home == HEAP {
+            self.return_block(d, b);
+        } else {
+            // It comes back as pages if ever (SM-7), and those are other capabilities.
+            self.take_back_block(kernel, d, b)?;
+        }
         let dom = self.dom_mut(d);
         dom.ram -= BLOCK_PAGES;
         dom.released = true;
         Ok(())
+    }
+
+    /// [`memory_server_api::Request::ReleasePages`].
+    pub(crate) fn release_pages(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slots: &Batch,
+    ) -> Result<Released, Error> {
+        for (done, slot) in slots.items().iter().enumerate() {
+            match self.release(kernel, d, Slot(*slot)) {
+                Ok(()) => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(error) => {
+                    let error = Some(error);
+                    return Ok(Released { done, error });
+                }
+            }
+        }
+        Ok(Released {
+            done: slots.len(),
+            error: None,
+        })
     }
 
     /// Revokes a whole block and puts it at the end of its home's list.
@@ -192,6 +263,12 @@ impl MemoryServer<'_> {
         kernel
             .revoke(self.own.frame(b))
             .map_err(|_| Error::Kernel)?;
+        self.free_block(d, b);
+        Ok(())
+    }
+
+    /// Records a whole block that `d` had as free, at the end of its home's list.
+    pub(crate) fn free_block(&mut self, d: u8, b: u32) {
         let home = self.records.get(b).home;
         let block = self.records.block(b);
         block.state = BlockState::Framed;
@@ -201,30 +278,6 @@ impl MemoryServer<'_> {
             self.set_window(d, window, NIL);
         }
         self.put_block(b);
-        Ok(())
-    }
-
-    fn release_page(
-        &mut self,
-        kernel: &mut impl Kernel,
-        d: u8,
-        window: u16,
-        id: PageId,
-    ) -> Result<(), Error> {
-        if id.page() >= self.untyped_of(id.block()).pages()
-            || self.page_window(d, id.block()) != Some(window)
-        {
-            return Err(Error::NotYours);
-        }
-        let record = self.records.page(id);
-        if record.state != PageState::Ram || record.holder != d {
-            return Err(Error::NotYours);
-        }
-        self.take_back_page(kernel, d, id)?;
-        let dom = self.dom_mut(d);
-        dom.ram -= 1;
-        dom.released = true;
-        Ok(())
     }
 
     /// Revokes a RAM page and puts it at the end of its home's list.
@@ -237,22 +290,31 @@ impl MemoryServer<'_> {
         kernel
             .revoke(self.page_slot(id))
             .map_err(|_| Error::Kernel)?;
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            split.held[usize::from(d)] -= 1;
+        }
+        self.free_page(d, id);
+        self.put_page(id);
+        Ok(())
+    }
+
+    /// Records a page that `d` had as free, on no list, and its window as free if it was the last page there.
+    pub(crate) fn free_page(&mut self, d: u8, id: PageId) {
         let record = self.records.page(id);
         record.state = PageState::Free;
         record.gfn = NIL;
-        let heap = self.records.get(id.block()).home == HEAP;
+        if self.records.get(id.block()).home != HEAP {
+            return;
+        }
         let mut unused = None;
         if let Some((_, split)) = self.records.split_of(id.block()) {
-            let held = &mut split.held[usize::from(d)];
-            *held -= 1;
-            if *held == 0 && heap {
-                unused = Some(core::mem::replace(&mut split.window[usize::from(d)], NIL16));
+            let d = usize::from(d);
+            if split.held[d] == 0 && split.returned[d] == 0 {
+                unused = Some(core::mem::replace(&mut split.window[d], NIL16));
             }
         }
         if let Some(window) = unused {
             self.set_window(d, window, NIL);
         }
-        self.put_page(id);
-        Ok(())
     }
 }

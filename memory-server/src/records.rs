@@ -29,6 +29,8 @@ pub(crate) enum BlockState {
     Held,
     /// Granted whole, and its contents are being copied to a split block.
     Source,
+    /// Given back by its holder, a living domain, whose capabilities it still has. On that domain's list.
+    Returned,
     /// Made of pages.
     Split,
     /// Withdrawn: the kernel refused to undo something. Never granted again.
@@ -75,16 +77,41 @@ impl BlockRecord {
 pub(crate) enum PageState {
     Free,
     Ram,
-    /// The extra page with this index.
-    Extra(u8),
+    /// As [`BlockState::Returned`].
+    Returned,
+    /// An extra page.
+    Extra,
     /// As [`BlockState::Lost`].
     Lost,
 }
 
+/// Neighbour on a list of pages: a [`PageId`] in 24 bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Link([u8; 3]);
+
+impl Link {
+    const NONE: Self = Self([0xff; 3]);
+
+    fn to(word: u32) -> Self {
+        let [a, b, c, _] = word.to_le_bytes();
+        Self([a, b, c])
+    }
+    /// The neighbour's word, or [`NIL`].
+    fn word(self) -> u32 {
+        let Self([a, b, c]) = self;
+        match self {
+            Self::NONE => NIL,
+            _ => u32::from_le_bytes([a, b, c, 0]),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageRecord {
-    pub(crate) next: u32,
+    /// Guest frame that the holder named, [`NIL`] if there is none.
     pub(crate) gfn: u32,
+    next: Link,
+    prev: Link,
     /// As [`BlockRecord::holder`].
     pub(crate) holder: u8,
     pub(crate) state: PageState,
@@ -105,7 +132,24 @@ pub struct SplitRecord {
     pub(crate) window: [u16; DOMAINS],
     /// How many pages each domain holds as RAM.
     pub(crate) held: [u16; DOMAINS],
+    /// How many pages each domain has returned.
+    pub(crate) returned: [u16; DOMAINS],
     pub(crate) page: [PageRecord; PAGES],
+}
+
+const _: () = assert!(size_of::<PageRecord>() == 12);
+
+impl PageRecord {
+    /// A free page on no list, last held by `holder`.
+    pub(crate) const fn free(holder: u8) -> Self {
+        Self {
+            gfn: NIL,
+            next: Link::NONE,
+            prev: Link::NONE,
+            holder,
+            state: PageState::Free,
+        }
+    }
 }
 
 impl SplitRecord {
@@ -117,16 +161,17 @@ impl SplitRecord {
         list: List::EMPTY,
         window: [NIL16; DOMAINS],
         held: [0; DOMAINS],
-        page: [PageRecord {
-            next: NIL,
-            gfn: NIL,
-            holder: NEVER,
-            state: PageState::Free,
-        }; PAGES],
+        returned: [0; DOMAINS],
+        page: [PageRecord::free(NEVER); PAGES],
     };
+
+    /// Whether nobody has a use for any of the pages: they are free, or were returned.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.free + self.returned.iter().sum::<u16>() == self.pages
+    }
 }
 
-/// A first-in first-out list through the `next` fields of records.
+/// A first-in first-out list through records; from a list of pages any can be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct List {
     head: u32,
@@ -174,8 +219,8 @@ impl PageId {
     }
 }
 
-/// Most blocks: page identifiers keep 9 bits for the page, and [`NIL`] is none.
-pub(crate) const MAX_BLOCKS: u32 = (1 << 23) - 1;
+/// Most blocks, 64 GiB: page identifiers have 24 bits on lists, 9 of them for the page, and the last is none.
+pub(crate) const MAX_BLOCKS: u32 = (1 << 15) - 1;
 
 /// The record tables and the lists through them.
 pub(crate) struct Records<'a> {
@@ -239,31 +284,21 @@ impl Records<'_> {
         Some(b)
     }
 
-    /// Takes block `b` out of `list`, which it is on.
+    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search.
     pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) {
-        self.unlink(list, b, |records, b| &mut records.block(b).next);
-    }
-
-    /// Takes `item` out of `list`, which it is on: at once at the head, else after a search.
-    fn unlink(
-        &mut self,
-        list: &mut List,
-        item: u32,
-        next: impl for<'r> Fn(&'r mut Self, u32) -> &'r mut u32,
-    ) {
-        let after = *next(self, item);
+        let after = self.get(b).next;
         let mut before = NIL;
         let mut at = list.head;
-        while at != item {
+        while at != b {
             if at == NIL {
                 return;
             }
             before = at;
-            at = *next(self, at);
+            at = self.get(at).next;
         }
         match before {
             NIL => list.head = after,
-            before => *next(self, before) = after,
+            before => self.block(before).next = after,
         }
         if after == NIL {
             list.tail = before;
@@ -272,46 +307,48 @@ impl Records<'_> {
     }
 
     pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {
-        self.page(id).next = NIL;
+        let record = self.page(id);
+        record.next = Link::NONE;
+        record.prev = Link::to(list.tail);
         match list.tail {
             NIL => list.head = id.word(),
-            tail => self.page(PageId::from_word(tail)).next = id.word(),
+            tail => self.page(PageId::from_word(tail)).next = Link::to(id.word()),
         }
         list.tail = id.word();
         list.len += 1;
     }
     pub(crate) fn push_page_front(&mut self, list: &mut List, id: PageId) {
-        self.page(id).next = list.head;
-        if list.head == NIL {
-            list.tail = id.word();
+        let record = self.page(id);
+        record.next = Link::to(list.head);
+        record.prev = Link::NONE;
+        match list.head {
+            NIL => list.tail = id.word(),
+            head => self.page(PageId::from_word(head)).prev = Link::to(id.word()),
         }
         list.head = id.word();
         list.len += 1;
     }
     pub(crate) fn pop_page(&mut self, list: &mut List) -> Option<PageId> {
         let id = PageId::from_word(list.head()?);
-        list.head = self.page(id).next;
-        if list.head == NIL {
-            list.tail = NIL;
-        }
-        list.len -= 1;
+        self.unlink_page(list, id);
         Some(id)
     }
-    /// Takes page `id` out of `list`, which it is on.
+    /// Takes a page out of `list`; one that is on no list is left alone.
     pub(crate) fn unlink_page(&mut self, list: &mut List, id: PageId) {
-        self.unlink(list, id.word(), |records, word| {
-            &mut records.page(PageId::from_word(word)).next
-        });
-    }
-    /// Takes the pages of block `b` out of `list`, keeping the order of the others.
-    pub(crate) fn drop_pages_of(&mut self, list: &mut List, b: u32) {
-        let mut kept = List::EMPTY;
-        let mut rest = *list;
-        while let Some(id) = self.pop_page(&mut rest) {
-            if id.block() != b {
-                self.push_page(&mut kept, id);
-            }
+        let record = self.page(id);
+        let (next, prev) = (record.next.word(), record.prev.word());
+        (record.next, record.prev) = (Link::NONE, Link::NONE);
+        if prev == NIL && list.head != id.word() {
+            return;
         }
-        *list = kept;
+        match prev {
+            NIL => list.head = next,
+            prev => self.page(PageId::from_word(prev)).next = Link::to(next),
+        }
+        match next {
+            NIL => list.tail = prev,
+            next => self.page(PageId::from_word(next)).prev = Link::to(prev),
+        }
+        list.len -= 1;
     }
 }

@@ -1,6 +1,8 @@
 //! The server's state and the dispatch of requests.
 
-use memory_server_api::{Error, Extra, Message, PROTOCOL_VERSION, Reply, Request, Slot, Usage};
+use memory_server_api::{
+    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage, Words,
+};
 
 use crate::kernel::Kernel;
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
@@ -82,6 +84,10 @@ pub(crate) struct Domain {
     pub(crate) layout: GrantLayout,
     pub(crate) life: Life,
     pub(crate) pool: Pool,
+    /// Pages that it returned, oldest first.
+    pub(crate) returned: List,
+    /// Whole heap blocks that it returned, oldest first.
+    pub(crate) returned_blocks: List,
     /// Where its windows begin in the table of windows.
     pub(crate) first_window: u32,
     pub(crate) ram: u64,
@@ -103,23 +109,52 @@ pub struct MemoryServer<'a> {
     pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
     pub(crate) heap: Pool,
     pub(crate) own: OwnLayout,
+    /// How many blocks were made pages of, or whole again, or were revoked page by page: the longest steps. A batch
+    /// ends after one.
+    pub(crate) reshaped: u32,
 }
 
 impl MemoryServer<'_> {
-    /// Answers one request. Whatever the message holds, the answer is a reply or a refusal that has
-    /// changed nothing.
-    pub fn on_ppc(
+    /// Answers one message, with the words of its answer in `reply`. Whatever the message holds, the answer is a
+    /// reply or a refusal that has changed nothing.
+    pub fn on_ppc<'w>(
         &mut self,
         kernel: &mut impl Kernel,
         domain: DomainIndex,
-        message: &Message,
-    ) -> Message {
-        let result =
-            Request::decode(message).and_then(|request| self.serve(kernel, domain, request));
-        if let Err(error) = result {
-            self.log_refusal(kernel, domain, message.label, error);
+        message: Message<'_>,
+        reply: &'w mut Words,
+    ) -> Message<'w> {
+        let request = Request::decode(message);
+        let request = request.as_ref().map_err(|error| *error);
+        let result = self.answer(kernel, domain, message.label, request);
+        Reply::encode(&result, reply)
+    }
+
+    /// Answers what was decoded from a message of `label`, and reports what it refuses.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed.
+    pub fn answer(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+        label: u64,
+        request: Result<&Request, Error>,
+    ) -> Result<Reply, Error> {
+        let result = match request {
+            Ok(request) => self.serve(kernel, domain, request),
+            Err(error) => Err(error),
+        };
+        let refused = match &result {
+            Ok(Reply::Pages(Pages { error, .. })) => *error,
+            Ok(Reply::Released(Released { error, .. })) => *error,
+            Ok(_) => None,
+            Err(error) => Some(*error),
+        };
+        if let Some(error) = refused {
+            self.log_refusal(kernel, domain, label, error);
         }
-        Reply::encode(result)
+        result
     }
 
     /// Answers one decoded request.
@@ -130,7 +165,7 @@ impl MemoryServer<'_> {
         &mut self,
         kernel: &mut impl Kernel,
         domain: DomainIndex,
-        request: Request,
+        request: &Request,
     ) -> Result<Reply, Error> {
         let d = domain.0;
         let life = self
@@ -138,20 +173,28 @@ impl MemoryServer<'_> {
             .get(usize::from(d))
             .ok_or(Error::NotYours)?
             .life;
-        match request {
+        match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
-            Request::Release { .. } | Request::DestroyExtra { .. } if life != Life::Dead => {}
+            Request::Release { .. }
+            | Request::ReleasePages { .. }
+            | Request::DestroyExtra { .. }
+                if life != Life::Dead => {}
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
         }
-        match request {
+        match *request {
             Request::Version | Request::Usage => Ok(Reply::Done),
             Request::PopulateBlocks { gfn, blocks } => self
                 .populate_blocks(kernel, d, gfn, blocks)
                 .map(Reply::Granted),
-            Request::PopulatePage { gfn } => self.populate_page(kernel, d, gfn).map(Reply::Granted),
+            Request::PopulatePages { ref gfns } => {
+                self.populate_pages(kernel, d, gfns).map(Reply::Pages)
+            }
             Request::Release { slot } => self.release(kernel, d, slot).map(|()| Reply::Done),
+            Request::ReleasePages { ref slots } => {
+                self.release_pages(kernel, d, slots).map(Reply::Released)
+            }
             Request::Split { slot } => self
                 .split(kernel, d, slot)
                 .map(|(kind, pages)| Reply::Split { kind, pages }),
@@ -196,6 +239,7 @@ impl MemoryServer<'_> {
             max: dom.config.max_pages,
             extra: u64::from(dom.extras),
             reserve: self.reserve(d),
+            returned: self.returned(d),
             tables: u64::from(dom.tables),
             tables_max: u64::from(dom.config.table_quota),
         }

@@ -5,7 +5,8 @@ use memory_server_api::Error;
 
 use crate::kernel::{Destination, Kernel, MAX_RETYPE, Object};
 use crate::records::{
-    BlockState, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PageId, PageState,
+    BlockState, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PAGES, PageId, PageRecord,
+    PageState,
 };
 use crate::server::MemoryServer;
 
@@ -50,11 +51,8 @@ impl MemoryServer<'_> {
         record.list = List::EMPTY;
         record.window = [NIL16; DOMAINS];
         record.held = [0; DOMAINS];
-        for page in &mut record.page {
-            page.state = PageState::Free;
-            page.holder = last;
-            page.gfn = NIL;
-        }
+        record.returned = [0; DOMAINS];
+        record.page = [PageRecord::free(last); PAGES];
     }
 
     /// Makes pages of a free block that is on no list. Its pages are on no list either.
@@ -64,6 +62,7 @@ impl MemoryServer<'_> {
     /// list, unless it is lost.
     pub(crate) fn split_free(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<u16, Error> {
         let s = self.records.unused_split().ok_or(Error::NoMemory)?;
+        self.reshaped = self.reshaped.wrapping_add(1);
         if self.records.get(b).state == BlockState::Framed {
             kernel
                 .revoke(self.block_untyped(b))
@@ -90,11 +89,18 @@ impl MemoryServer<'_> {
         kernel
             .revoke(self.block_untyped(b))
             .map_err(|_| Error::Kernel)?;
+        self.reshaped = self.reshaped.wrapping_add(1);
         let home = self.records.get(b).home;
-        if home != HEAP {
-            self.with_pool(home, |records, pool| {
-                records.drop_pages_of(&mut pool.pages, b)
-            });
+        for id in self.pages_of(b) {
+            match self.records.page(id).state {
+                PageState::Returned => self.unlist_returned(id),
+                PageState::Free if home != HEAP => {
+                    self.with_pool(home, |records, pool| {
+                        records.unlink_page(&mut pool.pages, id)
+                    });
+                }
+                _ => {}
+            }
         }
         let device = self.untyped_of(b).device;
         let mut last = NEVER;

@@ -129,8 +129,8 @@ impl MemoryServer<'_> {
     fn split_by_copy(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<Granted, Error> {
         let home = self.ram_home(d);
         let gfn = self.records.get(b).gfn;
-        if home == HEAP && self.free_window(d).is_none() {
-            return Err(Error::NoMemory);
+        if home == HEAP {
+            self.ensure_window(kernel, d)?;
         }
         let new = self.take_block(kernel, home)?;
         if let Err(error) = self.split_free(kernel, new) {

@@ -13,10 +13,14 @@ pub struct Totals {
     pub static_held: u64,
     /// Static memory in reserves.
     pub static_free: u64,
+    /// Static memory that its domain gave back and has capabilities of: in the reserve, not revoked yet.
+    pub static_returned: u64,
     /// Heap memory that domains hold as RAM.
     pub heap_held: u64,
     /// Free heap memory.
     pub heap_free: u64,
+    /// Heap memory that a domain gave back and has capabilities of until somebody else needs it.
+    pub heap_returned: u64,
     /// Blocks that are being copied to pages and are about to be free.
     pub copying: u64,
     /// Extra pages.
@@ -32,18 +36,37 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// The parts by name, in the order in which people want to read them. A new state is added here and is then in the sum and in the dump.
+    pub const fn parts(&self) -> [(&'static str, u64); 12] {
+        [
+            ("static held", self.static_held),
+            ("static free", self.static_free),
+            ("static returned", self.static_returned),
+            ("heap held", self.heap_held),
+            ("heap free", self.heap_free),
+            ("heap returned", self.heap_returned),
+            ("copying", self.copying),
+            ("extra", self.extra),
+            ("tables used", self.tables_used),
+            ("tables free", self.tables_free),
+            ("unusable", self.unusable),
+            ("lost", self.lost),
+        ]
+    }
+
     /// The sum of the parts.
     pub fn sum(&self) -> u64 {
-        self.static_held
-            + self.static_free
-            + self.heap_held
-            + self.heap_free
-            + self.copying
-            + self.extra
-            + self.tables_used
-            + self.tables_free
-            + self.unusable
-            + self.lost
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl Totals {
+    /// The same with all that was returned revoked, which the server may do at any time: it is free then.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.static_free += core::mem::take(&mut self.static_returned);
+        self.heap_free += core::mem::take(&mut self.heap_returned);
+        self
     }
 }
 
@@ -77,6 +100,8 @@ impl MemoryServer<'_> {
             BlockState::Bare | BlockState::Framed => t.heap_free += bytes,
             BlockState::Held if is_static => t.static_held += bytes,
             BlockState::Held => t.heap_held += bytes,
+            BlockState::Returned if is_static => t.static_returned += bytes,
+            BlockState::Returned => t.heap_returned += bytes,
             BlockState::Source => t.copying += bytes,
             BlockState::Lost => t.lost += bytes,
             BlockState::Split => {
@@ -89,7 +114,9 @@ impl MemoryServer<'_> {
                         PageState::Free => &mut t.heap_free,
                         PageState::Ram if is_static => &mut t.static_held,
                         PageState::Ram => &mut t.heap_held,
-                        PageState::Extra(_) => &mut t.extra,
+                        PageState::Returned if is_static => &mut t.static_returned,
+                        PageState::Returned => &mut t.heap_returned,
+                        PageState::Extra => &mut t.extra,
                         PageState::Lost => &mut t.lost,
                     } += hv_types::PAGE_SIZE;
                 }

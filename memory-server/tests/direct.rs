@@ -42,9 +42,7 @@ fn blocks(s: &mut System, gfn: u64, blocks: u32) -> Result<Granted, Error> {
 }
 
 fn page(s: &mut System, gfn: u64) -> Result<Slot, Error> {
-    let gfn = Gfn::new(gfn);
-    s.granted(D0, Request::PopulatePage { gfn })
-        .map(|granted| granted.first)
+    s.place(D0, gfn).map(|page| page.slot)
 }
 
 /// DM-1: a direct-mapped domain without static memory is refused.

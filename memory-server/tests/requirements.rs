@@ -6,7 +6,9 @@ mod common;
 use common::{D0, D1, MIB, System, domain, memory};
 use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
 use memory_server::{Life, Purpose};
-use memory_server_api::{Error, Extra, Message, Reply, Request, Slot, SplitKind, WINDOW_SLOTS};
+use memory_server_api::{
+    Error, Extra, MAX_WORDS, Message, Reply, Request, Slot, SplitKind, WINDOW_SLOTS,
+};
 
 /// Populates all blocks of `d`, splits the first one in place and returns the first page's slot.
 fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
@@ -31,6 +33,7 @@ fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
     }
 }
 
+/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the manifest, nothing zeroed that nobody saw.
 #[test]
 fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     let mut s = System::usual();
@@ -52,6 +55,7 @@ fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     assert_eq!((u.ram, u.max, u.reserve), (2048, 2048, 0));
 }
 
+/// SM-8, SM-26, BL-4: an empty reserve is the end; the heap is not touched.
 #[test]
 fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
     let mut s = System::new(
@@ -68,31 +72,36 @@ fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
     assert_eq!(s.server.totals().heap_free, 16 * MIB);
 }
 
+/// SM-5, SM-6: the page that was released is the next one, and comes back without an operation of the kernel.
 #[test]
 fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     let mut s = System::usual();
     let first = split_first(&mut s, D0);
     let slot = first.nth(77);
-    let frame = s.paddr(D0, slot);
     assert_eq!(
-        frame,
+        s.paddr(D0, slot),
         0x4000_0000 + 77 * 4096,
         "split in place keeps addresses"
     );
     s.release(D0, slot).unwrap();
-    assert!(
-        !s.kernel.of(0).contains_key(&slot) && !s.kernel.of(0).contains_key(&slot.window_cap())
-    );
     let u = s.usage(D0);
-    assert_eq!((u.ram, u.reserve), (2047, 1));
+    assert_eq!((u.ram, u.reserve, u.returned), (2047, 1, 1));
+    // Nobody else can have a static page: its capabilities stay, and it comes back without an operation.
+    let (granted, operations) = (s.kernel.granted.clone(), s.kernel.operations);
     let again = s.page(D0).unwrap();
-    assert_eq!(s.paddr(D0, again), frame);
+    assert_eq!(again, slot);
+    assert_eq!(
+        (&s.kernel.granted, s.kernel.operations),
+        (&granted, operations)
+    );
+    assert_eq!(s.usage(D0).returned, 0);
     assert!(
         s.kernel.scrubbed.is_empty(),
         "same live domain: not zeroed (SM-14)"
     );
 }
 
+/// SM-6, SM-21: single pages, first in first out.
 #[test]
 fn the_reserve_is_first_in_first_out_sm_6() {
     let mut s = System::usual();
@@ -107,6 +116,7 @@ fn the_reserve_is_first_in_first_out_sm_6() {
     assert_eq!(s.page(D0), Err(Error::OverQuota));
 }
 
+/// SM-1, SM-3, SM-28: static memory that was released stays in its reserve.
 #[test]
 fn released_static_memory_never_reaches_another_domain_sm_1_sm_3_sm_28() {
     let mut s = System::usual();
@@ -127,6 +137,7 @@ fn released_static_memory_never_reaches_another_domain_sm_1_sm_3_sm_28() {
     assert_eq!(s.server.totals().static_free, 8 * MIB);
 }
 
+/// SM-4, SM-11: what is not held cannot be released, and nothing changes.
 #[test]
 fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
     let mut s = System::usual();
@@ -159,6 +170,7 @@ fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
     assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));
 }
 
+/// SM-4: another domain's pages of the same block cannot be released.
 #[test]
 fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
     let mut s = System::new(
@@ -194,6 +206,7 @@ fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
     s.release(D0, first).unwrap();
 }
 
+/// SM-4, SM-22: refusals are logged, less and less often.
 #[test]
 fn refusals_are_reported_less_and_less_often_sm_22() {
     let mut s = System::usual();
@@ -208,6 +221,7 @@ fn refusals_are_reported_less_and_less_often_sm_22() {
     );
 }
 
+/// SM-7, SM-21: after boot a static domain gets single pages only.
 #[test]
 fn whole_blocks_are_over_for_a_static_domain_that_has_given_ram_back_sm_7() {
     let mut s = System::usual();
@@ -217,6 +231,7 @@ fn whole_blocks_are_over_for_a_static_domain_that_has_given_ram_back_sm_7() {
     s.page(D0).unwrap();
 }
 
+/// SM-13, BL-6: the maximum holds for pages and for blocks.
 #[test]
 fn nobody_gets_more_than_the_maximum_sm_13_bl_6() {
     let mut s = System::usual();
@@ -231,6 +246,7 @@ fn nobody_gets_more_than_the_maximum_sm_13_bl_6() {
     assert_eq!(s.usage(D1).ram, 2048 - 511);
 }
 
+/// SM-14, BL-7: a block is zeroed for another domain and not for the same.
 #[test]
 fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_14_bl_7() {
     let mut s = System::new(
@@ -247,6 +263,7 @@ fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_1
     assert_eq!(s.kernel.scrubbed, [(0x8000_0000, FrameSize::Block)]);
 }
 
+/// SM-5, SM-14: a page is zeroed for another domain.
 #[test]
 fn a_heap_page_is_zeroed_when_another_domain_takes_it_sm_14() {
     let mut s = System::new(
@@ -276,6 +293,7 @@ fn split_pages_that_are_all_free_become_a_block_again_when_the_heap_needs_one() 
     assert_eq!(s.blocks(D0, 1).unwrap().count, 1);
 }
 
+/// EX-1, EX-3, EX-4: an extra page is zeroed, and no RAM.
 #[test]
 fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
     let mut s = System::new(
@@ -306,6 +324,7 @@ fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
     assert_eq!(s.release(D0, page.first), Err(Error::NotYours));
 }
 
+/// EX-6: destroying twice does nothing.
 #[test]
 fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
     let mut s = System::usual();
@@ -323,6 +342,7 @@ fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
     assert_eq!((s.usage(D0).extra, s.usage(D1).extra), (1, 0));
 }
 
+/// EX-14, EX-15: each extra page by kind, and the sums.
 #[test]
 fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
     let mut s = System::usual();
@@ -345,23 +365,25 @@ fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
     assert_eq!(
         s.dump(),
         "d1 fixed (alive, static memory)\n\
-         \x20 ram 512 of 2048 pages, reserve 1536\n\
-         \x20 page tables 2 of 8\n\
-         \x20 extra pages 2\n\
-         \x20   shared_info at 0x80000000\n\
-         \x20   grant frame 3 at 0x80001000\n\
+         \x20 ram 512 static, 0 heap, of 2048 pages; reserve 1536, returned 0\n\
+         \x20 page tables 2 of 8 pages\n\
+         \x20 extra pages 2:\n\
+         \x20   shared_info     mfn 0x80000\n\
+         \x20   grant frame 3   mfn 0x80001\n\
+         \x20   gfn 0x40000..0x401ff = mfn 0x40000..0x401ff (1 x 2 MiB)\n\
          d2 loose (alive, heap memory)\n\
-         \x20 ram 0 of 2048 pages, reserve 0\n\
-         \x20 page tables 0 of 8\n\
+         \x20 ram 0 static, 0 heap, of 2048 pages; reserve 0, returned 0\n\
+         \x20 page tables 0 of 8 pages\n\
          \x20 extra pages 0\n\
-         \x20 static held         2097152 bytes\n\
-         \x20 static free         6291456 bytes\n\
-         \x20 heap free          16769024 bytes\n\
-         \x20 extra                  8192 bytes\n\
-         \x20 tables used            8192 bytes\n\
-         \x20 tables free           24576 bytes\n\
-         \x20 unusable                 16 bytes\n\
-         \x20 all memory         25198608 bytes\n"
+         all memory by state\n\
+         \x20 static held            2097152 bytes\n\
+         \x20 static free            6291456 bytes\n\
+         \x20 heap free             16769024 bytes\n\
+         \x20 extra                     8192 bytes\n\
+         \x20 tables used               8192 bytes\n\
+         \x20 tables free              24576 bytes\n\
+         \x20 unusable                    16 bytes\n\
+         \x20 sum                   25198608 bytes = all memory\n"
     );
 }
 
@@ -482,6 +504,7 @@ fn untypeds_smaller_than_a_block_serve_single_pages_and_extra_pages() {
     );
 }
 
+/// SM-15, EX-15: from the first step of its end on a domain gets nothing more; releases are served.
 #[test]
 fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
     let mut s = System::usual();
@@ -510,6 +533,7 @@ fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
     assert_eq!(s.release(D0, first), Err(Error::Dying));
 }
 
+/// SM-14, SM-16, LU-7: the same frames in each life, zeroed between.
 #[test]
 fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16() {
     let mut s = System::usual();
@@ -535,64 +559,41 @@ fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16()
     );
 }
 
+/// SM-4: messages that are none are refused.
 #[test]
 fn wild_messages_are_refused_and_change_nothing() {
     let mut s = System::usual();
     s.blocks(D0, 2).unwrap();
     let (before, granted) = (s.server.totals(), s.kernel.granted.clone());
-    let wild = [
-        Message {
-            label: 0,
-            words: [0; 6],
-            len: 0,
-        },
-        Message {
-            label: u64::MAX,
-            words: [u64::MAX; 6],
-            len: 6,
-        },
-        Message {
-            label: 3,
-            words: [0x40000, 65, 0, 0, 0, 0],
-            len: 2,
-        },
-        Message {
-            label: 3,
-            words: [0x40000, 0, 0, 0, 0, 0],
-            len: 2,
-        },
-        Message {
-            label: 3,
-            words: [0x40001, 1, 0, 0, 0, 0],
-            len: 2,
-        },
-        Message {
-            label: 5,
-            words: [1 << 32, 0, 0, 0, 0, 0],
-            len: 1,
-        },
-        Message {
-            label: 5,
-            words: [0; 6],
-            len: usize::MAX,
-        },
-        Message {
-            label: 9,
-            words: [67, 0, 0, 0, 0, 0],
-            len: 1,
-        },
+    let wild: [(u64, &[u64]); 14] = [
+        (0, &[]),
+        (u64::MAX, &[u64::MAX; 6]),
+        (3, &[0x40000, 65]),
+        (3, &[0x40000, 0]),
+        (3, &[0x40001, 1]),
+        (5, &[1 << 32]),
+        (5, &[1; 120]),
+        (9, &[67]),
+        // Batches: none, one more than there are, too many, a second half that is not counted, a word too many.
+        (4, &[0]),
+        (4, &[3, 0]),
+        (4, &[65; MAX_WORDS]),
+        (4, &[u64::MAX, 0]),
+        (13, &[1, 1 << 32]),
+        (13, &[2, 0, 0]),
     ];
+    let mut reply = [0; MAX_WORDS];
+    let mut send = |d, (label, words)| {
+        let message = Message { label, words };
+        s.server.on_ppc(&mut s.kernel, d, message, &mut reply).label
+    };
     for message in wild {
-        let reply = s.server.on_ppc(&mut s.kernel, D0, &message);
-        assert_eq!(reply.label, Error::Malformed as u64, "{message:?}");
+        assert_eq!(send(D0, message), Error::Malformed as u64, "{message:?}");
     }
-    let stranger = s
-        .server
-        .on_ppc(&mut s.kernel, memory_server::DomainIndex(5), &wild[3]);
-    assert_eq!(stranger.label, Error::Malformed as u64);
+    let stranger = memory_server::DomainIndex(5);
+    assert_eq!(send(stranger, wild[3]), Error::Malformed as u64);
     assert_eq!(
-        s.server
-            .serve(&mut s.kernel, memory_server::DomainIndex(5), Request::Usage),
+        s.server.serve(&mut s.kernel, stranger, &Request::Usage),
         Err(Error::NotYours)
     );
     assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));
@@ -624,13 +625,7 @@ fn tables_that_are_too_small_are_told() {
 #[test]
 fn a_guest_frame_above_32_bits_is_no_error() {
     let mut s = System::usual();
-    s.granted(
-        D1,
-        Request::PopulatePage {
-            gfn: Gfn::new(u64::MAX),
-        },
-    )
-    .unwrap();
+    s.place(D1, u64::MAX).unwrap();
     s.granted(
         D1,
         Request::PopulateBlocks {

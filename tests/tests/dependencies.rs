@@ -31,9 +31,12 @@ const LAYERS: &[(&str, Layer)] = &[
     ("guest-mem", Mechanism),
     ("ipc", Mechanism),
     ("ring", Mechanism),
+    ("mmio", Mechanism),
     ("uart", Mechanism),
+    ("ttc", Mechanism),
     ("untyped-plan", Mechanism),
     ("soft-caps", Mechanism),
+    ("authority", Mechanism),
     ("memory-server-api", Api),
     ("dt-server-api", Api),
     ("console-api", Api),
@@ -43,6 +46,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("dt-server", Logic),
     ("console", Logic),
     ("timer-server", Logic),
+    ("fault-server", Logic),
     ("sim", Ends),
     ("fuzz-targets", Ends),
     ("el2-boot", Ends),
@@ -55,7 +59,9 @@ const LAYERS: &[(&str, Layer)] = &[
     ("zazen-dt-server", Ends),
     ("zazen-timer-server", Ends),
     ("zazen-console", Ends),
+    ("zazen-fault-server", Ends),
     ("zazen-vmm", Ends),
+    ("zazen-hostile", Ends),
 ];
 
 /// Logic crates see each other only through their api crates.

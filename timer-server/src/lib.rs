@@ -6,6 +6,10 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod calibration;
+
+pub use calibration::{Calibration, Sight};
+
 use timer_server_api::{MALFORMED, NEVER, OP_ARM};
 
 /// Most clients; a Microkit protection domain has 62 channels.

@@ -20,6 +20,17 @@ evtchn_send_unbound|evtchn send, unbound port|-|-
 vtimer_spinning|virtual timer, CVAL to vector, spinning|992|2850
 vtimer_wfi|virtual timer, CVAL to vector, from WFI|4490|3386
 self_sgi|self-SGI to vector|1365|5131
+decrease_page|decrease_reservation of 512 pages, static, each|1854|-
+populate_page|populate_physmap of the same|1077|-
+balloon_page|both together|2930|-
+heap_decrease_page|decrease_reservation of 512 pages, heap, each|2132|-
+heap_populate_page|populate_physmap of the same|1938|-
+heap_balloon_page|both together|4070|-
+heap_decrease_block|decrease_reservation of a 2 MiB extent, heap|921000|-
+heap_populate_block|populate_physmap of the same|215000|-
+heap_balloon_block|both together|1136000|-
+first_decrease|first page of a 2 MiB block, static|10300|-
+heap_first_decrease|first page of a 2 MiB block, heap|10300|-
 '
 # Millions of instructions from power-on to /init; Xen with static memory. Their guest was an earlier Debian
 # 6.1 kernel with another initial RAM disk; on the bare machine it needed 917.
@@ -51,7 +62,10 @@ bench_row() {
 
 bench_operations() {
     local log=$LOGS/bench-operations.log name what xen libvmm count
-    bench_run bench.dts "$1" 'bench: done' "$log"
+    bench_run bench-heap.dts "$1" 'bench: done' "$log"
+    sed -i 's/bench: /bench: heap_/' "$log"
+    bench_run bench.dts "$1" 'bench: done' "$log.static"
+    cat "$log.static" >>"$log"
     bench_row "instructions ($1)" here 'Xen 4.22' libvmm
     while IFS='|' read -r name what xen libvmm; do
         [[ $name ]] || continue

@@ -68,8 +68,3 @@ command_clean() {
     [[ $CLEAN_ALL == no ]] || rm -rf "$ROOT/target" "$ROOT/guests/target" "$ROOT/pd/target"
     say "removed build/"
 }
-
-command_inspect() {
-    say "build.sh: 'inspect' is not there yet: it comes with the tool that reads capabilities out of an image."
-    exit 2
-}

@@ -14,11 +14,11 @@ need_el2_target() {
     step el2-target rustup target add "$EL2_TARGET" || fail "cannot add the Rust target. Try: rustup target add $EL2_TARGET"
 }
 
-# cargo for the program; its settings are in el2/.cargo/config.toml.
+# cargo for the program; its settings are in el2/.cargo/config.toml. It is built for one board, with a target directory of its own.
 el2_cargo() {
     local command=$1
     shift
-    (cd "$ROOT/el2" && cargo "$command" --locked --release --target-dir "$BUILD/el2" "$@")
+    (cd "$ROOT/el2" && ZAZEN_BOARD=$BOARD cargo "$command" --locked --release --target-dir "$BUILD/el2/$BOARD" "$@")
 }
 
 el2_packer() {
@@ -30,7 +30,8 @@ build_el2_packer() {
 }
 
 pack_el2_image() {
-    "$(el2_packer)" --program "$BUILD/el2/$EL2_TARGET/release/zazen-el2" --domains "$DOMAINS" --files "$GUEST_FILES" -o "$1.new" &&
+    "$(el2_packer)" --program "$BUILD/el2/$BOARD/$EL2_TARGET/release/zazen-el2" --board "$BOARD" --domains "$DOMAINS" \
+        --files "$GUEST_FILES" -o "$1.new" &&
         mv "$1.new" "$1"
 }
 
@@ -40,7 +41,7 @@ build_el2_image() {
     need_el2_target
     ensure_guest_files "$DOMAINS"
     mkdir -p "$(dirname "$1")"
-    step el2-program el2_cargo build
+    step "el2-program-$BOARD" el2_cargo build
     step el2-packer build_el2_packer
     # Packing takes less than finding out whether it is needed.
     step "el2-image-$(basename "$1" .img)" pack_el2_image "$1"

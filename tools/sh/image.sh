@@ -1,13 +1,16 @@
 # Protection domains and images. Sourced by build.sh.
 
 # Protection domains: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
-PDS=(memory-server dt-server timer-server console vmm)
+PDS=(memory-server dt-server timer-server fault-server console vmm)
+
+# Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
+TEST_VMMS=(${ZAZEN_TEST_VMMS-})
 
 choose_domains() {
     if [[ ! $DOMAINS ]]; then
         case $BOARD in
             qemu_virt_aarch64) DOMAINS=$ROOT/domains/two-linux.dts ;;
-            zcu102) fail "the board zcu102 is not supported yet; qemu_virt_aarch64 is" ;;
+            zcu102) DOMAINS=$ROOT/domains/zcu102-two-linux.dts ;;
         esac
     fi
     [[ -r $DOMAINS ]] || fail "domains file ${DOMAINS#"$ROOT"/} cannot be read; those at hand: $(cd "$ROOT" && echo domains/*.dts)"
@@ -47,10 +50,10 @@ pd_cargo() {
 }
 
 build_pds() {
-    local pd packages=()
-    for pd in "${PDS[@]}"; do packages+=(-p "zazen-$pd"); done
+    local pd packages=() pds=("${PDS[@]}" "${TEST_VMMS[@]#*=}")
+    for pd in "${pds[@]}"; do packages+=(-p "zazen-$pd"); done
     pd_cargo build "${packages[@]}" && mkdir -p "$(pd_target)/elf" || return
-    for pd in "${PDS[@]}"; do
+    for pd in "${pds[@]}"; do
         cmp -s "$(pd_target)/$RUST_TARGET/release/$pd" "$(pd_target)/elf/$pd.elf" ||
             cp "$(pd_target)/$RUST_TARGET/release/$pd" "$(pd_target)/elf/$pd.elf" || return
     done
@@ -62,9 +65,30 @@ build_image_tool() {
 
 # The image tool's command line.
 pack_image() {
+    local system=()
+    if ((${#TEST_VMMS[@]})); then
+        test_system "$1" || return
+        system=(--system "$1.xml")
+    fi
     "$BUILD/pd/host/release/zazen-image" --sdk "$SDK" --board "$BOARD" --config "$CONFIG" --domains "$DOMAINS" \
-        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" -o "$1.new" &&
+        --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" "${system[@]}" \
+        --capdl-json "$(spec_path "$1")" -o "$1.new" &&
         mv "$1.new" "$1"
+}
+
+# Writes the system description for image $1 with the VMMs of TEST_VMMS replaced.
+test_system() {
+    local vmm
+    (cd "$ROOT" && cargo run --quiet --locked -p zazen-tools -- generate --board "$BOARD" --files "$GUEST_FILES" \
+        -o "$1.xml" "$DOMAINS") || return
+    for vmm in "${TEST_VMMS[@]}"; do
+        sed -i "/<protection_domain name=\"vmm_${vmm%%=*}\"/,/<program_image/ s/path=\"vmm.elf\"/path=\"${vmm#*=}.elf\"/" "$1.xml"
+    done
+}
+
+# The capDL specification of image $1: what `inspect` reads.
+spec_path() {
+    printf '%s' "${1%.img}.capdl.json"
 }
 
 # Everything that goes into the image, for its stamp.
@@ -95,8 +119,8 @@ build_image() {
     step "pds-$BOARD-$CONFIG" build_pds
     step image-tool build_image_tool
     mapfile -t inputs < <(image_inputs)
-    stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG")
-    fresh "$image" "$stamp" && return
+    stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG" "${TEST_VMMS[@]}")
+    [[ -e $(spec_path "$image") ]] && fresh "$image" "$stamp" && return
     step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
     printf '%s' "$stamp" >"$image.stamp"
 }

@@ -11,11 +11,16 @@ qemu_command() {
                 -device "loader,file=$1,addr=0x70000000,cpu-num=0")
             ;;
         zcu102-*)
-            # With secure=off no interrupt reaches seL4 there, and with secure=on QEMU starts only
-            # what it can take for a Linux kernel: the stub, which jumps to the image.
+            # With secure=on QEMU does what firmware does on the board: it puts interrupts into group 1 (without it no
+            # interrupt reaches seL4), answers PSCI and starts what it takes for a Linux kernel at EL2; for that it wants a
+            # device tree. Microkit's image is no arm64 Image, so a stub jumps to it.
+            local kernel=$1
+            [[ $HOST == el2 ]] || kernel=$BUILD/zcu102/stub.img
             QEMU=(qemu-system-aarch64 -machine 'xlnx-zcu102,secure=on,virtualization=on' -m 4G
-                -kernel "$BUILD/zcu102/stub.img" -dtb "$BUILD/zcu102/empty.dtb"
-                -device "loader,file=$1,addr=0x40000000")
+                -kernel "$kernel" -dtb "$BUILD/zcu102/empty.dtb")
+            [[ $HOST == el2 ]] || QEMU+=(-device "loader,file=$1,addr=0x40000000")
+            # Its DisplayPort has sound, of which the libraries would complain.
+            QEMU=(env QEMU_AUDIO_DRV=none "${QEMU[@]}")
             ;;
     esac
     # Without -nic none QEMU wants the ROM of a network card, which a minimal Debian's package lacks.

@@ -1,5 +1,6 @@
 //! Writes the Microkit system description for a domains file.
 
+mod clock;
 mod regions;
 
 use std::fmt;
@@ -7,7 +8,7 @@ use std::fmt;
 use board::Board;
 use dt_server::{Config, DomainConfig};
 use topology::pd::{self, priority};
-use topology::{channel, console_client, vaddr};
+use topology::{channel, console_client, stack, vaddr};
 
 use self::regions::{ModuleRegions, regions};
 use crate::limits;
@@ -18,9 +19,6 @@ use crate::xml;
 pub const BOOT_DTB: &str = "domains.dtb";
 /// Symbol of memory-server.elf that gets the size of the records.
 const RECORDS_SIZE: &str = "zazen_records_bytes";
-/// Bytes of stack of the PDs with deep calls, and of the others.
-const STACK_LARGE: u64 = 0x1_0000;
-const STACK: u64 = 0x8000;
 
 /// Why there is no system description.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,8 +43,15 @@ impl core::error::Error for GenerateError {}
 /// # Errors
 /// [`GenerateError::Limits`].
 pub fn system_xml(config: &Config, board: &Board) -> Result<String, GenerateError> {
-    let system = system(config, board);
-    let broken = limits::check(&system);
+    written(&system(config, board), config, board)
+}
+
+/// `system` as XML; it is that of `config` on `board`, perhaps with other priorities.
+///
+/// # Errors
+/// [`GenerateError::Limits`].
+pub fn written(system: &System, config: &Config, board: &Board) -> Result<String, GenerateError> {
+    let broken = limits::check(system);
     if !broken.is_empty() {
         return Err(GenerateError::Limits(broken));
     }
@@ -63,7 +68,7 @@ pub fn system_xml(config: &Config, board: &Board) -> Result<String, GenerateErro
         board.name,
         names.join(", ")
     );
-    Ok(xml::write(&system, &about))
+    Ok(xml::write(system, &about))
 }
 
 /// The same as data.
@@ -74,9 +79,16 @@ pub fn system(config: &Config, board: &Board) -> System {
         ..System::default()
     };
     system.pds = servers(config, board);
-    system
-        .pds
-        .extend(config.domains.iter().map(|domain| vmm(domain, &modules)));
+    system.pds.extend(
+        (0..)
+            .zip(&config.domains)
+            .map(|(i, domain)| vmm(i, domain, &modules)),
+    );
+    for pd in &mut system.pds {
+        if pd.name == pd::CONSOLE || pd.name.starts_with(pd::VMM_PREFIX) {
+            clock::give_time(pd, board);
+        }
+    }
     system.channels = channels(config);
     system
 }
@@ -116,22 +128,41 @@ fn console_clients(config: &Config) -> Vec<(usize, String, String, usize)> {
         server(console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
         server(console_client::DT_SERVER, pd::DT_SERVER),
         server(console_client::TIMER_SERVER, pd::TIMER_SERVER),
+        server(console_client::FAULT_SERVER, pd::FAULT_SERVER),
     ])
     .collect()
 }
 
+/// Everybody who is a client of the console is a child of the fault server, by the same number; the two that print its
+/// lines are not.
+fn parent(clients: &[(usize, String, String, usize)], name: &str) -> Option<(String, usize)> {
+    let found = clients.iter().find(|(_, _, pd, _)| pd == name);
+    found
+        .filter(|(_, _, pd, _)| pd != pd::FAULT_SERVER)
+        .map(|(client, ..)| (pd::FAULT_SERVER.to_owned(), *client))
+}
+
 fn servers(config: &Config, board: &Board) -> Vec<Pd> {
+    let clients = console_clients(config);
     let server = |name: &str, comment: &str, priority, image| Pd {
         name: name.to_owned(),
         comment: comment.to_owned(),
         priority,
         passive: false,
-        stack: STACK,
+        stack: stack::SMALL,
         image,
         maps: vec![Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw")],
         irqs: Vec::new(),
         vm: None,
+        parent: parent(&clients, name),
     };
+    let faults = server(
+        pd::FAULT_SERVER,
+        "Says which of its children stopped, and why. It gets their faults; the image builder takes\n\
+         away the capabilities to their threads that Microkit gives a parent.",
+        priority::FAULT_SERVER,
+        "fault-server.elf",
+    );
     let mut memory = server(
         pd::MEMORY_SERVER,
         "Owns all guest memory. Passive: it runs on the time of the VMM that calls.",
@@ -139,7 +170,7 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         "memory-server.elf",
     );
     memory.passive = true;
-    memory.stack = STACK_LARGE;
+    memory.stack = stack::LARGE;
     let records = Map::new("records", vaddr::RECORDS, "rw");
     memory.maps.push(Map {
         size_symbol: Some(RECORDS_SIZE),
@@ -161,7 +192,8 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         priority::TIMER_SERVER,
         "timer-server.elf",
     );
-    timer.irqs.push((board.timer_irq, channel::IRQ));
+    timer.irqs.push((board.timer.intid(), channel::IRQ));
+    clock::give_timer(&mut timer, board);
 
     let mut console = server(
         pd::CONSOLE,
@@ -169,18 +201,18 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         priority::CONSOLE,
         "console.elf",
     );
-    console.maps = console_clients(config)
-        .into_iter()
+    console.maps = clients
+        .iter()
         .map(|(client, name, _, _)| {
-            Map::new(console_name(&name), vaddr::console_client(client), "rw")
+            Map::new(console_name(name), vaddr::console_client(*client), "rw")
         })
         .collect();
     console.maps.push(Map::device("uart", vaddr::UART));
     console.irqs.push((board.uart.intid, channel::IRQ));
-    vec![memory, dt, timer, console]
+    vec![faults, memory, dt, timer, console]
 }
 
-fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
+fn vmm(index: usize, domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
     let name = domain.record.name.as_str();
     let mut maps = vec![
         Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw"),
@@ -200,7 +232,7 @@ fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
         ),
         priority: priority::VMM,
         passive: false,
-        stack: STACK_LARGE,
+        stack: stack::LARGE,
         image: "vmm.elf",
         maps,
         irqs: Vec::new(),
@@ -209,6 +241,7 @@ fn vmm(domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
             priority: priority::VM,
             maps: vec![Map::device("gicv", domain.record.layout.gicc.raw())],
         }),
+        parent: Some((pd::FAULT_SERVER.to_owned(), index)),
     }
 }
 

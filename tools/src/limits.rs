@@ -75,13 +75,19 @@ fn channel_ids(system: &System, wrong: &mut Vec<String>) {
         .iter()
         .flat_map(|channel| [&channel.a, &channel.b])
         .map(|end| (end.pd.as_str(), end.id));
+    // Children and their parents' channels share the numbers.
+    let children = system
+        .pds
+        .iter()
+        .filter_map(|pd| pd.parent.as_ref())
+        .map(|(parent, id)| (parent.as_str(), *id));
     let irqs = system
         .pds
         .iter()
         .flat_map(|pd| pd.irqs.iter().map(|(_, id)| (pd.name.as_str(), *id)));
     let mut seen = BTreeMap::new();
     let mut counts = BTreeMap::new();
-    for (pd, id) in ends.chain(irqs) {
+    for (pd, id) in ends.chain(irqs).chain(children) {
         *counts.entry(pd).or_insert(0usize) += 1;
         if seen.insert((pd, id), ()).is_some() {
             wrong.push(format!("{pd}: channel id {id} is used twice"));
@@ -126,8 +132,8 @@ fn calls(system: &System, channel: &Channel, wrong: &mut Vec<String>) {
         };
         if caller.pp && from >= to {
             wrong.push(format!(
-                "{} (priority {from}) calls {} (priority {to}); Microkit wants a strictly higher priority there",
-                caller.pd, callee.pd
+                "{} (priority {from}) calls {} (priority {to}); a call goes to a strictly higher priority, so that no two wait for each other and who answers is not held up by who asks: give {} a priority above {from}",
+                caller.pd, callee.pd, callee.pd
             ));
         }
     }
@@ -191,6 +197,7 @@ mod tests {
             maps: vec![],
             irqs: vec![],
             vm: None,
+            parent: None,
         }
     }
 

@@ -70,10 +70,12 @@ impl core::error::Error for LoadError {}
 
 /// `diagnostics`, one line each, with the source line in front where that is known.
 pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
-    let line = |diagnostic: &Diagnostic| match locations.find(&diagnostic.path, diagnostic.property)
-    {
-        Some(position) => format!("{position}: {diagnostic}\n"),
-        None => format!("{diagnostic}\n"),
+    let line = |diagnostic: &Diagnostic| {
+        let property = diagnostic.property.as_deref();
+        match locations.find(&diagnostic.path, property) {
+            Some(position) => format!("{position}: {diagnostic}\n"),
+            None => format!("{diagnostic}\n"),
+        }
     };
     let mut text: String = diagnostics.iter().map(line).collect();
     if diagnostics.dropped() > 0 {
@@ -110,7 +112,7 @@ pub fn load_with(
         (bytes, Locations::default())
     } else {
         (
-            dtc::run(path, &["-O", "dtb"]).map_err(LoadError::Source)?,
+            dtc::run(path, &["-O", "dtb"]).map_err(|error| LoadError::Source(error.to_string()))?,
             Locations::of(path),
         )
     };

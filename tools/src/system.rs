@@ -49,6 +49,8 @@ pub struct Pd {
     pub irqs: Vec<(u32, usize)>,
     /// Its virtual machine.
     pub vm: Option<Vm>,
+    /// Whose child it is and its number there: the parent gets its faults.
+    pub parent: Option<(String, usize)>,
 }
 
 /// A virtual machine with one vCPU, number 0.
@@ -75,6 +77,8 @@ pub struct Map {
     pub cached: bool,
     /// Symbol of the ELF that gets the region's size.
     pub size_symbol: Option<&'static str>,
+    /// Symbol of the ELF that gets `vaddr`.
+    pub vaddr_symbol: Option<&'static str>,
 }
 
 /// A channel between two protection domains.
@@ -108,13 +112,18 @@ impl Map {
             perms,
             cached: true,
             size_symbol: None,
+            vaddr_symbol: None,
         }
     }
     /// A mapping of a device.
     pub fn device(region: impl Into<String>, vaddr: u64) -> Self {
+        Self::uncached(region, vaddr, "rw")
+    }
+    /// An uncached mapping.
+    pub fn uncached(region: impl Into<String>, vaddr: u64, perms: &'static str) -> Self {
         Self {
             cached: false,
-            ..Self::new(region, vaddr, "rw")
+            ..Self::new(region, vaddr, perms)
         }
     }
 }

@@ -12,9 +12,9 @@ pub(crate) fn write(system: &System, about: &str) -> String {
     for region in &system.regions {
         write_region(&mut xml, region);
     }
-    for pd in &system.pds {
+    for pd in system.pds.iter().filter(|pd| pd.parent.is_none()) {
         xml.push('\n');
-        write_pd(&mut xml, pd);
+        write_pd(&mut xml, 1, pd, &system.pds);
     }
     xml.push('\n');
     for channel in &system.channels {
@@ -88,43 +88,55 @@ fn write_map(xml: &mut String, depth: usize, map: &Map) {
         ("perms", Some(map.perms.to_owned())),
         ("cached", flag(!map.cached, "false")),
         ("setvar_size", map.size_symbol.map(str::to_owned)),
+        ("setvar_vaddr", map.vaddr_symbol.map(str::to_owned)),
     ]);
     line(xml, depth, &format!("<map{list} />"));
 }
 
-fn write_pd(xml: &mut String, pd: &Pd) {
-    comment(xml, 1, &pd.comment);
+/// A protection domain with its children among `all`.
+fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
+    comment(xml, depth, &pd.comment);
     let list = attributes(&[
         ("name", Some(pd.name.clone())),
+        ("id", pd.parent.as_ref().map(|(_, id)| id.to_string())),
         ("priority", Some(pd.priority.to_string())),
         ("passive", flag(pd.passive, "true")),
         ("stack_size", Some(hex(pd.stack))),
     ]);
-    line(xml, 1, &format!("<protection_domain{list}>"));
+    line(xml, depth, &format!("<protection_domain{list}>"));
     line(
         xml,
-        2,
+        depth + 1,
         &format!("<program_image path=\"{}\" />", escape(pd.image)),
     );
     for map in &pd.maps {
-        write_map(xml, 2, map);
+        write_map(xml, depth + 1, map);
     }
     for (irq, id) in &pd.irqs {
-        line(xml, 2, &format!("<irq irq=\"{irq}\" id=\"{id}\" />"));
+        line(
+            xml,
+            depth + 1,
+            &format!("<irq irq=\"{irq}\" id=\"{id}\" />"),
+        );
     }
     if let Some(vm) = &pd.vm {
         let list = attributes(&[
             ("name", Some(vm.name.clone())),
             ("priority", Some(vm.priority.to_string())),
         ]);
-        line(xml, 2, &format!("<virtual_machine{list}>"));
-        line(xml, 3, "<vcpu id=\"0\" />");
+        line(xml, depth + 1, &format!("<virtual_machine{list}>"));
+        line(xml, depth + 2, "<vcpu id=\"0\" />");
         for map in &vm.maps {
-            write_map(xml, 3, map);
+            write_map(xml, depth + 2, map);
         }
-        line(xml, 2, "</virtual_machine>");
+        line(xml, depth + 1, "</virtual_machine>");
     }
-    line(xml, 1, "</protection_domain>");
+    let is_child = |child: &&Pd| matches!(&child.parent, Some((parent, _)) if *parent == pd.name);
+    for child in all.iter().filter(is_child) {
+        xml.push('\n');
+        write_pd(xml, depth + 1, child, all);
+    }
+    line(xml, depth, "</protection_domain>");
 }
 
 fn write_channel(xml: &mut String, channel: &Channel) {

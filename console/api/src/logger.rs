@@ -15,6 +15,8 @@ pub const LOG_LINE_MAX: usize = 200;
 pub struct Logger<P: ConsolePort> {
     port: P,
     line: heapless::Vec<u8, { LOG_LINE_MAX + 1 }>,
+    /// What a line that must not be dropped still has to be written of it.
+    owed: heapless::Vec<u8, { LOG_LINE_MAX + 1 }>,
     dropped: u32,
 }
 
@@ -24,6 +26,7 @@ impl<P: ConsolePort> Logger<P> {
         Self {
             port,
             line: heapless::Vec::new(),
+            owed: heapless::Vec::new(),
             dropped: 0,
         }
     }
@@ -36,6 +39,32 @@ impl<P: ConsolePort> Logger<P> {
     /// Lines dropped since the last one that said so.
     pub const fn dropped(&self) -> u32 {
         self.dropped
+    }
+
+    /// Writes what waits of a line of [`Logger::insist`]; whether nothing waits any more. Where something does, the console
+    /// notifies once there is room.
+    pub fn resume(&mut self) -> bool {
+        if !self.owed.is_empty() {
+            let written = self.port.write(&self.owed).min(self.owed.len());
+            self.owed.copy_within(written.., 0);
+            self.owed.truncate(self.owed.len() - written);
+        }
+        self.owed.is_empty()
+    }
+
+    /// Writes a line that is not dropped: what there is no room for waits here, and lines behind it are dropped until
+    /// [`Logger::resume`] has written it. Returns whether all is written, so that another line may follow. To be called
+    /// when that is so; cut at [`LOG_LINE_MAX`] bytes.
+    pub fn insist(&mut self, line: fmt::Arguments<'_>) -> bool {
+        if !self.resume() {
+            return false;
+        }
+        let mut text: heapless::String<LOG_LINE_MAX> = heapless::String::new();
+        // What does not fit is cut off.
+        let _ = text.write_fmt(line);
+        let _ = self.owed.extend_from_slice(text.as_bytes());
+        let _ = self.owed.push(b'\n');
+        self.resume()
     }
 
     fn flush(&mut self) {
@@ -51,7 +80,7 @@ impl<P: ConsolePort> Logger<P> {
             );
         }
         // Room only grows while we do not write, so both are written whole or not at all.
-        if self.port.room() >= note.len() + self.line.len() {
+        if self.resume() && self.port.room() >= note.len() + self.line.len() {
             self.port.write(note.as_bytes());
             self.port.write(&self.line);
             self.dropped = 0;

@@ -10,7 +10,7 @@
 
 mod boards;
 
-pub use boards::{BOARDS, QEMU_VIRT};
+pub use boards::{BOARDS, QEMU_VIRT, ZCU102};
 
 /// Property of `/chosen` that names the board. A tree without it is for [`DEFAULT`].
 pub const PROPERTY: &str = "zazen,board";
@@ -43,7 +43,9 @@ impl Area {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UartKind {
     /// Arm's PrimeCell PL011.
-    Pl011,
+    Pl011 = 0,
+    /// The Cadence UART of Zynq and ZynqMP.
+    Cadence = 1,
 }
 
 /// The console's UART.
@@ -74,6 +76,34 @@ pub struct Gic {
     pub maintenance: u32,
 }
 
+/// What user level has to tell and wait for time with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// The system counter, and the EL1 physical timer with its interrupt.
+    System {
+        /// Interrupt of the timer.
+        intid: u32,
+    },
+    /// Two triple timer counters (TTC), and a small virtual machine that reads the system counter at EL1.
+    Ttc {
+        /// The one whose counter 0 raises interrupts.
+        timer: Area,
+        /// Interrupt of its counter 0.
+        intid: u32,
+        /// The one whose counter 0 counts on, readable for everybody who needs the time.
+        counter: Area,
+    },
+}
+
+impl Timer {
+    /// Interrupt of the timer that the timer server programs.
+    pub const fn intid(&self) -> u32 {
+        match *self {
+            Self::System { intid } | Self::Ttc { intid, .. } => intid,
+        }
+    }
+}
+
 /// One board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Board {
@@ -90,8 +120,8 @@ pub struct Board {
     pub uart: Uart,
     /// The interrupt controller.
     pub gic: Gic,
-    /// Interrupt of the timer that the timer server programs.
-    pub timer_irq: u32,
+    /// What the timer server has.
+    pub timer: Timer,
     /// Whether there is an SMMU that could confine devices.
     pub smmu: bool,
 }

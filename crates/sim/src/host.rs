@@ -6,6 +6,7 @@ use std::rc::Rc;
 use console_api::{Client, ConsolePort};
 use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hypervisor_core::line_rate::{Admission, LineRate};
 use memory_server::DomainIndex;
 use memory_server_api::Slot;
 use timer_server_api::{NEVER, OP_ARM};
@@ -27,6 +28,7 @@ pub(crate) struct SimHost {
     pub(crate) cpu: Vcpu,
     /// Lines that the VMM logged.
     pub(crate) log: Vec<String>,
+    rate: LineRate,
     index: usize,
     bus: Rc<Bus>,
     mapper: Mapper,
@@ -42,6 +44,7 @@ impl SimHost {
         Self {
             cpu: Vcpu::new(),
             log: Vec::new(),
+            rate: LineRate::new(),
             index,
             bus,
             mapper: Mapper::new(machine.clone(), domain),
@@ -153,15 +156,25 @@ impl Host for SimHost {
         (&self.window, &mut self.console)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        if self.log.len() == LOG_MAX {
-            return;
+        let Admission { withheld, show } = self.rate.admit(self.now(), FREQUENCY);
+        let more = format!("{withheld} more lines like these were not shown");
+        let lines = [(withheld != 0, more), (show, line.to_string())];
+        for (_, line) in lines.into_iter().filter(|(said, _)| *said) {
+            self.say(line);
         }
-        let line = line.to_string();
-        // What does not fit is cut, as in the protection domain once its own buffer is full.
-        self.console.write(format!("[vmm] {line}\n").as_bytes());
-        self.log.push(line);
     }
     fn start(&mut self, pc: Gva, x0: u64) {
         self.cpu.start(pc.raw(), x0);
+    }
+}
+
+impl SimHost {
+    fn say(&mut self, line: String) {
+        if self.log.len() == LOG_MAX {
+            return;
+        }
+        // What does not fit is cut, as in the protection domain once its own buffer is full.
+        self.console.write(format!("[vmm] {line}\n").as_bytes());
+        self.log.push(line);
     }
 }

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use console_api::{ConsolePort, Logger};
 use hv_types::DomId;
 use memory_server::layout::{self, GrantLayout};
 use memory_server::{
-    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, Totals,
-    Untyped, UntypedRecord, manifest,
+    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables,
+    Totals, Untyped, UntypedRecord, manifest,
 };
-use memory_server_api::{Error, Message, Reply, Request, Usage};
+use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Slot, Usage, Words};
 
 use crate::caps::{Machine, Shared};
 
@@ -90,11 +91,19 @@ impl Memory {
             other => panic!("usage of {domain:?}: {other:?}"),
         }
     }
+    /// Whether the capability in `slot` is of a frame that the domain gave back and still has.
+    pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
+        self.server.borrow().is_returned(domain, slot)
+    }
     /// The server's state as text.
     pub fn dump(&self) -> String {
         let mut text = String::new();
         self.server.borrow().dump(&mut text).expect("text grows");
         text
+    }
+    /// The console has notified the server.
+    pub(crate) fn report<P: ConsolePort>(&self, report: &mut Report, log: &mut Logger<P>) {
+        report.on_console(&self.server.borrow(), log);
     }
     /// Takes everything back that a domain holds.
     ///
@@ -112,22 +121,23 @@ impl Memory {
     pub fn revive(&self, domain: DomainIndex) -> Result<(), Error> {
         self.server.borrow_mut().revive(domain)
     }
-    /// A message as it arrives, whatever it says; the reply.
-    pub fn send(&self, domain: DomainIndex, message: &Message) -> Message {
-        self.server
-            .borrow_mut()
-            .on_ppc(&mut self.machine.clone(), domain, message)
+    /// A message as it arrives, whatever it says; `reply` has room for the answer.
+    pub fn send<'w>(
+        &self,
+        domain: DomainIndex,
+        message: Message<'_>,
+        reply: &'w mut Words,
+    ) -> Message<'w> {
+        let mut server = self.server.borrow_mut();
+        server.on_ppc(&mut self.machine.clone(), domain, message, reply)
     }
     /// One request, through the messages that travel on the machine.
     ///
     /// # Errors
     /// The server's refusal.
     pub fn call(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
-        let message =
-            self.server
-                .borrow_mut()
-                .on_ppc(&mut self.machine.clone(), domain, &request.encode());
-        request.decode_reply(&message)
+        let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+        request.decode_reply(self.send(domain, request.encode(&mut words), &mut reply))
     }
 }
 
@@ -140,6 +150,19 @@ pub struct MemoryClient {
 
 impl memory_server_api::MemoryServer for MemoryClient {
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
-        self.memory.call(self.domain, request)
+        let reply = self.memory.call(self.domain, request)?;
+        let mut machine = self.memory.machine.change();
+        let mut note = |slot, returned| machine.note_returned(self.domain, slot, returned);
+        match (request, &reply) {
+            (Request::Release { slot }, _) => note(slot, true),
+            (Request::ReleasePages { slots }, Reply::Released(released)) => {
+                let slots = slots.items().iter().take(released.done);
+                slots.for_each(|slot| note(Slot(*slot), true));
+            }
+            (_, Reply::Granted(run)) => (0..run.count).for_each(|n| note(run.slot(n), false)),
+            (_, Reply::Pages(pages)) => pages.iter().for_each(|page| note(page.slot, false)),
+            _ => {}
+        }
+        Ok(reply)
     }
 }

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 
-use console::{Mux, Role};
+use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
 use dt_server::{DtServer, Range};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::StopReason;
-use memory_server::DomainIndex;
+use memory_server::{DomainIndex, Report};
 use topology::console_client::{COUNT, DT_SERVER, MEMORY_SERVER};
+use topology::pd;
 
 use crate::bus::{Bus, CONSOLE, FREQUENCY};
 use crate::domains::{self, Domain};
@@ -42,6 +43,9 @@ pub struct System {
     /// Client number of each of the multiplexer's clients.
     channels: Vec<usize>,
     memory_log: Logger<Console>,
+    memory_report: Report,
+    /// The console has notified the memory server.
+    memory_notified: bool,
     /// How many of the memory server's lines it has been given.
     memory_lines: usize,
     /// The UART.
@@ -82,6 +86,7 @@ impl System {
         let memory = domains::memory(&config);
         let mut mux: Box<Mux<'static, COUNT>> = Box::default();
         mux.set_frequency(FREQUENCY);
+        mux.set_commands(SERVER_COMMANDS);
         let mut channels = Vec::new();
         let mut ends = Vec::new();
         for (client, domain) in config.domains.iter().enumerate() {
@@ -100,8 +105,8 @@ impl System {
             channels.push(client);
             Logger::new(console_end(&bus, client, region))
         };
-        let memory_log = server(MEMORY_SERVER, "memory");
-        let mut dt_log = server(DT_SERVER, "dt");
+        let memory_log = server(MEMORY_SERVER, pd::MEMORY_SERVER);
+        let mut dt_log = server(DT_SERVER, pd::DT_SERVER);
         for warning in config.warnings.iter() {
             writeln!(dt_log, "{warning}").expect("a logger takes everything");
         }
@@ -114,6 +119,8 @@ impl System {
             mux,
             channels,
             memory_log,
+            memory_report: Report::default(),
+            memory_notified: false,
             memory_lines: 0,
             serial,
             seen: 0,
@@ -170,6 +177,8 @@ impl System {
     /// Lets `ticks` pass. Timers of guests that run and deadlines of guests that sleep come when they are due.
     pub fn advance(&mut self, ticks: u64) {
         let until = self.now() + ticks;
+        // Guests' instructions take time, too.
+        self.serial.at(self.now());
         loop {
             self.settle();
             self.fire_timers();
@@ -256,6 +265,10 @@ impl System {
     pub(crate) fn settle(&mut self) {
         for _ in 0..MOST_EVENTS {
             self.log_memory();
+            if std::mem::take(&mut self.memory_notified) {
+                self.memory
+                    .report(&mut self.memory_report, &mut self.memory_log);
+            }
             if self.bus.next_deadline().is_some_and(|at| at <= self.now()) {
                 self.bus.timer_interrupt();
                 continue;
@@ -301,7 +314,10 @@ impl System {
         for _ in 0..MOST_EVENTS {
             let pumped = self.mux.pump(&mut self.serial, self.bus.now());
             for index in pumped.notify {
-                self.bus.notify_vmm(self.channels[index], CONSOLE);
+                match self.channels[index] {
+                    MEMORY_SERVER => self.memory_notified = true,
+                    vmm => self.bus.notify_vmm(vmm, CONSOLE),
+                }
             }
             if !pumped.more {
                 self.bus.arm_console(pumped.wake_at);

@@ -290,7 +290,7 @@ fn what_the_servers_have_to_say_is_on_the_console() {
     }]);
     let seen = sys.seen();
     assert!(
-        seen.contains("\r\ndt: ") && seen.contains("is no multiple of 2 MiB"),
+        seen.contains("\r\ndt_server: ") && seen.contains("is no multiple of 2 MiB"),
         "{seen}"
     );
 }

@@ -378,3 +378,33 @@ fn a_guest_without_a_uart_aborts_where_it_would_be() {
     };
     assert_eq!((taken.esr, taken.far), (0x9600_0000, UART));
 }
+
+/// EX-14, EX-15: `m` at the monitor prints what the memory server has granted, in the middle of guests' output.
+#[test]
+fn the_memory_servers_state_is_a_key_away() {
+    for serial in [Serial::fast(), Serial::slow(16, BYTE)] {
+        let mut sys = System::with_serial(
+            &[Domain::new("linux1"), Domain::new("linux2").heap()],
+            serial,
+        );
+        sys.guest(1).print(&joined(&numbered("linux2", 50)));
+        for keys in [SWITCH, SWITCH, b"hm"] {
+            sys.type_in(keys);
+        }
+        sys.advance(20 * FREQUENCY);
+        let transcript = sys.transcript();
+        assert!(transcript.contains("zazen: m  memory: "), "{transcript}");
+        let dump: String = lines_of(&transcript, "memory_server")
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let expected = sys.memory.dump();
+        assert!(dump.contains(&expected), "{dump}");
+        assert_eq!(dump.matches(" = all memory\n").count(), 1);
+        assert!(!dump.contains("ERROR"), "{dump}");
+        for (what, count) in [("shared_info", 2), ("console ring", 2), ("gfn", 2)] {
+            assert!(dump.matches(what).count() >= count, "{what}: {dump}");
+        }
+        assert_printed(&mut sys, "linux2", &numbered("linux2", 50));
+    }
+}

@@ -3,15 +3,17 @@
 
 mod memory_guest;
 
-use hv_types::Gpa;
+use guest_mem::Window;
+use hv_types::{Gpa, WindowAddr};
 use hypervisor_core::hypercall::{Outcome, dispatch};
+use memory_server_api::Extra;
 use xen_abi::memory::{self, AddToPhysmap, AddToPhysmapBatch, space};
 use xen_abi::multicall::MulticallEntry;
 use xen_abi::{Errno, GuestHandle, number};
 
 use memory_guest::*;
 
-/// BL-8 as U-Boot does it.
+/// BL-8, EX-16: as U-Boot does it.
 #[test]
 fn u_boot_maps_shared_info_over_ram_removes_it_and_refills_the_hole_bl_8() {
     let mut g = Guest::new(Kind::Heap);
@@ -126,15 +128,22 @@ fn a_batch_maps_each_entry_and_tells_each_result() {
         errs: handle(ERRS),
     };
     g.put_list(LIST, [0, 1, 9, 2, 0]);
-    g.put_list(LIST2, [0x38000, 0x38001, 0x38002, u64::MAX, 0x38003]);
+    g.put_list(LIST2, [0x38000, 0x38001, 0x38002, 1 << 28, 0x38003]);
     let op = memory::ADD_TO_PHYSMAP_BATCH;
     assert_eq!(g.memory_op(op, &batch), 0);
     assert_eq!(g.get::<[i32; 5]>(ERRS), [0, 0, -22, -22, -16]);
+    // A frame number of all ones ends the call, at the entry that has it.
+    g.put(ERRS, &[7i32; 5]);
+    g.put_list(LIST2, [0x38000, 0x38001, u64::MAX, 0x38002, 0x38003]);
+    assert_eq!(g.memory_op(op, &batch), minus(Errno::Einval));
+    assert_eq!(g.get::<[i32; 5]>(ERRS), [-16, -16, 7, 7, 7]);
+    g.put_list(LIST2, [0x38000, 0x38001, 0x38002, 1 << 28, 0x38003]);
     assert_eq!(
         g.memory_op(op, &AddToPhysmapBatch { space: 3, ..batch }),
         minus(Errno::Eopnotsupp)
     );
     assert_eq!(g.memory_op(op, &AddToPhysmapBatch { size: 0, ..batch }), 0);
+    assert_eq!(g.memory_op(op | 5 << 6, &batch), minus(Errno::Eilseq));
     assert_eq!(g.memory_op(op | 6 << 6, &batch), minus(Errno::Eilseq));
     assert_eq!(g.memory_op(op | 1 << 22, &batch), minus(Errno::Edom));
     assert_eq!(
@@ -174,7 +183,7 @@ fn a_batch_maps_each_entry_and_tells_each_result() {
         ),
         0
     );
-    assert_eq!(g.get::<[i32; 5]>(ERRS), [-22; 5]);
+    assert_eq!(g.get::<[i32; 5]>(ERRS), [-1; 5]);
     // A long one is done in parts.
     g.put_list(LIST, (0..1000).map(|_| 77));
     g.put_list(LIST2, (0..1000).map(|_| 0x38000));
@@ -236,9 +245,13 @@ fn arguments_in_memory_that_the_call_gives_away_do_not_stop_the_vmm() {
     g.put(RAM + 0x3000, &batch);
     g.put_list(LIST, [0, 1]);
     g.put_list(LIST2, [ERRS >> 12, 0x38001]);
-    // The first entry covers the list of errors with a page that is not argument memory.
+    // The first entry covers the list of errors with a frame of the grant table: they are written there.
     let args = [memory::ADD_TO_PHYSMAP_BATCH, RAM + 0x3000, 0, 0, 0];
-    assert_eq!(g.call(number::MEMORY_OP, args), Ok(minus(Errno::Efault)));
+    assert_eq!(g.call(number::MEMORY_OP, args), Ok(0));
+    g.put_list(LIST2, [1 << 28, 1 << 28]);
+    assert_eq!(g.call(number::MEMORY_OP, args), Ok(0));
+    let grant = WindowAddr::extra(Extra::GrantFrame(0).index(), 0);
+    assert_eq!(g.host.window.read_obj::<[i32; 2]>(grant), [-16, -16]);
 }
 
 /// The same in a multicall, whose list is written after each entry.

@@ -5,7 +5,7 @@ mod common;
 use common::assert_untouched;
 use dt_server_api::{Message as DtMessage, Request as DtRequest};
 use memory_server::DomainIndex;
-use memory_server_api::{Error, Message, Request, Slot};
+use memory_server_api::{Error, MAX_WORDS, Message, Request, Slot};
 use proptest::prelude::*;
 use sim::caps::{CNode, Side};
 use sim::{FREQUENCY, Ran, System};
@@ -34,8 +34,8 @@ fn all_capabilities(sys: &System) -> impl PartialEq + std::fmt::Debug + use<> {
     )
 }
 
-/// Any message: any label, any number of words, more than are there included.
-fn message() -> impl Strategy<Value = Message> {
+/// Any message: any label, any number of words, more than any message has included.
+fn message() -> impl Strategy<Value = (u64, Vec<u64>)> {
     let word = prop_oneof![
         0_u64..8,
         any::<u64>(),
@@ -43,19 +43,7 @@ fn message() -> impl Strategy<Value = Message> {
         0_u64..0x4_0000
     ];
     let label = prop_oneof![0_u64..16, any::<u64>()];
-    (
-        label,
-        prop::collection::vec(word, 0..12),
-        prop::option::weighted(0.1, 0_usize..200),
-    )
-        .prop_map(|(label, words, len)| {
-            let mut message = Message::new(
-                label,
-                &words[..words.len().min(memory_server_api::MAX_WORDS)],
-            );
-            message.len = len.unwrap_or(message.len);
-            message
-        })
+    (label, prop::collection::vec(word, 0..12))
 }
 
 proptest! {
@@ -65,9 +53,11 @@ proptest! {
     fn messages_to_the_memory_server_touch_the_senders_domain_alone(messages in prop::collection::vec(message(), 60)) {
         let mut sys = System::two();
         let before = belongings(&mut sys, 1);
-        for message in &messages {
+        let mut reply = [0; MAX_WORDS];
+        for (label, words) in &messages {
+            let message = Message { label: *label, words };
             let caps = all_capabilities(&sys);
-            let reply = sys.memory.send(DomainIndex(0), message);
+            let reply = sys.memory.send(DomainIndex(0), message, &mut reply);
             if Request::decode(message).is_err() {
                 prop_assert_eq!(reply.label, Error::Malformed as u64);
                 prop_assert_eq!(&all_capabilities(&sys), &caps, "{:?}", message);
@@ -84,17 +74,13 @@ proptest! {
 fn malformed_messages_change_nothing() {
     let sys = System::two();
     let caps = all_capabilities(&sys);
-    let mut tried = 0;
+    let (mut tried, mut reply) = (0, [0; MAX_WORDS]);
     for label in (0..40).chain([u64::MAX, 1 << 32]) {
         for len in 0..10_usize {
-            let words = [u64::MAX; 8];
-            let mut message = Message::new(
-                label,
-                &words[..len.min(8).min(memory_server_api::MAX_WORDS)],
-            );
-            message.len = len;
-            if Request::decode(&message).is_err() {
-                let reply = sys.memory.send(DomainIndex(0), &message);
+            let words = &[u64::MAX; 10][..len];
+            let message = Message { label, words };
+            if Request::decode(message).is_err() {
+                let reply = sys.memory.send(DomainIndex(0), message, &mut reply);
                 assert_eq!(reply.label, Error::Malformed as u64, "{message:?}");
                 tried += 1;
             }
@@ -111,7 +97,9 @@ fn callers_that_do_not_exist_are_refused() {
     let caps = all_capabilities(&sys);
     for domain in [2, 7, 8, 61, 255] {
         for request in [Request::Usage, Request::Release { slot: Slot(0) }] {
-            let reply = sys.memory.send(DomainIndex(domain), &request.encode());
+            let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+            let message = request.encode(&mut words);
+            let reply = sys.memory.send(DomainIndex(domain), message, &mut reply);
             assert_ne!(reply.label, 0, "domain {domain}: {request:?}");
         }
     }

@@ -23,9 +23,9 @@ pub const VMM_PRIVATE_LEAF: u64 = 458;
 pub const VMM_GUEST_VSPACE: u64 = 459;
 /// In every protection domain: its own VSpace (Microkit).
 pub const OWN_VSPACE: u64 = 3;
-/// In a VMM: thread of vCPU 0 (Microkit).
+/// In a VMM, and in a timer server with a virtual machine: thread of vCPU 0 (Microkit).
 pub const VMM_VCPU_TCB: u64 = 266;
-/// In a VMM: vCPU object 0 (Microkit).
+/// And vCPU object 0 (Microkit).
 pub const VMM_VCPU: u64 = 330;
 
 /// In the memory server: root slot of its own CNode.

@@ -8,5 +8,7 @@ pub const MEMORY_SERVER: usize = MAX_DOMAINS;
 pub const DT_SERVER: usize = MAX_DOMAINS + 1;
 /// The timer server.
 pub const TIMER_SERVER: usize = MAX_DOMAINS + 2;
+/// The fault server.
+pub const FAULT_SERVER: usize = MAX_DOMAINS + 3;
 /// Number of clients at most.
-pub const COUNT: usize = MAX_DOMAINS + 3;
+pub const COUNT: usize = MAX_DOMAINS + 4;

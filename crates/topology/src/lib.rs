@@ -11,7 +11,9 @@
 pub mod caps;
 pub mod channel;
 pub mod console_client;
+pub mod console_key;
 pub mod pd;
+pub mod stack;
 pub mod vaddr;
 
 /// Most domains of one system; VMM `i` (from 0, in device-tree order) runs domain id `i + 1`.
@@ -99,7 +101,8 @@ mod tests {
         let last = vaddr::console_client(console_client::COUNT - 1);
         let step = vaddr::console_client(1) - vaddr::console_client(0);
         assert!(step >= CONSOLE_REGION_SIZE);
-        assert!(last + CONSOLE_REGION_SIZE <= vaddr::UART);
+        assert!(last + CONSOLE_REGION_SIZE <= vaddr::CLOCK_PAGE);
+        assert!(vaddr::CLOCK_CODE + PAGE <= vaddr::UART);
     }
 
     #[test]

@@ -8,6 +8,20 @@ pub const fn console_client(client: usize) -> u64 {
     CONSOLE_REGION + client as u64 * 0x1_0000
 }
 
+/// Where there is no system counter for user level, in whoever needs the time: the page that tells it, and the registers of
+/// the counter that it is told by. They share the last-level page table of [`CONSOLE_REGION`].
+pub const CLOCK_PAGE: u64 = CONSOLE_REGION + 0x18_0000;
+/// The counter's registers; see [`CLOCK_PAGE`].
+pub const CLOCK_COUNTER: u64 = CONSOLE_REGION + 0x18_1000;
+/// In the timer server: registers of a board's timer, uncached.
+pub const TIMER_REGISTERS: u64 = CONSOLE_REGION + 0x18_2000;
+/// In the timer server: the page with the program of its virtual machine, uncached.
+pub const CLOCK_CODE: u64 = CONSOLE_REGION + 0x18_3000;
+/// In the timer server's virtual machine, as guest physical addresses: its program.
+pub const CLOCK_VM_CODE: u64 = 0x1000;
+/// And the counter's registers.
+pub const CLOCK_VM_COUNTER: u64 = 0x2000;
+
 /// In the console: the UART's registers, uncached.
 pub const UART: u64 = 0x2000_0000;
 

@@ -1,15 +1,26 @@
 //! UART drivers behind one small trait.
 //!
 //! [`Uart`] is what the console server needs: nothing in it waits. [`Pl011`] implements it for Arm's
-//! PrimeCell UART on the `arm-pl011-uart` crate; [`FakeUart`] implements it for tests.
+//! PrimeCell UART on the `arm-pl011-uart` crate, [`Cadence`] for the one of Zynq and ZynqMP, [`Serial`] for
+//! whichever of them the board has; [`FakeUart`] implements it for tests.
 #![no_std]
 #![deny(unsafe_code)]
 
-mod fake;
-mod pl011;
+#[cfg(test)]
+extern crate std;
 
+mod cadence;
+mod fake;
+mod line;
+mod pl011;
+mod serial;
+
+pub use cadence::Cadence;
 pub use fake::FakeUart;
-pub use pl011::{BadLine, Line, Pl011};
+pub use line::{BadLine, Line};
+pub use mmio::{Mapped, UniqueMmioPointer};
+pub use pl011::Pl011;
+pub use serial::Serial;
 
 /// A UART that is never waited for.
 ///

@@ -13,7 +13,7 @@ use arm_pl011_uart::{
     UniqueMmioPointer,
 };
 
-use crate::Uart;
+use crate::{BadLine, Line, Uart};
 
 /// Received bytes, and received bytes that have lain there for 32 bit times.
 const RX: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
@@ -24,29 +24,6 @@ const HANDLED: Interrupts = RX
     .union(Interrupts::BEI)
     .union(Interrupts::PEI)
     .union(Interrupts::FEI);
-
-/// Speed of the line; it is always 8 data bits, no parity, one stop bit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Line {
-    /// Bits per second.
-    pub baud: u32,
-    /// Frequency of UARTCLK in Hz (24,000,000 on QEMU's virt board).
-    pub clock_hz: u32,
-}
-
-/// UARTCLK cannot be divided down to that speed: the divisor must be from 1 to 65,535.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BadLine(pub Line);
-
-impl core::fmt::Display for BadLine {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Line { baud, clock_hz } = self.0;
-        write!(
-            f,
-            "a PL011 clocked with {clock_hz} Hz cannot run at {baud} baud; try 115200 and check the clock"
-        )
-    }
-}
 
 /// A PL011.
 pub struct Pl011<'a> {

@@ -18,10 +18,12 @@ mod arena;
 mod boot;
 mod chunk;
 mod simulate;
+mod size;
 mod span;
 
 pub use arena::Arena;
 pub use boot::BootUntyped;
 pub use chunk::{Chunk, Uncovered, cut, cut_within};
 pub use simulate::{AllocError, Object, Placement, Simulation, simulate};
+pub use size::human;
 pub use span::{Paddr, Span, overlap, subtract};

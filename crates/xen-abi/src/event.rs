@@ -30,6 +30,8 @@ pub const INIT_CONTROL: u64 = 11;
 pub const EXPAND_ARRAY: u64 = 12;
 /// `EVTCHNOP_set_priority`.
 pub const SET_PRIORITY: u64 = 13;
+/// `EVTCHNOP_reset_cont`, how a long reset goes on inside Xen: [`Reset`].
+pub const RESET_CONT: u64 = 14;
 
 /// Number of virtual interrupts (`NR_VIRQS`); those at and above are invalid.
 pub const NR_VIRQS: u32 = 24;
@@ -47,6 +49,8 @@ pub mod virq {
     pub const TBUF: u32 = 4;
     /// A domain paused for debugging; global.
     pub const DEBUGGER: u32 = 6;
+    /// Profiling; per vCPU.
+    pub const XENOPROF: u32 = 7;
     /// The console ring has text; global.
     pub const CON_RING: u32 = 8;
     /// A physical CPU changed state; global.
@@ -138,9 +142,9 @@ pub struct Status {
     pub status: u32,
     /// Out: vCPU that it notifies.
     pub vcpu: u32,
-    /// Out: unbound or interdomain: the other domain's id (16 bits); virq or pirq: its number; else 0.
+    /// Out: unbound or interdomain: the other domain's id (16 bits); virq or pirq: its number; else kept.
     pub dom_or_irq: u32,
-    /// Out: interdomain: the other domain's port; else 0.
+    /// Out: interdomain: the other domain's port; else kept.
     pub remote_port: u32,
 }
 layout!(Status, 24; dom @ 0, pad @ 2, port @ 4, status @ 8, vcpu @ 12, dom_or_irq @ 16, remote_port @ 20);
@@ -196,3 +200,61 @@ pub struct Reset {
     pub dom: u16,
 }
 layout!(Reset, 2; dom @ 0);
+
+/// `evtchn_bind_pirq`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct BindPirq {
+    /// Physical interrupt.
+    pub pirq: u32,
+    /// Flags.
+    pub flags: u32,
+    /// Out: the new port.
+    pub port: u32,
+}
+layout!(BindPirq, 12; pirq @ 0, flags @ 4, port @ 8);
+
+/// `evtchn_init_control`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct InitControl {
+    /// Guest frame of the control block.
+    pub control_gfn: u64,
+    /// Its first byte there.
+    pub offset: u32,
+    /// Whose.
+    pub vcpu: u32,
+    /// Out: bits of a link.
+    pub link_bits: u8,
+    /// Padding.
+    pub pad: [u8; 7],
+}
+layout!(InitControl, 24; control_gfn @ 0, offset @ 8, vcpu @ 12, link_bits @ 16, pad @ 17);
+
+/// `evtchn_expand_array`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct ExpandArray {
+    /// Guest frame of the new page.
+    pub array_gfn: u64,
+}
+layout!(ExpandArray, 8; array_gfn @ 0);
+
+/// `evtchn_set_priority`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct SetPriority {
+    /// The port.
+    pub port: u32,
+    /// 0 (highest) to 15.
+    pub priority: u32,
+}
+layout!(SetPriority, 8; port @ 0, priority @ 4);

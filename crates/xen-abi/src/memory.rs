@@ -209,3 +209,56 @@ pub struct AcquireResource {
     pub frame_list: GuestHandle,
 }
 layout!(AcquireResource, 32; domid @ 0, kind @ 2, id @ 4, nr_frames @ 8, pad @ 12, frame @ 16, frame_list @ 24);
+
+/// `xen_memory_exchange`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Exchange {
+    /// Frames to be given.
+    pub input: Reservation,
+    /// Frames to be had.
+    pub output: Reservation,
+    /// In and out: extents of the input that are done.
+    pub nr_exchanged: u64,
+}
+layout!(Exchange, 72; input @ 0, output @ 32, nr_exchanged @ 64);
+
+/// `xen_vnuma_topology_info`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct VnumaTopologyInfo {
+    /// Whose.
+    pub domid: u16,
+    /// Must be 0.
+    pub pad: u16,
+    /// In and out: virtual nodes.
+    pub nr_vnodes: u32,
+    /// In and out: vCPUs.
+    pub nr_vcpus: u32,
+    /// In and out: memory ranges.
+    pub nr_vmemranges: u32,
+    /// Out: three arrays.
+    pub arrays: [GuestHandle; 3],
+}
+layout!(VnumaTopologyInfo, 40; domid @ 0, pad @ 2, nr_vnodes @ 4, nr_vcpus @ 8, nr_vmemranges @ 12, arrays @ 16);
+
+/// `xen_reserved_device_memory_map`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct ReservedDeviceMemoryMap {
+    /// `XENMEM_RDM_ALL` (1), or 0 for one device.
+    pub flags: u32,
+    /// In and out: entries.
+    pub nr_entries: u32,
+    /// Out: array of entries.
+    pub buffer: GuestHandle,
+    /// PCI segment, bus and device.
+    pub device: [u8; 8],
+}
+layout!(ReservedDeviceMemoryMap, 24; flags @ 0, nr_entries @ 4, buffer @ 8, device @ 16);

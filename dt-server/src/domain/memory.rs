@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use hv_types::{BLOCK_SIZE, PAGE_SIZE};
 
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Edit, Hint, Rule};
 use crate::direct::{self, Host};
 use crate::layout::Map;
 use crate::node::{At, Cells};
@@ -29,19 +29,35 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
     let value = at.bytes(name)?;
     let Ok(bytes) = <[u8; 8]>::try_from(value) else {
         let what = format!("must be one number of 64 bits, not {} bytes", value.len());
-        at.error(d, Rule::Memory, name, what, UNIT);
+        // The classic slip: the number without the cell of its high half.
+        let hint = match <[u8; 4]>::try_from(value) {
+            Ok(low) => {
+                let value = cells(u64::from(u32::from_be_bytes(low)));
+                Hint::Do(
+                    format!("{UNIT}; write {name} = {value}"),
+                    Edit::Set {
+                        property: name,
+                        value,
+                    },
+                )
+            }
+            Err(_) => Hint::from(UNIT),
+        };
+        at.error(d, Rule::Memory, name, what, hint);
         return None;
     };
     let kib = u64::from_be_bytes(bytes);
     let ram = kib.checked_mul(1024).filter(|ram| *ram <= layout::RAM_MAX);
-    let (rule, what) = match ram {
+    let (rule, what, hint) = match ram {
         Some(0) => (
             Rule::Memory,
             String::from("a domain without RAM cannot start"),
+            Hint::from(UNIT),
         ),
         Some(ram) if ram % PAGE_SIZE != 0 => (
             Rule::Memory,
             String::from("must be a multiple of 4 (whole pages of 4 KiB)"),
+            Hint::set(cells((ram / PAGE_SIZE).max(1) * (PAGE_SIZE / 1024))),
         ),
         Some(ram) => {
             if ram % BLOCK_SIZE != 0 {
@@ -61,10 +77,11 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
             (
                 Rule::Banks,
                 format!("{kib:#x} KiB exceed all RAM banks of a guest ({most:#x} KiB)"),
+                Hint::from(UNIT),
             )
         }
     };
-    at.error(d, rule, name, what, UNIT);
+    at.error(d, rule, name, what, hint);
     None
 }
 
@@ -84,7 +101,10 @@ pub(super) fn max(at: &At<'_>, ram: Option<u64>, d: &mut Diagnostics) -> Option<
             Rule::MemoryMax,
             NAME,
             what,
-            "remove it, or remove xen,static-mem",
+            Hint::Do(
+                String::from("remove it, or remove xen,static-mem"),
+                Edit::Remove(NAME),
+            ),
         );
         return ram;
     }
@@ -139,6 +159,11 @@ pub(super) fn map(
     direct::map(at, static_mem, host, d).filter(|map| !map.banks.is_empty())
 }
 
+/// A 64-bit number as a DTS has it.
+fn cells(number: u64) -> String {
+    format!("<{:#x} {:#x}>", number >> 32, number & 0xffff_ffff)
+}
+
 /// `xen,static-mem`, in `outer` cells; its sum must be `ram`.
 pub(super) fn static_mem(
     at: &At<'_>,
@@ -184,10 +209,12 @@ pub(super) fn static_mem(
             Rule::StaticSum,
             NAME,
             what,
-            format!(
-                "write memory = <{:#x} {:#x}>",
-                sum >> 42,
-                (sum >> 10) & 0xffff_ffff
+            Hint::Do(
+                format!("write memory = {}, or change the ranges", cells(sum / 1024)),
+                Edit::Set {
+                    property: "memory",
+                    value: cells(sum / 1024),
+                },
             ),
         );
     }
@@ -209,7 +236,7 @@ pub(super) fn tables(at: &At<'_>, vcpus: u8, ram: u64, d: &mut Diagnostics) -> O
             Rule::P2mMemory,
             NAME,
             "a domain without page tables cannot start",
-            "remove it",
+            Hint::Remove,
         );
         return None;
     }
@@ -218,7 +245,7 @@ pub(super) fn tables(at: &At<'_>, vcpus: u8, ram: u64, d: &mut Diagnostics) -> O
             "is less than the {} MiB of Xen's formula; mappings may fail",
             formula >> 20
         );
-        at.warn(d, Rule::P2mMemory, Some(NAME), what, "remove it");
+        at.warn(d, Rule::P2mMemory, Some(NAME), what, Hint::Remove);
     }
     Some(bytes)
 }

@@ -4,7 +4,7 @@ use alloc::format;
 
 use dt_server_api::PvFeatures;
 
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Hint, Rule};
 use crate::node::At;
 
 /// Most CPUs that a GICv2 knows.
@@ -18,7 +18,7 @@ const MAX_GRANT_FRAMES: u32 = 64;
 /// `cpus`.
 pub(super) fn vcpus(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
     if !at.has("cpus") {
-        at.error(d, Rule::Cpus, "cpus", "missing", "write cpus = <1>");
+        at.error(d, Rule::Cpus, "cpus", "missing", Hint::set("<1>"));
         return None;
     }
     match at.u32("cpus", Rule::Cpus, d)? {
@@ -27,21 +27,21 @@ pub(super) fn vcpus(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
             Rule::Cpus,
             "cpus",
             "a domain needs a CPU",
-            "write cpus = <1>",
+            Hint::set("<1>"),
         ),
         1 => return Some(1),
         n if n > GICV2_CPUS => {
             let what = format!(
                 "a GICv2 has at most {GICV2_CPUS} CPUs, and SMP guests are not supported yet"
             );
-            at.error(d, Rule::Cpus, "cpus", what, "write cpus = <1>");
+            at.error(d, Rule::Cpus, "cpus", what, Hint::set("<1>"));
         }
         _ => at.error(
             d,
             Rule::Smp,
             "cpus",
             "SMP guests are not supported yet",
-            "write cpus = <1>",
+            Hint::set("<1>"),
         ),
     }
     None
@@ -68,19 +68,13 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
                 Rule::Xenstore,
                 Some(NAME),
                 what,
-                "write xen,enhanced = \"no-xenstore\"",
+                Hint::set("\"no-xenstore\""),
             );
             Some(PvFeatures::NoXenstore)
         }
         _ => {
             let what = "must be \"enabled\", \"legacy\", \"no-xenstore\" or \"disabled\"";
-            at.error(
-                d,
-                Rule::Enhanced,
-                NAME,
-                what,
-                "write xen,enhanced = \"no-xenstore\"",
-            );
+            at.error(d, Rule::Enhanced, NAME, what, Hint::set("\"no-xenstore\""));
             None
         }
     }
@@ -109,13 +103,7 @@ pub(super) fn interrupts(at: &At<'_>, intid: u16, d: &mut Diagnostics) -> (bool,
             format!("a GICv2 has at most {XEN_SPIS}, the virtual GIC {MAX_SPIS}"),
         ),
     };
-    at.error(
-        d,
-        rule,
-        "nr_spis",
-        what,
-        "remove nr_spis: the default is 32",
-    );
+    at.error(d, rule, "nr_spis", what, Hint::set("<32>"));
     (vpl011, None)
 }
 
@@ -132,7 +120,7 @@ pub(super) fn grant_frames(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
             Rule::GrantFrames,
             "max_grant_frames",
             what,
-            "remove it: the default is 64",
+            Hint::set("<64>"),
         );
         return None;
     }
@@ -154,7 +142,7 @@ pub(super) fn trap_unmapped(at: &At<'_>, d: &mut Diagnostics) -> Option<bool> {
                 Rule::TrapUnmapped,
                 NAME,
                 "must be 0 or 1",
-                "remove it: the default is 1",
+                Hint::set("<1>"),
             );
             None
         }

@@ -132,9 +132,13 @@ const BOOT_LOADER: u64 = 4 << 20;
 
 /// Where `bytes` of image and host memory go.
 fn place(config: &dt_server::Config, bytes: u64) -> Result<u64, String> {
-    let ram: Ram = plan::unclaimed(config).map_err(|error| error.to_string())?;
+    let mut ram: Ram = plan::unclaimed(config).map_err(|error| error.to_string())?;
+    // Boot loaders count text_offset from the beginning of the first RAM, and have little use for what lies far away.
+    for other in config.memory.iter().skip(1) {
+        ram.claim(*other);
+    }
     let place = ram.highest(bytes + BOOT_LOADER, LOAD_ALIGN).ok_or_else(|| {
-        format!("no {} MiB of RAM in one piece are left for the image; give the domains less memory", bytes.div_ceil(1 << 20))
+        format!("no {} MiB of the first RAM are left in one piece for the image; give the domains less of it", bytes.div_ceil(1 << 20))
     })?;
     // What the domains and their tables need must fit besides.
     plan::Plan::new(config, place).map_err(|error| error.to_string())?;

@@ -5,7 +5,9 @@
 //!
 //! - `probe=bad`: what a guest should not do. Each access prints what happened.
 //! - `probe=abi`: return codes of hypercalls with good and bad arguments.
+//! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows are those of SUPPORT.md.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
+//! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -19,7 +21,9 @@ mod abi_memory;
 mod bad;
 mod bad_calls;
 mod bench;
+mod bench_memory;
 mod bootargs;
+mod codes;
 mod console;
 mod cpu;
 mod gic;
@@ -58,7 +62,12 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 abi_events::run(&mut report);
                 abi_memory::run(&mut report);
             }
+            "codes" => codes::run(&mut report),
             "bench" => bench::run(),
+            "bench-memory" => {
+                bench_memory::run();
+                println!("bench: done 0");
+            }
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

@@ -37,7 +37,7 @@ enum VirqKind {
 
 fn virq_kind(number: u32) -> VirqKind {
     match number {
-        virq::TIMER | virq::DEBUG | virq::XENPMU => VirqKind::Vcpu,
+        virq::TIMER | virq::DEBUG | virq::XENOPROF | virq::XENPMU => VirqKind::Vcpu,
         virq::ARGO => VirqKind::Domain,
         // Unassigned and architecture-specific ones too: Arm defines none.
         _ => VirqKind::Global,
@@ -52,17 +52,21 @@ impl Events {
             .ok_or(Errno::Enoent)
     }
 
-    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind; whether that domain exists is not asked.
+    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself only: between
+    /// guests Xen's default policy on Arm (SILO) allows none either.
     ///
     /// # Errors
-    /// `Esrch`, `Eperm`: `dom` is not the domain itself; `Enospc`: no free port.
+    /// `Esrch`: no such `dom`; `Enospc`: no free port; `Esrch`: no such `remote`; `Eperm`: either is not the domain itself.
     pub fn alloc_unbound(&mut self, dom: DomId, remote: DomId) -> Result<Port, Errno> {
+        if !self.domains.exists(dom) {
+            return Err(Errno::Esrch);
+        }
+        if self.table.is_full() {
+            return Err(Errno::Enospc);
+        }
+        self.domains.own(remote)?;
         self.domains.own(dom)?;
-        let remote = if remote == DomId::SELF {
-            self.domains.me()
-        } else {
-            remote
-        };
+        let remote = self.domains.me();
         let port = self.table.alloc(Binding::Unbound { remote })?;
         Ok(Port(port.into()))
     }
@@ -268,16 +272,19 @@ impl Events {
     /// `EVTCHNOP_status`. Port 0, from which tools count upwards until an error, is closed.
     ///
     /// # Errors
-    /// `Esrch`, `Eperm`: `dom` is not the domain itself; `Einval`: no such port.
+    /// `Esrch`: no such domain; `Einval`: no room for such a port, or one that no domain can have; `Eperm`: another domain.
     pub fn status(&self, dom: DomId, port: Port) -> Result<PortStatus, Errno> {
-        self.domains.own(dom)?;
-        if port.0 == 0 {
+        match self.domains.own(dom) {
+            Ok(()) if !self.table.has_room(port) => return Err(Errno::Einval),
+            Err(Errno::Eperm) if port.0 > Self::MAX_PORT => return Err(Errno::Einval),
+            other => other?,
+        }
+        let Some(port) = self.table.index(port) else {
             return Ok(PortStatus {
                 state: state::CLOSED,
                 ..PortStatus::default()
             });
-        }
-        let port = self.table.index(port).ok_or(Errno::Einval)?;
+        };
         let channel = self.table.get(port);
         let (state, dom_or_irq, remote_port) = match channel.binding {
             Binding::Free => {

@@ -99,6 +99,25 @@ impl Events {
         self.table.index(port).is_some()
     }
 
+    /// Whether `port` is bound to anything.
+    pub fn is_bound(&self, port: Port) -> bool {
+        self.table
+            .index(port)
+            .is_some_and(|port| self.table.get(port).binding != Binding::Free)
+    }
+
+    /// `EVTCHNOP_set_priority`: two-level channels have none.
+    ///
+    /// # Errors
+    /// `Einval` for a port without room, otherwise `Enosys`.
+    pub const fn set_priority(&self, port: Port) -> Result<(), xen_abi::Errno> {
+        Err(if self.table.has_room(port) {
+            xen_abi::Errno::Enosys
+        } else {
+            xen_abi::Errno::Einval
+        })
+    }
+
     /// The domain is being torn down: from now on nothing here touches guest memory (EX-7, EV-3).
     ///
     /// This is the one place that orders teardown: call it before the shared_info page goes.

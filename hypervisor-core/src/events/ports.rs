@@ -8,6 +8,10 @@ pub(super) const MAX_PORT: u32 = 1023;
 /// Ports with the reserved port 0.
 const PORTS: usize = MAX_PORT as usize + 1;
 
+/// Ports come into being by this many: a table has room for all up to the last one that was ever bound (Xen's
+/// `EVTCHNS_PER_BUCKET` on Arm), and a guest can tell a free port from one without room.
+const GROWTH: u16 = 64;
+
 /// Something in the hypervisor that a guest reaches through a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -79,6 +83,8 @@ impl Channel {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     max_port: u16,
+    /// How many ports have room, port 0 included; a multiple of [`GROWTH`].
+    room: u16,
     channels: [Channel; PORTS],
     /// A bit for each port in use, so that the lowest free one is found without a scan.
     used: [u64; PORTS / 64],
@@ -96,6 +102,7 @@ impl Table {
         }) as u16;
         Self {
             max_port,
+            room: GROWTH,
             channels: [Channel::FREE; PORTS],
             used,
         }
@@ -108,6 +115,11 @@ impl Table {
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most max_port")]
         Some(port.0 as u16)
+    }
+
+    /// Whether there is room for `port`: bound, free, or the reserved port 0.
+    pub(super) const fn has_room(&self, port: Port) -> bool {
+        port.0 < self.room as u32
     }
 
     pub(super) fn get(&self, port: u16) -> Channel {
@@ -140,6 +152,8 @@ impl Table {
         if let Some(bits) = self.used.get_mut(usize::from(port / 64)) {
             *bits |= 1 << (port % 64);
         }
+        // At most 1023, so the next multiple fits.
+        self.room = self.room.max((port / GROWTH + 1) * GROWTH);
         self.set(port, Channel { binding, vcpu: 0 });
         Ok(port)
     }

@@ -85,14 +85,19 @@ impl Events {
     /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whether the upcall was raised.
     ///
     /// # Errors
-    /// `Einval`: no such port. (A free port is left alone, as on Xen.)
+    /// `Einval`: no room for such a port. (A free port and port 0 are left alone, as on Xen.)
     pub fn unmask<W: Window, P: Pages>(
         &mut self,
         window: &W,
         pages: &P,
         port: Port,
     ) -> Result<bool, Errno> {
-        let port = self.table.index(port).ok_or(Errno::Einval)?;
+        if !self.table.has_room(port) {
+            return Err(Errno::Einval);
+        }
+        let Some(port) = self.table.index(port) else {
+            return Ok(false);
+        };
         let channel = self.table.get(port);
         if !self.live || channel.binding == Binding::Free {
             return Ok(false);

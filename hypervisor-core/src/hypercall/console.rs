@@ -29,7 +29,7 @@ const CHUNK: usize = 128;
 pub fn console_io<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
     match args[0] {
         console::WRITE => write(host, &vm.p2m, args),
-        console::READ => read(host, &vm.p2m, args).into(),
+        console::READ => read(host, &vm.p2m, &mut vm.hc.typed, args).into(),
         _ => Errno::Enosys.into(),
     }
 }
@@ -78,20 +78,34 @@ fn is_printable(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\t' | 0x20..=0x7e | 0x80..)
 }
 
-fn read<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Result<i64, Errno> {
+fn read<H: Host, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    held: &mut Option<u8>,
+    args: [u64; 5],
+) -> Result<i64, Errno> {
     let [_, count, buffer, ..] = args;
     if count > 0x7fff_ffff {
         return Err(Errno::E2big);
     }
     let want = usize::try_from(count).map_or(CHUNK, |n| n.min(CHUNK));
     let mut guest = Copier::new();
-    // First, because what was read from the console cannot be put back.
-    guest.check_writable(host, pages, Gva::new(buffer), want as u64)?;
     let mut bytes = [0; CHUNK];
-    let got = host
-        .console()
-        .read(bytes.get_mut(..want).unwrap_or(&mut []))
-        .min(want);
+    // What was read from the console cannot be put back, but a bad buffer is an error only where there is something
+    // to put into it: one byte is held for that.
+    if held.is_none() && want > 0 {
+        let mut byte = [0];
+        *held = (host.console().read(&mut byte) > 0).then_some(byte[0]);
+    }
+    let Some(first) = *held else {
+        return Ok(0);
+    };
+    guest.check_writable(host, pages, Gva::new(buffer), want as u64)?;
+    let Some((place, rest)) = bytes.get_mut(..want).and_then(|b| b.split_first_mut()) else {
+        return Ok(0);
+    };
+    (*place, *held) = (first, None);
+    let got = 1 + host.console().read(rest).min(rest.len());
     let bytes = bytes.get(..got).unwrap_or(&[]);
     guest.write_bytes(host, pages, Gva::new(buffer), bytes)?;
     i64::try_from(got).map_err(|_| Errno::E2big)

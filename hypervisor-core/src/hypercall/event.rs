@@ -6,8 +6,9 @@ use hv_types::{DomId, Gva, Port};
 use xen_abi::Errno;
 use xen_abi::event::{
     ALLOC_UNBOUND, AllocUnbound, BIND_INTERDOMAIN, BIND_IPI, BIND_PIRQ, BIND_VCPU, BIND_VIRQ,
-    BindInterdomain, BindIpi, BindVcpu, BindVirq, CLOSE, EXPAND_ARRAY, INIT_CONTROL, PortArg,
-    RESET, Reset, SEND, SET_PRIORITY, STATUS, Status, UNMASK,
+    BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, CLOSE, EXPAND_ARRAY, ExpandArray,
+    INIT_CONTROL, InitControl, PortArg, RESET, RESET_CONT, Reset, SEND, SET_PRIORITY, STATUS,
+    SetPriority, Status, UNMASK, state,
 };
 
 use crate::events::{Sent, Service};
@@ -81,8 +82,28 @@ pub fn event_channel_op<H: Host>(
             let Reset { dom } = copy_in(host, &vm.p2m, arg)?;
             vm.events.reset(host.window(), DomId(dom))?;
         }
-        BIND_PIRQ | EXPAND_ARRAY => return Err(Errno::Eopnotsupp),
-        INIT_CONTROL | SET_PRIORITY => return Err(Errno::Enosys),
+        RESET_CONT => {
+            let Reset { dom } = copy_in(host, &vm.p2m, arg)?;
+            vm.events.domains().own(DomId(dom))?;
+            // A reset is done in one go here: none is under way.
+            return Err(Errno::Ebusy);
+        }
+        BIND_PIRQ => {
+            let BindPirq { .. } = copy_in(host, &vm.p2m, arg)?;
+            return Err(Errno::Eopnotsupp);
+        }
+        INIT_CONTROL => {
+            let InitControl { .. } = copy_in(host, &vm.p2m, arg)?;
+            return Err(Errno::Enosys);
+        }
+        EXPAND_ARRAY => {
+            let ExpandArray { .. } = copy_in(host, &vm.p2m, arg)?;
+            return Err(Errno::Eopnotsupp);
+        }
+        SET_PRIORITY => {
+            let SetPriority { port, .. } = copy_in(host, &vm.p2m, arg)?;
+            vm.events.set_priority(Port(port))?;
+        }
         _ => return Err(Errno::Enosys),
     }
     Ok(0)
@@ -102,7 +123,17 @@ fn status<H: Host>(vm: &mut Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno>
     let mut status: Status = copy_in(host, &vm.p2m, arg)?;
     let found = vm.events.status(DomId(status.dom), Port(status.port))?;
     (status.status, status.vcpu) = (found.state, found.vcpu);
-    (status.dom_or_irq, status.remote_port) = (found.dom_or_irq, found.remote_port);
+    // A state writes its own members of a union, and nothing else.
+    match found.state {
+        state::UNBOUND | state::INTERDOMAIN => {
+            status.dom_or_irq = status.dom_or_irq & !0xffff | found.dom_or_irq;
+        }
+        state::VIRQ => status.dom_or_irq = found.dom_or_irq,
+        _ => {}
+    }
+    if found.state == state::INTERDOMAIN {
+        status.remote_port = found.remote_port;
+    }
     copy_out(host, &vm.p2m, arg, &status)
 }
 

@@ -9,6 +9,7 @@
 
 mod array;
 mod copy;
+mod entry;
 mod table;
 
 use hv_types::Gva;
@@ -44,7 +45,9 @@ pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) ->
         grant::UNMAP_AND_REPLACE => array::run(vm, host, args, count, array::unmap_and_replace),
         grant::COPY => array::run(vm, host, args, count, copy::copy),
         grant::SWAP_GRANT_REF => array::run(vm, host, args, count, table::swap),
-        grant::CACHE_FLUSH => array::run(vm, host, args, count, array::cache_flush),
+        grant::CACHE_FLUSH => array::run(vm, host, args, count, |vm, host, op| {
+            array::cache_flush(vm, host, op, progress)
+        }),
         grant::TRANSFER => Errno::Eopnotsupp.into(),
         _ => Errno::Enosys.into(),
     }

@@ -7,22 +7,19 @@
 //! One call does a bounded amount of work (`reservation`), then the guest executes its HVC again
 //! with the progress in x0, and takes its interrupts between (BL-10).
 
+mod exchange;
 mod physmap;
+mod questions;
 mod reservation;
 
 use hv_types::Gva;
-use memory_server_api::{MemoryServer, Reply, Request, Usage};
-use xen_abi::memory::{AcquireResource, CMD_MASK, DomainArg, EXTENT_SHIFT};
+use xen_abi::memory::{CMD_MASK, EXTENT_SHIFT};
 use xen_abi::{Errno, memory};
 
-use super::{Outcome, caller};
-use crate::guest_ptr::copy_in;
+use super::Outcome;
 use crate::host::Host;
 use crate::p2m;
 use crate::vm::{StopReason, Vm};
-
-/// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's business here.
-const MAXIMUM_RAM_PAGE: i64 = (1 << 28) - 1;
 
 /// memory_op(cmd, arg).
 pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
@@ -30,54 +27,41 @@ pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outc
     let (op, start) = (cmd & CMD_MASK, cmd >> EXTENT_SHIFT);
     let arg = Gva::new(arg);
     match op {
-        // Adds frames without an address, which a guest with a physmap could not reach.
-        memory::INCREASE_RESERVATION => Outcome::Return(0),
+        // Adds frames without an address, which a guest with a physmap could not reach: none is done.
+        memory::INCREASE_RESERVATION => Outcome::Return(start.cast_signed()),
         memory::DECREASE_RESERVATION | memory::POPULATE_PHYSMAP => {
             reservation::adjust(vm, host, args, op, start)
         }
         memory::ADD_TO_PHYSMAP => physmap::add(vm, host, start, arg),
         memory::ADD_TO_PHYSMAP_BATCH => physmap::add_batch(vm, host, args, start),
+        memory::ACQUIRE_RESOURCE => questions::acquire_resource(vm, host, arg).into(),
+        // Nothing is shared between domains. The number is looked at with the progress in it.
+        memory::GET_SHARING_FREED_PAGES | memory::GET_SHARING_SHARED_PAGES if start == 0 => {
+            Outcome::Return(0)
+        }
+        _ if !memory_op_exists(op) => Errno::Enosys.into(),
+        // None of the others goes on where it stopped.
+        _ if start != 0 => Errno::Einval.into(),
         memory::REMOVE_FROM_PHYSMAP => physmap::remove(vm, host, arg),
-        memory::MAXIMUM_RAM_PAGE => Outcome::Return(MAXIMUM_RAM_PAGE),
-        memory::CURRENT_RESERVATION => count(usage(vm, host, arg).map(|u| u.ram)),
-        memory::MAXIMUM_RESERVATION => count(usage(vm, host, arg).map(|u| u.max)),
-        memory::MAXIMUM_GPFN => count(self_only(vm, host, arg).map(|()| vm.p2m.max_gfn().raw())),
-        memory::ACQUIRE_RESOURCE => acquire_resource(vm, host, arg).into(),
-        memory::EXCHANGE | memory::GET_VNUMAINFO => Errno::Eopnotsupp.into(),
-        memory::CLAIM_PAGES => Errno::Eperm.into(),
-        _ => Errno::Enosys.into(),
+        memory::EXCHANGE => exchange::exchange(vm, host, arg).into(),
+        _ => questions::answer(vm, host, op, arg).into(),
     }
 }
 
-fn count(result: Result<u64, Errno>) -> Outcome {
-    result
-        .and_then(|n| i64::try_from(n).map_err(|_| Errno::Eoverflow))
-        .into()
-}
-
-/// The lone domain id that the size queries take: the caller's own.
-fn self_only<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
-    let arg: DomainArg = copy_in(host, &vm.p2m, arg)?;
-    caller(vm, arg.domid)
-}
-
-/// The memory server's accounting: RAM alone, extra pages are not in it (EX-4).
-fn usage<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<Usage, Errno> {
-    self_only(vm, host, arg)?;
-    match host.memory().call(Request::Usage) {
-        Ok(Reply::Usage(usage)) => Ok(usage),
-        _ => Err(Errno::Eio),
-    }
-}
-
-/// For the tools of other domains: `-EPERM` on oneself, and no other domain is known here.
-fn acquire_resource<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
-    let arg: AcquireResource = copy_in(host, &vm.p2m, arg)?;
-    if arg.pad != 0 {
-        return Err(Errno::Einval);
-    }
-    caller(vm, arg.domid)?;
-    Err(Errno::Eperm)
+/// Whether an operation that takes no progress exists for a guest on Arm.
+const fn memory_op_exists(op: u64) -> bool {
+    matches!(
+        op,
+        memory::REMOVE_FROM_PHYSMAP
+            | memory::EXCHANGE
+            | memory::MAXIMUM_RAM_PAGE
+            | memory::CURRENT_RESERVATION
+            | memory::MAXIMUM_RESERVATION
+            | memory::MAXIMUM_GPFN
+            | memory::CLAIM_PAGES
+            | memory::GET_VNUMAINFO
+            | memory::RESERVED_DEVICE_MEMORY_MAP
+    )
 }
 
 /// Stops the guest when its memory is no longer what it was.

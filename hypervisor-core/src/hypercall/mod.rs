@@ -21,6 +21,7 @@ mod time;
 mod vcpu;
 mod version;
 mod watchdog;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,9 @@ fn single<H: Host>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -> Ou
         number::VCPU_OP => vcpu::vcpu_op(vm, host, int(a0), int(a1), a2).into(),
         number::VM_ASSIST => assist::vm_assist(vm, int(a0), int(a1)).into(),
         number::MULTICALL => Errno::Einval.into(),
+        number::PLATFORM_OP | number::SYSCTL | number::DOMCTL => {
+            misc::toolstack(vm, host, nr, a0).into()
+        }
         _ => misc::refused(nr).into(),
     }
 }

@@ -4,7 +4,7 @@ use hv_types::Gva;
 use xen_abi::Errno;
 use xen_abi::multicall::MulticallEntry;
 
-use super::{Outcome, int, single};
+use super::{Outcome, single};
 use crate::guest_ptr::Copier;
 use crate::host::Host;
 use crate::vm::Vm;
@@ -13,6 +13,8 @@ use crate::vm::Vm;
 const CHUNK: u64 = 16;
 /// Bytes of an entry.
 const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
+/// Where its result lies.
+const RESULT: u64 = core::mem::offset_of!(MulticallEntry, result) as u64;
 
 /// multicall(list, count): each entry in turn, its result stored in it.
 ///
@@ -21,7 +23,6 @@ const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
 pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
     let [list, count, a2, a3, a4] = args;
     let mut gva = Gva::new(list);
-    let count = int(count);
     let rest = |gva: Gva, done: u64| Outcome::Continue {
         args: [gva.raw(), count - done, a2, a3, a4],
     };
@@ -39,7 +40,7 @@ pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) 
         let outcome = single(vm, host, entry.op, [x0, x1, x2, x3, x4]);
         // The call may have taken the very page away that holds the list.
         guest.forget_pages();
-        entry.result = match outcome {
+        let result = match outcome {
             Outcome::Return(result) => result,
             Outcome::Continue {
                 args: [x0, x1, x2, x3, x4],
@@ -62,7 +63,12 @@ pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) 
             }
             stop @ Outcome::Stop(_) => return stop,
         };
-        if let Err(errno) = guest.copy_out(host, &vm.p2m, gva, &entry) {
+        // The result alone: the call may have written to its own entry.
+        let written = gva
+            .checked_add(RESULT)
+            .ok_or(Errno::Efault)
+            .and_then(|at| guest.copy_out(host, &vm.p2m, at, &result));
+        if let Err(errno) = written {
             return errno.into();
         }
         gva = match gva.checked_add(ENTRY) {

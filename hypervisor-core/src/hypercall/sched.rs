@@ -10,6 +10,7 @@ use xen_abi::sched::{
 
 use super::Outcome;
 use super::time::ns_to_ticks;
+use super::watchdog::NONE_FREE;
 use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::vm::Vm;
@@ -47,7 +48,7 @@ pub(super) fn sched_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, cmd: u64, arg: u6
         REMOTE_SHUTDOWN => remote_shutdown(vm, host, gva).into(),
         SHUTDOWN_CODE => reason(vm, host, gva)
             .map(|code| {
-                vm.hc.latch(code);
+                vm.hc.latch(code & 0xff);
                 0
             })
             .into(),
@@ -62,7 +63,7 @@ fn reason<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva) -> Result<u32, Errno> {
     Ok(arg.reason)
 }
 
-/// Blocks until one of some ports is pending, masked or not, or the system time comes, or any
+/// Blocks until one of some ports, each bound, is pending, masked or not, or the system time comes, or any
 /// interrupt is deliverable. The result is 0 in every case.
 fn poll<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Errno> {
     let mut guest = Copier::new();
@@ -70,11 +71,17 @@ fn poll<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Err
     if arg.nr_ports > POLL_MAX_PORTS {
         return Err(Errno::Einval);
     }
+    // What could be delivered now ends the poll before its ports are looked at.
+    if host.pstate() & PSTATE_I == 0
+        && (vm.gic.deliverable() || vm.events.upcall_pending(host.window(), &vm.p2m))
+    {
+        return Ok(Outcome::Return(0));
+    }
     let mut ports = Vec::new();
     let mut at = arg.ports.gva();
     for _ in 0..arg.nr_ports {
         let port = Port(guest.copy_in(host, &vm.p2m, at)?);
-        if !vm.events.is_valid(port) {
+        if !vm.events.is_bound(port) {
             return Err(Errno::Einval);
         }
         if vm.events.is_pending(host.window(), port) {
@@ -122,20 +129,14 @@ impl super::State {
 /// A domain without privilege may shut down none by id, not even itself.
 fn remote_shutdown<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva) -> Result<i64, Errno> {
     let arg: RemoteShutdown = guest_ptr::copy_in(host, &vm.p2m, gva)?;
-    // DOMID_SELF is no domain here: Xen looks up real ids only.
-    let dom = DomId(arg.domain_id);
-    Err(if dom != DomId::SELF && vm.events.domains().exists(dom) {
-        Errno::Eperm
-    } else {
-        Errno::Esrch
-    })
+    Err(vm.events.domains().remote(DomId(arg.domain_id)))
 }
 
 fn watchdog<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Errno> {
     let arg: Watchdog = guest_ptr::copy_in(host, &vm.p2m, gva)?;
     let number = vm.hc.watchdogs.set(arg, host.now(), host.frequency())?;
     // Armed with no time at all it has expired at once, as on Xen 4.22.
-    if arg.id == 0 && arg.timeout == 0 {
+    if arg.id == 0 && arg.timeout == 0 && number != NONE_FREE {
         return Ok(Outcome::Stop(vm.hc.shutdown(code::WATCHDOG)));
     }
     // It counts while the guest runs, when nothing else asks to be woken.

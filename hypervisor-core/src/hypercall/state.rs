@@ -16,6 +16,8 @@ pub struct State {
     pub console_port: u32,
     /// The guest sent an event to the console port: its output ring is to be looked at.
     pub console_kick: bool,
+    /// A byte that was typed for the guest, taken for a console_io read that had nowhere to put it.
+    pub(super) typed: Option<u8>,
     /// vm_assist's types in force, a bit each.
     pub(super) assists: u32,
     /// Time accounting of the vCPU and the area it is told in.

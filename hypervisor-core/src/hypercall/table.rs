@@ -3,7 +3,7 @@
 //! Not consulted at run time: the dispatcher is a match. The tests hold the rows against the
 //! dispatcher, and `coverage_markdown` writes the table of SUPPORT.md from them.
 
-use xen_abi::Errno::{self, Eacces, Einval, Enosys, Eopnotsupp, Eperm};
+use xen_abi::Errno::{self, Ebusy, Einval, Enosys, Eopnotsupp, Eperm};
 use xen_abi::{assist, console, event, grant, hvm, memory, number, sched, vcpu, version};
 
 /// What a guest gets from an operation.
@@ -92,7 +92,7 @@ use Status::{Done, Error, Later, Partly};
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
     whole(number::SCHED_OP_COMPAT, "sched_op_compat", Error(Enosys)),
-    whole(number::PLATFORM_OP, "platform_op", Error(Eacces)),
+    whole(number::PLATFORM_OP, "platform_op", Error(Eperm)),
 
     mem(memory::INCREASE_RESERVATION, "increase_reservation", Done),
     mem(memory::DECREASE_RESERVATION, "decrease_reservation", Done),
@@ -111,8 +111,8 @@ pub const ROWS: &[Row] = &[
     mem(memory::REMOVE_FROM_PHYSMAP, "remove_from_physmap", Done),
     mem(memory::SET_POD_TARGET, "set_pod_target", Error(Enosys)),
     mem(memory::GET_POD_TARGET, "get_pod_target", Error(Enosys)),
-    mem(memory::GET_SHARING_FREED_PAGES, "get_sharing_freed_pages", Error(Enosys)),
-    mem(memory::GET_SHARING_SHARED_PAGES, "get_sharing_shared_pages", Error(Enosys)),
+    mem(memory::GET_SHARING_FREED_PAGES, "get_sharing_freed_pages", Done),
+    mem(memory::GET_SHARING_SHARED_PAGES, "get_sharing_shared_pages", Done),
     mem(memory::PAGING_OP, "paging_op", Error(Enosys)),
     mem(memory::ACCESS_OP, "access_op", Error(Enosys)),
     mem(memory::SHARING_OP, "sharing_op", Error(Enosys)),
@@ -120,7 +120,7 @@ pub const ROWS: &[Row] = &[
     mem(memory::CLAIM_PAGES, "claim_pages", Error(Eperm)),
     mem(memory::MACHPHYS_COMPAT_MFN_LIST, "machphys_compat_mfn_list", Error(Enosys)),
     mem(memory::GET_VNUMAINFO, "get_vnumainfo", Error(Eopnotsupp)),
-    mem(memory::RESERVED_DEVICE_MEMORY_MAP, "reserved_device_memory_map", Error(Enosys)),
+    mem(memory::RESERVED_DEVICE_MEMORY_MAP, "reserved_device_memory_map", Done),
     mem(memory::ACQUIRE_RESOURCE, "acquire_resource", Later(Eperm)),
 
     whole(number::MULTICALL, "multicall", Done),
@@ -152,7 +152,7 @@ pub const ROWS: &[Row] = &[
     gnt(grant::SETUP_TABLE, "setup_table", Done),
     gnt(grant::DUMP_TABLE, "dump_table", Error(Enosys)),
     gnt(grant::TRANSFER, "transfer", Error(Eopnotsupp)),
-    gnt(grant::COPY, "copy", Partly("between frames of the caller")),
+    gnt(grant::COPY, "copy", Partly("between frames and grants of the caller")),
     gnt(grant::QUERY_SIZE, "query_size", Done),
     gnt(grant::UNMAP_AND_REPLACE, "unmap_and_replace", Partly("nothing can be mapped yet: status GNTST_bad_handle")),
     gnt(grant::SET_VERSION, "set_version", Done),
@@ -206,6 +206,7 @@ pub const ROWS: &[Row] = &[
     evt(event::INIT_CONTROL, "init_control", Later(Enosys)),
     evt(event::EXPAND_ARRAY, "expand_array", Later(Eopnotsupp)),
     evt(event::SET_PRIORITY, "set_priority", Later(Enosys)),
+    evt(event::RESET_CONT, "reset_cont", Error(Ebusy)),
 
     whole(number::PHYSDEV_OP, "physdev_op", Error(Enosys)),
 
@@ -213,9 +214,9 @@ pub const ROWS: &[Row] = &[
     row(number::HVM_OP, "hvm_op", hvm::GET_PARAM, "get_param", Done),
     row(number::HVM_OP, "hvm_op", hvm::GUEST_REQUEST_VM_EVENT, "guest_request_vm_event", Done),
 
-    whole(number::SYSCTL, "sysctl", Error(Eacces)),
-    whole(number::DOMCTL, "domctl", Error(Eacces)),
+    whole(number::SYSCTL, "sysctl", Error(Eperm)),
+    whole(number::DOMCTL, "domctl", Error(Eperm)),
     whole(number::ARGO_OP, "argo_op", Error(Enosys)),
     whole(number::DM_OP, "dm_op", Error(Enosys)),
-    whole(number::HYPFS_OP, "hypfs_op", Error(Enosys)),
+    whole(number::HYPFS_OP, "hypfs_op", Error(Eperm)),
 ];

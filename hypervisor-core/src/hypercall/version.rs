@@ -32,7 +32,8 @@ static COMPILE_INFO: CompileInfo = CompileInfo {
 static EXTRAVERSION_FIELD: [u8; abi::EXTRAVERSION_LEN] = padded(EXTRAVERSION);
 static CAPABILITIES_FIELD: [u8; abi::CAPABILITIES_LEN] = padded(CAPABILITIES);
 static CHANGESET_FIELD: [u8; abi::CHANGESET_LEN] = padded(CHANGESET);
-static COMMANDLINE_FIELD: [u8; abi::COMMANDLINE_LEN] = padded(DENIED);
+/// As much of the field as Xen writes for a guest that may not know: the text and its NUL.
+static COMMANDLINE_FIELD: [u8; DENIED.len() + 1] = padded(DENIED);
 /// Domains of a device tree have the nil UUID, as in Xen.
 static DOMAIN_HANDLE: [u8; abi::DOMAIN_HANDLE_LEN] = [0; abi::DOMAIN_HANDLE_LEN];
 

@@ -6,6 +6,9 @@ use xen_abi::sched::Watchdog;
 /// Watchdogs of a domain (`NR_DOMAIN_WATCHDOG_TIMERS`).
 const COUNT: usize = 2;
 
+/// `-ENOSPC` in 32 bits, zero-extended: so Xen 4.22 answers (seen), and callers that look at an `int` cannot tell.
+pub(super) const NONE_FREE: i64 = 0xffff_ffe4;
+
 /// Deadlines in ticks of the system counter; `None` is free.
 #[derive(Debug, Default)]
 pub(super) struct Watchdogs([Option<u64>; COUNT]);
@@ -15,17 +18,18 @@ impl Watchdogs {
     ///
     /// Returns the number of a watchdog just armed (1 or 2), else 0.
     ///
+    /// With both in use it is [`NONE_FREE`].
+    ///
     /// # Errors
-    /// [`Errno::Enospc`]: both are in use. [`Errno::Einval`]: no such watchdog, or not in use.
+    /// [`Errno::Einval`]: no such watchdog, or not in use.
     pub(super) fn set(&mut self, arg: Watchdog, now: u64, frequency: u64) -> Result<i64, Errno> {
         let deadline = now.saturating_add(u64::from(arg.timeout).saturating_mul(frequency));
         if arg.id == 0 {
-            let (number, free) = (1..)
-                .zip(&mut self.0)
-                .find(|(_, slot)| slot.is_none())
-                .ok_or(Errno::Enospc)?;
-            *free = Some(deadline);
-            return Ok(number);
+            let free = (1..).zip(&mut self.0).find(|(_, slot)| slot.is_none());
+            return Ok(free.map_or(NONE_FREE, |(number, free)| {
+                *free = Some(deadline);
+                number
+            }));
         }
         let index = usize::try_from(arg.id - 1).map_err(|_| Errno::Einval)?;
         let armed = self
@@ -63,7 +67,7 @@ mod tests {
         );
         assert_eq!(dogs.set(arm(0, 5), 0, 100), Ok(1));
         assert_eq!(dogs.set(arm(0, 3), 0, 100), Ok(2));
-        assert_eq!(dogs.set(arm(0, 9), 0, 100), Err(Errno::Enospc));
+        assert_eq!(dogs.set(arm(0, 9), 0, 100), Ok(NONE_FREE));
         assert_eq!(dogs.set(arm(3, 9), 0, 100), Err(Errno::Einval));
         assert_eq!(dogs.set(arm(u32::MAX, 9), 0, 100), Err(Errno::Einval));
         assert_eq!(dogs.next(), Some(300));

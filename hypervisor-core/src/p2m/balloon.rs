@@ -1,10 +1,10 @@
 //! Ballooning: giving RAM back and getting it again.
 
 use hv_types::{Gfn, PAGES_PER_BLOCK, PageOrder};
-use memory_server_api::Request;
+use memory_server_api::{MAX_BATCH, Request, Slot};
 
 use super::map::ask;
-use super::{BlockEntry, Error, P2m, PageEntry, block_start};
+use super::{Block, BlockEntry, Error, P2m, PageEntry, block_start};
 use crate::host::Host;
 
 /// Largest extent that is served: 2 MiB (Xen's limit for guests without privileges).
@@ -18,6 +18,14 @@ fn frames(gfn: Gfn, order: PageOrder) -> Result<impl Iterator<Item = Gfn> + Clon
     let pages = 1u64 << order.0;
     gfn.checked_add(pages).ok_or(Error::BadGfn)?;
     Ok((0..pages).map(move |n| Gfn::new(gfn.raw() + n)))
+}
+
+/// Puts the numbers of `frames` into `list`, as many as fit; returns how many.
+fn gather(frames: impl Iterator<Item = Gfn>, list: &mut [u64]) -> usize {
+    list.iter_mut()
+        .zip(frames)
+        .map(|(place, gfn)| *place = gfn.raw())
+        .count()
 }
 
 impl P2m<'_> {
@@ -34,17 +42,15 @@ impl P2m<'_> {
         order: PageOrder,
     ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
-        if !frames.clone().all(|gfn| self.is_owned(gfn)) {
-            return Err(Error::Nothing);
-        }
         if order == MAX_ORDER
             && gfn.raw() == block_start(gfn.raw())
             && let Some(block) = self.block_of(gfn)
             && let BlockEntry::Whole(slot) = self.block(block)
         {
-            ask(host, Request::Release { slot })?;
-            self.set_block(block, BlockEntry::Empty);
-            return Ok(());
+            return self.decrease_block(host, block, slot, gfn);
+        }
+        if !frames.clone().all(|gfn| self.is_owned(gfn)) {
+            return Err(Error::Nothing);
         }
         // An extent touches at most two blocks; splitting them is what can fail without harm.
         for gfn in [frames.clone().next(), frames.clone().last()]
@@ -53,19 +59,41 @@ impl P2m<'_> {
         {
             self.paged(host, gfn)?;
         }
-        for gfn in frames {
-            let block = self.paged(host, gfn)?;
-            if let PageEntry::Ram(slot) | PageEntry::Parked(slot) = self.page(block, gfn) {
-                ask(host, Request::Release { slot })?;
-                self.set_page(block, gfn, PageEntry::Hole);
+        let mut list = [0u64; 1 << MAX_ORDER.0];
+        let count = gather(frames, &mut list);
+        for part in list[..count].chunks(MAX_BATCH) {
+            if let (_, Some(error)) = self.decrease_pages(host, part) {
+                return Err(error);
             }
         }
         Ok(())
     }
 
+    /// Gives a whole block back.
+    fn decrease_block<H: Host>(
+        &mut self,
+        host: &mut H,
+        block: Block,
+        slot: Slot,
+        gfn: Gfn,
+    ) -> Result<(), Error> {
+        let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
+        let released = host
+            .unmap(slot)
+            .and_then(|()| host.unmap(slot.window_cap()))
+            .map_err(Error::Map)
+            .and_then(|()| ask(host, Request::Release { slot }));
+        if let Err(error) = released {
+            self.map_block_again(host, slot, gpa)?;
+            return Err(error);
+        }
+        self.set_block(block, BlockEntry::Empty);
+        Ok(())
+    }
+
     /// Whether the domain holds a frame for `gfn` that it can give back: RAM, or RAM that is parked and
     /// has nothing mapped over it.
-    fn is_owned(&self, gfn: Gfn) -> bool {
+    pub(super) fn is_owned(&self, gfn: Gfn) -> bool {
         let Some(block) = self.block_of(gfn) else {
             return false;
         };
@@ -75,7 +103,7 @@ impl P2m<'_> {
             BlockEntry::Paged => match self.page(block, gfn) {
                 PageEntry::Ram(_) => true,
                 PageEntry::Parked(_) => self.extra_at(gfn).is_none(),
-                PageEntry::Hole => false,
+                PageEntry::Hole | PageEntry::Stale(_) => false,
             },
         }
     }
@@ -93,12 +121,6 @@ impl P2m<'_> {
         order: PageOrder,
     ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
-        for gfn in frames.clone() {
-            let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-            if matches!(self.block(block), BlockEntry::Whole(_)) || self.is_visible(gfn) {
-                return Err(Error::Occupied);
-            }
-        }
         if order == MAX_ORDER
             && gfn.raw() == block_start(gfn.raw())
             && self.is_within(gfn.raw(), u64::from(PAGES_PER_BLOCK))
@@ -107,40 +129,56 @@ impl P2m<'_> {
         {
             return self.populate_blocks(host, gfn.raw(), 1).map(|_| ());
         }
-        let mut unparked = [0u64; 8];
-        for (n, at) in frames.clone().enumerate() {
-            match self.populate_or_unpark(host, at) {
-                Ok(was_parked) => unparked[n / 64] |= u64::from(was_parked) << (n % 64),
-                Err(error) => {
-                    for (n, at) in frames.take(n).enumerate() {
-                        let park = unparked[n / 64] >> (n % 64) & 1 != 0;
-                        let undone = if park {
-                            self.remove(host, at)
-                        } else {
-                            self.decrease(host, at, PageOrder(0))
-                        };
-                        undone.map_err(|_| Error::Broken)?;
-                    }
-                    return Err(error);
+        for gfn in frames.clone() {
+            let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+            if matches!(self.block(block), BlockEntry::Whole(_)) || self.is_visible(gfn) {
+                return Err(Error::Occupied);
+            }
+        }
+        let mut list = [0u64; 1 << MAX_ORDER.0];
+        let count = gather(frames, &mut list);
+        let list = &list[..count];
+        let parked = |p2m: &Self, gfn: u64| p2m.is_owned(Gfn::new(gfn));
+        let mut was_parked = [0u64; 8];
+        for (n, gfn) in list.iter().enumerate() {
+            was_parked[n / 64] |= u64::from(parked(self, *gfn)) << (n % 64);
+        }
+        let mut done = 0;
+        // Each round fills one frame at least.
+        while done < count {
+            let (filled, error) = self.populate_pages(host, &list[done..]);
+            done += filled;
+            let Some(error) = error else { continue };
+            for (n, gfn) in list[..done].iter().enumerate() {
+                if was_parked[n / 64] >> (n % 64) & 1 != 0 {
+                    self.remove(host, Gfn::new(*gfn))
+                        .map_err(|_| Error::Broken)?;
                 }
             }
+            let mut fresh = [0u64; 1 << MAX_ORDER.0];
+            let filled = (0..done).filter(|n| was_parked[n / 64] >> (n % 64) & 1 == 0);
+            let count = gather(filled.map(|n| Gfn::new(list[n])), &mut fresh);
+            for part in fresh[..count].chunks(MAX_BATCH) {
+                if self.decrease_pages(host, part).1.is_some() {
+                    return Err(Error::Broken);
+                }
+            }
+            return Err(error);
         }
         Ok(())
     }
 
     /// Whether the guest sees something at `gfn`, which is not in a whole block.
-    fn is_visible(&self, gfn: Gfn) -> bool {
+    pub(super) fn is_visible(&self, gfn: Gfn) -> bool {
         self.is_ram(gfn) || self.extra_at(gfn).is_some()
     }
 
-    /// Fills one frame; tells whether it was parked.
-    fn populate_or_unpark<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<bool, Error> {
+    /// Shows a parked frame again.
+    pub(super) fn unpark_at<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
         match (self.block(block), self.page(block, gfn)) {
-            (BlockEntry::Paged, PageEntry::Parked(slot)) => {
-                self.unpark(host, block, gfn, slot).map(|()| true)
-            }
-            _ => self.populate_page(host, gfn).map(|()| false),
+            (BlockEntry::Paged, PageEntry::Parked(slot)) => self.unpark(host, block, gfn, slot),
+            _ => Err(Error::Nothing),
         }
     }
 
@@ -161,8 +199,7 @@ impl P2m<'_> {
         for (n, at) in frames.clone().enumerate() {
             if let Err(error) = self.remove(host, at) {
                 for at in frames.take(n) {
-                    self.populate_or_unpark(host, at)
-                        .map_err(|_| Error::Broken)?;
+                    self.unpark_at(host, at).map_err(|_| Error::Broken)?;
                 }
                 return Err(error);
             }
@@ -186,7 +223,7 @@ impl P2m<'_> {
             return Err(Error::Nothing);
         }
         for (n, at) in frames.clone().enumerate() {
-            if let Err(error) = self.populate_or_unpark(host, at) {
+            if let Err(error) = self.unpark_at(host, at) {
                 for at in frames.take(n) {
                     self.remove(host, at).map_err(|_| Error::Broken)?;
                 }

@@ -2,10 +2,10 @@
 
 use dt_server_api::Bank;
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
-use memory_server_api::{Error as MemoryError, Reply, Request};
+use memory_server_api::{Error as MemoryError, MAX_BATCH, Reply, Request};
 
 use super::map::{MALFORMED, ask, give_back};
-use super::{Block, BlockEntry, Error, P2m, PageEntry, block_start};
+use super::{Block, BlockEntry, Error, P2m, block_start};
 use crate::host::Host;
 
 impl P2m<'_> {
@@ -34,8 +34,7 @@ impl P2m<'_> {
         let whole = (end - gfn) / block_pages;
         let block = self.block_of(Gfn::new(gfn)).ok_or(Error::BadGfn)?;
         if gfn != block_start(gfn) || whole == 0 || self.block(block) != BlockEntry::Empty {
-            self.populate_page(host, Gfn::new(gfn))?;
-            return Ok(1);
+            return self.fill_pages(host, gfn, end);
         }
         let blocks = u32::try_from(whole)
             .unwrap_or(u32::MAX)
@@ -45,10 +44,24 @@ impl P2m<'_> {
             // The rest of the memory is in smaller pieces.
             Err(Error::Memory(MemoryError::NoMemory)) => {
                 self.set_block(block, BlockEntry::Paged);
-                self.populate_page(host, Gfn::new(gfn))?;
-                Ok(1)
+                self.fill_pages(host, gfn, end)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Fills single pages from `gfn` on to the end of the 2 MiB, as many as one batch has.
+    fn fill_pages<H: Host>(&mut self, host: &mut H, gfn: u64, end: u64) -> Result<u64, Error> {
+        let end = end.min(block_start(gfn) + u64::from(PAGES_PER_BLOCK));
+        let mut list = [0u64; MAX_BATCH];
+        let count = list
+            .iter_mut()
+            .zip(gfn..end)
+            .map(|(place, gfn)| *place = gfn)
+            .count();
+        match self.populate_pages(host, &list[..count]) {
+            (0, Some(error)) => Err(error),
+            (filled, _) => Ok(filled as u64),
         }
     }
 
@@ -87,24 +100,6 @@ impl P2m<'_> {
             self.note_mapped(Gfn::new(at.raw() + u64::from(PAGES_PER_BLOCK) - 1));
         }
         Ok(run.count)
-    }
-
-    /// Populates one page of a bank that is a hole, and of a block that is not whole.
-    pub(super) fn populate_page<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
-        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-        let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
-        let Reply::Granted(page) = ask(host, Request::PopulatePage { gfn })? else {
-            return Err(MALFORMED);
-        };
-        // Even a mapping that fails may leave a table of the last level behind.
-        self.set_block(block, BlockEntry::Paged);
-        if let Err(error) = self.map_both(host, page.first, gpa, FrameSize::Page) {
-            give_back(host, page.first);
-            return Err(error);
-        }
-        self.set_page(block, gfn, PageEntry::Ram(page.first));
-        self.note_mapped(gfn);
-        Ok(())
     }
 
     /// The block that holds `gfn` as pages: splits it if it is whole.

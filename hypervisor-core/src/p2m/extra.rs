@@ -70,6 +70,12 @@ impl P2m<'_> {
         if self.mapped_extras == 0 || gfn.raw() > MAX_GFN {
             return None;
         }
+        // Of the frames in banks most are not covered, and that has to be known fast.
+        if let Some(block) = self.block_of(gfn)
+            && !self.is_covered(block, gfn)
+        {
+            return None;
+        }
         let index = self
             .extras
             .iter()
@@ -103,6 +109,7 @@ impl P2m<'_> {
         let number = u32::try_from(gfn.raw() + 1).unwrap_or(0);
         self.extra_entry(kind)[1] = number;
         self.mapped_extras += 1;
+        self.set_covered(gfn, true);
         self.note_mapped(gfn);
         Ok(())
     }
@@ -125,6 +132,7 @@ impl P2m<'_> {
             host.unmap(slot).map_err(Error::Map)?;
             self.extra_entry(kind)[1] = 0;
             self.mapped_extras -= 1;
+            self.set_covered(gfn, false);
             return Ok(Covered::Extra(kind));
         }
         if self.block_of(gfn).is_none() {
@@ -164,6 +172,7 @@ impl P2m<'_> {
         self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
         self.extra_entry(kind)[1] = u32::try_from(gfn.raw() + 1).unwrap_or(0);
         self.mapped_extras += 1;
+        self.set_covered(gfn, true);
         Ok(())
     }
 

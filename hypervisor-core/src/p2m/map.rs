@@ -30,7 +30,7 @@ pub(super) fn ask<H: Host>(host: &mut H, request: Request) -> Result<Reply, Erro
 /// The reply was not one to the request: the server and this VMM do not speak one language.
 pub(super) const MALFORMED: Error = Error::Memory(MemoryError::Malformed);
 
-/// Gives a frame back whose mapping failed; what the server refuses stays with the domain.
+/// Gives a block back whose mapping failed; what the server refuses stays with the domain.
 pub(super) fn give_back<H: Host>(host: &mut H, slot: Slot) {
     if let Err(error) = host.memory().call(Request::Release { slot }) {
         host.log(format_args!(
@@ -123,7 +123,7 @@ impl P2m<'_> {
         )?;
         self.map(host, slot, Space::Guest(gpa), size)
             .inspect_err(|_| {
-                // If even this is refused the frame is about to be given back, which unmaps it.
+                // If even this is refused, the window keeps a block that is about to be given back and not looked at.
                 let _ = host.unmap(slot.window_cap());
             })
     }

@@ -10,6 +10,9 @@
 //! page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not see
 //! it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
+//! A page that the guest gives up disappears from its address space at once; the window is left as it
+//! is, because the same page mostly comes back to the same place (`pages`).
+//!
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! [`Error::Broken`]: a mapping that existed could not be made again, and the guest must be stopped.
 
@@ -18,6 +21,7 @@ mod build;
 mod error;
 mod extra;
 mod map;
+mod pages;
 mod split;
 
 pub use balloon::MAX_ORDER;
@@ -38,6 +42,9 @@ const EXTRAS: usize = Extra::COUNT as usize;
 const PER_BLOCK: usize = PAGES_PER_BLOCK as usize;
 /// Page tables that are made at a time, and kept until they are needed.
 const TABLE_BATCH: u32 = 8;
+
+/// Bit of a page's word: an extra page lies over the frame.
+const COVERED: u32 = 4;
 
 /// Why an operation on the guest's memory map failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +104,8 @@ enum PageEntry {
     Hole,
     Ram(Slot),
     Parked(Slot),
+    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
+    Stale(Slot),
 }
 
 /// Where the memory of a guest is. See the module's documentation.
@@ -292,18 +301,36 @@ impl<'m> P2m<'m> {
             .copied()
             .unwrap_or(0);
         match word & 3 {
-            1 => PageEntry::Ram(Slot(word >> 2)),
-            2 => PageEntry::Parked(Slot(word >> 2)),
+            1 => PageEntry::Ram(Slot(word >> 3)),
+            2 => PageEntry::Parked(Slot(word >> 3)),
+            3 => PageEntry::Stale(Slot(word >> 3)),
             _ => PageEntry::Hole,
         }
     }
     fn set_page(&mut self, block: Block, gfn: Gfn, entry: PageEntry) {
         if let Some(word) = self.pages.get_mut(Self::page_index(block, gfn)) {
-            *word = match entry {
+            let entry = match entry {
                 PageEntry::Hole => 0,
-                PageEntry::Ram(slot) => slot.0 << 2 | 1,
-                PageEntry::Parked(slot) => slot.0 << 2 | 2,
+                PageEntry::Ram(slot) => slot.0 << 3 | 1,
+                PageEntry::Parked(slot) => slot.0 << 3 | 2,
+                PageEntry::Stale(slot) => slot.0 << 3 | 3,
             };
+            *word = entry | *word & COVERED;
+        }
+    }
+
+    /// Whether an extra page lies over `gfn`, a frame of a bank.
+    #[inline]
+    fn is_covered(&self, block: Block, gfn: Gfn) -> bool {
+        let word = self.pages.get(Self::page_index(block, gfn));
+        word.is_some_and(|word| word & COVERED != 0)
+    }
+    /// Remembers that an extra page lies over `gfn`, or not any more. Frames outside of the banks need no mark.
+    fn set_covered(&mut self, gfn: Gfn, covered: bool) {
+        if let Some(block) = self.block_of(gfn)
+            && let Some(word) = self.pages.get_mut(Self::page_index(block, gfn))
+        {
+            *word = *word & !COVERED | u32::from(covered) << COVERED.trailing_zeros();
         }
     }
 
@@ -315,17 +342,20 @@ impl<'m> P2m<'m> {
 impl Pages for P2m<'_> {
     #[inline]
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
-        if let Some(at) = self.writable(gpa, len) {
-            return Some(at);
-        }
-        let kind = self.extra_at(gpa.gfn())?;
-        let at = WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset())?;
-        fits_page(gpa, len).then_some(at)
+        self.writable(gpa, len)
     }
 
     #[inline]
     fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
-        (fits_page(gpa, len) && self.is_ram(gpa.gfn())).then_some(WindowAddr::new(gpa.raw()))
+        if !fits_page(gpa, len) {
+            return None;
+        }
+        if self.is_ram(gpa.gfn()) {
+            return Some(WindowAddr::new(gpa.raw()));
+        }
+        // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
+        let kind = self.extra_at(gpa.gfn())?;
+        WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset())
     }
 }
 

@@ -73,7 +73,7 @@ impl P2m<'_> {
     }
 
     /// The server could not split in place: the block is still ours, its mappings perhaps not.
-    fn map_block_again<H: Host>(
+    pub(super) fn map_block_again<H: Host>(
         &mut self,
         host: &mut H,
         slot: Slot,

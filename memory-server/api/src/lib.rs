@@ -7,16 +7,18 @@
 //! Every frame is granted twice, because an seL4 frame capability holds one mapping: `slot` for
 //! the guest's stage-2 and `slot + 1` for the VMM's own window ([`Slot::window_cap`]).
 //!
-//! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits. Encoding and
+//! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits, wherever the transport has them. Encoding and
 //! decoding are here so that both ends share them; a message that does not decode is answered
 //! with [`Error::Malformed`] and changes nothing.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod batch;
 mod message;
 mod types;
 
-pub use message::{MAX_WORDS, Message, Reply, Request};
+pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
+pub use message::{MAX_WORDS, Message, Reply, Request, Words};
 pub use types::{Error, Extra, Granted, PROTOCOL_VERSION, Slot, SplitKind, Usage, WINDOW_SLOTS};
 
 /// The memory server as its client sees it: one request, one reply.

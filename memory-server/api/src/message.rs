@@ -2,20 +2,22 @@
 
 use hv_types::{FrameSize, Gfn};
 
+use crate::batch::{Batch, MAX_BATCH, Pages, Released};
 use crate::types::{Error, Extra, Granted, Slot, SplitKind, Usage};
 
-/// Most words that any message of this protocol has.
-pub const MAX_WORDS: usize = 6;
+/// Most words that any message of this protocol has: a count, and a word for each page of a batch.
+pub const MAX_WORDS: usize = 1 + MAX_BATCH;
 
-/// A message as it travels: a label and the words in use.
+/// Where a message is written.
+pub type Words = [u64; MAX_WORDS];
+
+/// A message as it travels: a label and the words in use, wherever they lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Message {
+pub struct Message<'w> {
     /// Operation of a request; 0 for success or an [`Error`] number in a reply.
     pub label: u64,
-    /// The words; those at and past `len` are 0.
-    pub words: [u64; MAX_WORDS],
-    /// How many words are in use.
-    pub len: usize,
+    /// The words in use.
+    pub words: &'w [u64],
 }
 
 /// What a VMM can ask.
@@ -33,16 +35,25 @@ pub enum Request {
         /// Most 2 MiB frames wanted.
         blocks: u32,
     },
-    /// One 4 KiB page of RAM for `gfn`. Reply: [`Reply::Granted`] with one frame.
-    PopulatePage {
-        /// Where the guest will see it; recorded, not checked (the VMM owns the address space), but for a
-        /// direct-mapped domain: it gets the machine frame of this number, of its own memory, or none.
-        gfn: Gfn,
+    /// A 4 KiB page of RAM for each guest frame, in order, until one cannot be had. Reply: [`Reply::Pages`].
+    PopulatePages {
+        /// Where the guest will see them; recorded, not checked (the VMM owns the address space), but for a
+        /// direct-mapped domain: it gets the machine frames of these numbers, of its own memory, or none.
+        gfns: Batch,
     },
-    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; both of its capabilities are revoked. Reply: [`Reply::Done`].
+    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; see [`Request::ReleasePages`]. Reply: [`Reply::Done`].
     Release {
         /// Its guest-side slot.
         slot: Slot,
+    },
+    /// Gives granted RAM frames back, in order, until one is refused. Reply: [`Reply::Released`].
+    ///
+    /// The frames are not the caller's RAM any more, but its capabilities may stay until somebody else needs the
+    /// frame: the caller has unmapped the guest's side before, and uses none of them until it is granted again. A
+    /// whole block is unmapped on both sides; the window side of a page may stay mapped.
+    ReleasePages {
+        /// Their guest-side slots.
+        slots: Batch,
     },
     /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
     ///
@@ -104,6 +115,10 @@ pub enum Reply {
         /// How many.
         count: u32,
     },
+    /// The pages that were granted.
+    Pages(Pages),
+    /// How many frames were taken back.
+    Released(Released),
     /// Nothing to say but success.
     Done,
 }
@@ -111,7 +126,7 @@ pub enum Reply {
 const OP_VERSION: u64 = 1;
 const OP_USAGE: u64 = 2;
 const OP_POPULATE_BLOCKS: u64 = 3;
-const OP_POPULATE_PAGE: u64 = 4;
+const OP_POPULATE_PAGES: u64 = 4;
 const OP_RELEASE: u64 = 5;
 const OP_SPLIT: u64 = 6;
 const OP_SPLIT_DONE: u64 = 7;
@@ -119,28 +134,22 @@ const OP_TABLES: u64 = 8;
 const OP_CREATE_EXTRA: u64 = 9;
 const OP_DESTROY_EXTRA: u64 = 10;
 const OP_SPLIT_ABORT: u64 = 11;
+const OP_RELEASE_PAGES: u64 = 13;
 
-impl Message {
-    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut).
-    pub fn new(label: u64, words: &[u64]) -> Self {
-        let mut message = Self {
-            label,
-            words: [0; MAX_WORDS],
-            len: words.len().min(MAX_WORDS),
-        };
-        for (to, from) in message.words.iter_mut().zip(words) {
+impl<'w> Message<'w> {
+    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut), written to `into`.
+    pub(crate) fn put(into: &'w mut Words, label: u64, words: &[u64]) -> Self {
+        for (to, from) in into.iter_mut().zip(words) {
             *to = *from;
         }
-        message
+        Self {
+            label,
+            words: into.get(..words.len()).unwrap_or(&[]),
+        }
     }
 
     fn words_exactly<const N: usize>(&self) -> Result<[u64; N], Error> {
-        if self.len != N {
-            return Err(Error::Malformed);
-        }
-        let mut words = [0; N];
-        words.copy_from_slice(&self.words[..N]);
-        Ok(words)
+        self.words.try_into().map_err(|_| Error::Malformed)
     }
 }
 
@@ -161,23 +170,50 @@ impl Request {
     /// Most tables one [`Request::Tables`] may ask for.
     pub const MAX_TABLES: u32 = 16;
 
-    /// The request as a message.
-    pub fn encode(self) -> Message {
+    /// The request for a single page.
+    pub fn populate_page(gfn: Gfn) -> Self {
+        let mut gfns = Batch::EMPTY;
+        // Frames that need more bits are recorded as unknown.
+        gfns.push(u32::try_from(gfn.raw()).unwrap_or(u32::MAX));
+        Self::PopulatePages { gfns }
+    }
+
+    /// The operation: the label of the message.
+    pub const fn label(&self) -> u64 {
         match self {
-            Self::Version => Message::new(OP_VERSION, &[]),
-            Self::Usage => Message::new(OP_USAGE, &[]),
+            Self::Version => OP_VERSION,
+            Self::Usage => OP_USAGE,
+            Self::PopulateBlocks { .. } => OP_POPULATE_BLOCKS,
+            Self::PopulatePages { .. } => OP_POPULATE_PAGES,
+            Self::Release { .. } => OP_RELEASE,
+            Self::ReleasePages { .. } => OP_RELEASE_PAGES,
+            Self::Split { .. } => OP_SPLIT,
+            Self::SplitDone { .. } => OP_SPLIT_DONE,
+            Self::SplitAbort { .. } => OP_SPLIT_ABORT,
+            Self::Tables { .. } => OP_TABLES,
+            Self::CreateExtra { .. } => OP_CREATE_EXTRA,
+            Self::DestroyExtra { .. } => OP_DESTROY_EXTRA,
+        }
+    }
+
+    /// Writes the request as a message.
+    pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
+        let label = self.label();
+        match self {
+            Self::Version | Self::Usage => Message::put(into, label, &[]),
             Self::PopulateBlocks { gfn, blocks } => {
-                Message::new(OP_POPULATE_BLOCKS, &[gfn.raw(), u64::from(blocks)])
+                Message::put(into, label, &[gfn.raw(), u64::from(*blocks)])
             }
-            Self::PopulatePage { gfn } => Message::new(OP_POPULATE_PAGE, &[gfn.raw()]),
-            Self::Release { slot } => Message::new(OP_RELEASE, &[u64::from(slot.0)]),
-            Self::Split { slot } => Message::new(OP_SPLIT, &[u64::from(slot.0)]),
-            Self::SplitDone { slot } => Message::new(OP_SPLIT_DONE, &[u64::from(slot.0)]),
-            Self::SplitAbort { slot } => Message::new(OP_SPLIT_ABORT, &[u64::from(slot.0)]),
-            Self::Tables { count } => Message::new(OP_TABLES, &[u64::from(count)]),
-            Self::CreateExtra { kind } => Message::new(OP_CREATE_EXTRA, &[u64::from(kind.index())]),
-            Self::DestroyExtra { kind } => {
-                Message::new(OP_DESTROY_EXTRA, &[u64::from(kind.index())])
+            Self::PopulatePages { gfns: batch } | Self::ReleasePages { slots: batch } => {
+                batch.write(into, label)
+            }
+            Self::Release { slot }
+            | Self::Split { slot }
+            | Self::SplitDone { slot }
+            | Self::SplitAbort { slot } => Message::put(into, label, &[u64::from(slot.0)]),
+            Self::Tables { count } => Message::put(into, label, &[u64::from(*count)]),
+            Self::CreateExtra { kind } | Self::DestroyExtra { kind } => {
+                Message::put(into, label, &[u64::from(kind.index())])
             }
         }
     }
@@ -186,7 +222,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::Malformed`] for an unknown label, a wrong length or a word out of range.
-    pub fn decode(message: &Message) -> Result<Self, Error> {
+    pub fn decode(message: Message<'_>) -> Result<Self, Error> {
         Ok(match message.label {
             OP_VERSION => {
                 let [] = message.words_exactly()?;
@@ -203,14 +239,16 @@ impl Request {
                     blocks: count(blocks, Self::MAX_BLOCKS)?,
                 }
             }
-            OP_POPULATE_PAGE => {
-                let [gfn] = message.words_exactly()?;
-                Self::PopulatePage { gfn: Gfn::new(gfn) }
-            }
+            OP_POPULATE_PAGES => Self::PopulatePages {
+                gfns: Batch::read(message)?,
+            },
             OP_RELEASE => {
                 let [raw] = message.words_exactly()?;
                 Self::Release { slot: slot(raw)? }
             }
+            OP_RELEASE_PAGES => Self::ReleasePages {
+                slots: Batch::read(message)?,
+            },
             OP_SPLIT => {
                 let [raw] = message.words_exactly()?;
                 Self::Split { slot: slot(raw)? }
@@ -249,7 +287,7 @@ impl Request {
     ///
     /// # Errors
     /// The server's refusal, or [`Error::Malformed`] if the reply is not one to this request.
-    pub fn decode_reply(self, message: &Message) -> Result<Reply, Error> {
+    pub fn decode_reply(&self, message: Message<'_>) -> Result<Reply, Error> {
         if message.label != 0 {
             return Err(Error::from_raw(message.label).unwrap_or(Error::Malformed));
         }
@@ -259,20 +297,26 @@ impl Request {
                 Reply::Version(u32::try_from(version).map_err(|_| Error::Malformed)?)
             }
             Self::Usage => {
-                let [ram, max, extra, reserve, tables, tables_max] = message.words_exactly()?;
+                let [ram, max, extra, reserve, returned, tables, tables_max] =
+                    message.words_exactly()?;
                 Reply::Usage(Usage {
                     ram,
                     max,
                     extra,
                     reserve,
+                    returned,
                     tables,
                     tables_max,
                 })
             }
-            Self::PopulateBlocks { .. } => Reply::Granted(granted(message, FrameSize::Block)?),
-            Self::PopulatePage { .. } | Self::CreateExtra { .. } => {
-                Reply::Granted(granted(message, FrameSize::Page)?)
+            Self::PopulateBlocks { .. } => {
+                Reply::Granted(granted(message.words_exactly()?, FrameSize::Block)?)
             }
+            Self::CreateExtra { .. } => {
+                Reply::Granted(granted(message.words_exactly()?, FrameSize::Page)?)
+            }
+            Self::PopulatePages { gfns } => Reply::Pages(Pages::read(message, gfns.len())?),
+            Self::ReleasePages { slots } => Reply::Released(Released::read(message, slots.len())?),
             Self::Split { .. } => {
                 let [first, n, in_place] = message.words_exactly()?;
                 let kind = if in_place != 0 {
@@ -280,7 +324,7 @@ impl Request {
                 } else {
                     SplitKind::Copy
                 };
-                let pages = granted(&Message::new(0, &[first, n]), FrameSize::Page)?;
+                let pages = granted([first, n], FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
             Self::Tables { .. } => {
@@ -301,8 +345,7 @@ impl Request {
     }
 }
 
-fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
-    let [first, n] = message.words_exactly()?;
+fn granted([first, n]: [u64; 2], size: FrameSize) -> Result<Granted, Error> {
     Ok(Granted {
         first: slot(first)?,
         count: count(n, 512)?,
@@ -311,28 +354,42 @@ fn granted(message: &Message, size: FrameSize) -> Result<Granted, Error> {
 }
 
 impl Reply {
-    /// The answer as a message; a refusal travels as its number in the label.
-    pub fn encode(result: Result<Self, Error>) -> Message {
+    /// Writes the answer as a message; a refusal travels as its number in the label.
+    pub fn encode<'w>(result: &Result<Self, Error>, into: &'w mut Words) -> Message<'w> {
         match result {
-            Err(error) => Message::new(error as u64, &[]),
-            Ok(Self::Version(version)) => Message::new(0, &[u64::from(version)]),
-            Ok(Self::Usage(u)) => Message::new(
+            Err(error) => Message::put(into, *error as u64, &[]),
+            Ok(Self::Version(version)) => Message::put(into, 0, &[u64::from(*version)]),
+            Ok(Self::Usage(u)) => Message::put(
+                into,
                 0,
-                &[u.ram, u.max, u.extra, u.reserve, u.tables, u.tables_max],
+                &[
+                    u.ram,
+                    u.max,
+                    u.extra,
+                    u.reserve,
+                    u.returned,
+                    u.tables,
+                    u.tables_max,
+                ],
             ),
-            Ok(Self::Granted(g)) => Message::new(0, &[u64::from(g.first.0), u64::from(g.count)]),
-            Ok(Self::Split { kind, pages }) => Message::new(
+            Ok(Self::Granted(g)) => {
+                Message::put(into, 0, &[u64::from(g.first.0), u64::from(g.count)])
+            }
+            Ok(Self::Split { kind, pages }) => Message::put(
+                into,
                 0,
                 &[
                     u64::from(pages.first.0),
                     u64::from(pages.count),
-                    u64::from(kind == SplitKind::InPlace),
+                    u64::from(*kind == SplitKind::InPlace),
                 ],
             ),
             Ok(Self::Tables { first, count }) => {
-                Message::new(0, &[u64::from(first.0), u64::from(count)])
+                Message::put(into, 0, &[u64::from(first.0), u64::from(*count)])
             }
-            Ok(Self::Done) => Message::new(0, &[]),
+            Ok(Self::Pages(pages)) => pages.write(into),
+            Ok(Self::Released(released)) => Message::put(into, 0, &[released.word()]),
+            Ok(Self::Done) => Message::put(into, 0, &[]),
         }
     }
 }

@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
@@ -104,8 +104,10 @@ pub struct Usage {
     pub max: u64,
     /// Extra pages held.
     pub extra: u64,
-    /// Pages in its static reserve that it does not hold now.
+    /// Pages in its static reserve that it does not hold now, returned ones among them.
     pub reserve: u64,
+    /// Pages that it gave back and whose capabilities it has not lost yet: its own next ones, unless others need them.
+    pub returned: u64,
     /// Page tables made from its quota.
     pub tables: u64,
     /// Page tables that the quota allows.

@@ -17,7 +17,7 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
     Untyped, UntypedRecord,
 };
-use memory_server_api::{Error, Granted, Reply, Request, Slot, Usage};
+use memory_server_api::{Error, Granted, MAX_WORDS, Placed, Reply, Request, Slot, Usage};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -274,10 +274,12 @@ impl System {
 
     /// Sends a request through the messages, as a VMM does, and checks that all memory is accounted for.
     pub fn ask(&mut self, d: DomainIndex, request: Request) -> Result<Reply, Error> {
-        let message = self.server.on_ppc(&mut self.kernel, d, &request.encode());
+        let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+        let message = request.encode(&mut words);
+        let message = self.server.on_ppc(&mut self.kernel, d, message, &mut reply);
         let totals = self.server.totals();
         assert_eq!(totals.sum(), totals.all, "{totals:?}");
-        request.decode_reply(&message)
+        request.decode_reply(message)
     }
     pub fn granted(&mut self, d: DomainIndex, request: Request) -> Result<Granted, Error> {
         match self.ask(d, request)? {
@@ -295,13 +297,14 @@ impl System {
         )
     }
     pub fn page(&mut self, d: DomainIndex) -> Result<Slot, Error> {
-        self.granted(
-            d,
-            Request::PopulatePage {
-                gfn: Gfn::new(0x40000),
-            },
-        )
-        .map(|g| g.first)
+        self.place(d, 0x40000).map(|page| page.slot)
+    }
+    /// A page for guest frame `gfn`.
+    pub fn place(&mut self, d: DomainIndex, gfn: u64) -> Result<Placed, Error> {
+        match self.ask(d, Request::populate_page(Gfn::new(gfn)))? {
+            Reply::Pages(pages) => Ok(pages.iter().next().unwrap()),
+            other => panic!("{other:?}"),
+        }
     }
     pub fn release(&mut self, d: DomainIndex, slot: Slot) -> Result<(), Error> {
         self.ask(d, Request::Release { slot })

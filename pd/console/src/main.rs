@@ -3,10 +3,10 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-use console::{Mux, Role};
+use console::{Mux, Role, SERVER_COMMANDS};
 use static_cell::ConstStaticCell;
 use topology::{MAX_DOMAINS, channel, console_client};
-use uart::{Line, Pl011};
+use uart::Serial;
 use zazen_rt::clients::arm_timer_over;
 use zazen_rt::clock;
 use zazen_rt::{Channel, ChannelSet, Handler, Infallible, patched, protection_domain, region};
@@ -17,17 +17,11 @@ protection_domain!(init);
 static MUX: ConstStaticCell<Mux<'static, { console_client::COUNT }>> =
     ConstStaticCell::new(Mux::new());
 
-/// Line settings of QEMU virt's PL011; real hardware wants its own, which the board table knows.
-const LINE: Line = Line {
-    baud: 115_200,
-    clock_hz: 24_000_000,
-};
-
 const TIMER: Channel = Channel::new(channel::CONSOLE_TIMER);
 
 struct Pd {
     mux: &'static mut Mux<'static, { console_client::COUNT }>,
-    uart: Pl011<'static>,
+    uart: Serial<'static>,
     /// Client number of each of the multiplexer's clients, which is also its channel.
     channels: [usize; console_client::COUNT],
     indices: [Option<usize>; console_client::COUNT],
@@ -42,6 +36,7 @@ fn init() -> Pd {
         env!("CARGO_PKG_VERSION")
     ));
     mux.set_frequency(clock::frequency());
+    mux.set_commands(SERVER_COMMANDS);
     let mut channels = [0; console_client::COUNT];
     let mut indices = [None; console_client::COUNT];
     for (client, bytes) in patched::console_names().iter().enumerate() {
@@ -66,9 +61,9 @@ fn init() -> Pd {
             indices[client] = Some(index);
         }
     }
-    let mut uart = region::uart();
-    let started = uart.start(LINE);
-    debug_assert!(started.is_ok(), "115200 baud is possible at 24 MHz");
+    let (mut uart, line) = region::uart();
+    let started = uart.start(line);
+    debug_assert!(started.is_ok(), "boards' clocks allow 115200 baud");
     let mut pd = Pd {
         mux,
         uart,

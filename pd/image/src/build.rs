@@ -13,9 +13,9 @@ use microkit_tool::capdl::CapDLSpecContainer;
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::loader::Loader;
 use microkit_tool::sel4::{Config, emulate_kernel_boot};
-use untyped_plan::{BootUntyped, Chunk, Paddr, Simulation, Span, simulate, subtract};
+use untyped_plan::{BootUntyped, Chunk, Paddr, Simulation, Span, human, simulate, subtract};
 
-use crate::error::{Error, human};
+use crate::error::Error;
 use crate::explain::explain;
 use crate::inputs::{Inputs, fixed_regions, prepare, untyped};
 use crate::layout::Layout;

@@ -1,9 +1,9 @@
 //! Allocation errors in the user's words.
 
 use microkit_tool::capdl::CapDLSpecContainer;
-use untyped_plan::{AllocError, Chunk};
+use untyped_plan::{AllocError, Chunk, human};
 
-use crate::error::{Error, human};
+use crate::error::Error;
 
 /// An allocation error with the object's name.
 pub(crate) fn explain(

@@ -1,6 +1,7 @@
 //! Adding to Microkit's specification what its system description cannot say: untypeds, CNodes
 //! and the capabilities to them.
 
+use memory_server::manifest::{DomainIndex, Purpose};
 use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer, FrameFill};
 use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, NamedObject, Object, ObjectId, Word, cap, object,
@@ -39,7 +40,10 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
 
     let mut own = Vec::new();
     for (slot, untyped) in (0..).zip(&layout.untypeds) {
-        let name = format!("untyped_zazen_{slot:03}");
+        let name = format!(
+            "untyped_zazen_{slot:03}_{}",
+            purpose(untyped.purpose, layout)
+        );
         let paddr = Some(Word(untyped.chunk.paddr.0));
         let object = Object::Untyped(object::Untyped {
             size_bits: untyped.chunk.bits,
@@ -60,6 +64,8 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         layout.own_radix,
     )?;
     insert_leaf(container, server_leaf, caps::MEM_OWN_LEAF, invocable(own))?;
+
+    drop_threads(container)?;
 
     for (index, domain) in (0..).zip(&layout.domains) {
         let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
@@ -105,40 +111,56 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         let vspace = vspace_of(container, &format!("tcb_{}_0", domain.name))?;
         let vspace = Cap::PageTable(cap::PageTable { object: vspace });
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
-        guard_vcpus(container, &domain.name)?;
+    }
+    guard_vcpus(container);
+    Ok(())
+}
+
+/// Takes away from the fault server the capabilities to its children's threads that Microkit gives a parent: it gets their
+/// faults and can do nothing to them.
+fn drop_threads(container: &mut CapDLSpecContainer) -> Result<(), Error> {
+    let Ok(id) = find(container, &format!("cnode_{}", pd::FAULT_SERVER)) else {
+        return Ok(());
+    };
+    let own = find(container, &format!("tcb_{}", pd::FAULT_SERVER)).ok();
+    if let Object::CNode(cnode) = &mut container.spec.objects[usize::from(id)].object {
+        cnode
+            .slots
+            .retain(|entry| !matches!(&entry.cap, Cap::Tcb(thread) if Some(thread.object) != own));
     }
     Ok(())
 }
 
-/// Gives every vCPU of VM `vm` a CSpace guard that does not match.
-fn guard_vcpus(container: &mut CapDLSpecContainer, vm: &str) -> Result<(), Error> {
-    let prefix = format!("tcb_{vm}_");
-    let mut count = 0;
+/// What an untyped is for, as the end of its object's name; `zazen inspect` reads it.
+fn purpose(purpose: Purpose, layout: &Layout) -> String {
+    let of = |kind: &str, domain: DomainIndex| {
+        let domain = layout.domains.get(usize::from(domain.0));
+        format!("{kind}_{}", domain.map_or("", |domain| &domain.name))
+    };
+    match purpose {
+        Purpose::Static(domain) => of("static", domain),
+        Purpose::Tables(domain) => of("tables", domain),
+        Purpose::Heap => "heap".to_owned(),
+    }
+}
+
+/// Gives every vCPU a CSpace guard that does not match.
+fn guard_vcpus(container: &mut CapDLSpecContainer) {
     for named in &mut container.spec.objects {
-        let is_vcpu = named
-            .name
-            .as_deref()
-            .and_then(|name| name.strip_prefix(&prefix));
-        let (Some(number), Object::Tcb(tcb)) = (is_vcpu, &mut named.object) else {
+        let Object::Tcb(tcb) = &mut named.object else {
             continue;
         };
-        if number.parse::<u8>().is_err() {
+        let vcpu = |entry: &CapTableEntry| entry.slot == object::Tcb::SLOT_VCPU;
+        if !tcb.slots.iter().any(vcpu) {
             continue;
         }
         for entry in &mut tcb.slots {
             if let (object::Tcb::SLOT_CSPACE, Cap::CNode(cspace)) = (entry.slot, &mut entry.cap) {
                 cspace.guard = Word(VCPU_GUARD);
                 cspace.guard_size = VCPU_GUARD_BITS;
-                count += 1;
             }
         }
     }
-    if count == 0 {
-        return Err(Error::new(format!(
-            "VM '{vm}' has no vCPU in the system description"
-        )));
-    }
-    Ok(())
 }
 
 fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {

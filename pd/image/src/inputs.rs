@@ -16,6 +16,7 @@ use crate::build::Request;
 use crate::error::Error;
 use crate::layout::check_disjoint;
 use crate::modules::{Preload, free_ram, preload};
+use crate::narrow::narrow;
 use crate::needs::Heap;
 use crate::patch;
 use crate::sdk::read_elf;
@@ -85,7 +86,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     elfs.push(request.sdk.elf("monitor")?);
     let memory_server = patch::position(&system, pd::MEMORY_SERVER)?;
     patch::check(&elfs[memory_server], patch::MANIFEST, MANIFEST_WORDS * 8)?;
-    patch::console(&system, &mut elfs, request.needs)?;
+    patch::names(&system, &mut elfs, request.needs)?;
     if request.heap == Heap::All {
         let kernel = available.regions.iter().map(MemoryRegion::size);
         let others = free_ram(&request.needs.ram, &device_untypeds(config), &[]);
@@ -99,7 +100,8 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     check_disjoint(&named, &fixed_regions(&system))?;
     let device = device_untypeds(config);
     let preloads = preload(&mut system, &request.needs.ram, &device, &named);
-    let spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
+    let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
+    narrow(&mut spec);
     let initialiser = CapDLInitialiser::new(request.sdk.elf("initialiser")?);
     Ok(Inputs {
         request,

@@ -5,9 +5,9 @@ use memory_server::layout as server_layout;
 use memory_server::manifest::{
     self, DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, ManifestError, Purpose, Untyped,
 };
-use untyped_plan::{Arena, BootUntyped, Chunk, Span, cut_within, overlap};
+use untyped_plan::{Arena, BootUntyped, Chunk, Span, cut_within, human, overlap};
 
-use crate::error::{Error, human};
+use crate::error::Error;
 use crate::modules::free_ram;
 use crate::needs::{Heap, Needs};
 

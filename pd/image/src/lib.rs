@@ -18,6 +18,7 @@ mod inputs;
 mod layout;
 mod loader;
 mod modules;
+mod narrow;
 mod needs;
 mod order;
 mod pack;
@@ -26,10 +27,11 @@ mod report;
 mod sdk;
 
 pub use build::{Request, build, write_file};
-pub use error::{Error, human};
+pub use error::Error;
 pub use needs::{DomainNeeds, Heap, Needs};
 pub use report::Report;
 pub use sdk::Sdk;
+pub use untyped_plan::human;
 
 #[cfg(test)]
 mod test_config;

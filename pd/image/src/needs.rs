@@ -2,6 +2,7 @@
 
 use dt_server::{Config, Range};
 use untyped_plan::{Paddr, Span};
+use zazen_tools::board::Board;
 
 /// All demands on memory that come from the domains file.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Needs {
     /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
     /// outside the kernel's memory.
     pub ram: Vec<Span>,
+    /// The board.
+    pub board: &'static Board,
 }
 
 /// One domain's demands.
@@ -72,6 +75,7 @@ impl Needs {
             domains: domains.collect(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
+            board: config.board,
         }
     }
     /// Bytes of heap that the domains need: their heap RAM in whole blocks, everybody's extra

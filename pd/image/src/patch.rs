@@ -10,8 +10,10 @@ use crate::needs::Needs;
 
 /// The memory server's manifest: `[u64; MANIFEST_WORDS]`.
 pub(crate) const MANIFEST: &str = "zazen_manifest";
-/// The console's client names: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
+/// Names of the console's clients, for the console and the fault server: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
 const CLIENT_NAMES: &str = "zazen_client_names";
+/// The console's UART: `[u64; 2]`, kind and clock.
+const UART: &str = "zazen_uart";
 const NAME_BYTES: usize = console_api::NAME_MAX;
 
 /// Position of PD `name` among the programs.
@@ -66,19 +68,29 @@ pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Resu
     write(elf, MANIFEST, &bytes)
 }
 
-/// Tells the console, if the system has one, whom it serves.
+/// Tells the console and the fault server, where the system has them, whom they serve, and the console what UART it has.
 ///
 /// # Errors
 /// As [`write`].
-pub(crate) fn console(
+pub(crate) fn names(
     system: &SystemDescription,
     elfs: &mut [ElfFile],
     needs: &Needs,
 ) -> Result<(), Error> {
+    let named = [pd::CONSOLE, pd::FAULT_SERVER];
+    for server in named.iter().filter_map(|name| position(system, name).ok()) {
+        write(&mut elfs[server], CLIENT_NAMES, &client_names(needs))?;
+    }
     let Ok(console) = position(system, pd::CONSOLE) else {
         return Ok(());
     };
-    write(&mut elfs[console], CLIENT_NAMES, &client_names(needs))
+    let uart = &needs.board.uart;
+    let words = [uart.kind as u64, u64::from(uart.clock_hz)];
+    write(
+        &mut elfs[console],
+        UART,
+        words.map(u64::to_le_bytes).as_flattened(),
+    )
 }
 
 fn client_names(needs: &Needs) -> Vec<u8> {
@@ -92,6 +104,7 @@ fn client_names(needs: &Needs) -> Vec<u8> {
         (console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
         (console_client::DT_SERVER, pd::DT_SERVER),
         (console_client::TIMER_SERVER, pd::TIMER_SERVER),
+        (console_client::FAULT_SERVER, pd::FAULT_SERVER),
     ];
     for (client, name) in domains.take(topology::MAX_DOMAINS).chain(servers) {
         for (to, from) in names[client].iter_mut().zip(name.bytes()) {

@@ -4,10 +4,9 @@ use core::fmt;
 
 use memory_server::manifest::{DomainIndex, Purpose};
 use topology::{caps, pd};
-use untyped_plan::{BootUntyped, Span};
+use untyped_plan::{BootUntyped, Span, human};
 
 use crate::build::{Checked, Request, WrittenImage};
-use crate::error::human;
 use crate::layout::{Handed, Layout};
 use crate::modules::Preload;
 

@@ -4,10 +4,11 @@
 #![deny(unsafe_code)]
 
 use memory_server::{
-    BlockRecord, DomainIndex, Manifest, MemoryServer, SplitRecord, Tables, UntypedRecord, layout,
+    BlockRecord, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables, UntypedRecord,
+    layout,
 };
 use topology::MAX_DOMAINS;
-use zazen_rt::clients::{received, reply};
+use zazen_rt::clients::answer;
 use zazen_rt::kernel::Sel4Kernel;
 use zazen_rt::log::ServerLog;
 use zazen_rt::region::Records;
@@ -18,6 +19,7 @@ protection_domain!(init);
 struct Pd {
     kernel: Sel4Kernel,
     server: MemoryServer<'static>,
+    report: Report,
 }
 
 fn init() -> Pd {
@@ -47,6 +49,7 @@ fn init() -> Pd {
     Pd {
         kernel: Sel4Kernel::take(own_radix, grant_radix, log),
         server,
+        report: Report::default(),
     }
 }
 
@@ -80,7 +83,9 @@ impl Handler for Pd {
     type Error = Infallible;
 
     fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
-        // The console signals room in a ring that was full; nothing waits for it here.
+        // The console, alone: a key typed at its monitor, or room in a ring that was full.
+        self.report
+            .on_console(&self.server, self.kernel.log.logger());
         Ok(())
     }
 
@@ -89,13 +94,10 @@ impl Handler for Pd {
         client: Channel,
         message: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let request = received(message.label(), message.count());
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.
         let domain = DomainIndex(u8::try_from(client.index()).unwrap_or(u8::MAX));
-        Ok(reply(&self.server.on_ppc(
-            &mut self.kernel,
-            domain,
-            &request,
-        )))
+        Ok(answer(&message, |label, request| {
+            self.server.answer(&mut self.kernel, domain, label, request)
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! The servers' APIs as protected procedure calls.
 
-use memory_server_api::{Error, MAX_WORDS, MemoryServer, Message, Reply, Request};
+use memory_server_api::{Error, MemoryServer, Message, Reply, Request, Words};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
 use timer_server_api::{NEVER, OP_ARM};
 use topology::channel;
@@ -18,27 +18,41 @@ impl MemoryClient {
 
 impl MemoryServer for MemoryClient {
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
-        let message = request.encode();
-        with_msg_regs_mut(|mrs| mrs[..message.len].copy_from_slice(&message.words[..message.len]));
-        let info =
-            Channel::new(channel::MEMORY).pp_call(MessageInfo::new(message.label, message.len));
-        request.decode_reply(&received(info.label(), info.count()))
+        let info = put(|words| request.encode(words));
+        let info = Channel::new(channel::MEMORY).pp_call(info);
+        received(&info, |message| request.decode_reply(message))
     }
 }
 
-/// The message in the message registers; more words than the protocol knows make it malformed, not long.
-pub fn received(label: u64, count: usize) -> Message {
+/// The memory server's message in the message registers, for `f` to decode.
+fn received<T>(info: &MessageInfo, f: impl FnOnce(Message<'_>) -> T) -> T {
     with_msg_regs(|mrs| {
-        let mut message = Message::new(label, &mrs[..count.min(MAX_WORDS)]);
-        message.len = count;
-        message
+        let words = &mrs[..info.count().min(mrs.len())];
+        let label = info.label();
+        f(Message { label, words })
     })
 }
 
-/// Puts `message` into the message registers for a reply.
-pub fn reply(message: &Message) -> MessageInfo {
-    with_msg_regs_mut(|mrs| mrs[..message.len].copy_from_slice(&message.words[..message.len]));
-    MessageInfo::new(message.label, message.len)
+/// Writes a message to the message registers; its tag.
+fn put(write: impl FnOnce(&mut Words) -> Message<'_>) -> MessageInfo {
+    with_msg_regs_mut(|mrs| {
+        let Some(words) = mrs.first_chunk_mut() else {
+            // There are 120 of them.
+            return MessageInfo::new(Error::Malformed as u64, 0);
+        };
+        let message = write(words);
+        MessageInfo::new(message.label, message.words.len())
+    })
+}
+
+/// Answers the memory server's client whose message, with tag `info`, is in the message registers.
+pub fn answer(
+    info: &MessageInfo,
+    serve: impl FnOnce(u64, Result<&Request, Error>) -> Result<Reply, Error>,
+) -> MessageInfo {
+    let request = received(info, Request::decode);
+    let reply = serve(info.label(), request.as_ref().map_err(|error| *error));
+    put(|words| Reply::encode(&reply, words))
 }
 
 /// A call to the dt-server, for `dt_server_api::Client`.

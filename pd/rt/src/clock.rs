@@ -1,4 +1,4 @@
-//! The generic timer as user level may use it.
+//! Time as user level has it: the generic timer, or what the board has instead ([`crate::counter`]).
 //!
 //! The kernel exports the physical counter to user level, and on boards without a peripheral timer
 //! (qemu_virt) the EL1 physical timer too. Guests see the same count as `CNTVCT_EL0`, because Microkit's
@@ -6,9 +6,21 @@
 
 use core::arch::asm;
 
-/// Ticks of the system counter (`CNTPCT_EL0`, Arm ARM D19.12.20).
+use crate::counter::{self, CounterTimer, NoTime};
+use crate::{MessageInfo, patched};
+
+/// Ticks of the system counter.
 #[inline]
 pub fn now() -> u64 {
+    match patched::clock_page() {
+        0 => system_counter(),
+        page => counter::now(page),
+    }
+}
+
+/// `CNTPCT_EL0` (Arm ARM D19.12.20).
+#[inline]
+fn system_counter() -> u64 {
     let ticks: u64;
     // SAFETY: reads a counter; the barrier keeps the read from being speculated ahead.
     #[expect(unsafe_code, reason = "system register")]
@@ -60,6 +72,56 @@ impl PhysicalTimer {
                 in(reg) ctl,
                 options(nomem, nostack, preserves_flags)
             );
+        }
+    }
+}
+
+/// The timer that the timer server has.
+#[derive(Debug)]
+pub enum Timer {
+    /// The EL1 physical timer.
+    System(PhysicalTimer),
+    /// A timer of the board.
+    Counter(CounterTimer),
+}
+
+impl Timer {
+    /// The board's timer, stopped; taken once, by the timer server.
+    pub fn take() -> Self {
+        match patched::clock_page() {
+            0 => {
+                let mut timer = PhysicalTimer::take();
+                timer.set(None);
+                Self::System(timer)
+            }
+            page => Self::Counter(CounterTimer::take(page)),
+        }
+    }
+
+    /// Fires at tick `deadline`, somewhat before or soon after; without one it may fire all the same.
+    pub fn set(&mut self, deadline: Option<u64>) {
+        match self {
+            Self::System(timer) => timer.set(deadline),
+            Self::Counter(timer) => timer.set(deadline),
+        }
+    }
+
+    /// The timer's interrupt came; to be called before [`Timer::set`].
+    pub fn on_interrupt(&mut self) {
+        match self {
+            Self::System(_) => {}
+            Self::Counter(timer) => timer.on_interrupt(),
+        }
+    }
+
+    /// The virtual machine of a board's timer stopped. Returns the reply to it, if there is to be one.
+    ///
+    /// # Errors
+    /// [`NoTime`].
+    pub fn on_vcpu(&mut self, info: &MessageInfo) -> Result<Option<MessageInfo>, NoTime> {
+        match self {
+            Self::System(_) => Ok(None),
+            Self::Counter(timer) => timer.on_vcpu(info),
         }
     }
 }

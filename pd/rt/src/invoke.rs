@@ -82,3 +82,36 @@ pub fn page_table_unmap(table: u64) -> bool {
     .label()
         == 0
 }
+
+/// First capability for protected calls in a protection domain's CSpace (libmicrokit, `BASE_ENDPOINT_CAP`).
+const BASE_ENDPOINT: u64 = 74;
+/// A protection domain's own fault endpoint (microkit-tool, `PD_FAULT_EP_CAP_IDX`).
+const FAULT_ENDPOINT: u64 = 2;
+
+/// Puts `word(i)` into message register `i` for each below `words`, as far as there are registers. For tests.
+pub fn fill_message(words: u64, mut word: impl FnMut(usize) -> u64) {
+    with_msg_regs_mut(|mrs| {
+        for (i, register) in mrs.iter_mut().enumerate().take(words as usize) {
+            *register = word(i);
+        }
+    });
+}
+
+/// Calls over `channel` with whatever is in the message registers, with the capability at `cap` sent along, and returns the
+/// reply's label. For tests of servers: nothing is checked.
+pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u64 {
+    let caps = usize::from(cap.is_some());
+    if let Some(cap) = cap {
+        sel4::with_ipc_buffer_mut(|buffer| buffer.caps_or_badges_mut()[0] = cap);
+    }
+    // The label has 52 bits.
+    let info = sel4::MessageInfo::new(label & ((1 << 52) - 1), 0, caps, words as usize);
+    let endpoint = sel4::cap::Endpoint::from_bits(BASE_ENDPOINT + channel as u64);
+    endpoint.call(info).label()
+}
+
+/// Sends this protection domain's fault handler a message as if it had faulted. For tests of the handler.
+pub fn pretend_fault(label: u64, words: u64) {
+    let info = sel4::MessageInfo::new(label, 0, 0, words as usize);
+    sel4::cap::Endpoint::from_bits(FAULT_ENDPOINT).nb_send(info);
+}

@@ -12,7 +12,8 @@
 //!   slice of atomics or, for regions that nothing else can write, of bytes. The addresses come from
 //!   `topology`, from which the image builder makes the mapping; an image in which they disagree does
 //!   not pass the builder's simulation. Each region is taken once.
-//! * [`clock`] reads and writes the generic timer's registers, which have no memory effects.
+//! * [`clock`] reads and writes the generic timer's registers, which have no memory effects; [`counter`] a board's timer, and
+//!   the page with the program of a virtual machine that can reach nothing but that page and a counter.
 //! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault path can afford;
 //!   they only read and write the IPC buffer.
 #![no_std]
@@ -23,6 +24,7 @@
 
 pub mod clients;
 pub mod clock;
+pub mod counter;
 pub mod cspace;
 pub mod fault;
 pub mod invoke;
@@ -46,9 +48,12 @@ pub use sel4_microkit::{
 #[macro_export]
 macro_rules! protection_domain {
     ($init:expr) => {
-        $crate::sel4_microkit::declare_protection_domain!(init = $init);
+        $crate::sel4_microkit::declare_protection_domain!(init = $crate::log::with_panics($init));
     };
     ($init:expr, heap = $heap:expr) => {
-        $crate::sel4_microkit::declare_protection_domain!(init = $init, heap_size = $heap);
+        $crate::sel4_microkit::declare_protection_domain!(
+            init = $crate::log::with_panics($init),
+            heap_size = $heap
+        );
     };
 }

@@ -1,10 +1,11 @@
 //! Logs of protection domains, by way of the console server.
 
 use core::fmt::{self, Write};
+use core::panic::PanicInfo;
 
 use console_api::{Client, Logger};
-use sel4_microkit::Channel;
-use topology::channel;
+use sel4_microkit::{Channel, panicking, pd_name};
+use topology::{channel, pd};
 
 use crate::region::console_region;
 
@@ -26,6 +27,34 @@ fn notify_from_server() {
     Channel::new(channel::SERVER_CONSOLE).notify();
 }
 
+/// `init`, with panics told on the console from then on; the kernel's own printing exists in debug kernels alone.
+pub fn with_panics<T>(init: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    move || {
+        panicking::set_hook(&tell_panic);
+        init()
+    }
+}
+
+/// Writes the message of a panic to this protection domain's ring; what did not fit before it is lost, it is not.
+fn tell_panic(info: &PanicInfo<'_>) {
+    let name = pd_name().unwrap_or("?");
+    // The console has no ring, and nobody who would print its words.
+    if name == pd::CONSOLE {
+        return;
+    }
+    let notify = if name.starts_with(pd::VMM_PREFIX) {
+        notify_from_vmm
+    } else {
+        notify_from_server
+    };
+    // A second end over the same ring goes on where the first stopped, which is never used again.
+    if let Some(client) = console_region(0).client(notify as fn()) {
+        let mut log = Logger::new(client);
+        // A guest may have been in the middle of a line.
+        let _ = writeln!(log, "\n{name}: {info}");
+    }
+}
+
 /// A server's log: whole lines, dropped and counted where the console is behind.
 #[derive(Debug)]
 pub struct ServerLog {
@@ -41,6 +70,11 @@ impl ServerLog {
         Self {
             logger: Logger::new(client),
         }
+    }
+
+    /// The logger, for lines that must not be dropped and for input.
+    pub fn logger(&mut self) -> &mut Logger<Client<'static, fn()>> {
+        &mut self.logger
     }
 
     /// Writes a line.

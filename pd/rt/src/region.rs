@@ -1,10 +1,18 @@
 //! Memory regions that system.xml maps at fixed addresses.
 
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use board::UartKind;
 use console_api::{HEADER_SIZE, REGION_SIZE, Region};
 use guest_mem::RawWindow;
 use topology::vaddr;
+use uart::{Cadence, Line, Mapped, Pl011, Serial, UniqueMmioPointer};
+
+use crate::patched;
+
+/// The last address of a protection domain.
+pub const LAST_ADDRESS: u64 = sel4::sys::seL4_UserVSpaceTop as u64;
 
 /// The region shared between the console and client `client`; in a client its own is number 0.
 pub fn console_region(client: usize) -> Region<'static> {
@@ -40,6 +48,15 @@ pub fn module(region: u8, len: u64) -> &'static [u8] {
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
         image_bytes(vaddr::module(region), len as usize)
+    }
+}
+
+/// Writes to the first byte of module region 0, which the kernel refuses: for the test's VMM that wants to fault.
+pub fn poke_module() {
+    // SAFETY: the region is mapped read-only, so nothing is written; the access faults and this protection domain stops.
+    #[expect(unsafe_code, reason = "an access that must fault")]
+    unsafe {
+        (vaddr::module(0) as *mut u8).write_volatile(0);
     }
 }
 
@@ -126,13 +143,25 @@ impl Records {
     }
 }
 
-/// The UART of the console.
-pub fn uart() -> uart::Pl011<'static> {
-    let base =
-        core::ptr::NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
-    // SAFETY: the generator maps the board's PL011 here, uncached, in the console alone; taken once.
+/// The UART of the console, not started, and its line; taken once.
+pub fn uart() -> (Serial<'static>, Line) {
+    let base = NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
+    let [kind, clock_hz] = patched::uart();
+    // SAFETY: the generator maps the registers of the board's UART here, uncached, in the console alone; the builder
+    // says what kind it is; taken once.
     #[expect(unsafe_code, reason = "device registers")]
-    unsafe {
-        uart::Pl011::new(base)
-    }
+    let serial = unsafe {
+        if kind == UartKind::Cadence as u64 {
+            Serial::Cadence(Cadence::over(Mapped::over(UniqueMmioPointer::new(
+                base.cast(),
+            ))))
+        } else {
+            Serial::Pl011(Pl011::new(base))
+        }
+    };
+    let line = Line {
+        baud: 115_200,
+        clock_hz: clock_hz as u32,
+    };
+    (serial, line)
 }

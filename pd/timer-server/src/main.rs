@@ -1,28 +1,29 @@
-//! The timer server's protection domain: the EL1 physical timer and its interrupt.
+//! The timer server's protection domain: the board's timer and its interrupt.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
 use timer_server::Deadlines;
 use topology::channel;
-use zazen_rt::clock::{self, PhysicalTimer};
+use zazen_rt::clock::{self, Timer};
+use zazen_rt::log::ServerLog;
 use zazen_rt::{
-    Channel, ChannelSet, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
 };
 
 protection_domain!(init);
 
 struct TimerServer {
     deadlines: Deadlines,
-    timer: PhysicalTimer,
+    timer: Timer,
+    log: ServerLog,
 }
 
 fn init() -> TimerServer {
-    let mut timer = PhysicalTimer::take();
-    timer.set(None);
     TimerServer {
         deadlines: Deadlines::new(),
-        timer,
+        timer: Timer::take(),
+        log: ServerLog::take(),
     }
 }
 
@@ -43,6 +44,9 @@ impl Handler for TimerServer {
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
         let irq = Channel::new(channel::IRQ);
+        if channels.contains(irq) {
+            self.timer.on_interrupt();
+        }
         self.serve();
         if channels.contains(irq) {
             // The timer is set to the future or off by now; where a deadline came in between, it fires again.
@@ -65,5 +69,15 @@ impl Handler for TimerServer {
         // has not put its guest to sleep yet.
         self.timer.set(self.deadlines.next());
         Ok(MessageInfo::new(label, 0))
+    }
+    fn fault(
+        &mut self,
+        _vcpu: Child,
+        info: MessageInfo,
+    ) -> Result<Option<MessageInfo>, Infallible> {
+        Ok(self.timer.on_vcpu(&info).unwrap_or_else(|error| {
+            self.log.line(format_args!("{error}"));
+            None
+        }))
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, memory, probe, two_linux};
+use zazen_tests::scenes::{compare, hostile, memory, probe, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -49,7 +49,17 @@ fn main() -> ExitCode {
             memory::growth(&mut suite, &lab, config);
         }
     }
+    for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]
+        .iter()
+        .filter(|(wanted, _)| *wanted)
+    {
+        two_linux::run(&mut suite, &lab, config);
+        probe::bad_guest(&mut suite, &lab, config);
+    }
     if microkit {
+        for config in ["debug", "release"] {
+            hostile::run(&mut suite, &lab, config);
+        }
         compare::run(&mut suite, &lab);
     }
     if suite.finish() {

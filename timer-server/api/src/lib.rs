@@ -6,6 +6,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod page;
+
+pub use page::{CLOCK_WORDS, ClockPage, Relation};
+
 /// Label of the only request: word 0 is the deadline in ticks of the system counter
 /// (`CNTPCT_EL0`), or [`NEVER`] to cancel. The reply is empty, label 0; any other request is
 /// answered with label [`MALFORMED`].

@@ -45,7 +45,7 @@ impl<'a> ModuleRegions<'a> {
     }
 }
 
-fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Region {
+pub(super) fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Region {
     Region {
         name: name.into(),
         comment: comment.into(),
@@ -91,6 +91,7 @@ pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_
             topology::records_bytes(config.handed()),
         ),
     ];
+    regions.extend(super::clock::regions(board));
     for domain in &config.domains {
         let comment = format!("Where the RAM of {} is: its VMM alone.", domain.record.name);
         regions.push(region(

@@ -133,6 +133,11 @@ pub struct Machine {
     spaces: BTreeMap<(DomainIndex, Side), Space>,
     memory: HashMap<u64, Box<[u8; PAGE]>>,
     device_ranges: Vec<(u64, u64)>,
+    /// Guest-side capabilities of frames that their domain gave back and that were not revoked: nobody may touch them.
+    returned: BTreeSet<Place>,
+    /// Whether a page that is mapped over another takes its place, as on seL4 for AArch64, or is refused as occupied, as
+    /// on the EL2 host.
+    pub overwrites: bool,
     /// Refusals to come.
     pub faults: Faults,
     /// Operations of the server so far, refused ones included.
@@ -194,6 +199,20 @@ impl Machine {
             })
     }
 
+    /// The frame whose capability lies in `slot` of the grant CNode of `domain`.
+    pub fn held_frame(&self, domain: DomainIndex, slot: Slot) -> Option<HeldFrame> {
+        let cap = self.caps.get(&Place::granted(domain, slot))?;
+        match cap.object {
+            Object::Frame(size) => Some(HeldFrame {
+                domain,
+                slot,
+                paddr: cap.paddr,
+                bytes: size.bytes(),
+            }),
+            _ => None,
+        }
+    }
+
     /// Every capability as text, for comparing two states.
     pub fn capabilities(&self) -> Vec<(Place, u64, u64)> {
         self.caps
@@ -212,6 +231,25 @@ impl Machine {
     /// Writes a byte of physical memory.
     pub fn poke(&mut self, paddr: u64, byte: u8) {
         self.store(paddr, &[byte]);
+    }
+
+    /// Remembers that `domain` gave the frame in `slot` back, or was given it again.
+    pub(crate) fn note_returned(&mut self, domain: DomainIndex, slot: Slot, returned: bool) {
+        let place = Place::granted(domain, slot);
+        if returned && self.caps.contains_key(&place) {
+            self.returned.insert(place);
+        } else {
+            self.returned.remove(&place);
+        }
+    }
+
+    /// Whether the frame whose window side lies at `place` was given back.
+    fn is_returned(&self, place: Place) -> bool {
+        let guest_side = Place {
+            slot: place.slot.wrapping_sub(1),
+            ..place
+        };
+        self.returned.contains(&guest_side)
     }
 
     fn insert(&mut self, place: Place, cap: Cap) {
@@ -243,8 +281,9 @@ impl Machine {
                 continue;
             };
             doomed.extend(cap.children);
+            self.returned.remove(&place);
             if let Some(mapping) = cap.mapping {
-                self.drop_mapping(&mapping);
+                self.drop_mapping(place, &mapping);
             }
         }
     }

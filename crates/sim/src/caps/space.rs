@@ -84,6 +84,20 @@ impl Machine {
         Some(self.cap(place).paddr + offset)
     }
 
+    /// As [`Machine::translate`] for a VMM that is about to touch its window.
+    ///
+    /// # Panics
+    /// If the page was given back: it can be revoked at any time, and then the VMM would be stopped.
+    pub(super) fn translate_window(&self, domain: DomainIndex, at: u64) -> Option<u64> {
+        let space = self.spaces.get(&(domain, Side::Window))?;
+        let (place, offset) = space.frame(at)?;
+        assert!(
+            !self.is_returned(place),
+            "the VMM of {domain:?} touched {at:#x}, a page that was given back"
+        );
+        Some(self.cap(place).paddr + offset)
+    }
+
     /// Everything that is mapped: address, physical address and size.
     pub fn mapped(&self, domain: DomainIndex, side: Side) -> Vec<(u64, u64, u64)> {
         let Some(space) = self.spaces.get(&(domain, side)) else {
@@ -117,7 +131,8 @@ impl Machine {
         Some(())
     }
 
-    pub(super) fn drop_mapping(&mut self, mapping: &Mapping) {
+    /// Takes the mapping of the capability at `place` away, unless another has taken its place.
+    pub(super) fn drop_mapping(&mut self, place: Place, mapping: &Mapping) {
         let Mapping {
             domain,
             side,
@@ -126,6 +141,9 @@ impl Machine {
         } = *mapping;
         let first = at >> what.shift();
         let space = self.space(domain, side);
+        if space.entries.get(&(what, first)) != Some(&place) {
+            return;
+        }
         space.entries.remove(&(what, first));
         // What is below a table is not mapped any more.
         let is_below = |e: Entry| match what {
@@ -174,12 +192,13 @@ impl Machine {
             Some(_) => return Err(MapError::Refused),
             None => {}
         }
+        let overwrites = self.overwrites;
         let space = self.space(mapping.domain, mapping.side);
         let level3 = space.has(Entry::Level3, at);
         if !space.has(Entry::Level2, at) || level3 != (size == FrameSize::Page) {
             return Err(MapError::MissingTable);
         }
-        if space.has(mapping.what, at) {
+        if space.has(mapping.what, at) && !overwrites {
             return Err(MapError::Occupied);
         }
         space
@@ -267,7 +286,7 @@ impl Stage2 for Mapper {
             return Err(MapError::NoFrame);
         };
         if let Some(mapping) = cap.mapping.take() {
-            machine.drop_mapping(&mapping);
+            machine.drop_mapping(place, &mapping);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use guest_mem::Window;
 use hv_types::{PAGE_SIZE, WindowAddr};
 use memory_server::DomainIndex;
 
-use super::{Machine, Shared, Side};
+use super::{Machine, Shared};
 
 /// What is mapped in the window of one domain's VMM.
 ///
@@ -35,7 +35,7 @@ impl SimWindow {
 
     fn paddr(&self, machine: &Machine, at: u64) -> u64 {
         machine
-            .translate(self.domain, Side::Window, at)
+            .translate_window(self.domain, at)
             .unwrap_or_else(|| {
                 panic!(
                     "the VMM of {:?} touched window address {at:#x}, where nothing is mapped",

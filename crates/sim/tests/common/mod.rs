@@ -4,7 +4,7 @@
 use dtoolkit::fdt::{Fdt, FdtNode};
 use hv_types::Gva;
 use sim::guest::stage1::{READ_ONLY, UNMAPPED};
-use sim::guest::{CONSOLE_PAGE, GICD, RAM};
+use sim::guest::{GICD, RAM};
 use sim::{Guest, System, Way};
 use xen_abi::Errno;
 use xen_abi::GuestHandle;
@@ -98,11 +98,11 @@ pub(crate) fn wild(guest: &Guest<'_>) -> Vec<u64> {
 
 /// Addresses at which the guest may read and the hypervisor must not write for it.
 pub(crate) fn not_writable(guest: &Guest<'_>) -> Vec<u64> {
-    let mut places = vec![CONSOLE_PAGE];
     if guest.mmu_is_on() {
-        places.push(READ_ONLY);
+        vec![READ_ONLY]
+    } else {
+        Vec::new()
     }
-    places
 }
 
 /// decrease_reservation or populate_physmap of these frames; the number of extents done.

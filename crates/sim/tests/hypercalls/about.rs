@@ -83,7 +83,6 @@ fn unknown_hypercalls_and_operations() {
             37,
             39,
             41,
-            42,
             43,
             63,
             64,
@@ -94,8 +93,11 @@ fn unknown_hypercalls_and_operations() {
             assert_eq!(guest.hvc(nr, &[0, 0]), ENOSYS, "{nr}");
         }
         for nr in [PLATFORM_OP, SYSCTL, DOMCTL] {
-            assert_eq!(guest.hvc(nr, &[0, 0]), EACCES, "{nr}");
+            assert_eq!(guest.hvc(nr, &[8, 0]), EFAULT, "{nr}");
+            guest.put(ARGS, &[0u8; 144]);
+            assert_eq!(guest.hvc(nr, &[guest.ptr(ARGS), 0]), EACCES, "{nr}");
         }
+        assert_eq!(guest.hvc(42, &[0, 0]), EPERM, "hypfs_op");
         let at = guest.ptr(ARGS);
         for nr in [
             EVENT_CHANNEL_OP,

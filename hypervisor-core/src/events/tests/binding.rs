@@ -26,7 +26,7 @@ fn ports_are_given_out_lowest_first_up_to_1023() {
     let mut guest = Guest::new();
     for expected in 1..=1023 {
         assert_eq!(
-            guest.events.alloc_unbound(DomId::SELF, OTHER),
+            guest.events.alloc_unbound(DomId::SELF, ME),
             Ok(Port(expected))
         );
     }
@@ -72,6 +72,7 @@ fn other_domains_are_refused() {
         (DomId(0xffff), Errno::Esrch, Errno::Esrch),
     ] {
         assert_eq!(guest.events.alloc_unbound(dom, ME), Err(error), "{dom:?}");
+        assert_eq!(guest.events.alloc_unbound(ME, dom), Err(error), "{dom:?}");
         assert_eq!(guest.events.status(dom, Port(1)), Err(error), "{dom:?}");
         assert_eq!(
             guest.events.reset(&guest.window, dom),
@@ -81,10 +82,11 @@ fn other_domains_are_refused() {
         assert_eq!(guest.connect(dom, 1), Err(connect), "{dom:?}");
     }
     assert_eq!(
-        guest.events.alloc_unbound(ME, DomId(0xffff)),
-        Ok(Port(1)),
-        "the peer is not looked at"
+        guest.events.status(OTHER, Port(1024)),
+        Err(Errno::Einval),
+        "a port that no domain has"
     );
+    assert_eq!(guest.events.alloc_unbound(ME, ME), Ok(Port(1)));
 }
 
 #[test]
@@ -150,7 +152,7 @@ fn two_ports_of_the_domain_connect() {
 #[test]
 fn only_an_unbound_port_open_to_the_caller_can_be_connected_to() {
     let mut guest = Guest::new();
-    let reserved = guest.events.alloc_unbound(ME, OTHER).unwrap();
+    let reserved = guest.events.bind_virq(0, 0).unwrap();
     let ipi = guest.events.bind_ipi(0).unwrap();
     let console = guest
         .events
@@ -205,7 +207,7 @@ fn virtual_interrupts() {
 #[test]
 fn which_ports_can_notify_another_vcpu() {
     let mut guest = Guest::new();
-    let unbound = guest.events.alloc_unbound(ME, OTHER).unwrap();
+    let unbound = guest.events.alloc_unbound(ME, ME).unwrap();
     let (ipi, own, domain) = (
         guest.events.bind_ipi(0).unwrap(),
         guest.events.bind_virq(1, 0).unwrap(),
@@ -293,8 +295,21 @@ fn the_console_port_survives_close_and_reset() {
 
 #[test]
 fn status_of_ports_that_are_nothing() {
-    let guest = Guest::new();
+    let mut guest = Guest::new();
     assert_eq!(guest.status(Port(0)).state, 0);
-    assert_eq!(guest.status(Port(1023)).state, 0);
-    assert_eq!(guest.events.status(ME, Port(1024)), Err(Errno::Einval));
+    assert_eq!(guest.status(Port(63)).state, 0);
+    // Ports come into being by 64.
+    for port in [64, 1023, 1024, u32::MAX] {
+        assert_eq!(guest.events.status(ME, Port(port)), Err(Errno::Einval));
+        assert_eq!(guest.unmask(port), Err(Errno::Einval));
+        assert_eq!(guest.events.set_priority(Port(port)), Err(Errno::Einval));
+    }
+    for port in 1..=64 {
+        assert_eq!(guest.events.bind_ipi(0), Ok(Port(port)));
+    }
+    guest.close(Port(64)).unwrap();
+    assert_eq!(guest.status(Port(127)).state, 0);
+    assert_eq!(guest.unmask(127), Ok(false));
+    assert_eq!(guest.events.set_priority(Port(127)), Err(Errno::Enosys));
+    assert_eq!(guest.events.status(ME, Port(128)), Err(Errno::Einval));
 }

@@ -131,10 +131,19 @@ fn a_buffer_that_is_no_memory_faults() {
 #[test]
 fn reads_what_was_typed() {
     let (mut host, pages) = rig();
-    assert_eq!(read(&mut host, &pages, [1, 100, RAM, 0, 0]), Ok(0));
+    assert_eq!(
+        read(&mut host, &pages, &mut None, [1, 100, RAM, 0, 0]),
+        Ok(0)
+    );
     host.console.input.extend(b"ls\r");
-    assert_eq!(read(&mut host, &pages, [1, 2, RAM + 0xfff, 0, 0]), Ok(2));
-    assert_eq!(read(&mut host, &pages, [1, 100, RAM, 0, 0]), Ok(1));
+    assert_eq!(
+        read(&mut host, &pages, &mut None, [1, 2, RAM + 0xfff, 0, 0]),
+        Ok(2)
+    );
+    assert_eq!(
+        read(&mut host, &pages, &mut None, [1, 100, RAM, 0, 0]),
+        Ok(1)
+    );
     let mut got = [0; 2];
     host.window.read(WindowAddr::new(RAM + 0xfff), &mut got);
     assert_eq!(
@@ -143,7 +152,7 @@ fn reads_what_was_typed() {
     );
     host.console.input.extend([b'x'; 1000]);
     assert_eq!(
-        read(&mut host, &pages, [1, 0x7fff_ffff, RAM, 0, 0]),
+        read(&mut host, &pages, &mut None, [1, 0x7fff_ffff, RAM, 0, 0]),
         Ok(CHUNK as i64)
     );
 }
@@ -153,16 +162,28 @@ fn a_read_that_fails_takes_nothing() {
     let (mut host, pages) = rig();
     host.console.input.extend(b"ls\r");
     assert_eq!(
-        read(&mut host, &pages, [1, 0x8000_0000, RAM, 0, 0]),
+        read(&mut host, &pages, &mut None, [1, 0x8000_0000, RAM, 0, 0]),
         Err(Errno::E2big)
     );
+    let mut held = None;
+    for bad in [0x1000, RAM + SIZE - 5] {
+        assert_eq!(
+            read(&mut host, &pages, &mut held, [1, 10, bad, 0, 0]),
+            Err(Errno::Efault)
+        );
+    }
     assert_eq!(
-        read(&mut host, &pages, [1, 10, 0x1000, 0, 0]),
-        Err(Errno::Efault)
+        read(&mut host, &pages, &mut held, [1, 0, 0x1000, 0, 0]),
+        Ok(0),
+        "nothing is wanted"
+    );
+    // Nothing is lost, and without input nothing is wrong with the buffer.
+    assert_eq!(
+        read(&mut host, &pages, &mut held, [1, 10, RAM, 0, 0]),
+        Ok(3)
     );
     assert_eq!(
-        read(&mut host, &pages, [1, 10, RAM + SIZE - 5, 0, 0]),
-        Err(Errno::Efault)
+        read(&mut host, &pages, &mut held, [1, 10, 0x1000, 0, 0]),
+        Ok(0)
     );
-    assert_eq!(host.console.input, b"ls\r");
 }

@@ -94,18 +94,21 @@ pub(super) fn cache_flush<H: Host>(
     vm: &mut Vm<'_>,
     host: &mut H,
     op: &mut CacheFlush,
+    progress: u64,
 ) -> Result<(), Errno> {
-    let known = cache_op::CLEAN | cache_op::INVALIDATE | cache_op::SOURCE_GREF;
+    let known = cache_op::CLEAN | cache_op::INVALIDATE;
     let (offset, length) = (u64::from(op.offset), u64::from(op.length));
     if offset >= hv_types::PAGE_SIZE || offset + length > hv_types::PAGE_SIZE || op.op & !known != 0
     {
         return Err(Errno::Einval);
     }
     if length == 0 || op.op == 0 {
-        return Ok(());
-    }
-    if op.op & cache_op::SOURCE_GREF != 0 {
-        return Err(Errno::Eopnotsupp);
+        // Progress within nothing is a request that Xen has not made.
+        return if progress == 0 {
+            Ok(())
+        } else {
+            Err(Errno::Eilseq)
+        };
     }
     let page = Gpa::new(op.dev_bus_addr).page_base();
     let at = Some(page)

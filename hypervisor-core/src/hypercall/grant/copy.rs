@@ -1,61 +1,83 @@
-//! `GNTTABOP_copy` between frames of the caller.
+//! `GNTTABOP_copy` between frames and grants of the caller.
 
 use guest_mem::Window;
 use hv_types::{DomId, Gfn, PAGE_SIZE, WindowAddr};
 use xen_abi::Errno;
 use xen_abi::grant::{Copy, CopyPtr, copy_flags, status};
 
+use super::entry::{self, Use};
 use crate::host::Host;
-use crate::pages::Pages;
 use crate::vm::Vm;
 
-/// One element of a copy request. Grant references of other domains wait for a broker between VMMs.
+/// One element of a copy request.
 pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Result<(), Errno> {
-    op.status = match places(vm, op) {
-        Ok((from, to)) => {
-            move_bytes(host, from, to, op.len);
-            status::OKAY
+    op.status = if op.len == 0 {
+        status::OKAY
+    } else {
+        match places(vm, host, op) {
+            Ok((from, to)) => {
+                move_bytes(host, from, to, op.len);
+                status::OKAY
+            }
+            Err(status) => status,
         }
-        Err(status) => status,
     };
     Ok(())
 }
 
-fn places(vm: &Vm<'_>, op: &Copy) -> Result<(WindowAddr, WindowAddr), i16> {
-    let ptrs = [
-        (&op.source, copy_flags::SOURCE_GREF),
-        (&op.dest, copy_flags::DEST_GREF),
-    ];
-    for (ptr, is_gref) in ptrs {
-        let own = DomId(ptr.domid).is_self(DomId(vm.record.domid));
-        if op.flags & is_gref == 0 {
-            // Frames by number are one's own, and one says so.
-            if DomId(ptr.domid) != DomId::SELF {
-                return Err(status::PERMISSION_DENIED);
-            }
-        } else if own {
-            return Err(status::BAD_GNTREF);
-        } else {
-            return Err(status::BAD_DOMAIN);
-        }
+/// Where the bytes come from and go to. Errors come in the order in which Xen looks.
+fn places<H: Host>(vm: &Vm<'_>, host: &mut H, op: &Copy) -> Result<(WindowAddr, WindowAddr), i16> {
+    let by_ref = |flag| op.flags & flag != 0;
+    let (source_ref, dest_ref) = (
+        by_ref(copy_flags::SOURCE_GREF),
+        by_ref(copy_flags::DEST_GREF),
+    );
+    known(vm, &op.source, source_ref)?;
+    known(vm, &op.dest, dest_ref)?;
+    let own = |ptr: &CopyPtr| vm.events.domains().own(DomId(ptr.domid)).is_ok();
+    if !own(&op.source) || !own(&op.dest) {
+        return Err(status::PERMISSION_DENIED);
     }
+    let from = page(vm, host, &op.source, source_ref.then_some(Use::Read))?;
+    let to = page(vm, host, &op.dest, dest_ref.then_some(Use::Write))?;
     let fits = |ptr: &CopyPtr| u64::from(ptr.offset) + u64::from(op.len) <= PAGE_SIZE;
     if !fits(&op.source) || !fits(&op.dest) {
         return Err(status::BAD_COPY_ARG);
     }
-    let gpa = |ptr: &CopyPtr| {
-        Gfn::new(ptr.gref_or_gfn)
-            .gpa()?
-            .checked_add(u64::from(ptr.offset))
+    let byte = |page: WindowAddr, ptr: &CopyPtr| {
+        page.checked_add(u64::from(ptr.offset))
+            .ok_or(status::BAD_COPY_ARG)
     };
-    let len = u64::from(op.len);
-    let from = gpa(&op.source)
-        .and_then(|gpa| vm.p2m.writable(gpa, len))
-        .ok_or(status::BAD_PAGE)?;
-    let to = gpa(&op.dest)
-        .and_then(|gpa| vm.p2m.writable(gpa, len))
-        .ok_or(status::BAD_PAGE)?;
-    Ok((from, to))
+    Ok((byte(from, &op.source)?, byte(to, &op.dest)?))
+}
+
+/// Frames by number are one's own, and one says so; a reference's domain must exist.
+fn known(vm: &Vm<'_>, ptr: &CopyPtr, by_ref: bool) -> Result<(), i16> {
+    let dom = DomId(ptr.domid);
+    if !by_ref && dom != DomId::SELF {
+        Err(status::PERMISSION_DENIED)
+    } else if !vm.events.domains().exists(dom) {
+        Err(status::BAD_DOMAIN)
+    } else {
+        Ok(())
+    }
+}
+
+/// The page of one side: by reference for a use, or by number.
+fn page<H: Host>(
+    vm: &Vm<'_>,
+    host: &mut H,
+    ptr: &CopyPtr,
+    by_ref: Option<Use>,
+) -> Result<WindowAddr, i16> {
+    match by_ref {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a reference is 32 bits of the union"
+        )]
+        Some(usage) => entry::acquire(vm, host, ptr.gref_or_gfn as u32, usage).map(|(_, at)| at),
+        None => entry::page(vm, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
+    }
 }
 
 /// Copies within the window; the ranges may overlap.

@@ -1,15 +1,14 @@
 //! The grant table: its frames, its version, and the swapping of entries.
 
 use guest_mem::Window;
-use hv_types::{Gfn, Gva, WindowAddr};
+use hv_types::{DomId, Gfn, Gva};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::grant::{
-    ENTRIES_PER_FRAME, EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable,
-    SwapGrantRef, status,
+    EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable, SwapGrantRef, status,
 };
 
-use super::nr_frames;
+use super::{entry, nr_frames};
 use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::caller;
@@ -21,17 +20,18 @@ const VERSION: u32 = 1;
 /// The page for `XENMAPSPACE_grant_table` index `idx`; the table grows up to it.
 ///
 /// # Errors
-/// `-EINVAL` past the table's maximum (status frames of version 2 are past it), `-ENOMEM`.
+/// `-EINVAL` past the table's maximum (status frames of version 2 are past it) and where it cannot grow. The
+/// index has 32 bits.
 pub(in crate::hypercall) fn frame_for_physmap<H: Host>(
     vm: &mut Vm<'_>,
     host: &mut H,
     idx: u64,
 ) -> Result<Extra, Errno> {
-    let frame = u8::try_from(idx).map_err(|_| Errno::Einval)?;
+    let frame = u8::try_from(idx & 0xffff_ffff).map_err(|_| Errno::Einval)?;
     if frame >= vm.record.max_grant_frames {
         return Err(Errno::Einval);
     }
-    grow(vm, host, frame.saturating_add(1))?;
+    grow(vm, host, frame.saturating_add(1)).map_err(|_| Errno::Einval)?;
     Ok(Extra::GrantFrame(frame))
 }
 
@@ -68,24 +68,45 @@ pub(super) fn setup<H: Host>(
     let frames = u8::try_from(op.nr_frames)
         .ok()
         .filter(|n| *n <= vm.record.max_grant_frames);
-    op.status = match frames {
-        _ if caller(vm, op.dom).is_err() => status::BAD_DOMAIN,
-        Some(frames) if grow(vm, host, frames).is_ok() => {
-            for n in 0..frames {
-                let gfn = vm
-                    .p2m
-                    .extra_gfn(Extra::GrantFrame(n))
-                    .unwrap_or(Gfn::INVALID);
-                let entry =
-                    guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
-                guest.copy_out(host, &vm.p2m, entry, &gfn.raw())?;
+    op.status = match (own(vm, op.dom), frames) {
+        (Err(status), _) => status,
+        (Ok(()), Some(frames)) if grow(vm, host, frames).is_ok() => {
+            match list_frames(vm, host, &mut guest, &op, frames) {
+                Ok(()) => status::OKAY,
+                Err(_) => status::BAD_VIRT_ADDR,
             }
-            status::OKAY
         }
         _ => status::GENERAL_ERROR,
     };
     guest.copy_out(host, &vm.p2m, at, &op)?;
     Ok(0)
+}
+
+fn list_frames<H: Host>(
+    vm: &Vm<'_>,
+    host: &mut H,
+    guest: &mut Copier,
+    op: &SetupTable,
+    frames: u8,
+) -> Result<(), Errno> {
+    for n in 0..frames {
+        let gfn = vm.p2m.extra_gfn(Extra::GrantFrame(n));
+        let at = guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
+        guest.copy_out(host, &vm.p2m, at, &gfn.unwrap_or(Gfn::INVALID).raw())?;
+    }
+    Ok(())
+}
+
+/// Accepts the caller itself.
+///
+/// # Errors
+/// A status: no such domain, or another.
+fn own(vm: &Vm<'_>, domid: u16) -> Result<(), i16> {
+    match vm.events.domains().own(DomId(domid)) {
+        Ok(()) => Ok(()),
+        Err(Errno::Eperm) => Err(status::PERMISSION_DENIED),
+        Err(_) => Err(status::BAD_DOMAIN),
+    }
 }
 
 /// `GNTTABOP_query_size`.
@@ -99,12 +120,14 @@ pub(super) fn query_size<H: Host>(
         return Err(Errno::Einval);
     }
     let mut op: QuerySize = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    op.status = status::BAD_DOMAIN;
-    if caller(vm, op.dom).is_ok() {
-        op.nr_frames = u32::from(nr_frames(vm));
-        op.max_nr_frames = u32::from(vm.record.max_grant_frames);
-        op.status = status::OKAY;
-    }
+    op.status = match own(vm, op.dom) {
+        Err(status) => status,
+        Ok(()) => {
+            op.nr_frames = u32::from(nr_frames(vm));
+            op.max_nr_frames = u32::from(vm.record.max_grant_frames);
+            status::OKAY
+        }
+    };
     guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
     Ok(0)
 }
@@ -120,10 +143,10 @@ pub(super) fn get_status_frames<H: Host>(
         return Err(Errno::Einval);
     }
     let mut op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    op.status = match (caller(vm, op.dom).is_ok(), op.nr_frames) {
-        (false, _) => status::BAD_DOMAIN,
-        (true, 0) => status::OKAY,
-        (true, _) => status::GENERAL_ERROR,
+    op.status = match (own(vm, op.dom), op.nr_frames) {
+        (Err(status), _) => status,
+        (Ok(()), 0) => status::OKAY,
+        (Ok(()), _) => status::GENERAL_ERROR,
     };
     guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
     Ok(0)
@@ -155,7 +178,7 @@ pub(super) fn swap<H: Host>(
     host: &mut H,
     op: &mut SwapGrantRef,
 ) -> Result<(), Errno> {
-    let (Some(a), Some(b)) = (entry_at(vm, op.ref_a), entry_at(vm, op.ref_b)) else {
+    let (Some(a), Some(b)) = (entry::at(vm, op.ref_a), entry::at(vm, op.ref_b)) else {
         op.status = status::BAD_GNTREF;
         return Ok(());
     };
@@ -165,16 +188,4 @@ pub(super) fn swap<H: Host>(
     window.write_obj(b, &entry_a);
     op.status = status::OKAY;
     Ok(())
-}
-
-/// Where the entry of a reference lies in the window.
-fn entry_at(vm: &Vm<'_>, gref: u32) -> Option<WindowAddr> {
-    let frame = u8::try_from(gref / ENTRIES_PER_FRAME)
-        .ok()
-        .filter(|frame| *frame < nr_frames(vm))?;
-    let offset = gref % ENTRIES_PER_FRAME * u32::try_from(size_of::<EntryV1>()).ok()?;
-    Some(WindowAddr::extra(
-        Extra::GrantFrame(frame).index(),
-        u16::try_from(offset).ok()?,
-    ))
 }

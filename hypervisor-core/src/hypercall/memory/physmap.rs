@@ -1,6 +1,6 @@
 //! add_to_physmap, its batch form, and remove_from_physmap.
 
-use hv_types::{Gfn, Gva};
+use hv_types::{DomId, Gfn, Gva};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::memory::{AddToPhysmap, AddToPhysmapBatch, EXTENT_SHIFT, RemoveFromPhysmap, space};
@@ -53,20 +53,31 @@ fn try_add<H: Host>(vm: &mut Vm<'_>, host: &mut H, start: u64, arg: Gva) -> Resu
     if arg.space == space::GMFN_FOREIGN {
         return Err(Errno::Enosys.into());
     }
-    caller(vm, arg.domid)?;
+    may_map(vm, arg.domid, arg.space)?;
     if Gfn::new(arg.gpfn) == Gfn::INVALID {
         return Err(Errno::Einval.into());
     }
     if arg.space == space::GMFN_RANGE {
+        let size = u64::from(arg.size);
+        let wraps = arg.gpfn.checked_add(size).is_none() || arg.idx.checked_add(size).is_none();
         // A range of nothing is done; each element of another is refused on Arm.
         return Err(match arg.size.checked_sub(start) {
+            None => Errno::Eilseq,
+            Some(_) if wraps => Errno::Eoverflow,
             Some(0) => return Ok(()),
             Some(_) => Errno::Enosys,
-            None => Errno::Eilseq,
         }
         .into());
     }
     add_one(vm, host, arg.space, arg.idx, Gfn::new(arg.gpfn))
+}
+
+/// Whether the caller may change the map of `domid`; device pages are the hardware domain's, whoever is named.
+fn may_map(vm: &Vm<'_>, domid: u16, from: u32) -> Result<(), Errno> {
+    match caller(vm, domid) {
+        Ok(()) | Err(Errno::Eperm) if from == space::DEV_MMIO => Err(Errno::Eacces),
+        other => other,
+    }
 }
 
 /// Maps one page.
@@ -81,7 +92,6 @@ fn add_one<H: Host>(
         space::SHARED_INFO if idx == 0 => Extra::SharedInfo,
         space::SHARED_INFO => return Err(Errno::Einval.into()),
         space::GRANT_TABLE => grant::frame_for_physmap(vm, host, idx)?,
-        space::DEV_MMIO => return Err(Errno::Eacces.into()),
         _ => return Err(Errno::Enosys.into()),
     };
     Ok(vm.p2m.map_extra(host, kind, gfn)?)
@@ -120,12 +130,9 @@ fn try_add_batch<H: Host>(
     if u32::from(arg.space) == space::GMFN_RANGE {
         return Err(Errno::Eopnotsupp.into());
     }
-    caller(vm, arg.domid)?;
-    if arg.size < start {
+    may_map(vm, arg.domid, u32::from(arg.space))?;
+    if arg.size < start || arg.size == start && start != 0 {
         return Err(Errno::Eilseq.into());
-    }
-    if u32::from(arg.space) == space::DEV_MMIO && arg.foreign_domid != 0 {
-        return Err(Errno::Eopnotsupp.into());
     }
     let end = arg.size.min(start.saturating_add(BUDGET));
     for n in start..end {
@@ -135,6 +142,9 @@ fn try_add_batch<H: Host>(
         let idx: u64 = guest.copy_in(host, &vm.p2m, element(arg.idxs.gva(), 8)?)?;
         let gfn = Gfn::new(guest.copy_in(host, &vm.p2m, element(arg.gpfns.gva(), 8)?)?);
         let err = element(arg.errs.gva(), 4)?;
+        if gfn == Gfn::INVALID {
+            return Err(Errno::Einval.into());
+        }
         guest.check_writable(host, &vm.p2m, err, 4)?;
         let result: i32 = match entry(vm, host, &arg, idx, gfn) {
             Ok(()) => 0,
@@ -155,12 +165,13 @@ fn entry<H: Host>(
     gfn: Gfn,
 ) -> Result<(), Failure> {
     if u32::from(arg.space) == space::GMFN_FOREIGN {
-        // Oneself is not foreign, and no other domain is known here.
-        caller(vm, arg.foreign_domid)?;
-        return Err(Errno::Einval.into());
-    }
-    if gfn == Gfn::INVALID {
-        return Err(Errno::Einval.into());
+        // Oneself is not foreign, others may be mapped by a toolstack only, and so may Xen's own pages.
+        let dom = DomId(arg.foreign_domid);
+        return Err(match dom {
+            DomId::XEN => Errno::Eperm,
+            _ => vm.events.domains().remote(dom),
+        }
+        .into());
     }
     add_one(vm, host, u32::from(arg.space), idx, gfn)
 }

@@ -1,6 +1,7 @@
 //! decrease_reservation and populate_physmap: ballooning by lists of extents.
 
 use hv_types::{DomId, Gfn, Gva, PageOrder};
+use memory_server_api::MAX_BATCH;
 use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
 
 use super::broken;
@@ -11,7 +12,7 @@ use crate::p2m::{self, MAX_ORDER};
 use crate::vm::Vm;
 
 /// Pages (not extents) that one call handles; at least one extent, and no more after one that split a block.
-const BUDGET: usize = 64;
+const BUDGET: usize = MAX_BATCH;
 /// Most extents of a list: as many as a continuation can number in 32 bits (Xen).
 const MAX_EXTENTS: u64 = u32::MAX as u64 >> EXTENT_SHIFT;
 
@@ -49,17 +50,16 @@ pub(super) fn adjust<H: Host>(
         *gfn = raw;
         count += 1;
     }
-    let splits = vm.p2m.splits();
-    let mut at = start;
-    for gfn in gfns.iter().take(count) {
-        match one(vm, host, op, Gfn::new(*gfn), order) {
-            Ok(()) => at += 1,
-            Err(p2m::Error::Broken) => return broken(host, "changing a memory reservation"),
-            Err(_) => return done(at),
-        }
-        if vm.p2m.splits() != splits {
-            break;
-        }
+    let (handled, error) = match (order.0, vm.record.direct_map) {
+        (0, false) if op == memory::POPULATE_PHYSMAP => vm.p2m.populate_pages(host, &gfns[..count]),
+        (0, false) => vm.p2m.decrease_pages(host, &gfns[..count]),
+        _ => one_by_one(vm, host, op, &gfns[..count], order),
+    };
+    let at = start.saturating_add(handled as u64);
+    match error {
+        None => {}
+        Some(p2m::Error::Broken) => return broken(host, "changing a memory reservation"),
+        Some(_) => return done(at),
     }
     // Nothing done means that the list cannot be read.
     if at == request.nr_extents || at == start {
@@ -75,7 +75,10 @@ pub(super) fn adjust<H: Host>(
 fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
     let own = DomId(request.domid).is_self(DomId(vm.record.domid));
     let node = request.mem_flags & flags::NODE_MASK != 0;
-    let exact_node = node && request.mem_flags & flags::EXACT_NODE_REQUEST != 0;
+    // A virtual node means nothing to a guest without a virtual NUMA topology.
+    let exact_node = node
+        && request.mem_flags & (flags::EXACT_NODE_REQUEST | flags::VNODE)
+            == flags::EXACT_NODE_REQUEST;
     // An address limit of a page or less is no limit anything could meet.
     let bits = request.mem_flags & flags::ADDRESS_BITS_MASK;
     let on_demand =
@@ -84,6 +87,26 @@ fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
         && !exact_node
         && !(1..=12).contains(&bits)
         && !on_demand
+}
+
+/// Extents that are not single pages of memory that comes and goes. Ends early after one that split a block.
+fn one_by_one<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: u64,
+    gfns: &[u64],
+    order: PageOrder,
+) -> (usize, Option<p2m::Error>) {
+    let splits = vm.p2m.splits();
+    for (n, gfn) in gfns.iter().enumerate() {
+        if let Err(error) = one(vm, host, op, Gfn::new(*gfn), order) {
+            return (n, Some(error));
+        }
+        if vm.p2m.splits() != splits {
+            return (n + 1, None);
+        }
+    }
+    (gfns.len(), None)
 }
 
 fn one<H: Host>(

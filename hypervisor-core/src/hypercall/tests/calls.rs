@@ -7,7 +7,7 @@ use xen_abi::multicall::MulticallEntry;
 use xen_abi::number::{self, MULTICALL, SCHED_OP, XEN_VERSION};
 use xen_abi::version::PAGESIZE;
 
-use super::{BUF, DOMID, EACCES, EFAULT, EINVAL, ENOSYS, Guest, HOLE, LAST_PAGE, RAM};
+use super::{BUF, DOMID, EACCES, EFAULT, EINVAL, ENOSYS, EPERM, Guest, HOLE, LAST_PAGE, RAM};
 use crate::hypercall::Outcome;
 use crate::p2m::Page;
 use crate::vm::StopReason;
@@ -34,13 +34,28 @@ fn unknown_numbers_are_enosys_in_64_bits() {
 }
 
 #[test]
-fn toolstack_calls_are_eacces() {
+fn toolstack_calls_look_at_the_version_and_then_at_the_privilege() {
     let mut guest = Guest::new();
-    for nr in [number::PLATFORM_OP, number::SYSCTL, number::DOMCTL] {
-        for arg in [0, BUF, HOLE] {
-            assert_eq!(guest.result(nr, &[arg]), EACCES);
+    for (nr, version, size) in [
+        (number::PLATFORM_OP, 0x0300_0001u32, 136),
+        (number::SYSCTL, 0x16, 136),
+        (number::DOMCTL, 0x18, 144),
+    ] {
+        for arg in [0, HOLE, LAST_PAGE + 4096 - size + 8] {
+            assert_eq!(guest.result(nr, &[arg]), EFAULT);
         }
+        guest.fill(BUF, 144, 0);
+        assert_eq!(guest.result(nr, &[BUF]), EACCES);
+        guest.put(BUF + 4, &version);
+        assert_eq!(guest.result(nr, &[BUF]), EPERM);
+        guest.put(LAST_PAGE + 4096 - size + 4, &version);
+        assert_eq!(guest.result(nr, &[LAST_PAGE + 4096 - size]), EPERM);
     }
+    // One domctl has an interface without versions.
+    guest.fill(BUF, 144, 0);
+    guest.put(BUF, &90u32);
+    assert_eq!(guest.result(number::DOMCTL, &[BUF]), EPERM);
+    assert_eq!(guest.result(number::HYPFS_OP, &[0, HOLE]), EPERM);
     for op in 0..64 {
         assert_eq!(guest.result(number::PHYSDEV_OP, &[op, BUF]), ENOSYS);
     }
@@ -94,8 +109,8 @@ fn a_list_is_worked_off_whatever_its_calls_return() {
     );
     assert_eq!(
         guest.call(MULTICALL, &[HOLE, 1 << 32]),
-        Outcome::Return(0),
-        "the count is an int"
+        Outcome::Return(EFAULT),
+        "the count has 64 bits"
     );
 }
 

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use xen_abi::Errno;
-use xen_abi::{grant, memory, number};
+use hv_types::Gva;
+use xen_abi::{Errno, GuestHandle, grant, memory, number, toolstack};
 
-use super::{BUF, DOMID, ENOSYS, Guest};
+use super::{BUF, DOMID, ENOSYS, Guest, RAM};
 use crate::hypercall::Outcome;
 use crate::hypercall::table::{ROWS, Row, Status};
 
@@ -28,6 +28,24 @@ fn try_out(row: &Row) -> Outcome {
                 },
             );
         }
+        (number::MEMORY_OP, Some(memory::EXCHANGE)) => {
+            let side = memory::Reservation {
+                extent_start: GuestHandle::new(Gva::new(BUF + 0x80)),
+                nr_extents: 1,
+                domid: DOMID,
+                ..Default::default()
+            };
+            let request = memory::Exchange {
+                input: side,
+                output: side,
+                nr_exchanged: 0,
+            };
+            guest.put(BUF, &request);
+            guest.put(BUF + 0x80, &(RAM >> 12));
+        }
+        (number::PLATFORM_OP, _) => guest.put::<u32>(BUF + 4, &toolstack::PLATFORM_OP_VERSION),
+        (number::SYSCTL, _) => guest.put::<u32>(BUF + 4, &toolstack::SYSCTL_VERSION),
+        (number::DOMCTL, _) => guest.put::<u32>(BUF + 4, &toolstack::DOMCTL_VERSION),
         (number::GRANT_TABLE_OP, Some(grant::SET_VERSION)) => guest.put::<u32>(BUF, &1),
         _ => {}
     }

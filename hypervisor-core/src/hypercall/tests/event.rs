@@ -5,7 +5,7 @@ use hv_types::WindowAddr;
 use xen_abi::event::{
     ALLOC_UNBOUND, AllocUnbound, BIND_INTERDOMAIN, BIND_IPI, BIND_PIRQ, BIND_VCPU, BIND_VIRQ,
     BindInterdomain, BindIpi, BindVcpu, BindVirq, CLOSE, EXPAND_ARRAY, INIT_CONTROL, PortArg,
-    RESET, Reset, SEND, SET_PRIORITY, STATUS, Status, UNMASK,
+    RESET, RESET_CONT, Reset, SEND, SET_PRIORITY, STATUS, Status, UNMASK,
 };
 use xen_abi::shared::shared_info::{EVTCHN_MASK, EVTCHN_PENDING};
 use xen_abi::{Errno, number::EVENT_CHANNEL_OP};
@@ -15,6 +15,7 @@ use super::{BUF, DOMID, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH, Guest, HOL
 use crate::events::Service;
 use crate::vgic::EVENT_UPCALL;
 
+const EBUSY: i64 = Errno::Ebusy.as_i64();
 const EOPNOTSUPP: i64 = Errno::Eopnotsupp.as_i64();
 
 impl Guest {
@@ -178,7 +179,7 @@ fn errors() {
     for (dom, expected) in [(9, ESRCH), (DOMID - 1, EPERM)] {
         let alloc = AllocUnbound {
             dom,
-            remote_dom: 0,
+            remote_dom: DOMID,
             port: 0,
         };
         assert_eq!(guest.event_op(ALLOC_UNBOUND, alloc), expected);
@@ -217,9 +218,12 @@ fn errors() {
         (INIT_CONTROL, ENOSYS),
         (EXPAND_ARRAY, EOPNOTSUPP),
         (SET_PRIORITY, ENOSYS),
-        (14, ENOSYS),
+        (RESET_CONT, EBUSY),
+        (15, ENOSYS),
         (u64::from(u32::MAX), ENOSYS),
     ] {
+        guest.fill(BUF, 32, 0);
+        guest.put(BUF, &if cmd == RESET_CONT { DOMID } else { 0 });
         assert_eq!(guest.result(EVENT_CHANNEL_OP, &[cmd, BUF]), result, "{cmd}");
     }
 }
@@ -238,6 +242,11 @@ fn a_wild_pointer_is_refused_before_anything_happens() {
         BIND_VCPU,
         UNMASK,
         RESET,
+        BIND_PIRQ,
+        INIT_CONTROL,
+        EXPAND_ARRAY,
+        SET_PRIORITY,
+        RESET_CONT,
     ] {
         for gva in [HOLE, u64::MAX, u64::MAX - 3, 0] {
             assert_eq!(

@@ -47,7 +47,6 @@ const EACCES: i64 = Errno::Eacces.as_i64();
 const EFAULT: i64 = Errno::Efault.as_i64();
 const EBUSY: i64 = Errno::Ebusy.as_i64();
 const EINVAL: i64 = Errno::Einval.as_i64();
-const ENOSPC: i64 = Errno::Enospc.as_i64();
 const ENOSYS: i64 = Errno::Enosys.as_i64();
 const ENOBUFS: i64 = Errno::Enobufs.as_i64();
 

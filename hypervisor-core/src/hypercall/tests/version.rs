@@ -32,7 +32,7 @@ fn strings_fill_their_fields() {
         (abi::CAPABILITIES, 1024, "xen-3.0-aarch64 "),
         (abi::CHANGESET, 64, "unavailable"),
         (abi::GUEST_HANDLE, 16, ""),
-        (abi::COMMANDLINE, 1024, "<denied>"),
+        (abi::COMMANDLINE, 9, "<denied>"),
     ] {
         guest.fill(BUF, len + 1, 0xaa);
         assert_eq!(guest.result(XEN_VERSION, &[cmd, BUF]), 0, "{cmd}");

@@ -1,6 +1,5 @@
 use super::*;
 use crate::layout::{DomainLayout, Handed};
-use memory_server::manifest::{DomainIndex, Purpose};
 use untyped_plan::{Chunk, Paddr};
 
 /// What Microkit's library makes of a system with one domain "a", as far as it matters here.
@@ -18,6 +17,7 @@ fn microkit() -> CapDLSpecContainer {
         slots: vec![],
     };
     let vspace = add(&mut container, "vspace_a".into(), Object::PageTable(table));
+    let vcpu = add(&mut container, "vcpu_a_0".into(), Object::VCpu);
     let extra = object::TcbExtraInfo {
         ipc_buffer_addr: 0.into(),
         affinity: Word(0),
@@ -43,6 +43,10 @@ fn microkit() -> CapDLSpecContainer {
         CapTableEntry {
             slot: object::Tcb::SLOT_VSPACE,
             cap: Cap::PageTable(cap::PageTable { object: vspace }),
+        },
+        CapTableEntry {
+            slot: object::Tcb::SLOT_VCPU,
+            cap: Cap::VCpu(cap::VCpu { object: vcpu }),
         },
     ];
     let tcb = object::Tcb {
@@ -138,6 +142,35 @@ fn a_vmm_owns_its_private_cnode_and_its_guests_vspace() {
     assert!(matches!(cap, Cap::PageTable(cap) if cap.object == vspace));
 }
 
+/// A CNode called `name` whose slots hold capabilities to these threads.
+fn with_threads(container: &mut CapDLSpecContainer, name: &str, threads: &[(u32, ObjectId)]) {
+    let slots = threads.iter().map(|&(slot, object)| CapTableEntry {
+        slot: CapSlot(slot),
+        cap: Cap::Tcb(cap::Tcb { object }),
+    });
+    add_cnode(container, name.into(), 9, slots.collect());
+}
+
+#[test]
+fn the_fault_server_holds_no_thread_but_its_own() {
+    let mut container = microkit();
+    let thread = find(&container, "tcb_a_0").unwrap();
+    let own = container.spec.objects[usize::from(thread)].object.clone();
+    let own = add(&mut container, "tcb_fault_server".into(), own);
+    with_threads(
+        &mut container,
+        "cnode_fault_server",
+        &[(6, own), (202, thread), (210, thread)],
+    );
+    extend(&mut container, &layout()).unwrap();
+    assert!(
+        matches!(cap_at(&container, "cnode_fault_server", 6), Some(Cap::Tcb(cap)) if cap.object == own)
+    );
+    for slot in [202, 210] {
+        assert_eq!(cap_at(&container, "cnode_fault_server", slot), None);
+    }
+}
+
 #[test]
 fn untypeds_lie_in_the_servers_own_cnode_in_order() {
     let mut container = microkit();
@@ -151,6 +184,8 @@ fn untypeds_lie_in_the_servers_own_cnode_in_order() {
     assert!(
         matches!(object, Object::Untyped(u) if u.size_bits == 28 && u.paddr == Some(Word(0x4000_0000)))
     );
+    let name = container.spec.objects[usize::from(cap.obj())].name.clone();
+    assert_eq!(name.as_deref(), Some("untyped_zazen_000_static_a"));
 }
 
 #[test]

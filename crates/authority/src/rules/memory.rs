@@ -1,0 +1,216 @@
+//! Rules about memory.
+
+use std::collections::BTreeSet;
+
+use untyped_plan::Span;
+
+use super::by_name::{Named, named};
+use super::{Check, list};
+use crate::spec::Kind;
+use crate::{Authority, Memory, Reach, Role};
+
+/// Only the memory server reaches untyped memory.
+pub(super) fn untyped(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "untyped",
+        "capabilities to untyped memory",
+        "Only the memory server reaches untyped memory.",
+    );
+    for subject in &authority.subjects {
+        for held in &subject.held {
+            if held.cap.kind != Kind::Untyped {
+                continue;
+            }
+            check.looked_at += 1;
+            if subject.role != Role::MemoryServer {
+                let name = held.cap.object.map_or("?", |id| authority.spec.name(id));
+                check.broken(
+                    format!("{} reaches untyped memory: {name}", subject.name),
+                    vec![held.chain.clone()],
+                );
+            }
+        }
+    }
+    check.needs_some()
+}
+
+/// No two objects with a physical address share a byte.
+pub(super) fn disjoint(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "disjoint",
+        "frames and untypeds with a fixed address",
+        "No two pieces of memory with a fixed physical address overlap.",
+    );
+    let mut placed: Vec<(Span, &str)> = authority
+        .spec
+        .objects()
+        .filter_map(|(_, object)| Some((object.span()?, object.name.as_str())))
+        .collect();
+    placed.sort();
+    check.looked_at = placed.len();
+    // The one that reaches furthest of those before.
+    let mut before: Option<(Span, &str)> = None;
+    for (span, name) in placed {
+        if let Some((other, other_name)) = before
+            && other.intersection(span).is_some()
+        {
+            check.broken(
+                format!("{other_name} at {other} and {name} at {span} overlap"),
+                Vec::new(),
+            );
+        }
+        if before.is_none_or(|(other, _)| other.end() < span.end()) {
+            before = Some((span, name));
+        }
+    }
+    check.needs_some()
+}
+
+/// No frame is reached by two, unless its region may be shared by name.
+pub(super) fn sharing(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "sharing",
+        "frames",
+        "No frame is reached by two PDs or guests, unless it is part of a memory region that is shared by name.",
+    );
+    for memory in authority.memory.iter().filter(|m| !m.what.is_untyped()) {
+        check.looked_at += memory.objects.len();
+        let reach = authority.reach(memory);
+        if different(&reach) < 2 {
+            continue;
+        }
+        match named(&memory.what) {
+            Some(rule) => by_name(authority, &mut check, memory, &reach, &rule),
+            None => unnamed(authority, &mut check, memory),
+        }
+    }
+    check.needs_some()
+}
+
+/// How many subjects there are in `reach`.
+fn different(reach: &[Reach]) -> usize {
+    let who: BTreeSet<usize> = reach.iter().map(|reach| reach.subject).collect();
+    who.len()
+}
+
+/// No frame of `memory` may be reached by two; the first that is stands for the others.
+fn unnamed(authority: &Authority, check: &mut Check, memory: &Memory) {
+    let frames = memory.objects.iter().map(|&frame| Memory {
+        objects: vec![frame],
+        ..memory.clone()
+    });
+    let mut reach = frames.map(|frame| authority.reach(&frame));
+    let Some(reach) = reach.find(|reach| different(reach) > 1) else {
+        return;
+    };
+    let mut names: Vec<&str> = reach.iter().map(|r| authority.who(r.subject)).collect();
+    names.dedup();
+    check.broken(
+        format!(
+            "{} reach '{}', which is not shared by name",
+            list(&names),
+            memory.what
+        ),
+        reach.iter().map(|reach| reach.chain.clone()).collect(),
+    );
+}
+
+/// Whether those who reach `memory` are those that may, as they may.
+fn by_name(
+    authority: &Authority,
+    check: &mut Check,
+    memory: &Memory,
+    reach: &[Reach],
+    rule: &Named<'_>,
+) {
+    let before = check.breaches.len();
+    for reach in reach {
+        if let Some(wrong) = rule.wrong(authority, reach.subject, reach.rights) {
+            let who = authority.who(reach.subject);
+            check.broken(
+                format!("{who} {} '{}': {}", wrong.verb(), memory.what, rule.why),
+                vec![reach.chain.clone()],
+            );
+        }
+    }
+    if check.breaches.len() == before {
+        let who = reach
+            .iter()
+            .map(|reach| format!("{} {}", authority.who(reach.subject), reach.rights));
+        let who: Vec<String> = who.collect();
+        check.allowed.push(format!(
+            "{}: {} ({})",
+            memory.what,
+            who.join(", "),
+            rule.why
+        ));
+    }
+}
+
+/// The console alone reaches the UART; every device has its owner.
+pub(super) fn devices(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "devices",
+        "ways to device memory",
+        "The console alone reaches the UART, the timer server alone a timer's registers, guests the GIC's virtual CPU interface; nobody reaches another device.",
+    );
+    for memory in &authority.memory {
+        let rule = named(&memory.what).filter(|rule| rule.device);
+        let mut reach = authority.reach(memory);
+        if rule.is_none() {
+            // What is mapped as a device is one, whatever its name.
+            reach.retain(|reach| {
+                let subject = authority.subjects.get(reach.subject);
+                let mut runs = subject.into_iter().flat_map(|subject| &subject.runs);
+                runs.any(|run| run.what == memory.what && !run.cached)
+            });
+        }
+        check.looked_at += reach.len();
+        match rule {
+            Some(rule) if !reach.is_empty() => {
+                by_name(authority, &mut check, memory, &reach, &rule)
+            }
+            Some(_) => {}
+            None => {
+                for reach in reach {
+                    let who = authority.who(reach.subject);
+                    check.broken(
+                        format!("{who} reaches the device '{}'", memory.what),
+                        vec![reach.chain],
+                    );
+                }
+            }
+        }
+    }
+    let mut memory = authority.memory.iter();
+    let uart = memory.find(|memory| memory.what.region() == Some("uart"));
+    if uart.is_none_or(|uart| authority.reach(uart).is_empty()) {
+        check.broken("nobody has the UART".to_owned(), Vec::new());
+    }
+    check
+}
+
+/// No page can be both written and executed.
+pub(super) fn write_or_execute(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "write-or-execute",
+        "mapped pages of PDs",
+        "No PD can write a page that it can execute. (What a guest's own page tables say is the guest's affair.)",
+    );
+    let pds = authority.subjects.iter().filter(|s| s.role != Role::Guest);
+    for subject in pds {
+        check.looked_at += subject.mappings.len();
+        let both = |run: &&crate::Run| run.rights.write && run.executable;
+        for run in subject.runs.iter().filter(both) {
+            check.broken(
+                format!("{} can write and execute '{}'", subject.name, run.what),
+                vec![vec![
+                    subject.name.clone(),
+                    format!("its VSpace at {:#x}", run.vaddr),
+                    format!("{} ({}x)", run.what, run.rights),
+                ]],
+            );
+        }
+    }
+    check.needs_some()
+}

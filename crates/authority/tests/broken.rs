@@ -1,0 +1,376 @@
+//! Systems with one thing wrong: each rule can fail, and says why.
+
+mod common;
+
+use authority::report::breaches;
+use authority::{Authority, Cap, Kind};
+use common::{RW, System, assert_committed, with_field};
+use serde_json::json;
+
+/// Asserts that `rule` is broken, that nothing but `also` is broken beside it, and that the message is the committed one.
+#[track_caller]
+fn broken(name: &str, rule: &str, also: &[&str], authority: &Authority) {
+    let checks = authority.check();
+    let broken: Vec<&str> = checks
+        .iter()
+        .filter(|c| !c.holds())
+        .map(|c| c.name)
+        .collect();
+    let text = breaches(&checks);
+    assert!(
+        broken.contains(&rule),
+        "{rule} holds; broken: {broken:?}\n{text}"
+    );
+    let others = broken.iter().filter(|name| **name != rule);
+    let others: Vec<&str> = others.copied().collect();
+    assert_eq!(others, also, "{text}");
+    assert_committed(
+        &format!("crates/authority/tests/snapshots/{name}.txt"),
+        &text,
+    );
+}
+
+fn special(kind: Kind) -> Cap {
+    Cap {
+        kind,
+        object: None,
+        rights: None,
+        badge: 0,
+        guard: 0,
+        guard_bits: 0,
+        cached: false,
+        executable: false,
+    }
+}
+
+/// A free slot of a VMM's CNode.
+const FREE: u32 = 500;
+/// A free slot of the page tables used here.
+const HIGH: u32 = 400;
+
+#[test]
+fn a_vmm_with_untyped_memory() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_006_heap");
+    broken("untyped", "untyped", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_operates_on_the_memory_servers_cnode_reaches_all_in_it() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "cnode_zazen_own");
+    broken(
+        "untyped-by-cnode",
+        "untyped",
+        &["objects"],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn an_untyped_that_overlaps_another() {
+    let paddr = json!(0x4400_0000u64);
+    let authority = with_field("untyped_zazen_001_static_linux1", "/Untyped/paddr", paddr);
+    broken("disjoint", "disjoint", &[], &authority);
+}
+
+#[test]
+fn a_frame_in_untyped_memory() {
+    let paddr = json!(0x4000_1000u64);
+    let authority = with_field("frame_mr_gicv_000000001", "/Frame/paddr", paddr);
+    broken("disjoint-frame", "disjoint", &[], &authority);
+}
+
+#[test]
+fn a_vmm_that_operates_on_its_own_grant_cnode() {
+    let system = System::new().give("cnode_vmm_linux1", FREE, "cnode_zazen_grant_linux1");
+    broken("grants-own", "grants", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_operates_on_anothers_grant_cnode() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "cnode_zazen_grant_linux1");
+    broken("grants-other", "grants", &["objects"], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_looks_through_anothers_grant_cnode() {
+    let system = System::new();
+    let cap = system.at("cnode_vmm_linux1_root", 1);
+    let system = system.put("cnode_vmm_linux2_root", 3, cap);
+    broken("grants-look", "grants", &["objects"], &system.authority());
+}
+
+#[test]
+fn a_page_of_one_vmm_mapped_by_another() {
+    let table = "pt_vmm_linux2_vaddr_0x1000000000";
+    let system = System::new().give(table, HIGH, "frame_mr_p2m_linux1_000000000");
+    broken("sharing-private", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_frame_of_one_vmm_in_the_cspace_of_another() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "frame_vmm_linux1_stack_000000003");
+    broken("sharing-cap", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_file_that_one_of_its_users_can_write() {
+    let system = System::new();
+    let mut cap = system.cap("frame_mr_module_Image_000000002");
+    cap.rights = Some(RW);
+    let system = system.put("pd_vmm_linux2_vaddr_0x2000000000", 2, cap);
+    broken("sharing-write", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_text_ring_that_a_third_reaches() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::new().give(table, HIGH, "frame_mr_console_linux1_000000000");
+    broken("sharing-ring", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_page_that_two_guests_have() {
+    let ring = "frame_mr_p2m_linux1_000000001";
+    let system = System::new()
+        .give("pt_linux1_vaddr_0x3002000", HIGH, ring)
+        .give("pt_linux2_vaddr_0x3002000", HIGH, ring);
+    broken("sharing-guests", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_with_the_thread_of_another() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "tcb_vmm_linux1");
+    broken("objects-tcb", "objects", &[], &system.authority());
+}
+
+/// What Microkit gives a parent and the image builder takes away.
+#[test]
+fn the_fault_server_with_the_thread_of_a_vmm() {
+    let system = System::new().give("cnode_fault_server", 202, "tcb_vmm_linux1");
+    broken("objects-parent", "objects", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_with_the_address_space_of_anothers_guest() {
+    let system = System::new().give("cnode_vmm_linux2", FREE, "pud_linux1");
+    broken("objects-vspace", "objects", &[], &system.authority());
+}
+
+#[test]
+fn a_server_with_the_time_of_another() {
+    let system = System::new().give("cnode_console", FREE, "sched_context_timer_server");
+    broken("objects-time", "objects", &[], &system.authority());
+}
+
+#[test]
+fn a_reply_object_that_two_have() {
+    let system = System::new().give("cnode_vmm_linux1", FREE, "reply_memory_server");
+    broken("objects-reply", "objects", &[], &system.authority());
+}
+
+#[test]
+fn the_memory_server_with_a_vmms_cnode() {
+    let system = System::new().give("cnode_memory_server", FREE, "cnode_vmm_linux1");
+    broken(
+        "objects-cnode",
+        "objects",
+        &["uphill", "receive"],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_vmm_that_maps_the_uart() {
+    let table = "pt_vmm_linux1_vaddr_0x10000000";
+    let system = System::new().give(table, HIGH, "frame_mr_uart_000000000");
+    broken("devices-uart", "devices", &["sharing"], &system.authority());
+}
+
+#[test]
+fn memory_mapped_as_a_device() {
+    let system = System::new();
+    let mut cap = system.at("pt_vmm_linux1_vaddr_0x1000000000", 0);
+    cap.cached = false;
+    let system = system.put("pt_vmm_linux1_vaddr_0x1000000000", 0, cap);
+    broken("devices-uncached", "devices", &[], &system.authority());
+}
+
+#[test]
+fn a_system_without_a_uart() {
+    let other = json!("frame_mr_other_000000000");
+    let text = common::sample().replace("\"frame_mr_uart_000000000\"", &other.to_string());
+    let authority = Authority::read(&text).unwrap();
+    broken("devices-none", "devices", &[], &authority);
+}
+
+#[test]
+fn a_vmm_with_an_interrupt() {
+    let system = System::new().give("cnode_vmm_linux1", FREE, "irq_30_timer_server");
+    broken("interrupts-vmm", "interrupts", &[], &system.authority());
+}
+
+#[test]
+fn the_console_with_the_timers_interrupt_too() {
+    let system = System::new().give("cnode_console", FREE, "irq_30_timer_server");
+    broken("interrupts-two", "interrupts", &[], &system.authority());
+}
+
+#[test]
+fn an_interrupt_that_wakes_a_vmm() {
+    let system = System::new();
+    let mut cap = system.cap("ntfn_vmm_linux1");
+    cap.badge = 1;
+    let system = system.put("irq_30_timer_server", 0, cap);
+    broken("interrupts-wake", "interrupts", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_may_call_the_secure_monitor() {
+    let system = System::new().put("cnode_vmm_linux1", FREE, special(Kind::Smc));
+    broken("special-smc", "special", &[], &system.authority());
+}
+
+#[test]
+fn a_capability_of_a_kind_that_nothing_uses() {
+    let asid = special(Kind::Other("AsidPool".into()));
+    let system = System::new().put("cnode_timer_server", FREE, asid);
+    broken("special-other", "special", &[], &system.authority());
+}
+
+#[test]
+fn a_guest_with_a_capability() {
+    let system = System::new();
+    let mut cap = system.cap("ep_memory_server");
+    cap.badge = 1 << 63;
+    let system = system.put("cnode_linux1_0", 7, cap);
+    broken("guests-cap", "guests", &["receive"], &system.authority());
+}
+
+#[test]
+fn a_vcpu_without_a_guard() {
+    let authority = {
+        let system = System::new();
+        let mut cap = system.at("tcb_linux2_0", 0);
+        cap.guard = 0;
+        system.put("tcb_linux2_0", 0, cap).authority()
+    };
+    broken("guests-guard", "guests", &[], &authority);
+}
+
+#[test]
+fn a_vmm_that_notifies_another() {
+    let system = System::new();
+    let mut cap = system.cap("ntfn_vmm_linux1");
+    cap.badge = 1 << 9;
+    cap.rights = Some(authority::Rights { read: false, ..RW });
+    let system = system.put("cnode_vmm_linux2", FREE, cap);
+    broken("apart", "apart", &[], &system.authority());
+}
+
+#[test]
+fn a_call_to_the_same_priority() {
+    let authority = with_field("tcb_timer_server", "/Tcb/extra/prio", json!(220));
+    broken("uphill", "uphill", &[], &authority);
+}
+
+#[test]
+fn a_guest_above_its_vmm() {
+    let authority = with_field("tcb_linux1_0", "/Tcb/extra/prio", json!(151));
+    broken("uphill-guest", "uphill", &[], &authority);
+}
+
+#[test]
+fn a_client_that_can_take_the_calls_of_others() {
+    let system = System::new();
+    let mut cap = system.at("cnode_vmm_linux1", 74);
+    cap.rights = Some(RW);
+    let system = system.put("cnode_vmm_linux1", 74, cap);
+    broken("receive", "receive", &[], &system.authority());
+}
+
+#[test]
+fn a_page_to_write_and_execute() {
+    let system = System::new();
+    let mut cap = system.at("pt_console_vaddr_0x10000000", 0);
+    cap.executable = true;
+    let system = system.put("pt_console_vaddr_0x10000000", 0, cap);
+    broken(
+        "write-or-execute",
+        "write-or-execute",
+        &[],
+        &system.authority(),
+    );
+}
+
+/// A rule that had nothing to look at has shown nothing.
+#[test]
+fn an_empty_specification_passes_nothing() {
+    let authority = Authority::read("{\"objects\": []}").unwrap();
+    let broken: Vec<&str> = authority
+        .check()
+        .iter()
+        .filter(|check| !check.holds())
+        .map(|check| check.name)
+        .collect();
+    assert_eq!(broken.len(), authority.check().len(), "{broken:?}");
+}
+
+/// Whatever one capability a VMM gets in addition, a rule sees it, unless the VMM has that
+/// authority already.
+#[test]
+fn no_additional_capability_goes_unseen() {
+    let own = [
+        "frame_elf_vmm_linux1_",
+        "frame_vmm_linux1_stack_",
+        "frame_ipcbuf_vmm_linux1",
+        "frame_ipcbuf_linux1_0",
+        "frame_mr_p2m_linux1_",
+        "frame_mr_console_linux1_",
+        "pd_vmm_linux1_vaddr_",
+        "pt_vmm_linux1_vaddr_",
+        "pud_vmm_linux1",
+        "pud_linux1",
+        "pd_linux1_vaddr_",
+        "pt_linux1_vaddr_",
+        "cnode_vmm_linux1",
+        "cnode_zazen_private_linux1",
+        "cnode_linux1_0",
+        "tcb_vmm_linux1",
+        "tcb_linux1_0",
+        "vcpu_linux1_0",
+        "sched_context_vmm_linux1",
+        "sched_context_linux1_0",
+        "reply_vmm_linux1",
+        "ntfn_vmm_linux1",
+        "ep_vmm_linux1",
+    ];
+    let system = System::new();
+    let holder = system.id("cnode_vmm_linux1");
+    let (mut seen, mut had) = (0, 0);
+    let later_page = |name: &str| {
+        let number = name
+            .rsplit_once('_')
+            .and_then(|(_, n)| n.parse::<u32>().ok());
+        name.starts_with("frame_") && number.is_some_and(|number| number > 1)
+    };
+    for (id, object) in system.spec.objects() {
+        // The first two pages of a thing stand for the others.
+        if later_page(&object.name) {
+            continue;
+        }
+        let mut spec = system.spec.clone();
+        spec.insert(holder, FREE, system.cap_to(id));
+        let holds = Authority::of(spec)
+            .check()
+            .iter()
+            .all(authority::Check::holds);
+        let mine = own.iter().any(|prefix| object.name.starts_with(prefix));
+        if holds {
+            assert!(mine, "nobody minds vmm_linux1 having {}", object.name);
+            had += 1;
+        } else {
+            seen += 1;
+        }
+    }
+    assert!(seen > 100 && had > 30, "{seen} seen, {had} had already");
+}

@@ -1,0 +1,23 @@
+//! Says in words which protection domain stopped, and why.
+//!
+//! A protection domain (PD) that faults has a defect, or what it looked at was taken from it. seL4 then sends a message to its
+//! fault handler, here the fault server, and stops it. The fault server writes what happened to its log and never replies, so the PD
+//! stays stopped; everybody else goes on. It holds no capability to what has faulted, so it could do nothing else.
+//!
+//! # Key types
+//! - [`Server`]: from fault messages to lines.
+//! - [`Fault`]: a message, decoded.
+//! - [`Who`]: a PD, by its child number.
+//! - [`Place`]: what lies at an address of a PD.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod fault;
+mod place;
+mod server;
+mod who;
+
+pub use fault::{Access, Fault};
+pub use place::Place;
+pub use server::Server;
+pub use who::{NAME_BYTES, Names, Who};

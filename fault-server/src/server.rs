@@ -1,0 +1,108 @@
+//! From fault messages to lines.
+
+use core::fmt;
+
+use topology::console_client;
+
+use crate::fault::Fault;
+use crate::place::Place;
+use crate::who::{Names, Who};
+
+/// Counts what each PD sent.
+///
+/// A PD faults once, but the capability behind its faults lies in its CSpace, so one that was taken over can send as many
+/// messages as it likes. Its 1st, 2nd, 4th, 8th … are said.
+#[derive(Debug)]
+pub struct Server<'a> {
+    names: &'a Names,
+    /// Last address of a PD.
+    top: u64,
+    counts: [u32; console_client::COUNT + 1],
+}
+
+impl<'a> Server<'a> {
+    /// A server for PDs with these names, whose address spaces end with byte `top` (seL4's `seL4_UserVSpaceTop`).
+    pub const fn new(names: &'a Names, top: u64) -> Self {
+        Self {
+            names,
+            top,
+            counts: [0; console_client::COUNT + 1],
+        }
+    }
+
+    /// Child `child` has faulted; `line` gets each line to be logged.
+    pub fn on_fault(
+        &mut self,
+        child: usize,
+        fault: Fault,
+        mut line: impl FnMut(fmt::Arguments<'_>),
+    ) {
+        // Numbers that no PD has share a counter.
+        let index = child.min(console_client::COUNT);
+        let Some(count) = self.counts.get_mut(index) else {
+            return;
+        };
+        *count = count.saturating_add(1);
+        if !count.is_power_of_two() {
+            return;
+        }
+        let who = Who::new(child, self.names);
+        if *count > 1 {
+            line(format_args!(
+                "{who} has sent {count} fault messages: it is not stopped but pretends to be"
+            ));
+            return;
+        }
+        self.describe(&who, fault, &mut line);
+        line(format_args!("  {}", who.consequence()));
+        match fault.pc() {
+            Some(pc) => line(format_args!(
+                "  try: addr2line -fie {}.elf {pc:#x} names the source line; please report it with the lines above",
+                who.program()
+            )),
+            None => line(format_args!("  try: please report it with the lines above")),
+        }
+    }
+
+    fn describe(&self, who: &Who<'_>, fault: Fault, line: &mut impl FnMut(fmt::Arguments<'_>)) {
+        match fault {
+            Fault::Memory {
+                access,
+                address,
+                forbidden,
+                pc,
+            } => {
+                let place = Place::of(who, address, self.top);
+                let why = match (forbidden, place) {
+                    (true, _) => "which it may not",
+                    (false, Place::GuestRam(_) | Place::Extra(_)) => {
+                        "where nothing is mapped (taken back, or never granted)"
+                    }
+                    _ => "where nothing is mapped",
+                };
+                line(format_args!(
+                    "{who} stopped: {} address {address:#x} ({place}), {why}; pc {pc:#x}",
+                    access.words()
+                ));
+            }
+            Fault::GaveUp => line(format_args!(
+                "{who} stopped: it gave up (a panic); its own last lines say why"
+            )),
+            Fault::Instruction { pc: Some(pc) } => line(format_args!(
+                "{who} stopped: it executed an instruction that it may not; pc {pc:#x}"
+            )),
+            Fault::Instruction { pc: None } => line(format_args!(
+                "{who} stopped: it executed an instruction that it may not"
+            )),
+            Fault::Capability { pc } => line(format_args!(
+                "{who} stopped: it called on a capability that is not there; pc {pc:#x}"
+            )),
+            Fault::SystemCall => line(format_args!(
+                "{who} stopped: it made a system call that seL4 does not have"
+            )),
+            Fault::Other { label } => line(format_args!(
+                "{who} stopped: the kernel sent a fault of unknown kind {label}"
+            )),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Protection domains that have a fault handler, by number.
+
+use core::fmt;
+
+use topology::{MAX_DOMAINS, console_client, pd};
+
+/// Bytes of a name, padded with zeroes.
+pub const NAME_BYTES: usize = 16;
+
+/// Names of the console's clients by number, zero-padded; all zero where there is no such client. The image builder makes them.
+pub type Names = [[u8; NAME_BYTES]; console_client::COUNT];
+
+/// A PD whose faults come here. Its child number is its number as a client of the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who<'a> {
+    /// The VMM of a domain.
+    Vmm {
+        /// The domain's name.
+        name: &'a str,
+        /// Its id.
+        domid: usize,
+    },
+    /// A server, by its name.
+    Server(&'static str),
+    /// No PD has this number.
+    Unknown(usize),
+}
+
+impl<'a> Who<'a> {
+    /// The PD with child number `child`.
+    pub fn new(child: usize, names: &'a Names) -> Self {
+        match child {
+            console_client::MEMORY_SERVER => Self::Server(pd::MEMORY_SERVER),
+            console_client::DT_SERVER => Self::Server(pd::DT_SERVER),
+            console_client::TIMER_SERVER => Self::Server(pd::TIMER_SERVER),
+            vmm if vmm < MAX_DOMAINS => Self::Vmm {
+                name: names.get(vmm).map_or("?", text),
+                domid: vmm + 1,
+            },
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// What stands still because this PD has stopped, for the person at the console.
+    pub fn consequence(&self) -> &'static str {
+        match self {
+            Self::Vmm { .. } => {
+                "its guest stands still and keeps its memory; the other guests go on"
+            }
+            Self::Server(pd::MEMORY_SERVER) => {
+                "no VMM gets or gives back memory any more; one that tries stands still"
+            }
+            Self::Server(pd::DT_SERVER) => "no guest can be started any more; those that run go on",
+            Self::Server(_) | Self::Unknown(_) => {
+                "VMMs that ask it for something stand still, with their guests"
+            }
+        }
+    }
+
+    /// Program of the PD, without `.elf`.
+    pub fn program(&self) -> &'static str {
+        match self {
+            Self::Vmm { .. } | Self::Unknown(_) => "vmm",
+            Self::Server(pd::MEMORY_SERVER) => "memory-server",
+            Self::Server(pd::DT_SERVER) => "dt-server",
+            Self::Server(_) => "timer-server",
+        }
+    }
+}
+
+fn text(bytes: &[u8; NAME_BYTES]) -> &str {
+    let length = bytes.iter().position(|byte| *byte == 0);
+    let bytes = bytes.get(..length.unwrap_or(NAME_BYTES)).unwrap_or(bytes);
+    core::str::from_utf8(bytes).unwrap_or("?")
+}
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vmm { name, domid } => {
+                write!(
+                    f,
+                    "{}{name} (VMM of domain {domid}, {name})",
+                    pd::VMM_PREFIX
+                )
+            }
+            Self::Server(name) => f.write_str(name),
+            Self::Unknown(child) => write!(f, "child {child}, which no protection domain is,"),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What ballooning costs: lists of single pages as Linux sends them, and whole 2 MiB extents.
+//!
+//! The same rows for every kind of RAM; the domains file decides which kind this guest has. RAM starts at a multiple of 1 GiB,
+//! and 4..8 MiB of it hold nothing: not this program (at its start), nor the device tree (at its end).
+
+use crate::page::{self, Use};
+use crate::xen::{SELF, call_with, nr};
+use crate::{bench, cpu, println};
+
+/// Pages of one call.
+const PAGES: usize = 512;
+const RUNS: u64 = 3;
+const DECREASE: u64 = 1;
+const POPULATE: u64 = 6;
+
+/// `xen_memory_reservation`, as words: list, extents, order and flags, domain.
+fn reservation(command: u64, frames: &[u64], order: u64) -> i64 {
+    let mut words = [
+        frames.as_ptr() as u64,
+        frames.len() as u64,
+        order,
+        u64::from(SELF),
+    ];
+    call_with(nr::MEMORY, command, &mut words)
+}
+
+/// Runs the rows.
+pub fn run() {
+    let start = page::address(Use::Balloon) & !0x3fff_ffff;
+    let first = (start >> 12) + 1024;
+    // The first page of a block that was whole: it has to be made pages of.
+    let (ticks, done) = timed(|| reservation(DECREASE, &[first], 0));
+    if done == 1 {
+        println!("bench: first_decrease {}", bench::instructions(ticks));
+    }
+    _ = reservation(POPULATE, &[first], 0);
+    let frames: [u64; PAGES] = core::array::from_fn(|n| first + n as u64);
+    round_trip("page", &frames, 0);
+    round_trip("block", &[first + 512], 9);
+}
+
+/// Decrease and populate of the same extents: the least of some runs, for each extent.
+fn round_trip(name: &str, frames: &[u64], order: u64) {
+    let (mut least_down, mut least_up) = (u64::MAX, u64::MAX);
+    for _ in 0..RUNS {
+        let (down, gone) = timed(|| reservation(DECREASE, frames, order));
+        let (up, back) = timed(|| reservation(POPULATE, frames, order));
+        if gone != frames.len() as i64 || back != gone {
+            // Xen too refuses large extents to domains with static memory.
+            println!("bench: {name}s are not served: {gone} went and {back} came back");
+            return;
+        }
+        (least_down, least_up) = (least_down.min(down), least_up.min(up));
+    }
+    for (what, ticks) in [
+        ("decrease", least_down),
+        ("populate", least_up),
+        ("balloon", least_down + least_up),
+    ] {
+        let each = bench::instructions(ticks) / frames.len() as u64;
+        println!("bench: {what}_{name} {each}");
+    }
+}
+
+fn timed(call: impl FnOnce() -> i64) -> (u64, i64) {
+    let start = cpu::counter();
+    let result = call();
+    (cpu::counter() - start, result)
+}

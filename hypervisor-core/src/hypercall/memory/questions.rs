@@ -1,0 +1,96 @@
+//! memory_op's questions about sizes, and the operations that only a toolstack may use.
+
+use hv_types::{DomId, Gva};
+use memory_server_api::{MemoryServer, Reply, Request, Usage};
+use xen_abi::memory::{
+    AcquireResource, DomainArg, Reservation, ReservedDeviceMemoryMap, VnumaTopologyInfo,
+};
+use xen_abi::{Errno, memory};
+
+use crate::guest_ptr::{copy_in, copy_out};
+use crate::host::Host;
+use crate::hypercall::caller;
+use crate::vm::Vm;
+
+/// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's business here.
+const MAXIMUM_RAM_PAGE: u64 = (1 << 28) - 1;
+/// `XENMEM_RDM_ALL`, the one flag of a reserved-memory map.
+const RDM_ALL: u32 = 1;
+
+/// Answers `op`, one of those below.
+///
+/// # Errors
+/// Theirs, in the order in which Xen looks.
+pub(super) fn answer<H: Host>(vm: &Vm<'_>, host: &mut H, op: u64, arg: Gva) -> Result<i64, Errno> {
+    let number = match op {
+        memory::MAXIMUM_RAM_PAGE => MAXIMUM_RAM_PAGE,
+        memory::CURRENT_RESERVATION => usage(vm, host, arg)?.ram,
+        memory::MAXIMUM_RESERVATION => usage(vm, host, arg)?.max,
+        memory::MAXIMUM_GPFN => {
+            self_only(vm, host, arg)?;
+            vm.p2m.max_gfn().raw()
+        }
+        memory::CLAIM_PAGES => return claim(vm, host, arg),
+        memory::GET_VNUMAINFO => return topology(vm, host, arg),
+        memory::RESERVED_DEVICE_MEMORY_MAP => return reserved_memory(vm, host, arg),
+        _ => return Err(Errno::Enosys),
+    };
+    i64::try_from(number).map_err(|_| Errno::Eoverflow)
+}
+
+/// The lone domain id that the size queries take: the caller's own.
+fn self_only<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
+    let arg: DomainArg = copy_in(host, &vm.p2m, arg)?;
+    caller(vm, arg.domid)
+}
+
+/// The memory server's accounting: RAM alone, extra pages are not in it (EX-4).
+fn usage<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<Usage, Errno> {
+    self_only(vm, host, arg)?;
+    match host.memory().call(Request::Usage) {
+        Ok(Reply::Usage(usage)) => Ok(usage),
+        _ => Err(Errno::Eio),
+    }
+}
+
+/// Claims are a toolstack's, for a domain by its real id.
+fn claim<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let arg: Reservation = copy_in(host, &vm.p2m, arg)?;
+    let plain = arg.extent_start.gva().raw() == 0 && arg.extent_order == 0 && arg.mem_flags == 0;
+    Err(if plain && vm.events.domains().has_id(DomId(arg.domid)) {
+        Errno::Eperm
+    } else {
+        Errno::Einval
+    })
+}
+
+/// No guest has a virtual NUMA topology.
+fn topology<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let arg: VnumaTopologyInfo = copy_in(host, &vm.p2m, arg)?;
+    if arg.pad != 0 {
+        return Err(Errno::Einval);
+    }
+    caller(vm, arg.domid)?;
+    Err(Errno::Eopnotsupp)
+}
+
+/// No device of a guest has memory reserved for it: the map has no entries.
+fn reserved_memory<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let mut map: ReservedDeviceMemoryMap = copy_in(host, &vm.p2m, arg)?;
+    if map.flags & !RDM_ALL != 0 {
+        return Err(Errno::Einval);
+    }
+    map.nr_entries = 0;
+    copy_out(host, &vm.p2m, arg, &map)?;
+    Ok(0)
+}
+
+/// For the tools of other domains: what a guest names is not there, itself, or not its to map.
+pub(super) fn acquire_resource<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let arg: AcquireResource = copy_in(host, &vm.p2m, arg)?;
+    let end = arg.frame.checked_add(u64::from(arg.nr_frames));
+    if arg.pad != 0 || end.is_none_or(|end| end > u64::from(u32::MAX)) {
+        return Err(Errno::Einval);
+    }
+    Err(vm.events.domains().remote(DomId(arg.domid)))
+}

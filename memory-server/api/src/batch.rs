@@ -1,0 +1,224 @@
+//! Many pages in one message, because a call costs more than the work on a page.
+//!
+//! | message | words |
+//! |---|---|
+//! | request | number of items; two items of 32 bits in each word, the first in the low half |
+//! | [`Pages`] | number of pages, and above bit 32 the [`Error`] that ended the run; one word for each page: slot, and above bit 32 [`Placed::was`] |
+//! | [`Released`] | number of frames, and above bit 32 the error |
+
+use hv_types::Gfn;
+
+use crate::message::{Message, Words};
+use crate::types::{Error, Slot};
+
+/// Most pages of one request: what bounds the server's work for a message, and that of a VMM for an exit.
+pub const MAX_BATCH: usize = 64;
+
+/// No guest frame.
+const NONE: u32 = u32::MAX;
+
+/// Up to [`MAX_BATCH`] guest frames or slots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Batch {
+    len: usize,
+    items: [u32; MAX_BATCH],
+}
+
+impl Batch {
+    /// No items.
+    pub const EMPTY: Self = Self {
+        len: 0,
+        items: [0; MAX_BATCH],
+    };
+
+    /// Appends an item; false if the batch is full.
+    pub fn push(&mut self, item: u32) -> bool {
+        match self.items.get_mut(self.len) {
+            Some(place) => {
+                *place = item;
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+    /// The items.
+    pub fn items(&self) -> &[u32] {
+        self.items.get(..self.len).unwrap_or(&[])
+    }
+    /// Number of items.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether there are no items.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn write<'w>(&self, into: &'w mut Words, label: u64) -> Message<'w> {
+        let (first, rest) = into.split_at_mut(1);
+        first[0] = self.len as u64;
+        for (word, pair) in rest.iter_mut().zip(self.items().chunks(2)) {
+            let high = pair.get(1).copied().unwrap_or(0);
+            *word = u64::from(pair[0]) | u64::from(high) << 32;
+        }
+        Message {
+            label,
+            words: &into[..1 + self.len.div_ceil(2)],
+        }
+    }
+
+    /// Reads the batch of a request; it has 1 to [`MAX_BATCH`] items and no more words than they need.
+    pub(crate) fn read(message: Message<'_>) -> Result<Self, Error> {
+        let (count, words) = message.words.split_first().ok_or(Error::Malformed)?;
+        let len = usize::try_from(*count).map_err(|_| Error::Malformed)?;
+        let odd = words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2);
+        if !(1..=MAX_BATCH).contains(&len) || words.len() != len.div_ceil(2) || odd {
+            return Err(Error::Malformed);
+        }
+        let mut batch = Self::EMPTY;
+        for (place, word) in batch.items.chunks_mut(2).zip(words) {
+            place.copy_from_slice(&halves(*word));
+        }
+        batch.len = len;
+        Ok(batch)
+    }
+}
+
+/// Low and high half.
+#[expect(clippy::cast_possible_truncation, reason = "halves of the word")]
+const fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+/// A page of RAM that was granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// Its guest-side capability.
+    pub slot: Slot,
+    /// The guest frame that the caller named when it was granted this page before, if both capabilities are still
+    /// those of that time: the window side may be mapped where the caller left it. `None`: they are new, mapped nowhere.
+    pub was: Option<Gfn>,
+}
+
+/// Pages that were granted, in the order of the request's guest frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pages {
+    /// Why there are fewer than asked for. Fewer without an error: one message's work is done, ask again.
+    pub error: Option<Error>,
+    len: usize,
+    words: [u64; MAX_BATCH],
+}
+
+impl Pages {
+    /// None so far.
+    pub const EMPTY: Self = Self {
+        error: None,
+        len: 0,
+        words: [0; MAX_BATCH],
+    };
+
+    /// Appends a page; what does not fit is a bug of the server and dropped.
+    pub fn push(&mut self, page: Placed) {
+        let was = page
+            .was
+            .map_or(NONE, |gfn| u32::try_from(gfn.raw()).unwrap_or(NONE));
+        if let Some(word) = self.words.get_mut(self.len) {
+            *word = u64::from(page.slot.0) | u64::from(was) << 32;
+            self.len += 1;
+        }
+    }
+    /// The pages.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Placed> {
+        let words = self.words.get(..self.len).unwrap_or(&[]);
+        words.iter().map(|word| {
+            let [slot, was] = halves(*word);
+            Placed {
+                slot: Slot(slot),
+                was: (was != NONE).then_some(Gfn::new(u64::from(was))),
+            }
+        })
+    }
+    /// Number of pages.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn write<'w>(&self, into: &'w mut Words) -> Message<'w> {
+        let (first, rest) = into.split_at_mut(1);
+        first[0] = head(self.len, self.error);
+        for (word, from) in rest.iter_mut().zip(self.words.iter().take(self.len)) {
+            *word = *from;
+        }
+        Message {
+            label: 0,
+            words: &into[..1 + self.len],
+        }
+    }
+
+    pub(crate) fn read(message: Message<'_>, most: usize) -> Result<Self, Error> {
+        let (first, words) = message.words.split_first().ok_or(Error::Malformed)?;
+        let (len, error) = read_head(*first, most)?;
+        if words.len() != len || len == 0 {
+            return Err(Error::Malformed);
+        }
+        let mut pages = Self {
+            error,
+            len,
+            ..Self::EMPTY
+        };
+        for (place, word) in pages.words.iter_mut().zip(words) {
+            *place = *word;
+        }
+        Ok(pages)
+    }
+}
+
+/// How far a [`crate::Request::ReleasePages`] came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Released {
+    /// Frames that were taken back, from the first.
+    pub done: usize,
+    /// Why not the next one.
+    pub error: Option<Error>,
+}
+
+impl Released {
+    pub(crate) fn word(self) -> u64 {
+        head(self.done, self.error)
+    }
+
+    pub(crate) fn read(message: Message<'_>, most: usize) -> Result<Self, Error> {
+        let &[word] = message.words else {
+            return Err(Error::Malformed);
+        };
+        let (done, error) = read_head(word, most)?;
+        if done == 0 || (done < most) != error.is_some() {
+            return Err(Error::Malformed);
+        }
+        Ok(Self { done, error })
+    }
+}
+
+fn head(len: usize, error: Option<Error>) -> u64 {
+    len as u64 | error.map_or(0, |error| error as u64) << 32
+}
+
+fn read_head(word: u64, most: usize) -> Result<(usize, Option<Error>), Error> {
+    let [len, error] = halves(word);
+    let len = usize::try_from(len).map_err(|_| Error::Malformed)?;
+    if len > most {
+        return Err(Error::Malformed);
+    }
+    Ok(match error {
+        0 => (len, None),
+        raw => (
+            len,
+            Some(Error::from_raw(u64::from(raw)).ok_or(Error::Malformed)?),
+        ),
+    })
+}

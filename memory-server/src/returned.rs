@@ -1,0 +1,249 @@
+//! Memory that a living domain has given back: *returned*, neither its RAM nor free.
+//!
+//! A balloon takes back what it gave, mostly. So the capabilities of a returned page or block stay in
+//! its last holder's grant CNode, where nothing can reach it but the domain whose contents it has
+//! anyway, and the same domain gets its oldest one first, without an operation of the kernel. It
+//! becomes free, which means revoked (SM-5), before anybody else gets it, and before it is merged, split
+//! or made an extra page. What domains return is theirs first and everybody's last: the heap serves
+//! others from free memory before it revokes returned pages, and revokes before it makes pages of a block.
+//! Static memory that was returned is part of its domain's reserve.
+
+use hv_types::Gfn;
+use memory_server_api::{Error, Placed, Slot};
+
+use crate::kernel::Kernel;
+use crate::manifest::DomainIndex;
+use crate::pages::For;
+use crate::populate::{BLOCK_PAGES, record_gfn};
+use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
+use crate::server::MemoryServer;
+
+impl MemoryServer<'_> {
+    /// Pages that `d` has returned.
+    pub(crate) fn returned(&self, d: u8) -> u64 {
+        let dom = self.dom(d);
+        u64::from(dom.returned.len()) + u64::from(dom.returned_blocks.len()) * BLOCK_PAGES
+    }
+
+    /// Whether the capability in `slot` is of a frame that `domain` has returned; for dumps and tests.
+    pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
+        let d = domain.0;
+        if usize::from(d) >= self.domains.len() {
+            return false;
+        }
+        let guest_side = Slot(slot.0 & !1);
+        let Ok((_, b, page)) = self.named(d, guest_side) else {
+            return false;
+        };
+        let block = self.records.get(b);
+        match self.records.splits.get(usize::from(block.split)) {
+            Some(split) if block.state == BlockState::Split => {
+                let page = &split.page[page as usize];
+                page.state == PageState::Returned && page.holder == d
+            }
+            _ => block.state == BlockState::Returned && block.holder == d,
+        }
+    }
+
+    /// Takes a RAM page of `d` as returned, which it names by `window`.
+    pub(crate) fn return_page(&mut self, d: u8, window: u16, id: PageId) -> Result<(), Error> {
+        if id.page() >= self.untyped_of(id.block()).pages()
+            || self.page_window(d, id.block()) != Some(window)
+        {
+            return Err(Error::NotYours);
+        }
+        let record = self.records.page(id);
+        if record.state != PageState::Ram || record.holder != d {
+            return Err(Error::NotYours);
+        }
+        record.state = PageState::Returned;
+        self.count_returned(d, id, true);
+        let mut list = self.dom(d).returned;
+        self.records.push_page(&mut list, id);
+        let dom = self.dom_mut(d);
+        dom.returned = list;
+        dom.ram -= 1;
+        dom.released = true;
+        Ok(())
+    }
+
+    /// Takes a whole heap block of `d` as returned.
+    pub(crate) fn return_block(&mut self, d: u8, b: u32) {
+        self.records.block(b).state = BlockState::Returned;
+        let mut list = self.dom(d).returned_blocks;
+        self.records.push_block(&mut list, b);
+        self.dom_mut(d).returned_blocks = list;
+    }
+
+    /// One page of `d`'s in the block of `id` is returned now, or held again.
+    fn count_returned(&mut self, d: u8, id: PageId, returned: bool) {
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            let d = usize::from(d);
+            let (held, there) = (&mut split.held[d], &mut split.returned[d]);
+            let (from, to) = if returned {
+                (held, there)
+            } else {
+                (there, held)
+            };
+            *from -= 1;
+            *to += 1;
+        }
+    }
+
+    /// Gives `d` its oldest returned page again; `None` if there is none.
+    pub(crate) fn regrant_page(&mut self, d: u8, gfn: Gfn) -> Option<Placed> {
+        let mut list = self.dom(d).returned;
+        let id = self.records.pop_page(&mut list)?;
+        self.dom_mut(d).returned = list;
+        Some(self.regrant(d, id, gfn))
+    }
+
+    /// Gives `d` a page again that it returned and that is on no list.
+    pub(crate) fn regrant(&mut self, d: u8, id: PageId, gfn: Gfn) -> Placed {
+        self.dom_mut(d).ram += 1;
+        self.count_returned(d, id, false);
+        let record = self.records.page(id);
+        let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
+        record.state = PageState::Ram;
+        let window = self.page_window(d, id.block()).unwrap_or(NIL16);
+        Placed {
+            slot: self.dom(d).layout.page(window, id.page()),
+            was: (was != NIL).then_some(Gfn::new(u64::from(was))),
+        }
+    }
+
+    /// Gives `d` its oldest returned block again.
+    pub(crate) fn regrant_block(&mut self, d: u8) -> Option<u32> {
+        let mut list = self.dom(d).returned_blocks;
+        let b = self.records.pop_block(&mut list)?;
+        self.records.block(b).state = BlockState::Held;
+        let dom = self.dom_mut(d);
+        dom.returned_blocks = list;
+        dom.ram += BLOCK_PAGES;
+        Some(b)
+    }
+
+    /// Takes a returned page off its domain's list; its capabilities are gone.
+    pub(crate) fn unlist_returned(&mut self, id: PageId) {
+        let d = self.records.page(id).holder;
+        let mut list = self.dom(d).returned;
+        self.records.unlink_page(&mut list, id);
+        self.dom_mut(d).returned = list;
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            split.returned[usize::from(d)] -= 1;
+        }
+    }
+
+    /// Revokes a returned page: it is free, and on no list.
+    fn reclaim_page(&mut self, kernel: &mut impl Kernel, id: PageId) -> Result<(), Error> {
+        kernel
+            .revoke(self.page_slot(id))
+            .map_err(|_| Error::Kernel)?;
+        let d = self.records.page(id).holder;
+        self.unlist_returned(id);
+        self.free_page(d, id);
+        Ok(())
+    }
+
+    /// Revokes the oldest returned block of `d`: it is free. False if there is none.
+    fn reclaim_block(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<bool, Error> {
+        let Some(b) = self.dom(d).returned_blocks.head() else {
+            return Ok(false);
+        };
+        kernel
+            .revoke(self.own.frame(b))
+            .map_err(|_| Error::Kernel)?;
+        let mut list = self.dom(d).returned_blocks;
+        self.records.pop_block(&mut list);
+        self.dom_mut(d).returned_blocks = list;
+        self.free_block(d, b);
+        Ok(true)
+    }
+
+    /// Revokes a block that some domain returned, if there is one.
+    pub(crate) fn reclaim_any_block(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
+        for d in self.all_domains() {
+            if self.reclaim_block(kernel, d)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes the oldest page that some domain returned to the heap and that is of use for `purpose`. It is free and on
+    /// no list.
+    pub(crate) fn reclaim_for(
+        &mut self,
+        kernel: &mut impl Kernel,
+        purpose: For,
+    ) -> Result<Option<PageId>, Error> {
+        for d in self.all_domains() {
+            let Some(word) = self.dom(d).returned.head() else {
+                continue;
+            };
+            let id = PageId::from_word(word);
+            let usable = match purpose {
+                For::Ram(to) => self.page_window(to, id.block()).is_some(),
+                For::Extra => true,
+            };
+            if usable && self.records.get(id.block()).home == HEAP {
+                self.reclaim_page(kernel, id)?;
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that `d` has a free window, by revoking what it returned in one.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] if it holds RAM in all of them, [`Error::Kernel`].
+    pub(crate) fn ensure_window(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
+        if self.free_window(d).is_some() || self.reclaim_block(kernel, d)? {
+            return Ok(());
+        }
+        let only_returned = self.records.splits.iter().find(|s| {
+            let d = usize::from(d);
+            s.block != NIL && s.held[d] == 0 && s.returned[d] > 0
+        });
+        let b = only_returned.map(|s| s.block).ok_or(Error::NoMemory)?;
+        // Up to 512 revocations count as much as making pages of a block.
+        self.reshaped = self.reshaped.wrapping_add(1);
+        for id in self.pages_of(b) {
+            let page = self.records.page(id);
+            if page.state == PageState::Returned && page.holder == d {
+                self.reclaim_page(kernel, id)?;
+                self.put_page(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes up to `most` returned pages and blocks of `d`; returns how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; those before stay revoked.
+    pub(crate) fn reclaim(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        most: u32,
+    ) -> Result<u32, Error> {
+        let mut done = 0;
+        while done < most {
+            if let Some(word) = self.dom(d).returned.head() {
+                let id = PageId::from_word(word);
+                self.reclaim_page(kernel, id)?;
+                self.put_page(id);
+            } else if !self.reclaim_block(kernel, d)? {
+                break;
+            }
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    fn all_domains(&self) -> core::ops::Range<u8> {
+        0..u8::try_from(self.domains.len()).unwrap_or(u8::MAX)
+    }
+}

@@ -1,0 +1,65 @@
+//! The fault server's protection domain: gets its children's faults and says what they are.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use fault_server::{Fault, Server};
+use zazen_rt::fault::{Fault as Message, Faulted};
+use zazen_rt::log::ServerLog;
+use zazen_rt::{
+    ChannelSet, Child, Handler, Infallible, MessageInfo, patched, protection_domain, region,
+};
+
+protection_domain!(init);
+
+struct Pd {
+    server: Server<'static>,
+    log: ServerLog,
+}
+
+fn init() -> Pd {
+    Pd {
+        server: Server::new(patched::console_names(), region::LAST_ADDRESS),
+        log: ServerLog::take(),
+    }
+}
+
+fn fault(info: &MessageInfo) -> Fault {
+    match Message::decode(info) {
+        Message::Vm(Faulted {
+            pc,
+            address,
+            iss,
+            fetch,
+        }) => Fault::memory(pc, address, iss, fetch),
+        Message::User { pc } => Fault::Instruction { pc: Some(pc) },
+        Message::Vcpu { hsr } => Fault::trap(hsr),
+        Message::Debug { .. } => Fault::GaveUp,
+        Message::Cap { pc } => Fault::Capability { pc },
+        Message::UnknownSyscall => Fault::SystemCall,
+        Message::Maintenance { .. } | Message::Vppi { .. } | Message::Other => Fault::Other {
+            label: info.label(),
+        },
+    }
+}
+
+impl Handler for Pd {
+    type Error = Infallible;
+
+    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
+        // The console signals room in a ring that was full; nothing waits for it here.
+        Ok(())
+    }
+
+    fn fault(
+        &mut self,
+        child: Child,
+        info: MessageInfo,
+    ) -> Result<Option<MessageInfo>, Infallible> {
+        let log = &mut self.log;
+        self.server
+            .on_fault(child.index(), fault(&info), |line| log.line(line));
+        // Without a reply it stays stopped.
+        Ok(None)
+    }
+}

@@ -1,0 +1,161 @@
+//! VMMs that were taken over: `domains/hostile.dts` with `pd/hostile` in the place of all VMMs but Linux's.
+
+use std::time::Duration;
+
+use crate::machine::{Failure, Machine};
+use crate::scenes::lab::{Lab, PATIENCE};
+use crate::scenes::shell;
+use crate::suite::Suite;
+
+/// Domains whose VMM faults, and what the fault server must say about it.
+const FAULTS: [(&str, &str); 4] = [
+    (
+        "window",
+        r"vmm_window \(VMM of domain 2, window\) stopped: read of address 0x4041000008 \(its window onto guest memory, guest address 0x41000008\), where nothing is mapped",
+    ),
+    (
+        "module",
+        r"vmm_module \(VMM of domain 3, module\) stopped: write to address 0x2000000000 \(the file of the guest's kernel\), which it may not; pc 0x2",
+    ),
+    (
+        "overflow",
+        r"vmm_overflow \(VMM of domain 4, overflow\) stopped: write to address 0xff[0-9a-f]+ \(below its stack, which has overflowed\)",
+    ),
+    (
+        "panic",
+        r"vmm_panic \(VMM of domain 5, panic\) stopped: it gave up \(a panic\)",
+    ),
+];
+
+/// Messages that each server gets, and must have answered.
+const FLOODS: [(&str, u32); 3] = [
+    ("memory_server", 1_000_000),
+    ("dt_server", 50_000),
+    ("timer_server", 50_000),
+];
+
+/// A million messages take a while.
+const FLOOD: Duration = Duration::from_secs(300);
+
+/// The scene on Microkit in `config`; on the EL2 host there is nothing between VMMs and servers that could hold.
+pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
+    let name = |test: &str| format!("{config}/hostile/{test}");
+    let mut tests: Vec<String> = FAULTS
+        .iter()
+        .map(|(domain, _)| name(&format!("{domain}-fault-is-told-in-words")))
+        .collect();
+    let rest = [
+        "a-panic-is-told-by-its-own-words",
+        "linux-boots-during-the-flood",
+        "a-million-messages-are-answered",
+        "false-faults-are-counted",
+        "linux-works-afterwards",
+        "all-memory-is-accounted-for",
+    ]
+    .map(name);
+    tests.extend(rest.clone());
+    if !suite.wants(&tests) {
+        return;
+    }
+    let replaced: Vec<String> = FAULTS
+        .iter()
+        .map(|(domain, _)| *domain)
+        .chain(["garbage"])
+        .map(|domain| format!("{domain}=hostile"))
+        .collect();
+    let mut machine = lab.boot_with_vmms(
+        config,
+        "hostile.dts",
+        &format!("hostile-{config}"),
+        &replaced.join(" "),
+    );
+    if let Ok(machine) = &mut machine {
+        machine.expect_faults();
+    }
+    let mut step = |test: &str, act: &dyn Fn(&mut Machine) -> Result<(), Failure>| {
+        suite.run(test, || match &mut machine {
+            Ok(machine) => act(machine),
+            Err(failure) => Err(failure.clone()),
+        });
+    };
+    for (test, (_, words)) in tests.iter().zip(FAULTS) {
+        // A debug kernel prints on the same line, so the name need not be at its start.
+        step(test, &|machine| {
+            machine
+                .expect(&format!("fault_server: {words}"), PATIENCE)
+                .map(drop)
+        });
+    }
+    let [panic, boots, flood, false_faults, afterwards, memory] = &rest;
+    step(panic, &|machine| {
+        machine
+            .expect(r"^panic: vmm_panic: panicked at ", PATIENCE)
+            .and_then(|_| machine.expect("^panic: panic panics, as asked$", PATIENCE))
+            .map(drop)
+    });
+    step(boots, &|machine| {
+        machine.expect("zazen-guest: user space on linux1 ", FLOOD)?;
+        if machine.seen().contains("[hostile] memory_server: ") {
+            return Err(Failure("the flood was over before Linux was up".into()));
+        }
+        Ok(())
+    });
+    step(flood, &|machine| {
+        FLOODS
+            .iter()
+            .try_for_each(|&(server, sent)| answered(machine, server, sent))
+    });
+    step(false_faults, &|machine| {
+        machine
+            .expect(
+                r"fault_server: vmm_garbage \(VMM of domain 6, garbage\) has sent 8192 fault messages",
+                FLOOD,
+            )
+            .map(drop)
+    });
+    step(afterwards, &|machine| {
+        machine.expect(
+            "^garbage: \\[hostile\\] silent now, in the middle of a split$",
+            FLOOD,
+        )?;
+        let answer = shell::ask(machine, "linux1", "echo $((6 * 7)) > /tmp/x; cat /tmp/x")?;
+        if answer.contains("42\n") {
+            Ok(())
+        } else {
+            Err(Failure(answer))
+        }
+    });
+    step(memory, &accounted);
+}
+
+/// Every message was answered, most of them with a refusal and some not.
+fn answered(machine: &Machine, server: &str, sent: u32) -> Result<(), Failure> {
+    let found = machine.expect(
+        &format!(r"^garbage: \[hostile\] {server}: (\d+) messages, (\d+) refused, (\d+) accepted$"),
+        FLOOD,
+    )?;
+    let count = |n: usize| -> u32 { found.get(n).and_then(|text| text.parse().ok()).unwrap_or(0) };
+    if count(1) == sent && count(2) + count(3) == sent && count(2) > sent / 2 && count(3) > 0 {
+        return Ok(());
+    }
+    Err(Failure(format!("{server}: {found:?}")))
+}
+
+/// The memory server's own sum, and that what the silent VMM began is in it.
+fn accounted(machine: &mut Machine) -> Result<(), Failure> {
+    shell::focus(machine, "zazen")?;
+    machine.mark();
+    machine.send("m")?;
+    machine.expect(r"^memory_server:   sum +\d+ bytes = all memory$", PATIENCE)?;
+    let seen = machine.seen();
+    let error = seen.lines().find(|line| line.contains("ERROR"));
+    if let Some(error) = error {
+        return Err(Failure(error.to_owned()));
+    }
+    for wanted in ["d1 linux1 (alive", "d6 garbage (alive", "  copying "] {
+        if !seen.contains(wanted) {
+            return Err(Failure(format!("no \"{wanted}\" in:\n{seen}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+# Who holds which capability in an image. Sourced by build.sh.
+
+# Runs `zazen inspect` on the specification of the chosen image. Status 0: all rules hold, 1: one is broken.
+zazen_inspect() {
+    "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen" inspect "$(spec_path "$(image_path)")" "$@"
+}
+
+command_inspect() {
+    local format output=()
+    choose_host
+    if [[ $HOST == el2 ]]; then
+        say "build.sh: on the EL2 host guests' monitors and servers are one program, without isolation between them: there is nothing to inspect"
+        exit 2
+    fi
+    choose_domains
+    build_image
+    need cc libc
+    step zazen-tool cargo build --locked -p zazen-tools
+    [[ ! $OUTPUT ]] || output=(-o "$OUTPUT")
+    if [[ $FORMAT ]]; then
+        zazen_inspect --format "$FORMAT" "${output[@]}"
+        return
+    fi
+    for format in json dot svg; do
+        # What is wrong is told once, by the table.
+        zazen_inspect --format "$format" -o "$BUILD/inspect.$format" 2>/dev/null || true
+    done
+    say "also written: build/inspect.json, build/inspect.dot, build/inspect.svg"
+    zazen_inspect "${output[@]}"
+}

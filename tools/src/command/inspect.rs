@@ -1,0 +1,97 @@
+//! `zazen inspect`.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use authority::report::{breaches, dot, json, svg, table};
+use authority::{Authority, Check};
+use clap::{Args, ValueEnum};
+
+use super::Outcome;
+
+/// Say who holds which capability in an image, and check that it is as it should be
+///
+/// Reads the capDL specification that the image builder writes beside each image (`zazen-image
+/// --capdl-json`): every kernel object, and every capability that exists when the system has started. Reports each protection domain's and
+/// guest's capabilities and mappings, who may call or notify whom, who can touch which guest's RAM now and at run time, and applies the rules that docs/inspect.md explains.
+///
+/// Broken rules are told with the chain of capabilities that breaks them.
+///
+/// Exit status: 0 if all rules hold, 1 if one is broken, 2 if the file cannot be used.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The specification as JSON
+    #[arg(value_name = "SPEC.json")]
+    spec: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Where to write it; standard output if not given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Forms of the report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// Text, 100 columns wide
+    Table,
+    /// JSON; docs/inspect.md describes the fields
+    Json,
+    /// A graph for Graphviz
+    Dot,
+    /// A picture for one screen
+    Svg,
+}
+
+impl Format {
+    fn write(self, authority: &Authority, checks: &[Check]) -> String {
+        match self {
+            Self::Table => table(authority, checks),
+            Self::Json => json(authority, checks),
+            Self::Dot => dot(authority),
+            Self::Svg => svg(authority, checks),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let path = arguments.spec.display();
+    let text = match fs::read_to_string(&arguments.spec) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!(
+                "error: {path} cannot be read: {error}\n  try: ./build.sh inspect, which builds the image and its specification"
+            );
+            return Outcome::Failed;
+        }
+    };
+    let authority = match Authority::read(&text) {
+        Ok(authority) => authority,
+        Err(error) => {
+            eprintln!("error: {path}: {error}");
+            return Outcome::Failed;
+        }
+    };
+    let checks = authority.check();
+    let report = arguments.format.write(&authority, &checks);
+    match &arguments.output {
+        // Whoever reads it may stop reading.
+        None => drop(std::io::stdout().write_all(report.as_bytes())),
+        Some(output) => {
+            if let Err(error) = fs::write(output, report) {
+                eprintln!("error: {} cannot be written: {error}", output.display());
+                return Outcome::Failed;
+            }
+        }
+    }
+    // The table ends with them.
+    if arguments.format != Format::Table || arguments.output.is_some() {
+        eprint!("{}", breaches(&checks));
+    }
+    match checks.iter().all(Check::holds) {
+        true => Outcome::Good,
+        false => Outcome::Bad,
+    }
+}
