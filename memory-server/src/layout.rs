@@ -28,6 +28,7 @@ use memory_server_api::{Extra, Slot, WINDOW_SLOTS};
 
 use crate::kernel::OwnSlot;
 use crate::manifest::{DomainIndex, MAX_UNTYPEDS, Manifest, Purpose, Untyped};
+use crate::records::{BlockRecord, SplitRecord};
 
 /// Most page tables a domain can be given: 2 tables for each of 32,768 blocks.
 pub const MAX_TABLE_QUOTA: u32 = 1 << 16;
@@ -58,6 +59,14 @@ pub fn blocks(manifest: &Manifest<'_>) -> u32 {
     manifest
         .untypeds()
         .fold(0u32, |sum, u| sum.saturating_add(blocks_of(&u)))
+}
+
+/// Bytes of records in use for `blocks` blocks of a domain's RAM, `splits` of them made pages of: a record and a
+/// window of four bytes (and a quarter more of those) for each block, and a record for each split.
+pub const fn record_bytes(blocks: usize, splits: usize) -> usize {
+    blocks * size_of::<BlockRecord>()
+        + (blocks + blocks / 4) * size_of::<u32>()
+        + splits * size_of::<SplitRecord>()
 }
 
 /// log2 of the slots that the server's own CNode needs.

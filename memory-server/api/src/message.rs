@@ -92,6 +92,10 @@ pub enum Request {
 }
 
 /// What the server answers when it does not refuse.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch is the hot path, and there is no heap to put it on"
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// [`crate::PROTOCOL_VERSION`] of the server.
