@@ -57,6 +57,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod alias;
 mod blocks;
 mod destroy;
 mod direct;
