@@ -128,7 +128,7 @@ pub(crate) const DOMAIN: &[Property] = &[
     Property {
         name: "direct-map", kind: "flag", default: "absent",
         about: "The guest sees its memory, its interrupt controller and its UART at the host's addresses. Only with xen,static-mem; ranges that touch are one bank, and there are at most 8.",
-        rules: &[Rule::DirectMap, Rule::Banks, Rule::BigPages], example: "direct-map;",
+        rules: &[Rule::DirectMap, Rule::Banks], example: "direct-map;",
     },
     Property {
         name: "domain-cpupool", kind: "phandle", default: "",

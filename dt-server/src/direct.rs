@@ -136,16 +136,6 @@ fn banks(at: &At<'_>, static_mem: &[Range], host: &Host, d: &mut Diagnostics) ->
     if d.error_count() != before {
         return None;
     }
-    let kernel: Vec<Range> = host.board.kernel_ram.iter().map(range).collect();
-    if let Some(owned) = whole
-        .iter()
-        .find(|bank| kernel.iter().any(|k| k.overlaps(bank)))
-    {
-        let what = format!(
-            "{owned} lies in memory that seL4 owns; on Microkit it is mapped in 4 KiB pages, because 2 MiB frames there cannot be split in place"
-        );
-        at.warn(d, Rule::BigPages, Some(NAME), what, "");
-    }
     let mut banks = Banks::new();
     for bank in &whole {
         if banks

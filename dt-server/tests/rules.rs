@@ -209,7 +209,6 @@ const WARNINGS: &[Case] = &[
     case("CPU pool", Rule::CpuPool, |t| { t.add(CHOSEN, "pool").set("/chosen/pool", "compatible", "xen,cpupool"); }, &["/chosen/pool"]),
     case("domain's CPU pool", Rule::CpuPool, |t| { t.set(L1, "domain-cpupool", 1u32); }, &["CPU 0"]),
     case("memory in pages", Rule::BigPages, |t| { *t = Tree::heap(); t.set(L1, "memory", 0x2_0004u64); }, &["2 MiB"]),
-    case("direct-map in memory of the kernel", Rule::BigPages, |t| { t.set(L1, "xen,static-mem", [0u32, 0x7000_0000, 0, 0x1000_0000]).flag(L1, "direct-map"); }, &["0x70000000..0x80000000", "4 KiB pages"]),
     case("static memory in pages", Rule::BigPages, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_1000, 0, 0x1000_0000]); }, &["2 MiB"]),
     case("xenstore", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "enabled"); }, &["no xenstore"]),
     case("xenstore, empty", Rule::Xenstore, |t| { t.flag(L1, "xen,enhanced"); }, &["no-xenstore"]),

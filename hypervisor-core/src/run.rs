@@ -301,7 +301,9 @@ impl Vm<'_> {
     /// The guest's physical map, for words about addresses.
     fn map(&self) -> Map {
         let vpl011 = self.vpl011.is_some();
-        Map::new(&self.layout, &self.record.banks, [], vpl011)
+        let extended = self.record.extended.iter();
+        let extended = extended.map(|region| (region.start(), region.size()));
+        Map::new(&self.layout, &self.record.banks, extended, vpl011)
     }
 
     fn on_abort<H: Host>(&mut self, host: &mut H, gpa: Gpa, iss: u32, fetch: bool) {

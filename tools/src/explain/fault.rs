@@ -33,7 +33,15 @@ impl Guest {
         let records = config.domains.iter().map(|domain| &domain.record);
         let of = |record: &DomainRecord| Self {
             name: Some(record.name.as_str().to_owned()),
-            map: Map::new(&XEN_LAYOUT, &record.banks, [], record.vpl011),
+            map: Map::new(
+                &record.layout,
+                &record.banks,
+                record
+                    .extended
+                    .iter()
+                    .map(|region| (region.start(), region.size())),
+                record.vpl011,
+            ),
         };
         records.map(of).collect()
     }
