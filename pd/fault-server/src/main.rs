@@ -34,6 +34,7 @@ fn fault(info: &MessageInfo) -> Fault {
         }) => Fault::memory(pc, address, iss, fetch),
         Message::User { pc } => Fault::Instruction { pc: Some(pc) },
         Message::Vcpu { hsr } => Fault::trap(hsr),
+        Message::Debug { .. } => Fault::GaveUp,
         Message::Cap { pc } => Fault::Capability { pc },
         Message::UnknownSyscall => Fault::SystemCall,
         Message::Maintenance { .. } | Message::Vppi { .. } | Message::Other => Fault::Other {

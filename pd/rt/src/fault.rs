@@ -47,6 +47,11 @@ pub enum Fault {
         /// PC.
         pc: u64,
     },
+    /// A debug exception, of which only BRK is possible (kernels with the hardware debug API; others report [`Fault::Vcpu`]).
+    Debug {
+        /// PC.
+        pc: u64,
+    },
     /// Anything else.
     Other,
 }
@@ -55,22 +60,28 @@ impl Fault {
     /// Reads the message that `info` describes from the message registers.
     pub fn decode(info: &MessageInfo) -> Self {
         use sel4::sys::seL4_Fault_tag as tag;
-        with_msg_regs(|mrs| match info.label() {
-            tag::seL4_Fault_UnknownSyscall => Self::UnknownSyscall,
-            tag::seL4_Fault_VMFault => Self::Vm(Faulted {
-                pc: mrs[0],
-                address: mrs[1],
-                iss: mrs[3] as u32 & 0x1ff_ffff,
-                fetch: mrs[2] != 0,
-            }),
-            tag::seL4_Fault_VCPUFault => Self::Vcpu { hsr: mrs[0] as u32 },
-            tag::seL4_Fault_VGICMaintenance => Self::Maintenance {
-                lr: u8::try_from(mrs[0]).ok().filter(|_| mrs[0] < 64),
-            },
-            tag::seL4_Fault_VPPIEvent => Self::Vppi { irq: mrs[0] },
-            tag::seL4_Fault_CapFault => Self::Cap { pc: mrs[0] },
-            tag::seL4_Fault_UserException => Self::User { pc: mrs[0] },
-            _ => Self::Other,
+        with_msg_regs(|mrs| {
+            sel4::sel4_cfg_wrap_match! {
+                match info.label() {
+                    tag::seL4_Fault_UnknownSyscall => Self::UnknownSyscall,
+                    tag::seL4_Fault_VMFault => Self::Vm(Faulted {
+                        pc: mrs[0],
+                        address: mrs[1],
+                        iss: mrs[3] as u32 & 0x1ff_ffff,
+                        fetch: mrs[2] != 0,
+                    }),
+                    tag::seL4_Fault_VCPUFault => Self::Vcpu { hsr: mrs[0] as u32 },
+                    tag::seL4_Fault_VGICMaintenance => Self::Maintenance {
+                        lr: u8::try_from(mrs[0]).ok().filter(|_| mrs[0] < 64),
+                    },
+                    tag::seL4_Fault_VPPIEvent => Self::Vppi { irq: mrs[0] },
+                    tag::seL4_Fault_CapFault => Self::Cap { pc: mrs[0] },
+                    tag::seL4_Fault_UserException => Self::User { pc: mrs[0] },
+                    #[sel4_cfg(HARDWARE_DEBUG_API)]
+                    tag::seL4_Fault_DebugException => Self::Debug { pc: mrs[0] },
+                    _ => Self::Other,
+                }
+            }
         })
     }
 }

@@ -120,7 +120,7 @@ impl Vmm {
                 regs.stopped_in_fault(Some(pc));
                 Exit::Trap { esr: 0 }
             }
-            Fault::Vppi { .. } | Fault::Other => {
+            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => {
                 regs.stopped_in_fault(None);
                 Exit::Unknown {
                     pc: Gva::new(regs.pc().raw()),
