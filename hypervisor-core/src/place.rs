@@ -207,7 +207,10 @@ impl fmt::Display for Place {
                 past => write!(f, "{} past the end of {part}", Bytes(past))?,
             }
         } else {
-            write!(f, "{:#x} into {part}", at - first)?;
+            match at - first {
+                0 => write!(f, "at the start of {part}")?,
+                offset => write!(f, "{offset:#x} into {part}")?,
+            }
         }
         write!(f, " ({first:#x}..{last:#x})")
     }

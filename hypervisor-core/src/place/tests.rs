@@ -65,7 +65,7 @@ fn every_kind_of_place_has_its_words() {
         ),
         (
             0x3800_0000,
-            "0x0 into the grant region (0x38000000..0x38ffffff)",
+            "at the start of the grant region (0x38000000..0x38ffffff)",
         ),
         (
             0x3900_1000,

@@ -59,7 +59,8 @@ impl Handler for Pd {
         let log = &mut self.log;
         self.server
             .on_fault(child.index(), fault(&info), |line| log.line(line));
-        // Without a reply it stays stopped.
+        // Without a reply it stays stopped. The next fault takes the reply object over; a debug kernel then prints
+        // "Reply object already has unexecuted reply", which is as it should be.
         Ok(None)
     }
 }
