@@ -50,9 +50,9 @@ END
 usage_image_options() {
     cat <<'END'
   --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
-  --board BOARD          qemu_virt_aarch64 (default); zcu102 is not supported yet
+  --board BOARD          qemu_virt_aarch64 (default) or zcu102 (docs/zcu102.md)
   --config CONFIG        debug (default), release or benchmark: the seL4 configuration (microkit only)
-  --domains FILE.dts     domains file (default: domains/two-linux.dts)
+  --domains FILE.dts     domains file (default: domains/two-linux.dts, for zcu102 domains/zcu102-two-linux.dts)
 END
 }
 

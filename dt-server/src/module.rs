@@ -174,7 +174,7 @@ impl Modules {
             _ if kernel.memory > bank0 => (
                 Rule::KernelTooLarge,
                 format!(
-                    "the kernel \"{}\" takes {} KiB when it runs, more than the first RAM bank's {} KiB",
+                    "the kernel \"{}\" takes {} KiB when it runs, but the first RAM bank has {} KiB",
                     kernel.name,
                     kernel.memory.div_ceil(1024),
                     bank0 / 1024
@@ -204,7 +204,10 @@ impl Modules {
                 self.ramdisk().unwrap_or(kernel),
             ),
         };
-        let words = "give the domain more memory or a smaller RAM disk";
+        let words = match rule {
+            Rule::KernelTooLarge => "give the domain more memory or another kernel",
+            _ => "give the domain more memory or a smaller RAM disk",
+        };
         let value = format!("<{:#x} {:#x}>", need >> 42, (need >> 10) & 0xffff_ffff);
         let hint = if domain.has("xen,static-mem") {
             Hint::from(words)
@@ -344,7 +347,7 @@ fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Opti
                 d,
                 Rule::FileMissing,
                 "zazen,file",
-                "there is no such file",
+                format!("there is no file \"{name}\""),
                 hint,
             );
             return None;

@@ -169,7 +169,7 @@ const ERRORS: &[Case] = &[
     case("module without reg or file", Rule::ModuleFile, |t| { t.remove(L1_RAMDISK, "zazen,file"); }, &["zazen,file: missing", "RAM disk"]),
     case("module with an empty name", Rule::ModuleFile, |t| { t.set(L1_KERNEL, "zazen,file", ""); }, &["file name"]),
     case("module with a number for a name", Rule::ModuleFile, |t| { t.set(L1_KERNEL, "zazen,file", 1u32); }, &["one string"]),
-    case("file missing", Rule::FileMissing, |t| { t.set(L1_KERNEL, "zazen,file", "nowhere/Image"); }, &["zazen,file = \"nowhere/Image\"", "no such file"]),
+    case("file missing", Rule::FileMissing, |t| { t.set(L1_KERNEL, "zazen,file", "nowhere/Image"); }, &["zazen,file = \"nowhere/Image\"", "no file"]),
     case("file empty", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,file", "empty"); }, &["empty"]),
     case("size differs", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", INITRD_SIZE + 1); }, &["has 1193046 bytes"]),
     case("size in one cell", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", 5u32); }, &["64 bits"]),

@@ -19,6 +19,7 @@ extern crate alloc;
 mod board;
 mod boot;
 mod cpu;
+mod gicd;
 mod gich;
 mod guest;
 mod machine;

@@ -11,10 +11,10 @@ use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
-use crate::gich;
 use crate::guest::{Guest, State, decode};
 use crate::serial::Console;
 use crate::services::{self, Services};
+use crate::{gicd, gich};
 
 /// Slices a second that a vCPU gets while another one wants the processor too.
 const SLICES_PER_SECOND: u64 = 125;
@@ -53,6 +53,7 @@ impl System {
         // it can have, in bit 0 (IHI 0048B 4.3.1); setup() takes the bit that a secure one has.
         gic.enable_group0(true);
         gich::start();
+        gicd::route_here(UART_IRQ);
         for intid in [
             IntId::ppi(MAINTENANCE - 16),
             IntId::ppi(HYP_TIMER - 16),

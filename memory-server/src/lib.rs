@@ -23,7 +23,7 @@
 //! |---|---|
 //! | a domain that never gave it away while another had it (same live domain) | no |
 //! | any domain, first grant since boot | no: kernel memory was zeroed at boot, other memory holds what the boot loader left |
-//! | another domain (heap) | yes |
+//! | another domain (heap), also after it was returned | yes |
 //! | the same domain after it was destroyed | yes |
 //! | any domain as an extra page | yes (EX-3) |
 //! | a domain, after a grant that failed | no: nobody saw it |
@@ -36,10 +36,23 @@
 //! undone. If the kernel refuses the undoing as well, the frame is *lost*: withdrawn from every
 //! pool, counted and logged. Memory that nobody can vouch for is not given to anybody.
 //!
+//! # Returned memory
+//!
+//! What a living domain gives back keeps its capabilities until somebody else needs it: it is
+//! *returned*, not RAM and not free, and the domain's own next request gets it again without an
+//! operation of the kernel. Only memory that is revoked is free (SM-5).
+//!
 //! # Merging
 //!
-//! Split heap blocks whose pages are all free become whole again when a whole block is wanted and
-//! none is left. Windows, records and page slots are reused.
+//! Split heap blocks whose pages are all free or returned become whole again when a whole block is
+//! wanted and none is left. Windows, records and page slots are reused.
+//!
+//! # What one message can cost
+//!
+//! The server runs above everybody, so what a client can make it do at once is bounded: at most 8
+//! blocks made and zeroed, or 64 pages revoked, zeroed and granted, and one block made pages of, made
+//! whole again, or revoked page by page (at most some 1,600 operations of the kernel, none of which takes longer
+//! than zeroing 2 MiB). Searches are bounded by the number of split blocks, windows or domains.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -10,6 +10,9 @@ use crate::server::MemoryServer;
 
 pub(crate) const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
 
+/// Most blocks that one message brings: making one of kernel memory takes 200,000 instructions, zeroing it a million.
+const MAX_BLOCKS: u32 = 8;
+
 /// Guest frame as recorded.
 pub(crate) fn record_gfn(gfn: u64) -> u32 {
     u32::try_from(gfn).unwrap_or(NIL)
@@ -18,7 +21,7 @@ pub(crate) fn record_gfn(gfn: u64) -> u32 {
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::PopulateBlocks`].
     ///
-    /// The run ends early where the next block does not lie in the next window, at the quota, at the
+    /// The run ends after [`MAX_BLOCKS`], and early where the next block does not lie in the next window, at the quota, at the
     /// end of the pool, and where the kernel refuses; it has at least one block.
     pub(crate) fn populate_blocks(
         &mut self,
@@ -36,7 +39,7 @@ impl MemoryServer<'_> {
         }
         let mut first = None;
         let mut count = 0;
-        while count < blocks {
+        while count < blocks.min(MAX_BLOCKS) {
             let wanted = first.and_then(|w: u16| w.checked_add(u16::try_from(count).ok()?));
             match self.populate_block(kernel, d, wanted) {
                 Ok(Some(b)) => {

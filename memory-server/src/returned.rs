@@ -203,6 +203,8 @@ impl MemoryServer<'_> {
             s.block != NIL && s.held[d] == 0 && s.returned[d] > 0
         });
         let b = only_returned.map(|s| s.block).ok_or(Error::NoMemory)?;
+        // Up to 512 revocations count as much as making pages of a block.
+        self.reshaped = self.reshaped.wrapping_add(1);
         for id in self.pages_of(b) {
             let page = self.records.page(id);
             if page.state == PageState::Returned && page.holder == d {

@@ -109,7 +109,8 @@ pub struct MemoryServer<'a> {
     pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
     pub(crate) heap: Pool,
     pub(crate) own: OwnLayout,
-    /// How many blocks were made pages of, or whole again: the longest steps. A batch ends after one.
+    /// How many blocks were made pages of, or whole again, or were revoked page by page: the longest steps. A batch
+    /// ends after one.
     pub(crate) reshaped: u32,
 }
 

@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{D0, D1, System};
+use common::{D0, D1, System, domain, memory};
 use hv_types::Gfn;
-use memory_server::{DomainIndex, Totals};
+use memory_server::{DomainIndex, Purpose, Totals};
 use memory_server_api::{Error, Extra, Reply, Request, Slot, Usage};
 
-/// What a caller, or somebody who looks at the capabilities, can see.
+/// What a caller, or somebody who looks at the capabilities, can see. Returned memory may be revoked at any time, so it counts as
+/// free, and its capabilities do not count.
 #[derive(PartialEq, Debug)]
 struct Seen {
     totals: Totals,
@@ -18,13 +19,16 @@ struct Seen {
 
 fn look(s: &mut System) -> Seen {
     s.kernel.fail_in = None;
+    let usage = [D0, D1].map(|d| Usage {
+        returned: 0,
+        ..s.usage(d)
+    });
+    let granted = s.kernel.granted.iter();
     Seen {
-        totals: s.server.totals(),
-        usage: [s.usage(D0), s.usage(D1)],
-        granted: s
-            .kernel
-            .granted
-            .iter()
+        totals: s.server.totals().settled(),
+        usage,
+        granted: granted
+            .filter(|((d, slot), _)| !s.server.is_returned(*d, *slot))
             .map(|(k, c)| (*k, c.paddr))
             .collect(),
     }
@@ -79,6 +83,7 @@ fn fail_each_step(build: fn() -> System, d: DomainIndex, request: Request) -> us
     steps
 }
 
+/// SM-9: a refusal at any step of a page.
 #[test]
 fn populate_a_page() {
     let request = Request::populate_page(Gfn::new(0x40000));
@@ -91,6 +96,7 @@ fn populate_a_page() {
     assert_eq!(fail_each_step(System::usual, D0, request), 5);
 }
 
+/// SM-9: a refusal at any step of a block.
 #[test]
 fn populate_a_block() {
     let request = Request::PopulateBlocks {
@@ -101,6 +107,64 @@ fn populate_a_block() {
     assert_eq!(fail_each_step(System::usual, D1, request), 4);
 }
 
+/// SM-5, SM-9: another domain gets a returned page after it was revoked and zeroed, or not at all.
+#[test]
+fn populate_a_page_that_another_domain_returned() {
+    fn all_pages_taken() -> System {
+        let mut s = System::new(
+            &[domain(1, false, 4), domain(2, false, 4)],
+            &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+            1,
+        );
+        let slots: Vec<Slot> = (0..512).map(|_| s.page(D0).unwrap()).collect();
+        s.release(D0, slots[3]).unwrap();
+        s.release(D0, slots[4]).unwrap();
+        s
+    }
+    let request = Request::populate_page(Gfn::new(0x40000));
+    // Revoke, zero, mint twice; and for an extra page the same.
+    assert_eq!(fail_each_step(all_pages_taken, D1, request), 4);
+    let kind = Extra::Console;
+    assert_eq!(
+        fail_each_step(all_pages_taken, D1, Request::CreateExtra { kind }),
+        4
+    );
+    // Refused at the revocation, the page is still the first domain's to take.
+    let mut s = all_pages_taken();
+    s.kernel.fail_in = Some(0);
+    assert_eq!(s.ask(D1, request), Err(Error::Kernel));
+    assert_eq!(s.usage(D0).returned, 2);
+    let operations = s.kernel.operations;
+    s.page(D0).unwrap();
+    s.page(D0).unwrap();
+    assert_eq!(s.kernel.operations, operations);
+}
+
+/// SM-5, SM-9: the same for a whole block that another domain returned.
+#[test]
+fn populate_a_block_that_another_domain_returned() {
+    fn returned() -> System {
+        let mut s = System::new(
+            &[domain(1, false, 4), domain(2, false, 4)],
+            &[memory(0x8000_0000, 21, true, Purpose::Heap)],
+            1,
+        );
+        let slot = s.blocks(D0, 1).unwrap().first;
+        s.release(D0, slot).unwrap();
+        s
+    }
+    let request = Request::PopulateBlocks {
+        gfn: Gfn::new(0x40000),
+        blocks: 1,
+    };
+    assert_eq!(fail_each_step(returned, D1, request), 4);
+    assert_eq!(fail_each_step(returned, D0, request), 0);
+    // As pages: revoke, what is left of the frame, retype twice, zero, mint twice.
+    let pages = Request::populate_page(Gfn::new(0x40000));
+    assert_eq!(fail_each_step(returned, D1, pages), 7);
+}
+
+/// SM-8, SM-9: a run that is refused in its middle is as long as it got.
 #[test]
 fn a_run_of_blocks_ends_where_the_kernel_refuses() {
     let mut s = System::usual();
@@ -112,6 +176,7 @@ fn a_run_of_blocks_ends_where_the_kernel_refuses() {
     assert_eq!(s.blocks(D0, 4).unwrap().count, 2);
 }
 
+/// SM-5, SM-9: what is refused is not released.
 #[test]
 fn release() {
     // A page of a split block, and a whole block of the heap: what the domain returns is revoked when others need it.
@@ -124,6 +189,7 @@ fn release() {
     assert_eq!(fail_each_step(busy, D0, Request::Release { slot }), 1);
 }
 
+/// SM-9: a split in place that fails leaves the block whole.
 #[test]
 fn split_in_place() {
     fn whole() -> System {
@@ -138,6 +204,7 @@ fn split_in_place() {
     );
 }
 
+/// SM-9: a copy that cannot be made or finished leaves the block.
 #[test]
 fn split_by_copy() {
     fn whole() -> System {
@@ -167,6 +234,7 @@ fn split_by_copy() {
     );
 }
 
+/// SM-9, EX-5: a refusal at any step of an extra page.
 #[test]
 fn extra_pages_and_tables() {
     let create = Request::CreateExtra {
@@ -187,6 +255,7 @@ fn extra_pages_and_tables() {
     assert_eq!(fail_each_step(busy, D0, Request::Tables { count: 3 }), 1);
 }
 
+/// SM-9, SM-20: memory that cannot be taken back is withdrawn.
 #[test]
 fn what_cannot_be_undone_is_withdrawn_and_counted() {
     for step in 0..6 {

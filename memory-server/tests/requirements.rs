@@ -33,6 +33,7 @@ fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
     }
 }
 
+/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the manifest, nothing zeroed that nobody saw.
 #[test]
 fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     let mut s = System::usual();
@@ -54,6 +55,7 @@ fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     assert_eq!((u.ram, u.max, u.reserve), (2048, 2048, 0));
 }
 
+/// SM-8, SM-26, BL-4: an empty reserve is the end; the heap is not touched.
 #[test]
 fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
     let mut s = System::new(
@@ -70,6 +72,7 @@ fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
     assert_eq!(s.server.totals().heap_free, 16 * MIB);
 }
 
+/// SM-5, SM-6: the page that was released is the next one, and comes back without an operation of the kernel.
 #[test]
 fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     let mut s = System::usual();
@@ -98,6 +101,7 @@ fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     );
 }
 
+/// SM-6, SM-21: single pages, first in first out.
 #[test]
 fn the_reserve_is_first_in_first_out_sm_6() {
     let mut s = System::usual();
@@ -112,6 +116,7 @@ fn the_reserve_is_first_in_first_out_sm_6() {
     assert_eq!(s.page(D0), Err(Error::OverQuota));
 }
 
+/// SM-1, SM-3, SM-28: static memory that was released stays in its reserve.
 #[test]
 fn released_static_memory_never_reaches_another_domain_sm_1_sm_3_sm_28() {
     let mut s = System::usual();
@@ -132,6 +137,7 @@ fn released_static_memory_never_reaches_another_domain_sm_1_sm_3_sm_28() {
     assert_eq!(s.server.totals().static_free, 8 * MIB);
 }
 
+/// SM-4, SM-11: what is not held cannot be released, and nothing changes.
 #[test]
 fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
     let mut s = System::usual();
@@ -164,6 +170,7 @@ fn double_release_and_foreign_slots_are_refused_and_change_nothing_sm_4() {
     assert_eq!((s.server.totals(), &s.kernel.granted), (before, &granted));
 }
 
+/// SM-4: another domain's pages of the same block cannot be released.
 #[test]
 fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
     let mut s = System::new(
@@ -199,6 +206,7 @@ fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
     s.release(D0, first).unwrap();
 }
 
+/// SM-4, SM-22: refusals are logged, less and less often.
 #[test]
 fn refusals_are_reported_less_and_less_often_sm_22() {
     let mut s = System::usual();
@@ -213,6 +221,7 @@ fn refusals_are_reported_less_and_less_often_sm_22() {
     );
 }
 
+/// SM-7, SM-21: after boot a static domain gets single pages only.
 #[test]
 fn whole_blocks_are_over_for_a_static_domain_that_has_given_ram_back_sm_7() {
     let mut s = System::usual();
@@ -222,6 +231,7 @@ fn whole_blocks_are_over_for_a_static_domain_that_has_given_ram_back_sm_7() {
     s.page(D0).unwrap();
 }
 
+/// SM-13, BL-6: the maximum holds for pages and for blocks.
 #[test]
 fn nobody_gets_more_than_the_maximum_sm_13_bl_6() {
     let mut s = System::usual();
@@ -236,6 +246,7 @@ fn nobody_gets_more_than_the_maximum_sm_13_bl_6() {
     assert_eq!(s.usage(D1).ram, 2048 - 511);
 }
 
+/// SM-14, BL-7: a block is zeroed for another domain and not for the same.
 #[test]
 fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_14_bl_7() {
     let mut s = System::new(
@@ -252,6 +263,7 @@ fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_1
     assert_eq!(s.kernel.scrubbed, [(0x8000_0000, FrameSize::Block)]);
 }
 
+/// SM-5, SM-14: a page is zeroed for another domain.
 #[test]
 fn a_heap_page_is_zeroed_when_another_domain_takes_it_sm_14() {
     let mut s = System::new(
@@ -281,6 +293,7 @@ fn split_pages_that_are_all_free_become_a_block_again_when_the_heap_needs_one() 
     assert_eq!(s.blocks(D0, 1).unwrap().count, 1);
 }
 
+/// EX-1, EX-3, EX-4: an extra page is zeroed, and no RAM.
 #[test]
 fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
     let mut s = System::new(
@@ -311,6 +324,7 @@ fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
     assert_eq!(s.release(D0, page.first), Err(Error::NotYours));
 }
 
+/// EX-6: destroying twice does nothing.
 #[test]
 fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
     let mut s = System::usual();
@@ -328,6 +342,7 @@ fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
     assert_eq!((s.usage(D0).extra, s.usage(D1).extra), (1, 0));
 }
 
+/// EX-14, EX-15: each extra page by kind, and the sums.
 #[test]
 fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
     let mut s = System::usual();
@@ -489,6 +504,7 @@ fn untypeds_smaller_than_a_block_serve_single_pages_and_extra_pages() {
     );
 }
 
+/// SM-15, EX-15: from the first step of its end on a domain gets nothing more; releases are served.
 #[test]
 fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
     let mut s = System::usual();
@@ -517,6 +533,7 @@ fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
     assert_eq!(s.release(D0, first), Err(Error::Dying));
 }
 
+/// SM-14, SM-16, LU-7: the same frames in each life, zeroed between.
 #[test]
 fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16() {
     let mut s = System::usual();
@@ -542,6 +559,7 @@ fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16()
     );
 }
 
+/// SM-4: messages that are none are refused.
 #[test]
 fn wild_messages_are_refused_and_change_nothing() {
     let mut s = System::usual();

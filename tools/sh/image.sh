@@ -106,6 +106,8 @@ image_inputs() {
 build_image() {
     local image stamp inputs
     image=$(image_path)
+    need dtc
+    ensure_zcu102
     if [[ $HOST == el2 ]]; then
         build_el2_image "$image"
         return

@@ -30,8 +30,9 @@ qemu_command() {
     [[ $ICOUNT == no ]] || QEMU+=(-icount 'shift=0,sleep=off')
 }
 
-# What the zcu102 line names: an arm64 Image header whose first instruction branches past it to
-# `movz x9, #0x4000, lsl #16; br x9`, and a device tree that is there but unused.
+# What the zcu102 line names, made with each image: an arm64 Image header whose first instruction branches past it to
+# `movz x9, #0x4000, lsl #16; br x9`, with which U-Boot's booti starts Microkit's image on the board too, and a
+# device tree that is there but unused.
 ensure_zcu102() {
     [[ $BOARD == zcu102 && ! -e $BUILD/zcu102/empty.dtb ]] || return 0
     mkdir -p "$BUILD/zcu102"
@@ -58,7 +59,6 @@ command_run() {
     fi
     need qemu-system-aarch64 dtc
     build_image
-    ensure_zcu102
     if [[ $UNTIL ]]; then
         run_until "${TIMEOUT:-120}"
     else

@@ -1,8 +1,11 @@
 //! The command line: one module for each subcommand, with its arguments and a `run`.
 
 pub mod check;
+pub mod completions;
+pub mod explain;
 pub mod generate;
 pub mod inspect;
+pub mod man;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,18 +15,42 @@ use clap::{Args, Parser, Subcommand};
 use crate::board::{BOARDS, Board, DEFAULT};
 
 /// Checks domains files, generates the Microkit system description for them, and explains what Zazen says.
+///
+/// Zazen is a hypervisor with Xen's interfaces for AArch64 guests, on the seL4 Microkit. A domains file says which guests
+/// a system has: a device tree in Xen's dom0less binding, as source (.dts) or compiled (.dtb). This program reads it
+/// on the host; what it knows of the binding is the code that the system runs at boot.
 #[derive(Parser, Debug)]
-#[command(name = "zazen", version)]
+#[command(name = "zazen", version, max_term_width = 100, after_long_help = AFTER)]
 pub struct Zazen {
     #[command(subcommand)]
     command: Command,
 }
 
+const AFTER: &str = "\
+Exit status:
+  0  done, and nothing is wrong
+  1  done, and what was looked at has mistakes, or is not known
+  2  not done: wrong arguments, or a file or tool that cannot be used
+
+Environment:
+  NO_COLOR  if set and not empty, no colours
+
+Files:
+  docs/domains.md  every property of a domains file and every rule, with its code
+  docs/check.md    the JSON that `zazen check --json` writes
+  domains/         domains files to start from
+
+See also:
+  ./build.sh --help (images and runs), dtc(1), https://docs.sel4.systems/projects/microkit/";
+
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(check::Arguments),
+    Explain(explain::Arguments),
     Generate(generate::Arguments),
     Inspect(inspect::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// How a command ended; scripts see it as the exit status.
@@ -52,8 +79,11 @@ impl Zazen {
     pub fn run(self) -> Outcome {
         match self.command {
             Command::Check(arguments) => check::run(&arguments),
+            Command::Explain(arguments) => explain::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
+            Command::Completions(arguments) => completions::run(&arguments),
+            Command::Man(arguments) => man::run(&arguments),
         }
     }
 }

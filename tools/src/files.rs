@@ -35,6 +35,12 @@ impl HostFiles {
         (self.found.into_inner(), missing)
     }
 
+    /// Where the file is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.find(name).map(|(path, _)| path)
+    }
+
     fn find(&self, name: &str) -> Option<(PathBuf, FileInfo)> {
         self.directories
             .iter()

@@ -44,8 +44,15 @@ impl core::error::Error for GenerateError {}
 /// # Errors
 /// [`GenerateError::Limits`].
 pub fn system_xml(config: &Config, board: &Board) -> Result<String, GenerateError> {
-    let system = system(config, board);
-    let broken = limits::check(&system);
+    written(&system(config, board), config, board)
+}
+
+/// `system` as XML; it is that of `config` on `board`, perhaps with other priorities.
+///
+/// # Errors
+/// [`GenerateError::Limits`].
+pub fn written(system: &System, config: &Config, board: &Board) -> Result<String, GenerateError> {
+    let broken = limits::check(system);
     if !broken.is_empty() {
         return Err(GenerateError::Limits(broken));
     }
@@ -62,7 +69,7 @@ pub fn system_xml(config: &Config, board: &Board) -> Result<String, GenerateErro
         board.name,
         names.join(", ")
     );
-    Ok(xml::write(&system, &about))
+    Ok(xml::write(system, &about))
 }
 
 /// The same as data.

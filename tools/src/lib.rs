@@ -5,8 +5,15 @@
 //! and the dt-server's protection domain can never disagree about a file.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod check;
+#[cfg(feature = "cli")]
 pub mod command;
+#[cfg(feature = "cli")]
+pub mod docs;
 mod dtc;
+#[cfg(feature = "cli")]
+pub mod explain;
 mod files;
 pub mod generate;
 pub mod limits;

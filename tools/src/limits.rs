@@ -132,8 +132,8 @@ fn calls(system: &System, channel: &Channel, wrong: &mut Vec<String>) {
         };
         if caller.pp && from >= to {
             wrong.push(format!(
-                "{} (priority {from}) calls {} (priority {to}); Microkit wants a strictly higher priority there",
-                caller.pd, callee.pd
+                "{} (priority {from}) calls {} (priority {to}); a call goes to a strictly higher priority, so that no two wait for each other and who answers is not held up by who asks: give {} a priority above {from}",
+                caller.pd, callee.pd, callee.pd
             ));
         }
     }

@@ -112,7 +112,7 @@ pub fn load_with(
         (bytes, Locations::default())
     } else {
         (
-            dtc::run(path, &["-O", "dtb"]).map_err(LoadError::Source)?,
+            dtc::run(path, &["-O", "dtb"]).map_err(|error| LoadError::Source(error.to_string()))?,
             Locations::of(path),
         )
     };

@@ -9,7 +9,7 @@ use xen_abi::{Errno, GuestHandle, number};
 
 use memory_guest::*;
 
-/// BL-1, BL-2: a balloon driver's two calls, on heap and on static memory.
+/// BL-1, BL-2, BL-10: a balloon driver's two calls, on heap and on static memory.
 #[test]
 fn a_balloon_gives_pages_back_and_takes_them_again_bl_1_bl_2() {
     for kind in [Kind::Heap, Kind::Static] {
@@ -32,6 +32,50 @@ fn a_balloon_gives_pages_back_and_takes_them_again_bl_1_bl_2() {
     }
 }
 
+/// SM-6, BL-10: pages that come back to where they were cost one unmapping and one mapping each, and the server nothing; 64 a call.
+#[test]
+fn a_round_trip_of_512_pages_is_cheap() {
+    for kind in [Kind::Heap, Kind::Static] {
+        let mut g = Guest::new(kind);
+        let gfns: Vec<u64> = (0..512).map(|n| FREE + n).collect();
+        // The first time makes pages of the block.
+        assert_eq!((g.decrease(0, &gfns), g.populate(0, &gfns)), (512, 512));
+        let counts = |g: &Guest| {
+            let machine = g.memory.machine().look();
+            (machine.mappings, machine.operations)
+        };
+        let before = counts(&g);
+        assert_eq!(g.decrease(0, &gfns), 512);
+        assert_eq!(g.rounds, 8);
+        assert_eq!(g.populate(0, &gfns), 512);
+        assert_eq!(g.rounds, 8);
+        assert_eq!(counts(&g), (before.0 + 1024, before.1));
+        // In the opposite order each page has another place: its window side moves, and what another page left there goes.
+        assert_eq!(g.decrease(0, &gfns), 512);
+        let backwards: Vec<u64> = gfns.iter().rev().copied().collect();
+        let before = counts(&g);
+        assert_eq!(g.populate(0, &backwards), 512);
+        let (mappings, operations) = counts(&g);
+        assert_eq!(operations, before.1);
+        assert!(mappings - before.0 <= 5 * 512, "{}", mappings - before.0);
+    }
+}
+
+/// SM-5, SM-14: a 2 MiB extent that comes back to the same domain is not zeroed, revoked or made anew.
+#[test]
+fn a_block_comes_back_without_an_operation() {
+    let mut g = Guest::new(Kind::Heap);
+    let gfn = GFN + 1024;
+    g.write(gfn + 511, 0x77);
+    let operations = g.memory.machine().look().operations;
+    assert_eq!((g.decrease(9, &[gfn]), g.read(gfn)), (1, None));
+    assert_eq!(g.memory.totals().heap_returned, 2 << 20);
+    assert_eq!(g.populate(9, &[gfn]), 1);
+    assert_eq!(g.memory.machine().look().operations, operations);
+    assert_eq!(g.read(gfn + 511), Some(0x77));
+}
+
+/// SM-8, BL-1, BL-2: a list is done up to the first frame that cannot be.
 #[test]
 fn a_list_stops_at_the_first_frame_that_cannot_be_done() {
     let mut g = Guest::new(Kind::Heap);
@@ -51,7 +95,7 @@ fn a_list_stops_at_the_first_frame_that_cannot_be_done() {
     );
 }
 
-/// Section 8 of the ABI notes: never an errno.
+/// BL-1, BL-2, BL-3, SM-8: never an errno (section 8 of the ABI notes).
 #[test]
 fn reservations_answer_with_a_count_and_never_an_error() {
     let mut g = Guest::new(Kind::Heap);
@@ -138,6 +182,7 @@ fn reservations_answer_with_a_count_and_never_an_error() {
     assert_eq!(g.memory_op(memory::INCREASE_RESERVATION, &good), 0);
 }
 
+/// BL-1, BL-2: whole 2 MiB extents of the heap.
 #[test]
 fn extents_of_2_mib_go_and_come_back_on_the_heap() {
     let mut g = Guest::new(Kind::Heap);
@@ -151,7 +196,7 @@ fn extents_of_2_mib_go_and_come_back_on_the_heap() {
     assert_eq!(g.current(), 4088);
 }
 
-/// SM-7 and section 8: order above 0 is for decrease only.
+/// SM-7: order above 0 is for decrease only (section 8).
 #[test]
 fn a_static_guest_populates_single_pages_only_sm_7() {
     let mut g = Guest::new(Kind::Static);
@@ -199,7 +244,7 @@ fn a_direct_mapped_guest_keeps_its_frames_dm_2_dm_3() {
     );
 }
 
-/// Contents are kept over decrease and populate at one frame.
+/// SM-14: contents are kept over decrease and populate at one frame.
 #[test]
 fn contents_survive_a_round_trip_on_static_memory() {
     let mut g = Guest::new(Kind::Static);
@@ -208,6 +253,7 @@ fn contents_survive_a_round_trip_on_static_memory() {
     assert_eq!(g.read(FREE), Some(0x11));
 }
 
+/// SM-13, GM-11, BL-3: current and maximum reservation, for oneself alone.
 #[test]
 fn size_questions_are_for_oneself() {
     let mut g = Guest::new(Kind::Heap);

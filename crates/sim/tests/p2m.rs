@@ -129,6 +129,7 @@ impl Guest {
 
 const GFN: u64 = RAM >> 12;
 
+/// SM-25, GM-4: RAM is what the banks say, in 2 MiB frames.
 #[test]
 fn boot_ram_is_2_mib_frames_seen_by_guest_and_vmm() {
     let g = Guest::usual(true);
@@ -154,6 +155,7 @@ fn boot_ram_is_2_mib_frames_seen_by_guest_and_vmm() {
     g.check();
 }
 
+/// GM-3, GM-4: banks are filled to the page and not beyond.
 #[test]
 fn ragged_and_several_banks_are_filled_to_the_page() {
     // 3 pages before a block boundary, 2 blocks, 5 pages; and a bank inside one block.
@@ -248,6 +250,7 @@ fn the_table_quota_formulas_hold() {
     assert!(P2m::least_tables(&list) < P2m::most_tables(&list));
 }
 
+/// GM-2, GM-3: banks that are not sorted, disjoint and made of pages are refused.
 #[test]
 fn bad_banks_are_refused() {
     let bad: [&[(u64, u64)]; 6] = [
@@ -305,7 +308,7 @@ fn one_page_leaves_a_block_and_the_others_keep_their_contents_bl_1() {
     }
 }
 
-/// Section 8 of the ABI notes: contents survive decrease and populate at the same frame.
+/// SM-14: contents survive decrease and populate at the same frame (section 8 of the ABI notes).
 #[test]
 fn decrease_and_populate_of_one_page_keep_its_contents() {
     let mut g = Guest::usual(true);
@@ -407,7 +410,7 @@ fn populate_is_refused_on_ram_outside_the_banks_and_on_no_address() {
     assert_eq!(g.memory.usage(D0).ram, 4096);
 }
 
-/// The U-Boot sequence of BL-8.
+/// BL-8: the U-Boot sequence.
 #[test]
 fn ram_under_shared_info_comes_back_with_its_contents_bl_8() {
     for is_static in [true, false] {
@@ -451,6 +454,7 @@ fn ram_under_shared_info_comes_back_with_its_contents_bl_8() {
     }
 }
 
+/// BL-8: decrease of a hidden frame gives it back.
 #[test]
 fn a_parked_frame_can_be_given_back_bl_8() {
     let mut g = Guest::usual(true);
@@ -622,6 +626,7 @@ fn refuse_each(is_static: bool, mut act: impl FnMut(&mut Guest) -> Result<(), Er
     }
 }
 
+/// SM-9, BL-1: a refusal at any step of decrease.
 #[test]
 fn refused_steps_of_decrease_change_nothing_sm_9() {
     for is_static in [true, false] {
@@ -630,6 +635,7 @@ fn refused_steps_of_decrease_change_nothing_sm_9() {
     }
 }
 
+/// SM-9, BL-2: a refusal at any step of populate; the frame goes back.
 #[test]
 fn refused_steps_of_populate_change_nothing_sm_9() {
     for is_static in [true, false] {
@@ -641,6 +647,7 @@ fn refused_steps_of_populate_change_nothing_sm_9() {
     });
 }
 
+/// EX-5: a refusal at any step of an extra page.
 #[test]
 fn refused_steps_of_extra_pages_change_nothing_ex_5() {
     for is_static in [true, false] {

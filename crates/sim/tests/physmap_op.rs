@@ -13,7 +13,7 @@ use xen_abi::{Errno, GuestHandle, number};
 
 use memory_guest::*;
 
-/// BL-8 as U-Boot does it.
+/// BL-8, EX-16: as U-Boot does it.
 #[test]
 fn u_boot_maps_shared_info_over_ram_removes_it_and_refills_the_hole_bl_8() {
     let mut g = Guest::new(Kind::Heap);

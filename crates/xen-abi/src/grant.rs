@@ -72,6 +72,25 @@ pub mod status {
     pub const EAGAIN: i16 = -12;
     /// Out of space.
     pub const NO_SPACE: i16 = -13;
+
+    /// All of them with their names in C and what they say, from 0 down.
+    #[rustfmt::skip]
+    pub const ALL: &[(i16, &str, &str)] = &[
+        (OKAY, "GNTST_okay", "Done."),
+        (GENERAL_ERROR, "GNTST_general_error", "Undescribed error."),
+        (BAD_DOMAIN, "GNTST_bad_domain", "Unrecognised domain id."),
+        (BAD_GNTREF, "GNTST_bad_gntref", "Unrecognised or inappropriate grant reference."),
+        (BAD_HANDLE, "GNTST_bad_handle", "Unrecognised or inappropriate handle of a mapping."),
+        (BAD_VIRT_ADDR, "GNTST_bad_virt_addr", "Inappropriate virtual address to map at."),
+        (BAD_DEV_ADDR, "GNTST_bad_dev_addr", "Inappropriate device address."),
+        (NO_DEVICE_SPACE, "GNTST_no_device_space", "Out of space in the IOMMU."),
+        (PERMISSION_DENIED, "GNTST_permission_denied", "Not allowed: the entry grants it to another domain, or for reading only."),
+        (BAD_PAGE, "GNTST_bad_page", "The page is not one that can be granted."),
+        (BAD_COPY_ARG, "GNTST_bad_copy_arg", "A copy crosses a page."),
+        (ADDRESS_TOO_BIG, "GNTST_address_too_big", "The address of the page is too large."),
+        (EAGAIN, "GNTST_eagain", "Busy; try again."),
+        (NO_SPACE, "GNTST_no_space", "Out of space."),
+    ];
 }
 
 /// Bits of [`EntryV1::flags`] (`GTF_*`).

@@ -21,6 +21,7 @@ mod time;
 mod vcpu;
 mod version;
 mod watchdog;
+mod words;
 
 #[cfg(test)]
 mod tests;

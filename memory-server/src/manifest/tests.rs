@@ -56,6 +56,7 @@ fn a_symbol_that_was_not_patched_is_told() {
     );
 }
 
+/// SH-4, SM-11: overlapping memory is refused.
 #[test]
 fn overlapping_memory_is_refused_sh_4() {
     let domains = [domain(1, true)];
@@ -70,6 +71,7 @@ fn overlapping_memory_is_refused_sh_4() {
     );
 }
 
+/// SM-26, SM-17: static memory belongs to static domains.
 #[test]
 fn static_memory_for_a_heap_domain_is_refused_sm_26() {
     let domains = [domain(1, false)];

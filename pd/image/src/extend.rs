@@ -111,8 +111,8 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         let vspace = vspace_of(container, &format!("tcb_{}_0", domain.name))?;
         let vspace = Cap::PageTable(cap::PageTable { object: vspace });
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
-        guard_vcpus(container, &domain.name)?;
     }
+    guard_vcpus(container);
     Ok(())
 }
 
@@ -144,35 +144,23 @@ fn purpose(purpose: Purpose, layout: &Layout) -> String {
     }
 }
 
-/// Gives every vCPU of VM `vm` a CSpace guard that does not match.
-fn guard_vcpus(container: &mut CapDLSpecContainer, vm: &str) -> Result<(), Error> {
-    let prefix = format!("tcb_{vm}_");
-    let mut count = 0;
+/// Gives every vCPU a CSpace guard that does not match.
+fn guard_vcpus(container: &mut CapDLSpecContainer) {
     for named in &mut container.spec.objects {
-        let is_vcpu = named
-            .name
-            .as_deref()
-            .and_then(|name| name.strip_prefix(&prefix));
-        let (Some(number), Object::Tcb(tcb)) = (is_vcpu, &mut named.object) else {
+        let Object::Tcb(tcb) = &mut named.object else {
             continue;
         };
-        if number.parse::<u8>().is_err() {
+        let vcpu = |entry: &CapTableEntry| entry.slot == object::Tcb::SLOT_VCPU;
+        if !tcb.slots.iter().any(vcpu) {
             continue;
         }
         for entry in &mut tcb.slots {
             if let (object::Tcb::SLOT_CSPACE, Cap::CNode(cspace)) = (entry.slot, &mut entry.cap) {
                 cspace.guard = Word(VCPU_GUARD);
                 cspace.guard_size = VCPU_GUARD_BITS;
-                count += 1;
             }
         }
     }
-    if count == 0 {
-        return Err(Error::new(format!(
-            "VM '{vm}' has no vCPU in the system description"
-        )));
-    }
-    Ok(())
 }
 
 fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {

@@ -44,6 +44,13 @@ fn main() -> ExitCode {
         probe::bad_guest(&mut suite, &lab, config);
         probe::abi(&mut suite, &lab, config);
     }
+    for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]
+        .iter()
+        .filter(|(wanted, _)| *wanted)
+    {
+        two_linux::run(&mut suite, &lab, config);
+        probe::bad_guest(&mut suite, &lab, config);
+    }
     if microkit {
         for config in ["debug", "release"] {
             hostile::run(&mut suite, &lab, config);

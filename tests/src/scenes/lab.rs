@@ -15,6 +15,9 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The configuration that stands for the EL2 host; the others are seL4's on Microkit.
 pub const EL2: &str = "el2";
 
+/// What the configurations on the ZCU102 start with, and the names of the domains files for it.
+pub const ZCU102: &str = "zcu102-";
+
 /// Where images are built and started.
 pub struct Lab {
     build_sh: PathBuf,
@@ -62,7 +65,7 @@ impl Lab {
     /// # Errors
     /// The image cannot be built or QEMU not be started.
     pub fn boot(&self, config: &str, domains: &str, name: &str) -> Result<Machine, Failure> {
-        self.boot_file(config, &self.domains_file(domains), name)
+        self.boot_file(config, &self.domains_file(config, domains), name)
     }
 
     /// The same with the first text of `change` replaced by the second in the domains file.
@@ -76,7 +79,7 @@ impl Lab {
         name: &str,
         change: (&str, &str),
     ) -> Result<Machine, Failure> {
-        let text = fs::read_to_string(self.domains_file(domains))?;
+        let text = fs::read_to_string(self.domains_file(config, domains))?;
         let quoted = |word: &str| format!(" {word}\"");
         if !text.contains(&quoted(change.0)) {
             return Err(Failure(format!("domains/{domains} has no {}", change.0)));
@@ -111,7 +114,7 @@ impl Lab {
     /// # Errors
     /// The file cannot be read or has no such property.
     pub fn memory_of(&self, domains: &str) -> Result<u64, Failure> {
-        let text = fs::read_to_string(self.domains_file(domains))?;
+        let text = fs::read_to_string(self.domains_file("", domains))?;
         let property = Regex::new(r"memory = <0x0 0x([0-9a-f]+)>")
             .map_err(|error| Failure(error.to_string()))?;
         let kib = property
@@ -121,16 +124,27 @@ impl Lab {
             .ok_or_else(|| Failure(format!("domains/{domains} has no memory property")))
     }
 
-    fn domains_file(&self, name: &str) -> PathBuf {
-        self.root().join("domains").join(name)
+    /// Domains file `name`, or the one of the same scene for the board of `config`.
+    fn domains_file(&self, config: &str, name: &str) -> PathBuf {
+        let board = if config.starts_with(ZCU102) {
+            ZCU102
+        } else {
+            ""
+        };
+        self.root().join("domains").join(format!("{board}{name}"))
     }
 
     fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
         let domains = domains.to_string_lossy();
+        let (board, config) = match config.strip_prefix(ZCU102) {
+            Some(config) => ("zcu102", config),
+            None => ("qemu_virt_aarch64", config),
+        };
         let mut options = match config {
             EL2 => vec!["--host", "el2"],
             config => vec!["--host", "microkit", "--config", config],
         };
+        options.extend(["--board", board]);
         options.extend(["--domains", &domains]);
         let with = |first: &[&'static str]| {
             let mut all: Vec<&str> = first.to_vec();

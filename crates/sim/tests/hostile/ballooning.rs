@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// BL-8: RAM below shared_info is kept, and is no memory for arguments meanwhile.
 #[test]
 fn shared_info_over_ram_and_back() {
     attack(|guest| {
@@ -156,6 +157,7 @@ fn giving_away_arguments_while_they_are_used() {
     });
 }
 
+/// BL-1, BL-2, BL-10: all RAM but one block goes and comes back.
 #[test]
 fn giving_away_everything() {
     attack(|guest| {
@@ -230,6 +232,7 @@ fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     sys.assert_consistent();
 }
 
+/// BL-6, SM-13: nobody gets more than its share.
 #[test]
 fn a_guest_cannot_have_more_memory_than_its_share() {
     attack(|guest| {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// BL-1, BL-2, UP-5: lists of single pages; a hole faults.
 #[test]
 fn ballooning_down_and_up() {
     in_every_way(|guest| {
@@ -33,6 +34,7 @@ fn ballooning_down_and_up() {
     });
 }
 
+/// BL-1, BL-2, SM-8, SM-27: the count of extents before the one that cannot be done.
 #[test]
 fn ballooning_stops_at_the_first_extent_that_cannot_be() {
     in_every_way(|guest| {
@@ -54,6 +56,7 @@ fn ballooning_stops_at_the_first_extent_that_cannot_be() {
     });
 }
 
+/// BL-2, BL-3: a count, never an error.
 #[test]
 fn ballooning_never_answers_with_an_error() {
     in_every_way(|guest| {
@@ -117,6 +120,7 @@ fn ballooning_never_answers_with_an_error() {
     });
 }
 
+/// BL-1, BL-2, SM-7: extents of 2 MiB.
 #[test]
 fn ballooning_in_blocks() {
     in_every_way(|guest| {

@@ -17,6 +17,7 @@ fn microkit() -> CapDLSpecContainer {
         slots: vec![],
     };
     let vspace = add(&mut container, "vspace_a".into(), Object::PageTable(table));
+    let vcpu = add(&mut container, "vcpu_a_0".into(), Object::VCpu);
     let extra = object::TcbExtraInfo {
         ipc_buffer_addr: 0.into(),
         affinity: Word(0),
@@ -42,6 +43,10 @@ fn microkit() -> CapDLSpecContainer {
         CapTableEntry {
             slot: object::Tcb::SLOT_VSPACE,
             cap: Cap::PageTable(cap::PageTable { object: vspace }),
+        },
+        CapTableEntry {
+            slot: object::Tcb::SLOT_VCPU,
+            cap: Cap::VCpu(cap::VCpu { object: vcpu }),
         },
     ];
     let tcb = object::Tcb {

@@ -55,7 +55,7 @@ impl Picture<'_> {
             let both = self.authority.memory.iter().find(|memory| {
                 let reach = self.authority.reach(memory);
                 let has = |who| reach.iter().any(|reach| reach.subject == who);
-                memory.what.region().is_some() && has(vmm) && has(index)
+                is_ring(&memory.what) && has(vmm) && has(index)
             });
             let Some(ring) = both else { continue };
             let (x, w) = column.shared();
@@ -273,6 +273,12 @@ impl Picture<'_> {
             self.canvas.label(second, 11.0, "fill=\"#333\"", text);
         }
     }
+}
+
+/// Whether it is text between a client and the console.
+fn is_ring(what: &What) -> bool {
+    what.region()
+        .is_some_and(|name| name.starts_with("console_"))
 }
 
 /// Files are drawn among the shared memory even if only one VMM has them.

@@ -117,13 +117,17 @@ impl Picture<'_> {
                 false,
             ));
         }
-        let tcbs = subject
-            .held
-            .iter()
-            .filter(|held| held.cap.kind == Kind::Tcb)
-            .count();
-        if tcbs > 0 {
-            chips.push((format!("{tcbs} TCBs of others"), false));
+        // Its own virtual machine, which some boards need for telling the time, is part of it.
+        let subjects = self.authority.subjects.iter().enumerate();
+        let strangers = subjects
+            .filter(|(index, _)| *index != server && self.authority.keeper(*index) != Some(server))
+            .flat_map(|(_, subject)| &subject.threads);
+        let strangers: Vec<_> = strangers.copied().collect();
+        let tcbs = subject.held.iter();
+        let tcbs = tcbs.filter(|held| held.cap.object.is_some_and(|id| strangers.contains(&id)));
+        match tcbs.count() {
+            0 => {}
+            count => chips.push((format!("{count} \u{d7} TCB"), false)),
         }
         for (what, _, alone) in self.regions(server) {
             if alone {
@@ -139,7 +143,7 @@ impl Picture<'_> {
                 h: 18.0,
             };
             if chip.right() > area.right() - 4.0 {
-                break;
+                continue;
             }
             let (fill, edge) = if memory {
                 (MEMORY_FILL, MEMORY_EDGE)

@@ -1,0 +1,142 @@
+//! What each hypercall is for, in words: for `zazen explain`, beside [`table`](super::table)'s what a guest gets.
+
+use super::table::Row;
+
+impl Row {
+    /// What it is for, in one or two sentences.
+    #[rustfmt::skip]
+    pub fn about(&self) -> &'static str {
+        match (self.name, self.cmd_name) {
+            ("sched_op_compat", "") => "The old form of sched_op, which no Arm guest uses.",
+            ("platform_op", "") => "Manages the machine, for a privileged domain: time, CPUs, firmware.",
+            ("memory_op", "increase_reservation") => "Adds memory to the guest without saying where. An auto-translated guest, as all are on Arm, uses populate_physmap instead.",
+            ("memory_op", "decrease_reservation") => "Gives frames of the guest's RAM back: the balloon inflates. They become holes in its physical map.",
+            ("memory_op", "maximum_ram_page") => "The highest machine frame of the host; here a constant, because guests see no machine frames.",
+            ("memory_op", "current_reservation") => "How many pages of RAM the guest has.",
+            ("memory_op", "maximum_reservation") => "How many pages of RAM the guest may have.",
+            ("memory_op", "machphys_mfn_list") => "Tables from machine to guest frames, which Arm does not have.",
+            ("memory_op", "populate_physmap") => "Fills holes of the guest's physical map with memory: the balloon deflates.",
+            ("memory_op", "add_to_physmap") => "Puts one special page (shared_info, a grant frame) at a guest frame.",
+            ("memory_op", "memory_map") => "The e820 map of a PV guest, which Arm does not have.",
+            ("memory_op", "machine_memory_map") => "The host's e820 map, which Arm does not have.",
+            ("memory_op", "exchange") => "Exchanges frames for ones that are contiguous in machine memory.",
+            ("memory_op", "machphys_mapping") => "Where the table from machine to guest frames is mapped, which Arm does not have.",
+            ("memory_op", "set_memory_map") => "Sets the e820 map of another domain.",
+            ("memory_op", "maximum_gpfn") => "The highest guest frame that is in use.",
+            ("memory_op", "remove_from_physmap") => "Takes one page out of the guest's physical map.",
+            ("memory_op", "set_pod_target") => "Populate on demand, which Arm does not have.",
+            ("memory_op", "get_pod_target") => "Populate on demand, which Arm does not have.",
+            ("memory_op", "get_sharing_freed_pages") => "Memory sharing, which Arm does not have.",
+            ("memory_op", "get_sharing_shared_pages") => "Memory sharing, which Arm does not have.",
+            ("memory_op", "paging_op") => "Paging guests to disk, which Arm does not have.",
+            ("memory_op", "access_op") => "Access rights of pages, for introspection by another domain.",
+            ("memory_op", "sharing_op") => "Memory sharing, which Arm does not have.",
+            ("memory_op", "add_to_physmap_batch") => "Puts a batch of special or foreign pages at guest frames.",
+            ("memory_op", "claim_pages") => "Sets memory aside for a domain that is being built.",
+            ("memory_op", "machphys_compat_mfn_list") => "Tables for 32-bit guests, which Arm does not have.",
+            ("memory_op", "get_vnumainfo") => "The guest's NUMA topology; guests have none.",
+            ("memory_op", "reserved_device_memory_map") => "Memory that devices need, which Arm does not have.",
+            ("memory_op", "acquire_resource") => "Maps frames of another domain, such as its grant table.",
+            ("multicall", "") => "Makes a list of hypercalls at once.",
+            ("event_channel_op_compat", "") => "The old form of event_channel_op, which no Arm guest uses.",
+            ("xen_version", "version") => "The version, as major << 16 | minor.",
+            ("xen_version", "extraversion") => "The text behind the version.",
+            ("xen_version", "compile_info") => "Who built it, where, when and with what.",
+            ("xen_version", "capabilities") => "Which guests it runs, as text: xen-3.0-aarch64.",
+            ("xen_version", "changeset") => "The source revision, as text.",
+            ("xen_version", "platform_parameters") => "Where the hypervisor begins in a PV guest's address space.",
+            ("xen_version", "get_features") => "One word of feature bits.",
+            ("xen_version", "pagesize") => "Bytes of a page: 4096.",
+            ("xen_version", "guest_handle") => "The calling domain's UUID.",
+            ("xen_version", "commandline") => "The hypervisor's command line; empty for guests.",
+            ("xen_version", "build_id") => "The build id of the hypervisor's ELF.",
+            ("xen_version", "extraversion2") => "extraversion of any length.",
+            ("xen_version", "capabilities2") => "capabilities of any length.",
+            ("xen_version", "changeset2") => "changeset of any length.",
+            ("xen_version", "commandline2") => "The hypervisor's command line, of any length.",
+            ("console_io", "write") => "Writes text to the hypervisor's console: early boot messages.",
+            ("console_io", "read") => "Reads what was typed at the hypervisor's console.",
+            ("physdev_op_compat", "") => "The old form of physdev_op, which no Arm guest uses.",
+            ("grant_table_op", "map_grant_ref") => "Maps frames that other domains have granted.",
+            ("grant_table_op", "unmap_grant_ref") => "Unmaps what was mapped with map_grant_ref.",
+            ("grant_table_op", "setup_table") => "Makes the grant table larger.",
+            ("grant_table_op", "dump_table") => "Prints a grant table to the hypervisor's console.",
+            ("grant_table_op", "transfer") => "Gives frames to another domain for good.",
+            ("grant_table_op", "copy") => "Copies bytes between frames, granted ones among them.",
+            ("grant_table_op", "query_size") => "How many frames the grant table has and may have.",
+            ("grant_table_op", "unmap_and_replace") => "Unmaps a granted frame and maps another one in its place.",
+            ("grant_table_op", "set_version") => "Chooses the version of the grant table.",
+            ("grant_table_op", "get_status_frames") => "Frames of the status words of a table of version 2.",
+            ("grant_table_op", "get_version") => "Which version the grant table has.",
+            ("grant_table_op", "swap_grant_ref") => "Exchanges two entries of the guest's grant table.",
+            ("grant_table_op", "cache_flush") => "Cleans and invalidates caches for memory that a device uses.",
+            ("vm_assist", "enable") => "Switches an assist of the hypervisor's on.",
+            ("vm_assist", "disable") => "Switches an assist of the hypervisor's off.",
+            ("vcpu_op", "initialise") => "Sets the first state of a vCPU; Arm guests use PSCI.",
+            ("vcpu_op", "up") => "Starts a vCPU; Arm guests use PSCI.",
+            ("vcpu_op", "down") => "Stops a vCPU; Arm guests use PSCI.",
+            ("vcpu_op", "is_up") => "Whether a vCPU runs; Arm guests use PSCI.",
+            ("vcpu_op", "get_runstate_info") => "How long a vCPU has run and waited; Arm guests register an area instead.",
+            ("vcpu_op", "register_runstate_memory_area") => "Where the guest wants to find how long its vCPU has run and waited.",
+            ("vcpu_op", "set_periodic_timer") => "Timers of PV guests; Arm guests have the architecture's.",
+            ("vcpu_op", "stop_periodic_timer") => "Timers of PV guests; Arm guests have the architecture's.",
+            ("vcpu_op", "set_singleshot_timer") => "Timers of PV guests; Arm guests have the architecture's.",
+            ("vcpu_op", "stop_singleshot_timer") => "Timers of PV guests; Arm guests have the architecture's.",
+            ("vcpu_op", "register_vcpu_info") => "Where in the guest's memory the words about pending events are.",
+            ("vcpu_op", "send_nmi") => "An NMI to a vCPU, which Arm does not have.",
+            ("vcpu_op", "get_physid") => "Which CPU a vCPU runs on.",
+            ("vcpu_op", "register_vcpu_time_memory_area") => "Time of PV guests; Arm guests have the architecture's.",
+            ("vcpu_op", "register_runstate_phys_area") => "register_runstate_memory_area by guest physical address.",
+            ("vcpu_op", "register_vcpu_time_phys_area") => "Time of PV guests; Arm guests have the architecture's.",
+            ("xsm_op", "") => "Security modules, of which there is none.",
+            ("sched_op", "yield") => "Lets others run.",
+            ("sched_op", "block") => "Waits for an event, with events allowed.",
+            ("sched_op", "shutdown") => "Ends the guest: power off, reboot, suspend, crash or watchdog.",
+            ("sched_op", "poll") => "Waits for one of a list of events or a time.",
+            ("sched_op", "remote_shutdown") => "Ends another domain.",
+            ("sched_op", "shutdown_code") => "Says beforehand how the guest will end.",
+            ("sched_op", "watchdog") => "Sets a watchdog, which ends the guest if it is not set again in time.",
+            ("sched_op", "pin_override") => "Pins a vCPU to a CPU.",
+            ("event_channel_op", "bind_interdomain") => "Binds a port to one that another domain has set aside.",
+            ("event_channel_op", "bind_virq") => "Binds a port to a virtual interrupt, such as the debug key or a timer.",
+            ("event_channel_op", "bind_pirq") => "Binds a port to an interrupt of the host; Arm routes those by the GIC.",
+            ("event_channel_op", "close") => "Closes a port.",
+            ("event_channel_op", "send") => "Sends an event: what a notification is made of.",
+            ("event_channel_op", "status") => "What a port is bound to.",
+            ("event_channel_op", "alloc_unbound") => "Sets a port aside for a domain to bind to.",
+            ("event_channel_op", "bind_ipi") => "Binds a port to events from one vCPU to another.",
+            ("event_channel_op", "bind_vcpu") => "Says which vCPU a port's events go to.",
+            ("event_channel_op", "unmask") => "Unmasks a port and delivers what waited.",
+            ("event_channel_op", "reset_cont") => "How the hypervisor goes on with a reset that it has interrupted; not for guests.",
+            ("event_channel_op", "reset") => "Closes all ports.",
+            ("event_channel_op", "init_control") => "Chooses the FIFO form of event channels; guests fall back to two levels of bits.",
+            ("event_channel_op", "expand_array") => "Gives the FIFO form more room.",
+            ("event_channel_op", "set_priority") => "A port's priority in the FIFO form.",
+            ("physdev_op", "") => "Interrupts and PCI devices of the host, for guests that have some.",
+            ("hvm_op", "set_param") => "Sets a parameter of the guest, such as its console's ring.",
+            ("hvm_op", "get_param") => "Reads a parameter of the guest: the console's and the xenstore's page and port, the callback.",
+            ("hvm_op", "guest_request_vm_event") => "Tells a monitor of the guest something; there is none.",
+            ("sysctl", "") => "Manages the host, for a privileged domain.",
+            ("domctl", "") => "Manages domains, for a privileged domain.",
+            ("argo_op", "") => "Argo's messages between domains.",
+            ("dm_op", "") => "For device models in another domain.",
+            ("hypfs_op", "") => "The hypervisor's file system of settings.",
+            _ => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::ROWS;
+
+    #[test]
+    fn every_row_has_words() {
+        let silent: std::vec::Vec<_> = ROWS
+            .iter()
+            .filter(|row| !row.about().ends_with('.'))
+            .map(|row| (row.name, row.cmd_name))
+            .collect();
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+}

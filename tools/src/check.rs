@@ -1,0 +1,177 @@
+//! Tells every mistake in a domains file.
+//!
+//! The rules of the binding are the dt-server's ([`dt_server::Rule`]); what only the host can know is added here:
+//! the source's syntax, and what the board has ([`HostRule`]). Each mistake has its
+//! place in the source, the rule's stable code, and where there is one the change that mends it.
+
+mod board;
+mod json;
+mod mistake;
+mod partial;
+mod rules;
+mod show;
+mod sources;
+mod syntax;
+mod tree;
+
+pub use json::VERSION as JSON_VERSION;
+pub use mistake::{Fix, Mistake, Related, Severity, TextEdit};
+pub use rules::{HostRule, all as all_rules, link};
+pub use show::Style;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ::board::Board;
+use dt_server::{Config, survey};
+use dtoolkit::fdt::Fdt;
+
+use self::sources::Sources;
+use self::tree::Source;
+use crate::dtc::{self, DtcError};
+use crate::files::HostFiles;
+use crate::locate::Locations;
+
+/// The first bytes of a DTB.
+const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
+
+/// What is wrong with a domains file.
+#[derive(Debug)]
+pub struct Report {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The board that it was checked for.
+    pub board: &'static Board,
+    /// Errors, warnings, notes, in this order; each kind by its place.
+    pub mistakes: Vec<Mistake>,
+    /// Mistakes beyond those that are kept.
+    pub dropped: usize,
+    /// What the file says, if it has no errors.
+    pub config: Option<Config>,
+    /// Whether it could be looked at, at all.
+    pub readable: bool,
+    sources: Sources,
+}
+
+impl Report {
+    /// How many mistakes of this severity there are.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.mistakes
+            .iter()
+            .filter(|mistake| mistake.severity == severity)
+            .count()
+    }
+
+    /// The changes that mend mistakes, applied to the text of the file itself (included files stay); those that would
+    /// change what another one changes are left out.
+    pub fn mended(&mut self) -> Option<String> {
+        let file = self.file.to_string_lossy().into_owned();
+        let edits = self
+            .mistakes
+            .iter()
+            .filter_map(|mistake| mistake.fix.as_ref()?.edit.as_ref());
+        let edits: Vec<TextEdit> = edits.filter(|edit| edit.at.file == file).cloned().collect();
+        let text = self.sources.text(&file)?;
+        let mut placed: Vec<(usize, usize, String)> = edits
+            .into_iter()
+            .filter_map(|edit| {
+                let (start, end) = sources::range(text, &edit.at)?;
+                Some((start, end, edit.text))
+            })
+            .collect();
+        placed.sort();
+        placed.dedup();
+        let mut mended = String::new();
+        let mut done = 0;
+        for (start, end, new) in placed {
+            if start >= done {
+                mended.push_str(&text[done..start]);
+                mended.push_str(&new);
+                done = end;
+            }
+        }
+        mended.push_str(&text[done..]);
+        Some(mended)
+    }
+}
+
+/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. Files that modules
+/// name are looked for next to it, then in each directory of `search`.
+pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
+    let mut report = Report {
+        file: path.to_path_buf(),
+        board,
+        mistakes: Vec::new(),
+        dropped: 0,
+        config: None,
+        readable: true,
+        sources: Sources::default(),
+    };
+    let Some((dtb, locations)) = compiled(path, &mut report) else {
+        return report;
+    };
+    let beside = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let directories = std::iter::once(beside).chain(search.iter().cloned());
+    let files = HostFiles::new(directories.collect(), false);
+    let survey = survey(&dtb, &files, Some(board));
+    let mut source = Source {
+        locations: &locations,
+        sources: &mut report.sources,
+    };
+    let diagnostics = match &survey.result {
+        Ok(config) => &config.warnings,
+        Err(diagnostics) => diagnostics,
+    };
+    report.dropped = diagnostics.dropped();
+    for found in diagnostics.iter() {
+        report.mistakes.push(source.mistake(found));
+    }
+    let tree = Fdt::new(&dtb).ok();
+    let of_board = board::mistakes(&survey, tree, board, &mut source);
+    report.mistakes.extend(of_board);
+    if let Some(tree) = tree {
+        let devices = partial::mistakes(tree, board, &files, &mut source);
+        report.mistakes.extend(devices);
+    }
+    report.mistakes.sort_by_key(|mistake| {
+        let at = mistake.at.as_ref().map(|at| (at.file.clone(), at.start));
+        (mistake.severity, at)
+    });
+    if report.count(Severity::Error) == 0 {
+        report.config = survey.result.ok();
+    }
+    report
+}
+
+/// The file as a DTB, and where in its source things are.
+fn compiled(path: &Path, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let message = format!("{} cannot be read: {error}", path.display());
+            let hint = "check its name and where you are";
+            let mistake = Mistake::of_file(HostRule::Unreadable.info(), message, hint);
+            report.mistakes.push(mistake);
+            report.readable = false;
+            return None;
+        }
+    };
+    let named_dtb = path.extension().is_some_and(|extension| extension == "dtb");
+    if named_dtb || bytes.starts_with(&MAGIC) {
+        return Some((bytes, Locations::default()));
+    }
+    match dtc::run(path, &["-O", "dtb"]) {
+        Ok(dtb) => Some((dtb, Locations::of(path))),
+        Err(DtcError::Missing(message)) => {
+            let mistake = Mistake::of_file(HostRule::NoCompiler.info(), message, "");
+            report.mistakes.push(mistake);
+            report.readable = false;
+            None
+        }
+        Err(DtcError::Refused(said)) => {
+            let file = path.to_string_lossy();
+            report.mistakes = syntax::mistakes(&said, &file, &mut report.sources);
+            None
+        }
+    }
+}

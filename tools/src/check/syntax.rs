@@ -1,0 +1,242 @@
+//! What dtc says about a source, in the form of all other mistakes.
+
+mod guess;
+
+use dt_server::RuleInfo;
+
+use self::guess::guess;
+use super::mistake::{Fix, Mistake, TextEdit, empty_span};
+use super::rules::HostRule;
+use super::sources::{Sources, point, range};
+use crate::locate::{Point, Span};
+
+/// A mistake for each line that dtc says; `file` is the source it was given.
+pub(super) fn mistakes(said: &str, file: &str, sources: &mut Sources) -> Vec<Mistake> {
+    let lines = said.lines().filter(|line| !line.trim().is_empty());
+    let mut found: Vec<Mistake> = lines
+        .map(|line| {
+            let (rule, at, message) = read(line);
+            let mut mistake = Mistake::of_file(rule, message, "");
+            mistake.at = at;
+            explain(&mut mistake, file, sources);
+            mistake
+        })
+        .collect();
+    if found.is_empty() {
+        let message = String::from("dtc refuses the file and does not say why");
+        found.push(Mistake::of_file(
+            HostRule::Syntax.info(),
+            message,
+            "run dtc on it by hand",
+        ));
+    }
+    found
+}
+
+/// The rule, the place and the words of one line of dtc's.
+fn read(line: &str) -> (RuleInfo, Option<Span>, String) {
+    for prefix in ["Error: ", "Lexical error: "] {
+        if let Some((place, words)) = line
+            .strip_prefix(prefix)
+            .and_then(|rest| rest.split_once(' '))
+            && let Some(span) = span(place)
+        {
+            return (HostRule::Syntax.info(), Some(span), words.to_owned());
+        }
+    }
+    if let Some(words) = line.strip_prefix("FATAL ERROR: ") {
+        let rule = if words.starts_with("Couldn't open") {
+            HostRule::Include
+        } else {
+            HostRule::Syntax
+        };
+        return (rule.info(), None, words.to_owned());
+    }
+    // file:1.2-3: ERROR (name_of_check): /path: words
+    if let Some((place, words)) = line.split_once("ERROR (") {
+        let words = words.split_once("): ").map_or(words, |(_, words)| words);
+        let place = place.trim_end_matches([':', ' ']);
+        return (HostRule::Tree.info(), span(place), words.to_owned());
+    }
+    (HostRule::Syntax.info(), None, line.to_owned())
+}
+
+/// `file:line.column`, `file:line.column-column` or `file:line.column-line.column`.
+fn span(text: &str) -> Option<Span> {
+    let (file, place) = text.trim_end_matches(':').rsplit_once(':')?;
+    let number = |text: &str| text.parse::<usize>().ok();
+    let pair = |text: &str| {
+        let (line, column) = text.split_once('.')?;
+        Some(Point {
+            line: number(line)?,
+            column: number(column)?,
+        })
+    };
+    let (start, end) = match place.split_once('-') {
+        None => (pair(place)?, None),
+        Some((start, end)) => (pair(start)?, Some(end)),
+    };
+    let end = match end {
+        None => Point {
+            column: start.column + 1,
+            ..start
+        },
+        Some(end) => pair(end).or_else(|| {
+            Some(Point {
+                column: number(end)?,
+                ..start
+            })
+        })?,
+    };
+    Some(Span {
+        file: file.to_owned(),
+        start,
+        end,
+    })
+}
+
+/// Says what is behind dtc's words, where that can be told from the source.
+fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
+    if mistake.rule == HostRule::Include.info() {
+        let name = mistake.message.split('"').nth(1).map(str::to_owned);
+        if let Some(name) = name {
+            mistake.at = quoted(&name, file, sources);
+            mistake.message = format!("the included file \"{name}\" cannot be opened");
+            mistake.hint = format!("put it next to {file}, or correct its name");
+        }
+        return;
+    }
+    if mistake.message.contains("Properties must precede subnodes") {
+        mistake.message = String::from("a property stands behind a child node");
+        mistake.hint =
+            String::from("move it up: in a DTS a node's properties come before its children");
+        return;
+    }
+    if mistake.message.contains("non-existent node or label") {
+        // dtc shows the whole node.
+        let label = mistake.message.split('"').nth(1).unwrap_or_default();
+        mistake.at = mistake.at.take().map(|at| reference(label, at, sources));
+        mistake.message = format!("the label {label} is not defined");
+        mistake.hint = String::from("define the label, name: node { … }, or correct the reference");
+        return;
+    }
+    if mistake.message.contains("Duplicate node name") {
+        if let Some(name) = mistake.at.as_ref().and_then(|at| sources.name(at)) {
+            mistake.at = Some(name);
+        }
+        let (path, _) = mistake.message.split_once(": ").unwrap_or_default();
+        mistake.message = format!("the node {path} is there twice");
+        mistake.hint = String::from("keep one of them, or give the other another name");
+        return;
+    }
+    if mistake.message.contains("Duplicate") {
+        let (path, _) = mistake.message.split_once(": ").unwrap_or_default();
+        let (node, property) = path.rsplit_once(':').unwrap_or_default();
+        mistake.message = format!("{node} has {property} twice");
+        mistake.hint = String::from("keep one of them");
+        return;
+    }
+    if mistake.message != "syntax error" {
+        return;
+    }
+    let Some(at) = mistake.at.clone() else { return };
+    let Some(text) = sources.text(&at.file) else {
+        return;
+    };
+    let Some(guess) = guess(text, &at) else {
+        mistake.message = String::from("syntax error");
+        mistake.hint =
+            String::from("statements end in a semicolon, numbers stand in <>, strings in \"\"");
+        return;
+    };
+    mistake.message = guess.message;
+    mistake.hint = guess.hint;
+    if let Some(offset) = guess.at {
+        let start = point(text, offset);
+        let end = Point {
+            column: start.column + 1,
+            ..start
+        };
+        mistake.at = Some(Span {
+            file: at.file.clone(),
+            start,
+            end,
+        });
+    }
+    if let Some((offset, insert)) = guess.insert {
+        let place = point(text, offset);
+        mistake.fix = Some(Fix {
+            summary: format!("insert `{}` in line {}", insert.trim(), place.line),
+            edit: Some(TextEdit {
+                at: empty_span(&at.file, place),
+                text: insert.to_owned(),
+            }),
+        });
+    }
+}
+
+/// Where within `at` the label is referred to; `at` if nowhere.
+fn reference(label: &str, at: Span, sources: &mut Sources) -> Span {
+    let within = |text: &str| {
+        let (start, end) = range(text, &at)?;
+        let name = format!("&{label}");
+        let offset = start + text.get(start..end)?.find(&name)?;
+        Some((point(text, offset), point(text, offset + name.len())))
+    };
+    match sources.text(&at.file).and_then(within) {
+        Some((start, end)) => Span { start, end, ..at },
+        None => at,
+    }
+}
+
+/// The place of `"name"` in `file`.
+fn quoted(name: &str, file: &str, sources: &mut Sources) -> Option<Span> {
+    let text = sources.text(file)?;
+    let quoted = format!("\"{name}\"");
+    let start = text.find(&quoted)?;
+    Some(Span {
+        file: file.to_owned(),
+        start: point(text, start),
+        end: point(text, start + quoted.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: usize, column: usize) -> Point {
+        Point { line, column }
+    }
+
+    #[test]
+    fn places_of_dtc() {
+        let of = |text| span(text).map(|span| (span.file, span.start, span.end));
+        let a = || String::from("a.dts");
+        assert_eq!(of("a.dts:2.13-14"), Some((a(), place(2, 13), place(2, 14))));
+        assert_eq!(
+            of("a.dts:2.13-3.1:"),
+            Some((a(), place(2, 13), place(3, 1)))
+        );
+        assert_eq!(of("a.dts:2.13"), Some((a(), place(2, 13), place(2, 14))));
+        assert_eq!(of("a.dts"), None);
+        assert_eq!(of("a.dts:x.y"), None);
+    }
+
+    #[test]
+    fn lines_of_dtc() {
+        let (rule, at, words) =
+            read("s.dts:2.5-13: ERROR (duplicate_property_names): /:a: Duplicate property name");
+        assert_eq!(rule, HostRule::Tree.info());
+        assert_eq!(at.map(|at| at.start), Some(place(2, 5)));
+        assert_eq!(words, "/:a: Duplicate property name");
+        let (rule, at, words) = read("FATAL ERROR: Couldn't open \"x\": No such file or directory");
+        assert_eq!((rule, at), (HostRule::Include.info(), None));
+        assert!(words.starts_with("Couldn't"));
+        let (rule, at, words) = read("something new");
+        assert_eq!(
+            (rule, at, words.as_str()),
+            (HostRule::Syntax.info(), None, "something new")
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! Explains in words what Zazen and its guests say in numbers and names.
+//!
+//! Everything comes from the tables that the code itself uses: hypercalls from `hypervisor-core`, error numbers from
+//! `xen-abi`, rules and properties from the dt-server, address spaces from `topology` and the guest's layout.
+
+mod fault;
+mod hypercall;
+mod rule;
+
+use board::DEFAULT;
+use dt_server::{Config, NODES};
+use hypervisor_core::hypercall::table::ROWS;
+use xen_abi::{Errno, grant};
+
+use crate::check::all_rules;
+
+pub use fault::Guest;
+
+/// Proposals for something unknown, at most.
+const PROPOSALS: usize = 5;
+/// How alike two names must be for one to be proposed in place of the other.
+const ALIKE: f64 = 0.8;
+
+/// Explains `what`: a hypercall, an error code, a line about a fault, a rule's code, a property of a domains file. `config` is
+/// that of the system which said it, if it is at hand.
+///
+/// # Errors
+/// Names like `what` that are known; none if there are none.
+pub fn explain(what: &str, config: Option<&Config>) -> Result<String, Vec<String>> {
+    let what = what.trim();
+    // Several tables may know the same number: all have their say.
+    let said: Vec<String> = [
+        rule::explain(what),
+        property(what),
+        error(what),
+        hypercall::explain(what),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !said.is_empty() {
+        return Ok(said.join("\n"));
+    }
+    if let Some(text) = fault::explain(what, &Guest::all(config)) {
+        return Ok(text);
+    }
+    Err(proposals(what))
+}
+
+/// An error number or name: of hypercalls (`-22`, `EINVAL`) or of grant operations (`GNTST_bad_page`).
+fn error(what: &str) -> Option<String> {
+    let number: Option<i64> = what.parse().ok();
+    let mut text = String::new();
+    for errno in Errno::ALL {
+        let negative = number == Some(errno.as_i64());
+        if negative || what.eq_ignore_ascii_case(errno.name()) {
+            let (says, means) = errno.words();
+            let means = if means.is_empty() {
+                String::new()
+            } else {
+                format!(" ({means})")
+            };
+            text.push_str(&format!(
+                "{} ({}), from a hypercall: {says}{means}.\n",
+                errno.name(),
+                errno.as_i64()
+            ));
+            let refused = hypercall::refused_with(*errno);
+            if !refused.is_empty() {
+                text.push_str(&format!("Always from: {}.\n", refused.join(", ")));
+            }
+        }
+    }
+    for (value, name, says) in grant::status::ALL {
+        let negative = *value < 0 && number == Some(i64::from(*value));
+        let short = name.trim_start_matches("GNTST_");
+        // EAGAIN alone is the error number.
+        let named =
+            what.eq_ignore_ascii_case(name) || (*value != -12 && what.eq_ignore_ascii_case(short));
+        if negative || named {
+            text.push_str(&format!(
+                "{name} ({value}), in the status of one grant operation: {says}\n"
+            ));
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// A property of a domains file.
+fn property(what: &str) -> Option<String> {
+    let mut text = String::new();
+    for node in NODES {
+        for property in node.properties.iter().filter(|known| known.name == what) {
+            let default = match property.default {
+                "" => String::new(),
+                "required" => String::from(" Required."),
+                default => format!(" Default: {default}."),
+            };
+            text.push_str(&format!(
+                "{what}, a property of: {} ({}).{default}\n{}\n",
+                node.name, property.kind, property.about
+            ));
+            if !property.example.is_empty() {
+                text.push_str(&format!("  {}\n", property.example));
+            }
+            for rule in property.rules {
+                let info = rule.info();
+                text.push_str(&format!("  {}: {}\n", info.code, info.title));
+            }
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// Names that are much like `what`, the most alike first.
+fn proposals(what: &str) -> Vec<String> {
+    let rows = ROWS.iter().flat_map(|row| [row.name, row.cmd_name]);
+    let grants = grant::status::ALL.iter().map(|(_, name, _)| *name);
+    let properties = NODES
+        .iter()
+        .flat_map(|node| node.properties)
+        .map(|property| property.name);
+    let names = rows
+        .chain(Errno::ALL.iter().map(|errno| errno.name()))
+        .chain(grants)
+        .chain(properties)
+        .chain(all_rules().into_iter().map(|rule| rule.code));
+    let wanted = what.to_lowercase();
+    let mut alike: Vec<(f64, &str)> = names
+        .filter(|name| !name.is_empty())
+        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    alike.dedup();
+    alike
+        .into_iter()
+        .take(PROPOSALS)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+/// What can be explained, for somebody who has asked for nothing.
+pub fn overview() -> String {
+    let mut names: Vec<String> = Vec::new();
+    for row in ROWS {
+        let name = format!("{} ({})", row.name, row.number);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let errors: Vec<&str> = Errno::ALL.iter().map(|errno| errno.name()).collect();
+    format!(
+        "What can be explained (board of the addresses: {}):\n\n\
+         hypercalls, by name or number, with an operation: memory_op, 12, memory_op 6, populate_physmap\n  {}\n\
+         error codes, by name or negative number: EINVAL, -22, GNTST_bad_domain\n  {}\n\
+         rules of `zazen check`, by code: zazen::static::overlap ({} of them, see docs/domains.md)\n\
+         properties of a domains file: xen,static-mem\n\
+         lines about faults from the log, in quotes, or a whole log with: zazen explain - < LOG\n",
+        DEFAULT.name,
+        names.join(", "),
+        errors.join(", "),
+        all_rules().len()
+    )
+}
+
+/// The lines of `log` that are about faults, each with its explanation.
+pub fn explain_log(log: &str, config: Option<&Config>) -> String {
+    let guests = Guest::all(config);
+    let mut text = String::new();
+    for line in log.lines() {
+        if let Some(explained) = fault::explain(line, &guests) {
+            text.push_str(&format!("{}\n", line.trim()));
+            for line in explained.lines() {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(what: &str) -> String {
+        explain(what, None).unwrap_or_else(|proposals| panic!("{what}: {proposals:?}"))
+    }
+
+    #[test]
+    fn error_numbers_and_names() {
+        for what in ["-22", "EINVAL", "einval"] {
+            assert!(
+                said(what).contains("EINVAL (-22), from a hypercall: Invalid argument"),
+                "{}",
+                said(what)
+            );
+        }
+        assert!(said("-2").contains("ENOENT (-2)"));
+        assert!(
+            said("-2").contains("GNTST_bad_domain (-2)"),
+            "{}",
+            said("-2")
+        );
+        assert!(said("GNTST_bad_domain").starts_with("GNTST_bad_domain (-2)"));
+        assert!(said("bad_page").contains("GNTST_bad_page (-9)"));
+        assert!(!said("EAGAIN").contains("GNTST"));
+        let enosys = said("ENOSYS");
+        assert!(
+            enosys.contains("Always from: ") && enosys.contains("argo_op"),
+            "{enosys}"
+        );
+    }
+
+    #[test]
+    fn every_name_of_every_table_is_explained() {
+        for row in ROWS {
+            let name = format!("{} {}", row.name, row.cmd_name);
+            assert!(said(&name).contains(row.about()), "{name}");
+            assert!(said(row.name).contains(row.name));
+            assert!(said(&row.number.to_string()).contains(row.name));
+        }
+        for errno in Errno::ALL {
+            assert!(said(errno.name()).contains(&errno.as_i64().to_string()));
+        }
+        for (_, name, says) in grant::status::ALL {
+            assert!(said(name).contains(says));
+        }
+        for rule in all_rules() {
+            assert!(said(rule.code).contains(rule.title));
+        }
+        for property in NODES.iter().flat_map(|node| node.properties) {
+            assert!(said(property.name).contains(property.about));
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_has_proposals() {
+        assert_eq!(
+            explain("populate_fysmap", None).unwrap_err()[0],
+            "populate_physmap"
+        );
+        assert_eq!(
+            explain("zazen::static::overlaps", None).unwrap_err()[0],
+            "zazen::static::overlap"
+        );
+        assert_eq!(explain("EINVALID", None).unwrap_err()[0], "EINVAL");
+        assert_eq!(
+            explain("xen,static-memory", None).unwrap_err()[0],
+            "xen,static-mem"
+        );
+        assert_eq!(explain("42424242", None), Err(Vec::new()));
+        assert_eq!(explain("", None), Err(Vec::new()));
+    }
+
+    #[test]
+    fn the_overview_names_every_hypercall() {
+        let text = overview();
+        for row in ROWS {
+            assert!(text.contains(row.name), "{}", row.name);
+        }
+    }
+}
