@@ -15,6 +15,7 @@ use memory_server_api::Slot;
 use crate::cpu;
 use crate::gich::LIST_REGISTERS;
 use crate::machine::{Machine, in_guest, in_window};
+use crate::paging::Kind;
 use crate::services::{MemoryClient, Port, Services};
 use crate::vcpu::Vcpu;
 
@@ -179,6 +180,11 @@ impl Stage2 for GuestHost {
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
         self.with_slot(slot, |machine, domain| {
             machine.map(domain, slot, in_guest(gpa), size)
+        })
+    }
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.with_slot(slot, |machine, domain| {
+            machine.map_as(domain, slot, in_guest(gpa), FrameSize::Page, Kind::Constant)
         })
     }
     fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {

@@ -236,13 +236,25 @@ impl Machine {
         self.caps.get(place).map_err(|_| MapError::NoFrame)
     }
 
-    /// Maps a granted frame.
+    /// Maps a granted frame, for reading and writing.
     pub(crate) fn map(
         &mut self,
         domain: DomainIndex,
         slot: Slot,
         to: Mapping,
         size: FrameSize,
+    ) -> Result<(), MapError> {
+        self.map_as(domain, slot, to, size, Kind::Memory)
+    }
+
+    /// Maps a granted frame as `kind`.
+    pub(crate) fn map_as(
+        &mut self,
+        domain: DomainIndex,
+        slot: Slot,
+        to: Mapping,
+        size: FrameSize,
+        kind: Kind,
     ) -> Result<(), MapError> {
         let place = grant(domain, slot);
         let cap = self.granted(place)?;
@@ -258,7 +270,7 @@ impl Machine {
         if !at.is_multiple_of(size.bytes()) {
             return Err(MapError::Refused);
         }
-        space.map(at, cap.paddr, Kind::Memory, level(size))?;
+        space.map(at, cap.paddr, kind, level(size))?;
         self.caps
             .set_mapping(place, Some(to))
             .map_err(|_| MapError::Refused)
@@ -359,6 +371,19 @@ impl Kernel for ServerKernel<'_> {
             .caps
             .mint(own(frame), grant(domain, slot))
             .map_err(refused)
+    }
+
+    fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        let place = grant(domain, slot);
+        let Ok(cap) = self.machine.caps.get(place) else {
+            return Ok(());
+        };
+        let caps = &mut self.machine.caps;
+        caps.delete(own(frame), place).map_err(refused)?;
+        if let Some(mapping) = cap.mapping {
+            self.machine.spaces.drop_mapping(domain, cap, mapping);
+        }
+        Ok(())
     }
 
     fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {

@@ -32,7 +32,7 @@ const INNER: u64 = 3 << 8;
 pub(crate) enum Kind {
     /// Memory: for a guest everything is allowed, for the host reading and writing.
     Memory,
-    /// The host's memory, to be read.
+    /// Memory to be read; a guest may execute it too.
     Constant,
     /// The host's program.
     Code,
@@ -143,6 +143,7 @@ impl Space {
             (Regime::Host, Kind::Device) => 1 << 54 | 1 << 6 | 1 << 2,
             // MemAttr: write-back memory or device-nGnRnE; S2AP read and write; XN.
             (Regime::Guest { .. }, Kind::Device) => 1 << 54 | 3 << 6,
+            (Regime::Guest { .. }, Kind::Constant) => INNER | 1 << 6 | 0xf << 2,
             (Regime::Guest { .. }, _) => INNER | 3 << 6 | 0xf << 2,
         };
         let kind = match level {

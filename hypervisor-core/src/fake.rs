@@ -185,6 +185,9 @@ impl Stage2 for FakeHost {
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
         self.map(MapCall::Guest(slot, gpa, size))
     }
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.map(MapCall::Guest(slot, gpa, FrameSize::Page))
+    }
     fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
         self.map(MapCall::Window(slot, at, size))
     }

@@ -97,6 +97,11 @@ pub trait Stage2 {
     /// # Errors
     /// [`MapError`]; nothing changed.
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError>;
+    /// Maps a page at `gpa` for the guest, not to be written: read and execute, Normal write-back.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changed.
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError>;
     /// Maps a frame into the VMM's window: read and write.
     ///
     /// # Errors

@@ -16,7 +16,7 @@
 //! the domain holds memory. Page `p` of the block in window `w` has its guest-side capability at
 //! `1024*w + 2*p` and its window-side capability after it; a whole block uses page 0's pair. The
 //! last part (the tail) holds the extra pages, two slots each in the order of
-//! [`memory_server_api::Extra::index`], then the page tables, one slot each.
+//! [`memory_server_api::Extra::index`], then the aliases and the page tables, one slot each.
 //!
 //! Blocks of static memory keep their window for ever: the `n`-th block of the domain's static
 //! memory has window `n`. Heap blocks get the lowest free window when they are granted. A CNode
@@ -24,15 +24,18 @@
 //! quarter more than the RAM needs, because recycled heap pages come from scattered blocks.
 
 use hv_types::{BLOCK_SHIFT, PAGE_SHIFT, PAGES_PER_BLOCK};
-use memory_server_api::{Extra, Slot, WINDOW_SLOTS};
+use memory_server_api::{ALIASES, Extra, Slot, WINDOW_SLOTS};
 
 use crate::kernel::OwnSlot;
 use crate::manifest::{DomainIndex, MAX_UNTYPEDS, Manifest, Purpose, Untyped};
+use crate::records::{BlockRecord, SplitRecord};
 
 /// Most page tables a domain can be given: 2 tables for each of 32,768 blocks.
 pub const MAX_TABLE_QUOTA: u32 = 1 << 16;
 /// Grant slots of the extra pages.
 const EXTRA_SLOTS: u32 = 2 * Extra::COUNT;
+/// Grant slots behind the windows that every domain has: extra pages, then aliases.
+const TAIL: u32 = EXTRA_SLOTS + ALIASES;
 
 /// Blocks that the server makes of `untyped`: one for each 2 MiB, or one *short* block of fewer
 /// than 512 pages if it is smaller; none of page-table memory and of less than a page.
@@ -60,6 +63,14 @@ pub fn blocks(manifest: &Manifest<'_>) -> u32 {
         .fold(0u32, |sum, u| sum.saturating_add(blocks_of(&u)))
 }
 
+/// Bytes of records in use for `blocks` blocks of a domain's RAM, `splits` of them made pages of: a record and a
+/// window of four bytes (and a quarter more of those) for each block, and a record for each split.
+pub const fn record_bytes(blocks: usize, splits: usize) -> usize {
+    blocks * size_of::<BlockRecord>()
+        + (blocks + blocks / 4) * size_of::<u32>()
+        + splits * size_of::<SplitRecord>()
+}
+
 /// log2 of the slots that the server's own CNode needs.
 pub fn own_radix(manifest: &Manifest<'_>) -> u8 {
     let slots = OwnLayout::new(blocks(manifest)).slots(manifest.splits());
@@ -80,7 +91,7 @@ pub fn grant_radix(manifest: &Manifest<'_>, domain: DomainIndex) -> u8 {
         let blocks = config.max_pages.div_ceil(u64::from(PAGES_PER_BLOCK));
         blocks + blocks / 4 + 4
     };
-    let tail = u64::from(EXTRA_SLOTS) + u64::from(config.table_quota);
+    let tail = u64::from(TAIL) + u64::from(config.table_quota);
     radix(
         windows
             .saturating_mul(u64::from(WINDOW_SLOTS))
@@ -161,7 +172,7 @@ impl GrantLayout {
     /// The layout of a CNode of `radix` (at most 24) with room for `table_quota` page tables.
     pub fn new(radix: u8, table_quota: u32) -> Self {
         let slots = 1u32 << radix.min(24);
-        let extras = slots.saturating_sub(EXTRA_SLOTS.saturating_add(table_quota));
+        let extras = slots.saturating_sub(TAIL.saturating_add(table_quota));
         Self {
             windows: u16::try_from(extras / WINDOW_SLOTS).unwrap_or(u16::MAX),
             extras,
@@ -179,9 +190,22 @@ impl GrantLayout {
     pub const fn extra(&self, kind: Extra) -> Slot {
         Slot(self.extras + 2 * kind.index())
     }
+    /// Slot of alias `n`, below [`ALIASES`].
+    pub const fn alias(&self, n: u32) -> Slot {
+        Slot(self.extras + EXTRA_SLOTS + n)
+    }
+    /// The extra page whose guest-side slot this is.
+    pub fn extra_at(&self, slot: Slot) -> Option<Extra> {
+        let offset = slot.0.checked_sub(self.extras)?;
+        if offset.is_multiple_of(2) {
+            Extra::from_index(u64::from(offset / 2))
+        } else {
+            None
+        }
+    }
     /// Slot of page table `n`.
     pub const fn table(&self, n: u32) -> Slot {
-        Slot(self.extras + EXTRA_SLOTS + n)
+        Slot(self.extras + TAIL + n)
     }
     /// What `slot` can hold.
     pub fn place(&self, slot: Slot) -> Place {

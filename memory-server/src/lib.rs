@@ -56,6 +56,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod alias;
 mod blocks;
 mod destroy;
 mod dump;

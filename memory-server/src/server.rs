@@ -179,6 +179,7 @@ impl MemoryServer<'_> {
             Request::Release { .. }
             | Request::ReleasePages { .. }
             | Request::DestroyExtra { .. }
+            | Request::Unalias { .. }
                 if life != Life::Dead => {}
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
@@ -206,6 +207,10 @@ impl MemoryServer<'_> {
             Request::CreateExtra { kind } => self.create_extra(kernel, d, kind).map(Reply::Granted),
             Request::DestroyExtra { kind } => {
                 self.destroy_extra(kernel, d, kind).map(|()| Reply::Done)
+            }
+            Request::Alias { slot, alias } => self.alias(kernel, d, slot, alias).map(Reply::Alias),
+            Request::Unalias { slot, alias } => {
+                self.unalias(kernel, d, slot, alias).map(|()| Reply::Done)
             }
         }
     }

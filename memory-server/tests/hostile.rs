@@ -30,6 +30,9 @@ impl Random {
     fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 16) % n
     }
+    fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below a length")
+    }
 }
 
 /// A static domain, two heap domains, and a heap that has room for what both can have, whole or in pieces.
@@ -121,17 +124,20 @@ fn garbage(random: &mut Random, slots: &[Slot], words: &mut [u64; 120]) -> (u64,
         _ => random.below(16),
     };
     let len = match random.below(8) {
-        0 => random.below(121),
-        1..4 => random.below(4),
-        _ => [0, 0, 0, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 0][label as usize & 15],
-    } as usize;
+        0 => random.index(121),
+        1..4 => random.index(4),
+        _ => {
+            let right = [0, 0, 0, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 0];
+            right[usize::try_from(label & 15).expect("4 bits")]
+        }
+    };
     for word in &mut words[..len] {
         *word = match random.below(8) {
             0 => random.next(),
             1 => 1 << random.below(64),
             2..5 => random.below(70),
             _ => {
-                let nth = random.below(slots.len().max(1) as u64) as usize;
+                let nth = random.index(slots.len().max(1));
                 slots.get(nth).map_or(0, |slot| u64::from(slot.0))
             }
         };

@@ -73,11 +73,12 @@ mod tests {
 
     /// Counters of 62.5 MHz and 129.883 kHz, after `ns` nanoseconds, at the next edge of the slow one.
     fn sight(ns: u64) -> Sight {
-        let count = (u128::from(ns) * 129_883 / 1_000_000_000 + 1) as u64;
-        let edge = (u128::from(count) * 1_000_000_000 / 129_883) as u64;
+        let count = ns / 1_000 * 129_883 / 1_000_000 + 1;
+        let edge = count * 1_000_000 / 129_883 * 1_000;
+        let [low, high, ..] = count.to_le_bytes();
         Sight {
             ticks: edge / 16,
-            count: count as u16,
+            count: u16::from_le_bytes([low, high]),
         }
     }
 

@@ -39,6 +39,8 @@ BOOT_LIBVMM_debug=1418.7
 BOOT_LIBVMM_release=1559.7
 # Xen's RAM with one 256 MiB guest on a 2 GiB machine (28 MiB of it the frame table) in MiB, and its image in MB.
 RAM_XEN=33.0
+# Its frame table for 1 GiB of RAM, in bytes: 56 for each page of 4 KiB.
+RECORDS_XEN=14680064
 IMAGE_XEN=1.08
 
 # Runs domains file $1 in configuration $2 until $3 matches; the serial output goes to the log $4.
@@ -124,6 +126,20 @@ bench_size() {
     JSON+=("{\"name\":\"image\",\"config\":\"el2\",\"unit\":\"MB\",\"here\":$image,\"xen\":$IMAGE_XEN,\"libvmm\":null}")
 }
 
+# What the memory server keeps for 1 GiB of RAM, the same on every host.
+bench_records() {
+    local name what count
+    while IFS='|' read -r name what; do
+        count=$(sed -nE "s/^$name ([0-9]+)$/\1/p" "$LOGS/bench-records.log")
+        [[ $count ]] || fail "no figure for the records of the memory server; see build/log/bench-records.log"
+        bench_row "$what" "$count" "$RECORDS_XEN" -
+        JSON+=("{\"name\":\"records_$name\",\"config\":null,\"unit\":\"bytes\",\"here\":$count,\"xen\":$RECORDS_XEN,\"libvmm\":null}")
+    done <<'EOT'
+whole|records for 1 GiB of RAM in 2 MiB frames, bytes
+split|the same if each of them is split, bytes
+EOT
+}
+
 command_bench() {
     local config=release boots=(debug release) boot
     [[ $BOARD == qemu_virt_aarch64 ]] || fail "bench knows one machine, qemu_virt_aarch64"
@@ -143,6 +159,9 @@ command_bench() {
     for boot in "${boots[@]}"; do bench_boot "$boot"; done
     [[ $HOST != el2 ]] || bench_size
     bench_native
+    cargo run -q --manifest-path "$ROOT/Cargo.toml" -p memory-server --example footprint >"$LOGS/bench-records.log" ||
+        fail "the memory server's records could not be measured"
+    bench_records
     (
         IFS=,
         printf '{"qemu":"%s","results":[%s]}\n' "$(qemu-system-aarch64 --version | head -n 1)" "${JSON[*]}"

@@ -141,6 +141,7 @@ impl Guest<'_> {
             let at = match self.vm.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
                 Page::Ram => Some(gfn),
+                Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),
                 Page::Extra(kind) => Some(WindowAddr::extra(kind.index(), 0).raw() >> PAGE_SHIFT),
             };
             let expected =

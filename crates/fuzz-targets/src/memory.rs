@@ -143,7 +143,7 @@ fn usual() -> [u64; MANIFEST_WORDS] {
 }
 
 /// Two VMMs that send anything, and a kernel that now and then refuses: totals are conserved, a refusal changes
-/// nothing, and no frame has two owners.
+/// nothing (but that returned memory may be revoked by then), and no frame has two owners.
 pub fn memory_request(data: &[u8]) {
     let words = usual();
     let manifest = Manifest::decode(&words).expect("a valid manifest");
@@ -161,13 +161,13 @@ pub fn memory_request(data: &[u8]) {
                 0x70..0x78 => {
                     let after = u32::from(input.get::<u8>());
                     world.machine.change().faults.kernel = Some(after);
-                    let message = world.message(who, &mut input);
-                    world.send(who, &message, true);
+                    let (label, words) = world.message(who, &mut input);
+                    world.send(who, label, &words, true);
                     world.machine.change().faults = Faults::default();
                 }
                 _ => {
-                    let message = world.message(who, &mut input);
-                    world.send(who, &message, false);
+                    let (label, words) = world.message(who, &mut input);
+                    world.send(who, label, &words, false);
                 }
             }
             world.check();
@@ -177,7 +177,7 @@ pub fn memory_request(data: &[u8]) {
 
 impl World<'_> {
     /// A message of any label and words; a word may be a slot that the sender was given.
-    fn message(&self, who: usize, input: &mut Input<'_>) -> Message {
+    fn message(&self, who: usize, input: &mut Input<'_>) -> (u64, Vec<u64>) {
         let label = input.number();
         let count = usize::from(input.get::<u8>()) % (MAX_WORDS + 2);
         let words: Vec<u64> = (0..count)
@@ -193,14 +193,14 @@ impl World<'_> {
                 _ => input.number(),
             })
             .collect();
-        let mut message = Message::new(label, &words);
-        // A peer is not kept from claiming more words than there are registers.
-        message.len = count;
-        message
+        (label, words)
     }
 
     fn usage(&mut self, domain: DomainIndex) -> Usage {
-        match self.server.serve(&mut self.machine, domain, Request::Usage) {
+        let usage = self
+            .server
+            .serve(&mut self.machine, domain, &Request::Usage);
+        match usage {
             Ok(Reply::Usage(usage)) => usage,
             other => panic!("usage of {domain:?}: {other:?}"),
         }
@@ -209,26 +209,40 @@ impl World<'_> {
     fn look(&mut self) -> Seen {
         let all = self.machine.look().capabilities();
         Seen {
-            totals: self.server.totals(),
-            usage: DOMAINS.map(|d| self.usage(d)),
+            totals: self.server.totals().settled(),
+            usage: DOMAINS.map(|d| Usage {
+                returned: 0,
+                ..self.usage(d)
+            }),
             granted: all
                 .into_iter()
-                .filter(|(place, ..)| place.cnode != CNode::Own)
+                .filter(|(place, ..)| match place.cnode {
+                    CNode::Own => false,
+                    CNode::Grant(domain) => !self.server.is_returned(domain, Slot(place.slot)),
+                })
                 .collect(),
         }
     }
 
-    fn send(&mut self, who: usize, message: &Message, fault: bool) {
+    fn send(&mut self, who: usize, label: u64, words: &[u64], fault: bool) {
+        let message = Message { label, words };
+        let (mut again, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
         let before = self.look();
         let domain = DOMAINS[who];
-        let answer = self.server.on_ppc(&mut self.machine, domain, message);
+        let answer = self
+            .server
+            .on_ppc(&mut self.machine, domain, message, &mut reply);
         let result = match Request::decode(message) {
             Ok(request) => {
-                assert_eq!(request.encode(), *message, "one encoding for each request");
-                request.decode_reply(&answer)
+                assert_eq!(
+                    request.encode(&mut again),
+                    message,
+                    "one encoding for each request"
+                );
+                request.decode_reply(answer)
             }
             Err(error) => {
-                assert_eq!(answer, Reply::encode(Err(Error::Malformed)));
+                assert_eq!(answer, Reply::encode(&Err(Error::Malformed), &mut again));
                 Err(error)
             }
         };
@@ -237,6 +251,13 @@ impl World<'_> {
                 self.slots[who].extend((0..run.count).map(|n| run.slot(n)));
                 self.slots[who].sort_unstable();
                 self.slots[who].dedup();
+            }
+            Ok(Reply::Pages(pages)) => {
+                self.slots[who].extend(pages.iter().map(|page| page.slot));
+                self.slots[who].sort_unstable();
+                self.slots[who].dedup();
+                let error = pages.error;
+                assert!(error != Some(Error::Kernel) || fault);
             }
             Ok(_) => {}
             Err(error) => {
@@ -262,7 +283,7 @@ impl World<'_> {
         assert_eq!((usage.ram, usage.extra, usage.tables), (0, 0, 0));
         let answer = self
             .server
-            .serve(&mut self.machine, domain, Request::Tables { count: 1 });
+            .serve(&mut self.machine, domain, &Request::Tables { count: 1 });
         assert_eq!(answer, Err(Error::Dying));
         let done = self.server.revive(domain);
         done.unwrap_or_else(|error| panic!("a dead domain lives again: {error:?}"));
@@ -300,7 +321,12 @@ impl World<'_> {
         }
         assert_eq!(
             owners.len() as u64 * PAGE_SIZE,
-            totals.static_held + totals.heap_held + totals.extra + totals.copying
+            totals.static_held
+                + totals.static_returned
+                + totals.heap_held
+                + totals.heap_returned
+                + totals.extra
+                + totals.copying
         );
     }
 

@@ -67,7 +67,8 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
 /// Sender, label, number of words; then the words, `0x80 + n` being the n-th slot that the sender was given.
 fn memory_request() -> Vec<(&'static str, Vec<u8>)> {
     let (fixed, loose) = (0u8, 1u8);
-    let (blocks, page, release, split) = (3u8, 4u8, 5u8, 6u8);
+    let (blocks, pages, release, split) = (3u8, 4u8, 5u8, 6u8);
+    let give = 13u8;
     let (split_done, tables, create, destroy, abort) = (7u8, 8u8, 9u8, 10u8, 11u8);
     vec![
         // Both domains take blocks, split one, give pages back.
@@ -78,7 +79,18 @@ fn memory_request() -> Vec<(&'static str, Vec<u8>)> {
                 loose, blocks, 2u8, 0u8, 1u8, //
                 loose, split, 1u8, 0x80u8, loose, split_done, 1u8, 0x80u8, //
                 loose, release, 1u8, 0x85u8, fixed, split, 1u8, 0x80u8, //
-                fixed, release, 1u8, 0x82u8, loose, page, 1u8, 9u8,
+                fixed, release, 1u8, 0x82u8, loose, pages, 2u8, 1u8, 9u8,
+            ],
+        ),
+        // What one domain returns comes back to it, goes to another, and becomes an extra page.
+        (
+            "returned-pages",
+            seed![
+                loose, pages, 3u8, 4u8, 1u8, 2u8, // four pages
+                loose, give, 2u8, 1u8, 0x80u8, loose, give, 2u8, 1u8, 0x81u8, //
+                loose, pages, 2u8, 1u8, 7u8, loose, give, 2u8, 2u8, 0x80u8, //
+                fixed, create, 1u8, 0u8, loose, blocks, 2u8, 0u8, 1u8, //
+                loose, release, 1u8, 0x80u8, loose, blocks, 2u8, 0u8, 1u8,
             ],
         ),
         // A split that is taken back, and one in which the kernel refuses.

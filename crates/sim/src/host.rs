@@ -121,6 +121,9 @@ impl Stage2 for SimHost {
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
         self.mapper.map_guest(slot, gpa, size)
     }
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper.map_guest_read_only(slot, gpa)
+    }
     fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
         self.mapper.map_window(slot, at, size)
     }

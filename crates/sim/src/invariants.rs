@@ -63,6 +63,11 @@ impl System {
             let expected = match vm.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
                 Page::Ram => Some(window.get(&gfn).expect("RAM is in the window")),
+                Page::Alias(at) => Some(
+                    window
+                        .get(&(at.raw() >> PAGE_SHIFT))
+                        .expect("an alias's page is in the window"),
+                ),
                 Page::Extra(kind) => {
                     let at = WindowAddr::extra(kind.index(), 0).raw();
                     Some(

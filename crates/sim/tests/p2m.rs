@@ -100,6 +100,12 @@ impl Guest {
                     let window = WindowAddr::extra(kind.index(), 0).raw();
                     assert_eq!(machine.translate(D0, Side::Window, window), Some(paddr));
                 }
+                Page::Alias(window) => {
+                    assert_eq!(
+                        machine.translate(D0, Side::Window, window.raw()),
+                        Some(paddr)
+                    );
+                }
                 Page::Hole => panic!("the guest sees {at:#x}, which the map calls a hole"),
             }
         }

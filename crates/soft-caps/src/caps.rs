@@ -313,6 +313,35 @@ impl<'a> Caps<'a> {
         Ok(())
     }
 
+    /// Deletes the capability at `child`, a copy of the frame at `parent` of which nothing is derived. The caller has
+    /// taken its mapping away. Nothing happens where `child` is empty.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where it is not such a copy; [`Error::Empty`] and [`Error::NoSlot`] for the parent. Nothing changed.
+    pub fn delete(&mut self, parent: Place, child: Place) -> Result<(), Error> {
+        let root = self.full(parent)?;
+        let Ok(gone) = self.full(child) else {
+            return Ok(());
+        };
+        let depth = self.node(root).depth();
+        let mut before = root;
+        // Ends at the next node that is not derived from the root, at the latest.
+        while self.node(before).next() != gone {
+            before = self.node(before).next();
+            let node = self.node(before);
+            if node.is_empty() || node.depth() <= depth {
+                return Err(Error::WrongKind);
+            }
+        }
+        if self.has_children(gone) {
+            return Err(Error::WrongKind);
+        }
+        let next = self.node(gone).next();
+        self.change(before, |node| node.set_next(next));
+        self.change(gone, |node| *node = Node::EMPTY);
+        Ok(())
+    }
+
     /// The CNode in which a node in use lies.
     fn cnode_of(&self, node: u32) -> CNode {
         CNode(

@@ -102,7 +102,7 @@ mod tests {
         let step = vaddr::console_client(1) - vaddr::console_client(0);
         assert!(step >= CONSOLE_REGION_SIZE);
         assert!(last + CONSOLE_REGION_SIZE <= vaddr::CLOCK_PAGE);
-        assert!(vaddr::CLOCK_CODE + PAGE <= vaddr::UART);
+        const { assert!(vaddr::CLOCK_CODE + PAGE <= vaddr::UART) };
     }
 
     #[test]

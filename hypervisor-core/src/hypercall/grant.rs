@@ -1,8 +1,8 @@
-//! grant_table_op (public/grant_table.h): the table itself, and what can be said without a peer.
+//! grant_table_op (public/grant_table.h): the table itself, and grants to oneself.
 //!
-//! A guest has a version 1 table whose frames are extra pages of the domain. Mapping and copying
-//! other domains' grants needs a broker between VMMs, which does not exist yet: no domain but the
-//! caller is known here, so references to others are answered with `GNTST_bad_domain`.
+//! A guest has a version 1 table whose frames are extra pages of the domain. It can map and copy what it
+//! grants itself; mapping and copying other domains' grants needs a broker between VMMs, which does not
+//! exist yet, and is answered with `GNTST_permission_denied`, as by Xen's default policy on Arm (SILO).
 //!
 //! The operations that take an array store a status in each element and return 0. Long arrays are
 //! done in parts: the guest executes its HVC again with the rest.
@@ -10,12 +10,16 @@
 mod array;
 mod copy;
 mod entry;
+mod maps;
 mod table;
+
+use core::mem::offset_of;
+use core::ops::Range;
 
 use hv_types::Gva;
 use memory_server_api::Extra;
 use xen_abi::Errno;
-use xen_abi::grant;
+use xen_abi::grant::{self, Copy, MapGrantRef, SwapGrantRef, UnmapAndReplace, UnmapGrantRef};
 
 use super::Outcome;
 use crate::host::Host;
@@ -40,17 +44,37 @@ pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) ->
         grant::GET_STATUS_FRAMES => table::get_status_frames(vm, host, at, count).into(),
         grant::GET_VERSION => table::get_version(vm, host, at).into(),
         grant::SET_VERSION => table::set_version(vm, host, at).into(),
-        grant::MAP_GRANT_REF => array::run(vm, host, args, count, array::map),
-        grant::UNMAP_GRANT_REF => array::run(vm, host, args, count, array::unmap),
-        grant::UNMAP_AND_REPLACE => array::run(vm, host, args, count, array::unmap_and_replace),
-        grant::COPY => array::run(vm, host, args, count, copy::copy),
-        grant::SWAP_GRANT_REF => array::run(vm, host, args, count, table::swap),
-        grant::CACHE_FLUSH => array::run(vm, host, args, count, |vm, host, op| {
+        grant::MAP_GRANT_REF => {
+            let all = 0..size_of::<MapGrantRef>();
+            array::run(vm, host, args, count, all, maps::map)
+        }
+        grant::UNMAP_GRANT_REF => {
+            let out = status_of(offset_of!(UnmapGrantRef, status));
+            array::run(vm, host, args, count, out, maps::unmap)
+        }
+        grant::UNMAP_AND_REPLACE => {
+            let out = status_of(offset_of!(UnmapAndReplace, status));
+            array::run(vm, host, args, count, out, maps::unmap_and_replace)
+        }
+        grant::COPY => {
+            let out = status_of(offset_of!(Copy, status));
+            array::run(vm, host, args, count, out, copy::copy)
+        }
+        grant::SWAP_GRANT_REF => {
+            let out = status_of(offset_of!(SwapGrantRef, status));
+            array::run(vm, host, args, count, out, table::swap)
+        }
+        grant::CACHE_FLUSH => array::run(vm, host, args, count, 0..0, |vm, host, op| {
             array::cache_flush(vm, host, op, progress)
         }),
         grant::TRANSFER => Errno::Eopnotsupp.into(),
         _ => Errno::Enosys.into(),
     }
+}
+
+/// The bytes of a status at `offset`.
+const fn status_of(offset: usize) -> Range<usize> {
+    offset..offset + size_of::<i16>()
 }
 
 /// Frames that the table has: they are created in order.

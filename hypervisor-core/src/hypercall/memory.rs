@@ -65,7 +65,7 @@ const fn memory_op_exists(op: u64) -> bool {
 }
 
 /// Stops the guest when its memory is no longer what it was.
-fn broken<H: Host>(host: &mut H, what: &str) -> Outcome {
+pub(super) fn broken<H: Host>(host: &mut H, what: &str) -> Outcome {
     host.log(format_args!(
         "{what} failed half way and cannot be undone: the guest is stopped"
     ));

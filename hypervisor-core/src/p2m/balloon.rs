@@ -102,7 +102,9 @@ impl P2m<'_> {
             BlockEntry::Empty => false,
             BlockEntry::Paged => match self.page(block, gfn) {
                 PageEntry::Ram(_) => true,
-                PageEntry::Parked(_) => self.extra_at(gfn).is_none(),
+                PageEntry::Parked(_) => {
+                    self.extra_at(gfn).is_none() && self.alias_at(gfn).is_none()
+                }
                 PageEntry::Hole | PageEntry::Stale(_) => false,
             },
         }
@@ -170,7 +172,7 @@ impl P2m<'_> {
 
     /// Whether the guest sees something at `gfn`, which is not in a whole block.
     pub(super) fn is_visible(&self, gfn: Gfn) -> bool {
-        self.is_ram(gfn) || self.extra_at(gfn).is_some()
+        self.is_ram(gfn) || self.extra_at(gfn).is_some() || self.alias_at(gfn).is_some()
     }
 
     /// Shows a parked frame again.

@@ -4,11 +4,11 @@ use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
 use memory_server_api::{Extra, Reply, Request, Slot};
 
 use super::map::{MALFORMED, Space, ask};
-use super::{Block, BlockEntry, Error, P2m, PageEntry};
+use super::{AliasId, Block, BlockEntry, Error, P2m, PageEntry};
 use crate::host::Host;
 
 /// Frame numbers end with the 40 bits of an intermediate physical address.
-const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
+pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
 
 impl P2m<'_> {
     /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`]. The guest does not see it yet.
@@ -55,7 +55,7 @@ impl P2m<'_> {
         gfn.checked_sub(1).map(|gfn| Gfn::new(u64::from(gfn)))
     }
 
-    fn extra_slot(&self, kind: Extra) -> Option<Slot> {
+    pub(super) fn extra_slot(&self, kind: Extra) -> Option<Slot> {
         let [slot, _] = *self.extras.get(kind.index() as usize)?;
         slot.checked_sub(1).map(Slot)
     }
@@ -121,12 +121,15 @@ impl P2m<'_> {
     pub fn remove<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
         match self.uncover(host, gfn)? {
             Covered::Nothing => Err(Error::Nothing),
-            Covered::Ram(..) | Covered::Extra(_) => Ok(()),
+            Covered::Ram(..) | Covered::Extra(_) | Covered::Alias(_) => Ok(()),
         }
     }
 
     /// Makes `gfn` a hole for the guest, and a place where a page can be mapped.
-    fn uncover<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Covered, Error> {
+    pub(super) fn uncover<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Covered, Error> {
+        if let Some((id, alias)) = self.alias_at(gfn) {
+            return self.hide_alias(host, id, &alias);
+        }
         if let Some(kind) = self.extra_at(gfn) {
             let slot = self.extra_slot(kind).ok_or(Error::Nothing)?;
             host.unmap(slot).map_err(Error::Map)?;
@@ -147,7 +150,7 @@ impl P2m<'_> {
         Ok(Covered::Ram(block, slot))
     }
 
-    fn cover_again<H: Host>(
+    pub(super) fn cover_again<H: Host>(
         &mut self,
         host: &mut H,
         gfn: Gfn,
@@ -157,6 +160,7 @@ impl P2m<'_> {
             Covered::Nothing => Ok(()),
             Covered::Ram(block, slot) => self.unpark(host, block, gfn, slot),
             Covered::Extra(kind) => self.map_extra_again(host, kind, gfn),
+            Covered::Alias(id) => self.show_alias_again(host, id, gfn),
         }
         .map_err(|_| Error::Broken)
     }
@@ -187,14 +191,16 @@ impl P2m<'_> {
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
         self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
         self.set_page(block, gfn, PageEntry::Ram(slot));
+        self.set_leaving(slot, false);
         Ok(())
     }
 }
 
 /// What was at a frame.
 #[derive(Clone, Copy)]
-enum Covered {
+pub(super) enum Covered {
     Nothing,
     Ram(Block, Slot),
     Extra(Extra),
+    Alias(AliasId),
 }

@@ -13,6 +13,8 @@ const LEVELS: usize = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Space {
     Guest(Gpa),
+    /// The guest's, for a page that it may only read.
+    GuestReadOnly(Gpa),
     Window(WindowAddr),
 }
 
@@ -80,6 +82,7 @@ impl P2m<'_> {
         for _ in 0..=LEVELS {
             let result = match space {
                 Space::Guest(gpa) => host.map_guest(slot, gpa, size),
+                Space::GuestReadOnly(gpa) => host.map_guest_read_only(slot, gpa),
                 Space::Window(at) => host.map_window(slot, at, size),
             };
             match result {
@@ -99,7 +102,7 @@ impl P2m<'_> {
             .last()
             .ok_or(Error::Memory(MemoryError::NoTables))?;
         match space {
-            Space::Guest(gpa) => host.map_guest_table(table, gpa),
+            Space::Guest(gpa) | Space::GuestReadOnly(gpa) => host.map_guest_table(table, gpa),
             Space::Window(at) => host.map_window_table(table, at),
         }
         .map_err(Error::Map)?;

@@ -16,6 +16,7 @@
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! [`Error::Broken`]: a mapping that existed could not be made again, and the guest must be stopped.
 
+mod alias;
 mod balloon;
 mod build;
 mod error;
@@ -24,12 +25,13 @@ mod map;
 mod pages;
 mod split;
 
+pub use alias::{Alias, AliasId, is_address};
 pub use balloon::MAX_ORDER;
 
 use dt_server_api::{Bank, MAX_BANKS};
 use heapless::Vec;
 use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
-use memory_server_api::{Error as MemoryError, Extra, Slot};
+use memory_server_api::{ALIASES, Error as MemoryError, Extra, Slot};
 
 use crate::host::MapError;
 use crate::pages::Pages;
@@ -39,6 +41,7 @@ const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE)
 const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE);
 
 const EXTRAS: usize = Extra::COUNT as usize;
+const ALIAS_WORDS: usize = ALIASES as usize * size_of::<alias::Words>() / size_of::<u32>();
 const PER_BLOCK: usize = PAGES_PER_BLOCK as usize;
 /// Page tables that are made at a time, and kept until they are needed.
 const TABLE_BATCH: u32 = 8;
@@ -74,6 +77,8 @@ pub enum Page {
     Ram,
     /// An extra page.
     Extra(Extra),
+    /// A page that has another home, where it lies in the window: a grant of its own that the guest mapped.
+    Alias(WindowAddr),
 }
 
 /// A RAM bank in frames, and where its records are.
@@ -117,6 +122,14 @@ pub struct P2m<'m> {
     extras: &'m mut [[u32; 2]],
     /// How many extra pages are mapped in the guest.
     mapped_extras: u32,
+    /// Pages that the guest sees a second time.
+    aliases: &'m mut [alias::Words],
+    /// How many there are.
+    used_aliases: u32,
+    /// No alias from this number on is in use.
+    alias_end: u32,
+    /// Grant slot of the first alias, known once there was one.
+    alias_base: u32,
     tables: Vec<Slot, { 2 * TABLE_BATCH as usize }>,
     /// Highest frame ever mapped.
     max_gfn: u64,
@@ -127,7 +140,8 @@ pub struct P2m<'m> {
 impl<'m> P2m<'m> {
     /// Words of table memory that these banks need: 513 for each 2 MiB that they touch.
     pub fn table_words(banks: &[Bank]) -> usize {
-        2 * EXTRAS
+        ALIAS_WORDS
+            + 2 * EXTRAS
             + banks
                 .iter()
                 .map(|b| blocks_of(b) * (1 + PER_BLOCK))
@@ -186,7 +200,9 @@ impl<'m> P2m<'m> {
             .get_mut(..Self::table_words(banks))
             .ok_or(Error::BadGfn)?;
         words.fill(0);
-        let (extras, rest) = words.split_at_mut(2 * EXTRAS);
+        let (aliases, rest) = words.split_at_mut(ALIAS_WORDS);
+        let (aliases, _) = aliases.as_chunks_mut();
+        let (extras, rest) = rest.split_at_mut(2 * EXTRAS);
         let (blocks, pages) = rest.split_at_mut(block);
         let (extras, _) = extras.as_chunks_mut();
         let mut p2m = Self {
@@ -195,6 +211,10 @@ impl<'m> P2m<'m> {
             pages,
             extras,
             mapped_extras: 0,
+            aliases,
+            used_aliases: 0,
+            alias_end: 0,
+            alias_base: 0,
             tables: Vec::new(),
             max_gfn: 0,
             splits: 0,
@@ -221,6 +241,9 @@ impl<'m> P2m<'m> {
     pub fn lookup(&self, gfn: Gfn) -> Page {
         if self.is_ram(gfn) {
             return Page::Ram;
+        }
+        if let Some((_, alias)) = self.alias_at(gfn) {
+            return Page::Alias(alias.window());
         }
         self.extra_at(gfn).map_or(Page::Hole, Page::Extra)
     }
@@ -343,6 +366,7 @@ impl Pages for P2m<'_> {
     #[inline]
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
         self.writable(gpa, len)
+            .or_else(|| self.second_sight(gpa, len, false))
     }
 
     #[inline]
@@ -354,8 +378,21 @@ impl Pages for P2m<'_> {
             return Some(WindowAddr::new(gpa.raw()));
         }
         // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
-        let kind = self.extra_at(gpa.gfn())?;
-        WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset())
+        match self.extra_at(gpa.gfn()) {
+            Some(kind) => WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset()),
+            None => self.second_sight(gpa, len, true),
+        }
+    }
+}
+
+impl P2m<'_> {
+    /// `len` bytes of an alias, which may be written if that is asked for.
+    fn second_sight(&self, gpa: Gpa, len: u64, writable: bool) -> Option<WindowAddr> {
+        let (_, alias) = self.alias_at(gpa.gfn())?;
+        if !fits_page(gpa, len) || writable && !alias.writable {
+            return None;
+        }
+        alias.window().checked_add(gpa.page_offset())
     }
 }
 

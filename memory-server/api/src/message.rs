@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, Gfn};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
-use crate::types::{Error, Extra, Granted, Slot, SplitKind, Usage};
+use crate::types::{ALIASES, Error, Extra, Granted, Slot, SplitKind, Usage};
 
 /// Most words that any message of this protocol has: a count, and a word for each page of a batch.
 pub const MAX_WORDS: usize = 1 + MAX_BATCH;
@@ -89,9 +89,28 @@ pub enum Request {
         /// Which.
         kind: Extra,
     },
+    /// A further guest-side capability of a granted page (RAM or extra), in the slot of alias `alias` (0..[`ALIASES`]), which
+    /// is empty. It goes with the page when that is given to somebody else. Reply: [`Reply::Alias`].
+    Alias {
+        /// The page's guest-side slot.
+        slot: Slot,
+        /// Which alias.
+        alias: u32,
+    },
+    /// Deletes an alias of that page, and its mapping; one that does not exist is no error. Reply: [`Reply::Done`].
+    Unalias {
+        /// The page's guest-side slot.
+        slot: Slot,
+        /// Which alias.
+        alias: u32,
+    },
 }
 
 /// What the server answers when it does not refuse.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch is the hot path, and there is no heap to put it on"
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// [`crate::PROTOCOL_VERSION`] of the server.
@@ -118,6 +137,8 @@ pub enum Reply {
     Pages(Pages),
     /// How many frames were taken back.
     Released(Released),
+    /// Where the alias is.
+    Alias(Slot),
     /// Nothing to say but success.
     Done,
 }
@@ -134,6 +155,8 @@ const OP_CREATE_EXTRA: u64 = 9;
 const OP_DESTROY_EXTRA: u64 = 10;
 const OP_SPLIT_ABORT: u64 = 11;
 const OP_RELEASE_PAGES: u64 = 13;
+const OP_ALIAS: u64 = 20;
+const OP_UNALIAS: u64 = 21;
 
 impl<'w> Message<'w> {
     /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut), written to `into`.
@@ -154,6 +177,13 @@ impl<'w> Message<'w> {
 
 fn slot(raw: u64) -> Result<Slot, Error> {
     u32::try_from(raw).map(Slot).map_err(|_| Error::Malformed)
+}
+
+fn alias(raw: u64) -> Result<u32, Error> {
+    u32::try_from(raw)
+        .ok()
+        .filter(|n| *n < ALIASES)
+        .ok_or(Error::Malformed)
 }
 
 fn count(raw: u64, most: u32) -> Result<u32, Error> {
@@ -192,6 +222,8 @@ impl Request {
             Self::Tables { .. } => OP_TABLES,
             Self::CreateExtra { .. } => OP_CREATE_EXTRA,
             Self::DestroyExtra { .. } => OP_DESTROY_EXTRA,
+            Self::Alias { .. } => OP_ALIAS,
+            Self::Unalias { .. } => OP_UNALIAS,
         }
     }
 
@@ -213,6 +245,9 @@ impl Request {
             Self::Tables { count } => Message::put(into, label, &[u64::from(*count)]),
             Self::CreateExtra { kind } | Self::DestroyExtra { kind } => {
                 Message::put(into, label, &[u64::from(kind.index())])
+            }
+            Self::Alias { slot, alias } | Self::Unalias { slot, alias } => {
+                Message::put(into, label, &[u64::from(slot.0), u64::from(*alias)])
             }
         }
     }
@@ -278,6 +313,20 @@ impl Request {
                     kind: Extra::from_index(index).ok_or(Error::Malformed)?,
                 }
             }
+            OP_ALIAS => {
+                let [raw, n] = message.words_exactly()?;
+                Self::Alias {
+                    slot: slot(raw)?,
+                    alias: alias(n)?,
+                }
+            }
+            OP_UNALIAS => {
+                let [raw, n] = message.words_exactly()?;
+                Self::Unalias {
+                    slot: slot(raw)?,
+                    alias: alias(n)?,
+                }
+            }
             _ => return Err(Error::Malformed),
         })
     }
@@ -333,10 +382,15 @@ impl Request {
                     count: count(n, Self::MAX_TABLES)?,
                 }
             }
+            Self::Alias { .. } => {
+                let [raw] = message.words_exactly()?;
+                Reply::Alias(slot(raw)?)
+            }
             Self::Release { .. }
             | Self::SplitDone { .. }
             | Self::SplitAbort { .. }
-            | Self::DestroyExtra { .. } => {
+            | Self::DestroyExtra { .. }
+            | Self::Unalias { .. } => {
                 let [] = message.words_exactly()?;
                 Reply::Done
             }
@@ -388,6 +442,7 @@ impl Reply {
             }
             Ok(Self::Pages(pages)) => pages.write(into),
             Ok(Self::Released(released)) => Message::put(into, 0, &[released.word()]),
+            Ok(Self::Alias(slot)) => Message::put(into, 0, &[u64::from(slot.0)]),
             Ok(Self::Done) => Message::put(into, 0, &[]),
         }
     }

@@ -8,6 +8,9 @@ pub const PROTOCOL_VERSION: u32 = 2;
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
 
+/// Further guest-side capabilities of its own pages that a domain can have at once, for grants that it maps itself.
+pub const ALIASES: u32 = 256;
+
 /// Index of a capability in a VMM's grant CNode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u32);

@@ -172,6 +172,14 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        self.step()?;
+        // The kernel does not look whose copy it is.
+        let _ = frame;
+        self.granted.remove(&(domain, slot));
+        Ok(())
+    }
+
     fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {
         self.step()?;
         assert!(

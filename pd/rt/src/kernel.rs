@@ -98,6 +98,10 @@ impl Kernel for Sel4Kernel {
             .map_err(refused)
     }
 
+    fn delete(&mut self, _: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        self.grant(domain, slot)?.delete().map_err(refused)
+    }
+
     fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {
         self.own(slot).revoke().map_err(refused)
     }

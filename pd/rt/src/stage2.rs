@@ -46,17 +46,32 @@ fn map_error(error: sel4::Error) -> MapError {
 }
 
 fn map(slot: Slot, vspace: cap::VSpace, at: u64, attributes: VmAttributes) -> Result<(), MapError> {
+    map_with(slot, vspace, at, CapRights::read_write(), attributes)
+}
+
+fn map_with(
+    slot: Slot,
+    vspace: cap::VSpace,
+    at: u64,
+    rights: CapRights,
+    attributes: VmAttributes,
+) -> Result<(), MapError> {
     // The capability's own type says whether it is a page or a block; the map call is the same for both.
     let at = usize::try_from(at).map_err(|_| MapError::Refused)?;
     frame(slot)
         .cast::<sel4::cap_type::SmallPage>()
-        .frame_map(vspace, at, CapRights::read_write(), attributes)
+        .frame_map(vspace, at, rights, attributes)
         .map_err(map_error)
 }
 
 impl Stage2 for Mapper {
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, _size: FrameSize) -> Result<(), MapError> {
         map(slot, guest(), gpa.raw(), VmAttributes::PAGE_CACHEABLE)
+    }
+
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        let rights = CapRights::read_only();
+        map_with(slot, guest(), gpa.raw(), rights, VmAttributes::PAGE_CACHEABLE)
     }
 
     fn map_window(&mut self, slot: Slot, at: WindowAddr, _size: FrameSize) -> Result<(), MapError> {

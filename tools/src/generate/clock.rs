@@ -49,12 +49,8 @@ pub(super) fn give_timer(server: &mut Pd, board: &Board) {
     let Timer::Ttc { .. } = board.timer else {
         return;
     };
+    server.maps.extend(told_by("rw"));
     server.maps.extend([
-        Map {
-            vaddr_symbol: Some(PAGE_SYMBOL),
-            ..Map::new("clock_page", vaddr::CLOCK_PAGE, "rw")
-        },
-        Map::device("clock_counter", vaddr::CLOCK_COUNTER),
         Map::device("timer", vaddr::TIMER_REGISTERS),
         Map::device("clock_code", vaddr::CLOCK_CODE),
     ]);
@@ -73,11 +69,16 @@ pub(super) fn give_time(client: &mut Pd, board: &Board) {
     let Timer::Ttc { .. } = board.timer else {
         return;
     };
-    client.maps.extend([
+    client.maps.extend(told_by("r"));
+}
+
+/// What time is told by: page and counter.
+fn told_by(perms: &'static str) -> [Map; 2] {
+    [
         Map {
             vaddr_symbol: Some(PAGE_SYMBOL),
-            ..Map::new("clock_page", vaddr::CLOCK_PAGE, "r")
+            ..Map::new("clock_page", vaddr::CLOCK_PAGE, perms)
         },
-        Map::uncached("clock_counter", vaddr::CLOCK_COUNTER, "r"),
-    ]);
+        Map::uncached("clock_counter", vaddr::CLOCK_COUNTER, perms),
+    ]
 }

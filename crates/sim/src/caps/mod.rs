@@ -14,8 +14,8 @@
 //! What seL4 does that the model keeps: an untyped without children starts again at its beginning
 //! and ordinary memory is then zeroed; device memory never is; a frame capability holds one mapping;
 //! a page table that is not mapped cannot be copied; deleting a capability removes its mapping;
-//! revoking removes everything derived, wherever it lies. Left out: rights (everything is read-write),
-//! badges, the limits of CNode sizes, caches.
+//! revoking removes everything derived, wherever it lies; a page may be mapped for the guest to be
+//! read only. Left out: rights of capabilities (all are read-write), badges, the limits of CNode sizes, caches.
 
 mod kernel;
 mod space;
@@ -285,6 +285,20 @@ impl Machine {
             if let Some(mapping) = cap.mapping {
                 self.drop_mapping(place, &mapping);
             }
+        }
+    }
+
+    /// Deletes a capability from which nothing is derived.
+    fn delete(&mut self, place: Place) {
+        let Some(cap) = self.caps.remove(&place) else {
+            return;
+        };
+        assert!(cap.children.is_empty(), "{place:?} has children");
+        if let Some(parent) = cap.parent {
+            self.cap_mut(parent).children.remove(&place);
+        }
+        if let Some(mapping) = cap.mapping {
+            self.drop_mapping(place, &mapping);
         }
     }
 

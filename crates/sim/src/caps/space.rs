@@ -29,6 +29,8 @@ pub(super) struct Mapping {
     side: Side,
     at: u64,
     what: Entry,
+    /// The guest may not write there.
+    read_only: bool,
 }
 
 /// What an entry of a table is. A table's `at` is the first address below it.
@@ -127,6 +129,10 @@ impl Machine {
     /// Writes as the guest does; `None` is a stage-2 fault.
     pub fn guest_write(&mut self, domain: DomainIndex, gpa: Gpa, byte: u8) -> Option<()> {
         let paddr = self.translate(domain, Side::Guest, gpa.raw())?;
+        let (place, _) = self.spaces.get(&(domain, Side::Guest))?.frame(gpa.raw())?;
+        if self.cap(place).mapping.is_some_and(|m| m.read_only) {
+            return None;
+        }
         self.store(paddr, &[byte]);
         Some(())
     }
@@ -138,6 +144,7 @@ impl Machine {
             side,
             at,
             what,
+            ..
         } = *mapping;
         let first = at >> what.shift();
         let space = self.space(domain, side);
@@ -253,6 +260,7 @@ impl Mapper {
             side,
             at,
             what: Entry::Page,
+            read_only: false,
         }
     }
     fn place(&self, slot: Slot) -> Place {
@@ -272,6 +280,15 @@ impl Stage2 for Mapper {
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
         let mapping = self.mapping(Side::Guest, gpa.raw());
         self.step()?.map_frame(self.place(slot), mapping, size)
+    }
+
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        let mapping = Mapping {
+            read_only: true,
+            ..self.mapping(Side::Guest, gpa.raw())
+        };
+        let place = self.place(slot);
+        self.step()?.map_frame(place, mapping, FrameSize::Page)
     }
 
     fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {

@@ -1,29 +1,46 @@
 //! Operations on arrays: one element after the other, a bounded number a call.
 
+use core::ops::Range;
+
 use guest_mem::Window;
-use hv_types::{DomId, Gpa, Gva};
+use hv_types::{Gpa, Gva};
 use xen_abi::Errno;
-use xen_abi::grant::{
-    CacheFlush, MapGrantRef, UnmapAndReplace, UnmapGrantRef, cache_op, map_flags, status,
-};
+use xen_abi::grant::{CacheFlush, cache_op};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::Outcome;
+use crate::hypercall::memory::broken;
 use crate::pages::Pages;
 use crate::vm::Vm;
 
 /// Elements that one call does.
 const BUDGET: u32 = 32;
 
-/// Does `each` on the elements of an array and writes them back, then returns 0, continues, or fails.
+/// Why an array was not worked off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// The call's result.
+    Errno(Errno),
+    /// The guest's memory is no longer what it was: it is stopped.
+    Broken,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+/// Does `each` on the elements of an array and writes the bytes of each that are `out` back, then returns 0, continues, or fails.
 pub(super) fn run<H, T>(
     vm: &mut Vm<'_>,
     host: &mut H,
     args: [u64; 5],
     count: u32,
-    each: impl Fn(&mut Vm<'_>, &mut H, &mut T) -> Result<(), Errno>,
+    out: Range<usize>,
+    each: impl Fn(&mut Vm<'_>, &mut H, &mut T) -> Result<(), Failure>,
 ) -> Outcome
 where
     H: Host,
@@ -32,16 +49,22 @@ where
     let [cmd, array, _, a3, a4] = args;
     let mut guest = Copier::new();
     let now = count.min(BUDGET);
-    let mut one = |n: u32| -> Result<(), Errno> {
+    let mut one = |n: u32| -> Result<(), Failure> {
         let at = guest_ptr::element(Gva::new(array), u64::from(n), size_of::<T>())?;
         let mut element: T = guest.copy_in(host, &vm.p2m, at)?;
-        guest.check_writable(host, &vm.p2m, at, size_of::<T>() as u64)?;
+        let result = at.checked_add(out.start as u64).ok_or(Errno::Efault)?;
+        guest.check_writable(host, &vm.p2m, result, out.len() as u64)?;
         each(vm, host, &mut element)?;
-        guest.copy_out(host, &vm.p2m, at, &element)
+        // It may have been mapped over.
+        guest.forget_pages();
+        let bytes = element.as_bytes().get(out.clone()).unwrap_or(&[]);
+        Ok(guest.write_bytes(host, &vm.p2m, result, bytes)?)
     };
     for n in 0..now {
-        if let Err(errno) = one(n) {
-            return errno.into();
+        match one(n) {
+            Ok(()) => {}
+            Err(Failure::Errno(errno)) => return errno.into(),
+            Err(Failure::Broken) => return broken(host, "mapping a grant"),
         }
     }
     if now == count {
@@ -55,39 +78,6 @@ where
     }
 }
 
-/// `GNTTABOP_map_grant_ref`.
-pub(super) fn map<H: Host>(vm: &mut Vm<'_>, _: &mut H, op: &mut MapGrantRef) -> Result<(), Errno> {
-    let unsupported = map_flags::DEVICE_MAP | map_flags::APPLICATION_MAP | map_flags::CONTAINS_PTE;
-    op.status = if op.flags & (map_flags::HOST_MAP | map_flags::DEVICE_MAP) == 0 {
-        status::BAD_GNTREF
-    } else if op.flags & unsupported != 0 || DomId(op.dom) == DomId(vm.record.domid) {
-        status::GENERAL_ERROR
-    } else {
-        status::BAD_DOMAIN
-    };
-    Ok(())
-}
-
-/// `GNTTABOP_unmap_grant_ref`: nothing is mapped, so no handle is good.
-pub(super) fn unmap<H: Host>(
-    _: &mut Vm<'_>,
-    _: &mut H,
-    op: &mut UnmapGrantRef,
-) -> Result<(), Errno> {
-    op.status = status::BAD_HANDLE;
-    Ok(())
-}
-
-/// `GNTTABOP_unmap_and_replace`: as [`unmap`].
-pub(super) fn unmap_and_replace<H: Host>(
-    _: &mut Vm<'_>,
-    _: &mut H,
-    op: &mut UnmapAndReplace,
-) -> Result<(), Errno> {
-    op.status = status::BAD_HANDLE;
-    Ok(())
-}
-
 /// `GNTTABOP_cache_flush`, for drivers of a domain that knows machine addresses: a direct-mapped one, on its own RAM.
 /// An empty request is how Linux asks whether the operation exists.
 pub(super) fn cache_flush<H: Host>(
@@ -95,19 +85,19 @@ pub(super) fn cache_flush<H: Host>(
     host: &mut H,
     op: &mut CacheFlush,
     progress: u64,
-) -> Result<(), Errno> {
+) -> Result<(), Failure> {
     let known = cache_op::CLEAN | cache_op::INVALIDATE;
     let (offset, length) = (u64::from(op.offset), u64::from(op.length));
     if offset >= hv_types::PAGE_SIZE || offset + length > hv_types::PAGE_SIZE || op.op & !known != 0
     {
-        return Err(Errno::Einval);
+        return Err(Errno::Einval.into());
     }
     if length == 0 || op.op == 0 {
         // Progress within nothing is a request that Xen has not made.
         return if progress == 0 {
             Ok(())
         } else {
-            Err(Errno::Eilseq)
+            Err(Errno::Eilseq.into())
         };
     }
     let page = Gpa::new(op.dev_bus_addr).page_base();

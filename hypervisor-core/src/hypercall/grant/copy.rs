@@ -2,15 +2,15 @@
 
 use guest_mem::Window;
 use hv_types::{DomId, Gfn, PAGE_SIZE, WindowAddr};
-use xen_abi::Errno;
 use xen_abi::grant::{Copy, CopyPtr, copy_flags, status};
 
+use super::array::Failure;
 use super::entry::{self, Use};
 use crate::host::Host;
 use crate::vm::Vm;
 
 /// One element of a copy request.
-pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Result<(), Errno> {
+pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Result<(), Failure> {
     op.status = if op.len == 0 {
         status::OKAY
     } else {
@@ -75,7 +75,7 @@ fn page<H: Host>(
             clippy::cast_possible_truncation,
             reason = "a reference is 32 bits of the union"
         )]
-        Some(usage) => entry::acquire(vm, host, ptr.gref_or_gfn as u32, usage).map(|(_, at)| at),
+        Some(usage) => entry::acquire(vm, host, ptr.gref_or_gfn as u32, usage),
         None => entry::page(vm, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
     }
 }

@@ -7,6 +7,7 @@ use xen_abi::grant::{ENTRIES_PER_FRAME, EntryV1, gtf, status};
 
 use super::nr_frames;
 use crate::host::Host;
+use crate::p2m::Alias;
 use crate::pages::Pages;
 use crate::vm::Vm;
 
@@ -34,7 +35,49 @@ pub(super) fn page(vm: &Vm<'_>, gfn: Gfn) -> Option<WindowAddr> {
     vm.p2m.readable(gfn.gpa()?, PAGE_SIZE)
 }
 
-/// The frame that grant `gref` gives to the domain itself, and its page in the window.
+/// The mappings of a grant.
+#[derive(Debug, Default)]
+pub(super) struct Pins {
+    /// One of them.
+    pub(super) mapped: Option<Alias>,
+    /// Whether one of them may be written.
+    writable: bool,
+}
+
+impl Pins {
+    /// Those of `gref`.
+    pub(super) fn of(vm: &Vm<'_>, gref: u32) -> Self {
+        let mut pins = Self::default();
+        for (_, alias) in vm.p2m.aliases().filter(|(_, alias)| alias.gref == gref) {
+            pins.writable |= alias.writable;
+            pins.mapped = Some(alias);
+        }
+        pins
+    }
+}
+
+/// Looks at the entry of a grant that is to be used anew, or for writing for the first time.
+///
+/// # Errors
+/// `GNTST_general_error`: not granted to the domain itself, or not for writing. A grant in use is granted.
+fn check<H: Host>(
+    vm: &Vm<'_>,
+    host: &H,
+    at: WindowAddr,
+    type_mask: u16,
+    writable: bool,
+    pins: &Pins,
+) -> Result<Gfn, i16> {
+    let entry: EntryV1 = host.window().read_obj(at);
+    let granted =
+        entry.flags & type_mask == gtf::PERMIT_ACCESS && entry.domid == vm.events.domains().me().0;
+    if pins.mapped.is_none() && !granted || writable && entry.flags & gtf::READONLY != 0 {
+        return Err(status::GENERAL_ERROR);
+    }
+    Ok(Gfn::new(u64::from(entry.frame)))
+}
+
+/// The page that grant `gref` gives to the domain itself for a copy, in the window.
 ///
 /// # Errors
 /// A status of [`mod@status`]: no such reference; not granted to the domain, or not for this use; no page there.
@@ -43,16 +86,65 @@ pub(super) fn acquire<H: Host>(
     host: &H,
     gref: u32,
     usage: Use,
-) -> Result<(Gfn, WindowAddr), i16> {
-    let entry: EntryV1 = host
-        .window()
-        .read_obj(at(vm, gref).ok_or(status::BAD_GNTREF)?);
-    let granted = entry.flags & gtf::TYPE_MASK == gtf::PERMIT_ACCESS
-        && entry.domid == vm.events.domains().me().0;
-    if !granted || usage == Use::Write && entry.flags & gtf::READONLY != 0 {
-        return Err(status::GENERAL_ERROR);
+) -> Result<WindowAddr, i16> {
+    let entry = at(vm, gref).ok_or(status::BAD_GNTREF)?;
+    let pins = Pins::of(vm, gref);
+    let writable = usage == Use::Write;
+    match &pins.mapped {
+        Some(alias) if !writable || pins.writable => Ok(alias.window()),
+        mapped => {
+            let gfn = check(vm, host, entry, gtf::TYPE_MASK, writable, &pins)?;
+            let at = page(vm, gfn).ok_or(status::BAD_PAGE)?;
+            // In use for reading, it must still be that page.
+            if mapped.is_some_and(|alias| alias.window() != at) {
+                return Err(status::GENERAL_ERROR);
+            }
+            Ok(at)
+        }
     }
-    let gfn = Gfn::new(u64::from(entry.frame));
-    let at = page(vm, gfn).ok_or(status::BAD_PAGE)?;
-    Ok((gfn, at))
+}
+
+/// Marks grant `gref` as in use by a mapping that is about to be made; returns the frame that it names.
+///
+/// The guest's entry changes in one step, and it is stopped meanwhile; what it sets itself in the two bits is
+/// its own affair.
+///
+/// # Errors
+/// As [`acquire`]; nothing is marked.
+pub(super) fn pin<H: Host>(
+    vm: &Vm<'_>,
+    host: &H,
+    gref: u32,
+    writable: bool,
+    pins: &Pins,
+) -> Result<Gfn, i16> {
+    let entry = at(vm, gref).ok_or(status::BAD_GNTREF)?;
+    if pins.mapped.is_some() && (!writable || pins.writable) {
+        let EntryV1 { frame, .. } = host.window().read_obj(entry);
+        return Ok(Gfn::new(u64::from(frame)));
+    }
+    let mask = gtf::TYPE_MASK | gtf::SUB_PAGE;
+    let gfn = check(vm, host, entry, mask, writable, pins)?;
+    if pins.mapped.is_none() && page(vm, gfn).is_none() {
+        unpin(vm, host, gref, writable);
+        return Err(status::BAD_PAGE);
+    }
+    let marks = gtf::READING | if writable { gtf::WRITING } else { 0 };
+    host.window().fetch_or_u64(entry, u64::from(marks));
+    Ok(gfn)
+}
+
+/// A use of grant `gref` is over: takes the marks away that no mapping needs any more.
+pub(super) fn unpin<H: Host>(vm: &Vm<'_>, host: &H, gref: u32, writable: bool) {
+    let pins = Pins::of(vm, gref);
+    let mut marks = 0;
+    if pins.mapped.is_none() {
+        marks |= gtf::READING;
+    }
+    if writable && !pins.writable {
+        marks |= gtf::WRITING;
+    }
+    if let Some(entry) = at(vm, gref) {
+        host.window().fetch_and_u64(entry, !u64::from(marks));
+    }
 }

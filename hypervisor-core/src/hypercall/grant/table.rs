@@ -8,7 +8,9 @@ use xen_abi::grant::{
     EntryV1, GetStatusFrames, GetVersion, QuerySize, SetVersion, SetupTable, SwapGrantRef, status,
 };
 
-use super::{entry, nr_frames};
+use super::array::Failure;
+use super::entry::{self, Pins};
+use super::nr_frames;
 use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::caller;
@@ -172,16 +174,24 @@ pub(super) fn set_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Re
     }
 }
 
+fn is_mapped(vm: &Vm<'_>, gref: u32) -> bool {
+    Pins::of(vm, gref).mapped.is_some()
+}
+
 /// `GNTTABOP_swap_grant_ref`.
 pub(super) fn swap<H: Host>(
     vm: &mut Vm<'_>,
     host: &mut H,
     op: &mut SwapGrantRef,
-) -> Result<(), Errno> {
+) -> Result<(), Failure> {
     let (Some(a), Some(b)) = (entry::at(vm, op.ref_a), entry::at(vm, op.ref_b)) else {
         op.status = status::BAD_GNTREF;
         return Ok(());
     };
+    if op.ref_a != op.ref_b && (is_mapped(vm, op.ref_a) || is_mapped(vm, op.ref_b)) {
+        op.status = status::EAGAIN;
+        return Ok(());
+    }
     let window = host.window();
     let (entry_a, entry_b): (EntryV1, EntryV1) = (window.read_obj(a), window.read_obj(b));
     window.write_obj(a, &entry_b);

@@ -50,7 +50,20 @@ pub(super) fn adjust<H: Host>(
         *gfn = raw;
         count += 1;
     }
+    // RAM that is mapped as a grant stays until it is not, so it does not go with a batch.
+    let decreases = op == memory::DECREASE_RESERVATION && !vm.record.direct_map;
+    let aliased = |vm: &Vm<'_>, gfn: &u64| vm.p2m.is_aliased_ram(Gfn::new(*gfn));
+    if decreases && order.0 == 0 {
+        let plain = gfns[..count].iter().position(|gfn| aliased(vm, gfn));
+        count = plain.map_or(count, |plain| plain.max(1));
+    }
     let (handled, error) = match (order.0, vm.record.direct_map) {
+        (0, false) if decreases && count == 1 && aliased(vm, &gfns[0]) => {
+            match vm.p2m.give_up_aliased(host, Gfn::new(gfns[0])) {
+                Ok(()) => (1, None),
+                Err(error) => (0, Some(error)),
+            }
+        }
         (0, false) if op == memory::POPULATE_PHYSMAP => vm.p2m.populate_pages(host, &gfns[..count]),
         (0, false) => vm.p2m.decrease_pages(host, &gfns[..count]),
         _ => one_by_one(vm, host, op, &gfns[..count], order),
@@ -123,6 +136,36 @@ fn one<H: Host>(
         // Recycled frames of a static domain are not contiguous (SM-7).
         (true, false) if vm.record.is_static && order.0 > 0 => Err(p2m::Error::BadGfn),
         (true, false) => vm.p2m.populate(host, gfn, order),
+        (false, false) if order.0 > 0 && has_aliased(vm, gfn, order) => {
+            decrease_each(vm, host, gfn, order)
+        }
         (false, false) => vm.p2m.decrease(host, gfn, order),
     }
+}
+
+/// The frames of an extent of at most 512.
+fn frames(gfn: Gfn, order: PageOrder) -> impl Iterator<Item = Gfn> {
+    (0..1u64 << order.0).filter_map(move |n| gfn.checked_add(n))
+}
+
+/// Whether RAM of the extent is mapped as a grant.
+fn has_aliased(vm: &Vm<'_>, gfn: Gfn, order: PageOrder) -> bool {
+    vm.p2m.aliases().next().is_some() && frames(gfn, order).any(|gfn| vm.p2m.is_aliased_ram(gfn))
+}
+
+/// Gives an extent up frame by frame, because some of them stay until they are no longer mapped as grants.
+fn decrease_each<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    gfn: Gfn,
+    order: PageOrder,
+) -> Result<(), p2m::Error> {
+    for gfn in frames(gfn, order) {
+        if vm.p2m.is_aliased_ram(gfn) {
+            vm.p2m.give_up_aliased(host, gfn)?;
+        } else {
+            vm.p2m.decrease(host, gfn, PageOrder(0))?;
+        }
+    }
+    Ok(())
 }

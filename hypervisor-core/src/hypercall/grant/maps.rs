@@ -1,0 +1,150 @@
+//! `GNTTABOP_map_grant_ref`, `unmap_grant_ref` and `unmap_and_replace`, of grants to oneself.
+//!
+//! A mapping is an alias of the p2m ([`crate::p2m::Alias`]) and its number the handle. How often a grant is
+//! in use, and whether for writing, follows from the aliases with its reference.
+
+use hv_types::{DomId, Gfn, Gpa};
+use xen_abi::grant::{MapGrantRef, UnmapAndReplace, UnmapGrantRef, map_flags, status};
+
+use super::array::Failure;
+use super::entry::{self, Pins};
+use crate::host::Host;
+use crate::p2m::{self, Page};
+use crate::vm::Vm;
+
+/// One element of a map request.
+///
+/// # Errors
+/// [`Failure::Broken`]; what else is wrong is in its status.
+pub(super) fn map<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: &mut MapGrantRef,
+) -> Result<(), Failure> {
+    match try_map(vm, host, op) {
+        Ok((handle, address)) => {
+            op.handle = handle;
+            op.dev_bus_addr = address;
+            op.status = status::OKAY;
+        }
+        Err(Refusal::Status(status)) => op.status = status,
+        Err(Refusal::Broken) => return Err(Failure::Broken),
+    }
+    Ok(())
+}
+
+/// Why an element was not done.
+enum Refusal {
+    Status(i16),
+    Broken,
+}
+
+impl From<i16> for Refusal {
+    fn from(status: i16) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// The handle and the bus address, which is told to those whose addresses are the machine's.
+fn try_map<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: &MapGrantRef,
+) -> Result<(u32, u64), Refusal> {
+    let refused = map_flags::DEVICE_MAP | map_flags::APPLICATION_MAP | map_flags::CONTAINS_PTE;
+    if op.flags & (map_flags::HOST_MAP | map_flags::DEVICE_MAP) == 0 {
+        return Err(status::BAD_GNTREF.into());
+    }
+    if op.flags & refused != 0 {
+        return Err(status::GENERAL_ERROR.into());
+    }
+    let dom = DomId(op.dom);
+    if !vm.events.domains().has_id(dom) {
+        return Err(status::BAD_DOMAIN.into());
+    }
+    if dom != vm.events.domains().me() {
+        return Err(status::PERMISSION_DENIED.into());
+    }
+    if !vm.p2m.has_free_alias() {
+        return Err(status::NO_SPACE.into());
+    }
+    let writable = op.flags & map_flags::READONLY == 0;
+    let pins = Pins::of(vm, op.gref);
+    let from = entry::pin(vm, host, op.gref, writable, &pins)?;
+    let at = Gpa::new(op.host_addr).gfn();
+    let plain = op.flags & !map_flags::READONLY == map_flags::HOST_MAP;
+    let mapped = match &pins.mapped {
+        _ if !plain => Err(p2m::Error::BadGfn),
+        Some(other) => vm.p2m.add_alias_of(host, other, at, writable, op.gref),
+        None => vm.p2m.add_alias(host, from, at, writable, op.gref),
+    };
+    match mapped {
+        Ok(id) if vm.record.direct_map => Ok((id.raw(), from.gpa().map_or(0, Gpa::raw))),
+        Ok(id) => Ok((id.raw(), 0)),
+        Err(p2m::Error::Broken) => Err(Refusal::Broken),
+        Err(_) => {
+            entry::unpin(vm, host, op.gref, writable);
+            Err(status::GENERAL_ERROR.into())
+        }
+    }
+}
+
+/// One element of an unmap request.
+///
+/// # Errors
+/// [`Failure::Broken`]; what else is wrong is in its status.
+pub(super) fn unmap<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: &mut UnmapGrantRef,
+) -> Result<(), Failure> {
+    op.status = end(vm, host, op.handle, op.host_addr, 0)?;
+    Ok(())
+}
+
+/// The same with a new address, of which Arm has none but 0.
+///
+/// # Errors
+/// [`Failure::Broken`]; what else is wrong is in its status.
+pub(super) fn unmap_and_replace<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    op: &mut UnmapAndReplace,
+) -> Result<(), Failure> {
+    op.status = end(vm, host, op.handle, op.host_addr, op.new_addr)?;
+    Ok(())
+}
+
+/// Ends the mapping of `handle`, which the guest believes to be at `host_addr`; an address of 0 ends nothing.
+///
+/// At an address where nothing is, as after remove_from_physmap, the mapping ends all the same, wherever it is.
+fn end<H: Host>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    handle: u32,
+    host_addr: u64,
+    new_addr: u64,
+) -> Result<i16, Failure> {
+    let Some((id, alias)) = vm.p2m.alias(handle) else {
+        return Ok(status::BAD_HANDLE);
+    };
+    if host_addr == 0 {
+        return Ok(status::OKAY);
+    }
+    let at: Gfn = Gpa::new(host_addr).gfn();
+    let there = alias.at == Some(at) || vm.p2m.lookup(at) == Page::Hole && p2m::is_address(at);
+    if new_addr != 0 || !there {
+        return Ok(status::GENERAL_ERROR);
+    }
+    match vm.p2m.remove_alias(host, id) {
+        Ok(()) => {
+            entry::unpin(vm, host, alias.gref, alias.writable);
+            Ok(status::OKAY)
+        }
+        Err(p2m::Error::Broken) => Err(Failure::Broken),
+        Err(error) => {
+            host.log(format_args!("unmapping a grant failed: {error}"));
+            Ok(status::GENERAL_ERROR)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Aliases: further guest-side capabilities of pages that a domain has, for the grants it maps itself.
+//!
+//! An alias is one more copy of the page's capability, so whatever revokes the page takes it away too. The
+//! server keeps no record of aliases: which of the slots set aside for them is whose is the VMM's affair.
+
+use memory_server_api::{Error, Slot};
+
+use crate::kernel::Kernel;
+use crate::manifest::DomainIndex;
+use crate::records::{BlockState, NIL, PageId, PageState};
+use crate::server::MemoryServer;
+
+impl MemoryServer<'_> {
+    /// [`memory_server_api::Request::Alias`]; `n` is below [`memory_server_api::ALIASES`].
+    pub(crate) fn alias(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slot: Slot,
+        n: u32,
+    ) -> Result<Slot, Error> {
+        let id = self.page_of(d, slot)?;
+        let into = self.dom(d).layout.alias(n);
+        kernel
+            .mint(self.page_slot(id), DomainIndex(d), into)
+            .map_err(|_| Error::Kernel)?;
+        Ok(into)
+    }
+
+    /// [`memory_server_api::Request::Unalias`].
+    pub(crate) fn unalias(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slot: Slot,
+        n: u32,
+    ) -> Result<(), Error> {
+        let id = self.page_of(d, slot)?;
+        kernel
+            .delete(
+                self.page_slot(id),
+                DomainIndex(d),
+                self.dom(d).layout.alias(n),
+            )
+            .map_err(|_| Error::Kernel)
+    }
+
+    /// The page that `d` has in `slot`: RAM by itself, or an extra page.
+    fn page_of(&mut self, d: u8, slot: Slot) -> Result<PageId, Error> {
+        let extra = self.dom(d).layout.extra_at(slot);
+        if let Some(kind) = extra {
+            let word = self.dom(d).extra.get(kind.index() as usize).copied();
+            return word
+                .filter(|word| *word != NIL)
+                .map(PageId::from_word)
+                .ok_or(Error::NotYours);
+        }
+        let (window, b, page) = self.named(d, slot)?;
+        if self.records.get(b).state != BlockState::Split
+            || page >= self.untyped_of(b).pages()
+            || self.page_window(d, b) != Some(window)
+        {
+            return Err(Error::NotYours);
+        }
+        let id = PageId::new(b, page);
+        let record = self.records.page(id);
+        if record.state == PageState::Ram && record.holder == d {
+            Ok(id)
+        } else {
+            Err(Error::NotYours)
+        }
+    }
+}
