@@ -82,7 +82,7 @@ pub(crate) const CHOSEN: &[Property] = &[
     },
     Property {
         name: "xen,static-heap", kind: "(address, size)+, in the root's cells", default: "absent: no bound",
-        about: "Host memory that the heap is made of, and nothing else is. Ranges start and end at multiples of 64 KiB, are RAM and nobody else's.",
+        about: "Host memory that the heap is made of, and nothing else is: RAM of domains without static memory, and every domain's extra pages. Ranges start and end at multiples of 64 KiB, are RAM and nobody else's.",
         rules: &[Rule::StaticHeap, Rule::Overlap, Rule::NotRam, Rule::HeapTooSmall], example: "xen,static-heap = <0x0 0x80000000 0x0 0x20000000>;",
     },
     Property {
@@ -127,8 +127,8 @@ pub(crate) const DOMAIN: &[Property] = &[
     },
     Property {
         name: "direct-map", kind: "flag", default: "absent",
-        about: "The guest sees its memory at the host's addresses. Only with xen,static-mem.",
-        rules: &[Rule::DirectMap], example: "",
+        about: "The guest sees its memory, its interrupt controller and its UART at the host's addresses. Only with xen,static-mem; ranges that touch are one bank, and there are at most 8.",
+        rules: &[Rule::DirectMap, Rule::Banks, Rule::BigPages], example: "direct-map;",
     },
     Property {
         name: "domain-cpupool", kind: "phandle", default: "",
@@ -187,7 +187,7 @@ pub(crate) const DOMAIN: &[Property] = &[
     },
     Property {
         name: "vpl011", kind: "flag", default: "absent",
-        about: "The guest has a virtual PL011 UART.",
+        about: "The guest has a virtual PL011 UART: at Xen's address with SPI 0, direct-mapped at that of the host's UART with its interrupt.",
         rules: &[Rule::Vpl011], example: "vpl011;",
     },
     Property {
@@ -209,6 +209,11 @@ pub(crate) const DOMAIN: &[Property] = &[
         name: "xen,static-mem", kind: "(address, size)+, in the cells of /chosen", default: "absent: RAM from the heap",
         about: "Host memory of this domain, for ever. The ranges fill the guest's banks in this order, and together are exactly memory. Whole pages, better blocks of 2 MiB; RAM, and nobody else's.",
         rules: &[Rule::StaticMem, Rule::StaticSum, Rule::Overlap, Rule::NotRam, Rule::BigPages], example: "xen,static-mem = <0x0 0x40000000 0x0 0x10000000>;",
+    },
+    Property {
+        name: "zazen,memory-max", kind: "two cells, KiB", default: "memory",
+        about: "Zazen's own. The most RAM that the guest may come to hold by populating what lies behind its memory, as far as the heap goes: from memory to ten times that. Only without xen,static-mem.",
+        rules: &[Rule::MemoryMax, Rule::Memory, Rule::Banks], example: "zazen,memory-max = <0x0 0x80000>; /* 512 MiB */",
     },
 ];
 

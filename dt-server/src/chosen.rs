@@ -1,17 +1,20 @@
 //! `/chosen`: the domains, and what Xen finds there besides.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use board::Board;
 use dtoolkit::Node;
+use hv_types::BLOCK_SIZE;
 use topology::MAX_DOMAINS;
 
 use crate::config::Files;
 use crate::diag::{Diagnostics, Rule};
+use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::node::At;
-use crate::range::Range;
+use crate::range::{Range, total};
 use crate::{binding, known, shared_memory, static_evtchn};
 
 /// A domain's draft and its node.
@@ -21,7 +24,12 @@ pub(crate) struct Found<'a> {
 }
 
 /// Reads `/chosen`.
-pub(crate) fn read<'a>(chosen: &At<'a>, files: &dyn Files, d: &mut Diagnostics) -> Vec<Found<'a>> {
+pub(crate) fn read<'a>(
+    chosen: &At<'a>,
+    host: &Host,
+    files: &dyn Files,
+    d: &mut Diagnostics,
+) -> Vec<Found<'a>> {
     known::check(chosen, binding::CHOSEN, d);
     properties(chosen, d);
     let mut found: Vec<Found<'a>> = Vec::new();
@@ -58,7 +66,7 @@ pub(crate) fn read<'a>(chosen: &At<'a>, files: &dyn Files, d: &mut Diagnostics) 
         let domid = u16::try_from(found.len())
             .unwrap_or(u16::MAX)
             .saturating_add(1);
-        let draft = domain::read(&at, chosen.cells, domid, files, d);
+        let draft = domain::read(&at, chosen.cells, domid, host, files, d);
         found.push(Found { at, draft });
     }
     if surplus > 0 {
@@ -75,6 +83,44 @@ pub(crate) fn read<'a>(chosen: &At<'a>, files: &dyn Files, d: &mut Diagnostics) 
         chosen.node_error(d, Rule::NoDomain, "has no domain", hint);
     }
     found
+}
+
+/// Reports a static heap that cannot hold the RAM and the extra pages that come from it (SH-1), in whole blocks as the
+/// memory server takes them.
+pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d: &mut Diagnostics) {
+    let have = total(heap);
+    let blocks = |bytes: u64| {
+        bytes
+            .checked_next_multiple_of(BLOCK_SIZE)
+            .unwrap_or(u64::MAX)
+    };
+    let mut need = 0u64;
+    let mut extra = 0u64;
+    let mut users: Vec<String> = Vec::new();
+    for domain in found {
+        if domain.draft.heap > 0 {
+            need = need.saturating_add(blocks(domain.draft.heap));
+            let name = domain.at.path.rsplit('/').next().unwrap_or_default();
+            users.push(format!("RAM of {name} ({} KiB)", domain.draft.heap >> 10));
+        }
+        let pages = domain
+            .draft
+            .config
+            .as_ref()
+            .map_or(0, |config| config.extra);
+        extra = extra.saturating_add(pages);
+    }
+    if heap.is_empty() || need.saturating_add(blocks(extra)) <= have {
+        return;
+    }
+    users.push(format!("extra pages of all domains ({} KiB)", extra >> 10));
+    let what = format!(
+        "{} come from the heap in whole 2 MiB, which has {} KiB",
+        users.join(", "),
+        have >> 10
+    );
+    let hint = "make the heap larger, or give a domain xen,static-mem";
+    chosen.error(d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
 }
 
 /// The board: `wanted`, which the tree must not contradict, else the one that the tree names.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dt_server_api::DomainRecord;
+use dt_server_api::{Bank, DomainRecord};
 use hv_types::BLOCK_SIZE;
 
 use crate::diag::Diagnostics;
@@ -34,7 +34,7 @@ pub struct DomainConfig {
     /// `xen,static-mem`: host memory in the order of the property, which is the order in which it
     /// fills the guest's banks (SM-25). Empty where RAM comes from the heap.
     pub static_mem: Vec<Range>,
-    /// Bytes of RAM taken from the heap; 0 with static memory (SM-26).
+    /// Bytes of RAM taken from the heap at the start; 0 with static memory (SM-26).
     pub heap: u64,
     /// Bytes for page tables, those of the guest and of the VMM's window together
     /// (`xen,domain-p2m-mem-mb`, or Xen's formula). Kernel-owned memory, never device memory.
@@ -49,13 +49,21 @@ pub struct DomainConfig {
     pub ramdisk_file: Option<String>,
 }
 
+fn bytes(banks: &[Bank]) -> u64 {
+    banks
+        .iter()
+        .fold(0, |sum, bank| sum.saturating_add(bank.size()))
+}
+
 impl DomainConfig {
-    /// Bytes of guest RAM.
+    /// Bytes of RAM that the guest starts with.
     pub fn ram(&self) -> u64 {
-        self.record
-            .banks
-            .iter()
-            .fold(0, |sum, bank| sum.saturating_add(bank.size()))
+        bytes(&self.record.banks)
+    }
+
+    /// Bytes of RAM that it may hold at most (`XENMEM_maximum_reservation`): the same without `zazen,memory-max`.
+    pub fn max_ram(&self) -> u64 {
+        bytes(&self.record.max_banks)
     }
 
     /// Files of the domain with their module regions.

@@ -53,6 +53,7 @@ pub enum Rule {
     Name,
     Memory,
     Banks,
+    MemoryMax,
     Cpus,
     Smp,
     Vpl011,

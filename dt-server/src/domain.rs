@@ -7,15 +7,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dt_server_api::{DomainName, DomainRecord, NAME_MAX};
+use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
 use dtoolkit::Node;
 
 use crate::config::{DomainConfig, Files};
 use crate::diag::{Diagnostics, Hint, Rule};
+use crate::direct::Host;
 use crate::module::Modules;
 use crate::node::{At, Cells};
 use crate::range::Range;
-use crate::{binding, budget, features, known, layout};
+use crate::{binding, budget, features, known};
 
 /// A domain as far as it could be read; `config` only if nothing in it is wrong.
 pub(crate) struct Draft {
@@ -31,6 +32,7 @@ pub(crate) fn read(
     at: &At<'_>,
     outer: Cells,
     domid: u16,
+    host: &Host,
     files: &dyn Files,
     d: &mut Diagnostics,
 ) -> Draft {
@@ -42,18 +44,21 @@ pub(crate) fn read(
     let static_mem = memory::static_mem(at, outer, ram, d);
     let is_static = at.has("xen,static-mem");
     let heap = if is_static { 0 } else { ram.unwrap_or(0) };
-    let banks = ram.and_then(layout::banks);
+    let max = memory::max(at, ram, d);
+    let map = memory::map(at, ram, max, &static_mem, host, d);
+    let places = map.as_ref().map_or(XEN_LAYOUT, |map| map.layout);
     let pv = options::pv_features(at, d);
-    let (vpl011, nr_spis) = options::interrupts(at, d);
+    let (vpl011, nr_spis) = options::interrupts(at, places.vpl011_intid, d);
     let max_grant_frames = options::grant_frames(at, d);
     let trap_unmapped = options::trap_unmapped(at, d);
-    let tables = memory::tables(at, vcpus.unwrap_or(1), ram.unwrap_or(0), d);
-    let bank0 = banks.as_ref().map(|banks| banks.0.size());
+    let tables = memory::tables(at, vcpus.unwrap_or(1), max.unwrap_or(0), d);
+    let bank0 = map.as_ref().and_then(|map| map.banks.first()).copied();
+    let bank0 = bank0.map(|bank| bank.size());
     let modules = children(at, vcpus, bank0, files, d);
     let placed = modules.placed.clone();
 
     let config = (|| {
-        let (bank0, bank1) = banks?;
+        let map = map?;
         let kernel = modules.kernel()?;
         let max_grant_frames = max_grant_frames?;
         let record = DomainRecord {
@@ -62,9 +67,12 @@ pub(crate) fn read(
             domains: 0,
             name: name?,
             vcpus: vcpus?,
-            banks: [Some(bank0), bank1].into_iter().flatten().collect(),
+            banks: map.banks,
+            max_banks: map.max_banks,
+            extended: map.extended,
+            layout: map.layout,
             is_static,
-            direct_map: false,
+            direct_map: at.has("direct-map"),
             pv: pv?,
             vpl011,
             nr_spis: nr_spis?,

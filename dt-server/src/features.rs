@@ -8,7 +8,6 @@ use crate::node::At;
 
 /// Checks the properties of a domain that are not supported.
 pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
-    direct_map(at, d);
     passthrough(at, d);
     capabilities(at, d);
     grants(at, d);
@@ -67,30 +66,6 @@ pub(crate) fn check(at: &At<'_>, d: &mut Diagnostics) {
             Rule::Bootargs,
             Some("bootargs"),
             "has no effect on a domain and is ignored",
-            hint,
-        );
-    }
-}
-
-fn direct_map(at: &At<'_>, d: &mut Diagnostics) {
-    if !at.has("direct-map") {
-        return;
-    }
-    if at.has("xen,static-mem") {
-        at.error(
-            d,
-            Rule::DirectMap,
-            "direct-map",
-            "direct-mapped domains are not supported yet",
-            "remove it",
-        );
-    } else {
-        let hint = "give xen,static-mem, or remove direct-map";
-        at.error(
-            d,
-            Rule::DirectMap,
-            "direct-map",
-            "is not valid without static memory",
             hint,
         );
     }

@@ -4,17 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dt_server_api::{PvFeatures, VPL011_INTID, XEN_LAYOUT};
+use dt_server_api::{Bank, GuestLayout, PvFeatures};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use hv_types::{BLOCK_SIZE, Gpa};
+use hv_types::Gpa;
 
 use crate::config::DomainConfig;
 
 /// Phandle of the interrupt controller, Xen's.
 const GIC_PHANDLE: u32 = 65000;
-/// Extended regions smaller than this are not worth a mention (Xen's limit).
-const EXTENDED_MIN: u64 = 64 << 20;
 
 // First cell of an interrupt (GIC binding), and its flags in the third.
 const SPI: u32 = 0;
@@ -42,14 +40,14 @@ pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>) -> Vec<u8> 
     if let Some(memory) = memory(domain) {
         root.add_child(memory);
     }
-    root.add_child(interrupt_controller());
+    root.add_child(interrupt_controller(&record.layout));
     root.add_child(timer());
     if record.pv != PvFeatures::None {
         root.add_child(hypervisor(domain));
     }
     root.add_child(psci());
     if record.vpl011 {
-        root.add_child(sbsa_uart());
+        root.add_child(sbsa_uart(&record.layout));
     }
     tree.to_dtb()
 }
@@ -69,6 +67,10 @@ fn pairs(list: &[(u64, u64)]) -> Vec<u8> {
         .flat_map(|(start, size)| [start.to_be_bytes(), size.to_be_bytes()])
         .flatten()
         .collect()
+}
+
+fn place(bank: &Bank) -> (u64, u64) {
+    (bank.start().raw(), bank.size())
 }
 
 fn chosen(bootargs: &str, initrd: Option<(Gpa, Gpa)>) -> DeviceTreeNode {
@@ -101,12 +103,7 @@ fn cpus(vcpus: u8) -> DeviceTreeNode {
 }
 
 fn memory(domain: &DomainConfig) -> Option<DeviceTreeNode> {
-    let banks: Vec<(u64, u64)> = domain
-        .record
-        .banks
-        .iter()
-        .map(|bank| (bank.start().raw(), bank.size()))
-        .collect();
+    let banks: Vec<(u64, u64)> = domain.record.banks.iter().map(place).collect();
     let (first, _) = banks.first()?;
     let mut memory = node(format!("memory@{first:x}"));
     set(&mut memory, "device_type", "memory");
@@ -114,8 +111,8 @@ fn memory(domain: &DomainConfig) -> Option<DeviceTreeNode> {
     Some(memory)
 }
 
-fn interrupt_controller() -> DeviceTreeNode {
-    let mut gic = node(format!("interrupt-controller@{:x}", XEN_LAYOUT.gicd.raw()));
+fn interrupt_controller(layout: &GuestLayout) -> DeviceTreeNode {
+    let mut gic = node(format!("interrupt-controller@{:x}", layout.gicd.raw()));
     set(
         &mut gic,
         "compatible",
@@ -127,10 +124,7 @@ fn interrupt_controller() -> DeviceTreeNode {
     set(
         &mut gic,
         "reg",
-        pairs(&[
-            (XEN_LAYOUT.gicd.raw(), 0x1000),
-            (XEN_LAYOUT.gicc.raw(), 0x2000),
-        ]),
+        pairs(&[(layout.gicd.raw(), 0x1000), (layout.gicc.raw(), 0x2000)]),
     );
     set(&mut gic, "phandle", GIC_PHANDLE);
     gic
@@ -157,8 +151,10 @@ fn timer() -> DeviceTreeNode {
 }
 
 fn hypervisor(domain: &DomainConfig) -> DeviceTreeNode {
-    let mut regions = Vec::from([(XEN_LAYOUT.grant_region.raw(), XEN_LAYOUT.grant_region_size)]);
-    regions.extend(extended_regions(domain));
+    let record = &domain.record;
+    let layout = &record.layout;
+    let mut regions = Vec::from([(layout.grant_region.raw(), layout.grant_region_size)]);
+    regions.extend(record.extended.iter().map(place));
     // Linux looks for exactly this name below the root, and takes the version from the first string.
     let mut hypervisor = node("hypervisor");
     set(
@@ -170,28 +166,6 @@ fn hypervisor(domain: &DomainConfig) -> DeviceTreeNode {
     set(&mut hypervisor, "interrupts", [PPI, 15, PPI_LEVEL_LOW]);
     set(&mut hypervisor, "interrupt-parent", GIC_PHANDLE);
     hypervisor
-}
-
-/// What the guest may use for mappings of foreign pages: of each place for a RAM bank what RAM leaves over,
-/// from the next 2 MiB on. Nothing else lies there in Xen's layout.
-fn extended_regions(domain: &DomainConfig) -> impl Iterator<Item = (u64, u64)> {
-    [XEN_LAYOUT.bank0, XEN_LAYOUT.bank1]
-        .into_iter()
-        .filter_map(|(start, most)| {
-            let start = start.raw();
-            let end = start.checked_add(most)?;
-            let used = domain
-                .record
-                .banks
-                .iter()
-                .filter_map(|bank| bank.start().raw().checked_add(bank.size()))
-                .filter(|bank_end| (start..=end).contains(bank_end))
-                .max()
-                .unwrap_or(start);
-            let from = used.checked_next_multiple_of(BLOCK_SIZE)?;
-            let size = end.checked_sub(from)?;
-            (size >= EXTENDED_MIN).then_some((from, size))
-        })
 }
 
 fn psci() -> DeviceTreeNode {
@@ -209,18 +183,18 @@ fn psci() -> DeviceTreeNode {
     psci
 }
 
-fn sbsa_uart() -> DeviceTreeNode {
-    let mut uart = node(format!("sbsa-uart@{:x}", XEN_LAYOUT.vpl011.raw()));
+fn sbsa_uart(layout: &GuestLayout) -> DeviceTreeNode {
+    let mut uart = node(format!("sbsa-uart@{:x}", layout.vpl011.raw()));
     set(&mut uart, "compatible", "arm,sbsa-uart");
-    set(
-        &mut uart,
-        "reg",
-        pairs(&[(XEN_LAYOUT.vpl011.raw(), 0x1000)]),
-    );
+    set(&mut uart, "reg", pairs(&[(layout.vpl011.raw(), 0x1000)]));
     set(
         &mut uart,
         "interrupts",
-        [SPI, u32::from(VPL011_INTID) - 32, LEVEL_HIGH],
+        [
+            SPI,
+            u32::from(layout.vpl011_intid).saturating_sub(32),
+            LEVEL_HIGH,
+        ],
     );
     set(&mut uart, "interrupt-parent", GIC_PHANDLE);
     set(&mut uart, "current-speed", 115_200u32);

@@ -22,6 +22,7 @@ mod budget;
 mod chosen;
 mod config;
 mod diag;
+mod direct;
 mod domain;
 mod features;
 mod guest_tree;

@@ -11,9 +11,10 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::direct::Host;
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::node::At;
-use crate::range::{Range, total};
+use crate::range::Range;
 use crate::text::shown_name;
 
 /// Most bytes of a device tree (Xen's limit).
@@ -105,7 +106,12 @@ fn read(
     let board = chosen::board(&chosen_node, board, &mut d);
     let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
     let heap_all = host_memory::heap_all(&chosen_node, &static_heap, &mut d);
-    let found = chosen::read(&chosen_node, files, &mut d);
+    let more = ram
+        .iter()
+        .copied()
+        .chain(claims.iter().map(|claim| claim.range));
+    let host = Host::new(board, more);
+    let found = chosen::read(&chosen_node, &host, files, &mut d);
     let shared = chosen::links(&found, &mut d);
 
     claim(claims, &static_heap, ClaimKind::StaticHeap, &chosen_node);
@@ -143,18 +149,7 @@ fn read(
             "add memory@… with device_type = \"memory\" and reg",
         );
     }
-    let heap = found
-        .iter()
-        .fold(0u64, |sum, domain| sum.saturating_add(domain.draft.heap));
-    if !static_heap.is_empty() && heap > total(&static_heap) {
-        let what = format!(
-            "domains need {} MiB of the heap, which has {} MiB",
-            heap.div_ceil(1 << 20),
-            total(&static_heap) >> 20
-        );
-        let hint = "make the heap larger, or remove xen,static-heap";
-        chosen_node.error(&mut d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
-    }
+    chosen::heap_fits(&chosen_node, &static_heap, &found, &mut d);
     // Without an error every domain is complete; were one not, nothing may start either.
     let domains: Option<Vec<_>> = found
         .into_iter()

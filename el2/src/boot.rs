@@ -16,7 +16,7 @@ use core::fmt::Write;
 use arm_gic::gicv2::GicV2;
 use console::Role;
 use dt_server::{Config, DtServer, NoFiles, Range};
-use dt_server_api::{Client, DtServer as _, XEN_LAYOUT};
+use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{HEAP, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
@@ -221,9 +221,11 @@ impl Build {
         let memory = MemoryServer::new(manifest, tables).unwrap_or_else(|error| panic!("{error}"));
         let caps = capabilities(manifest, &sizes, own);
         let mut machine = Machine::new(caps, host, own);
+        let layouts = self.config.domains.iter().map(|domain| &domain.record.layout);
         let spaces = manifest
             .domains()
-            .map(|(domain, _)| machine.add_domain(domain, own, XEN_LAYOUT.gicc, GICV))
+            .zip(layouts)
+            .map(|((domain, _), layout)| machine.add_domain(domain, own, layout.gicc, GICV))
             .collect();
         let port = |console: &mut Console, own: &mut Own, client, name| {
             let port = console.add(own, client, name, Role::Server);
@@ -308,7 +310,7 @@ impl Build {
             Some(name) => Some(file(name).ok_or_else(|| missing(host))?),
             None => None,
         };
-        let words = topology::p2m_bytes(config.ram()) / 4;
+        let words = topology::p2m_bytes(config.max_ram()) / 4;
         let table = self
             .own
             .zeroed(usize::try_from(words).expect("an address has 64 bits"));

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use dt_server_api::{DomainRecord, DtServer, PvFeatures, XEN_LAYOUT};
+use dt_server_api::{DomainRecord, DtServer, PvFeatures};
 use hv_types::{DomId, Gfn};
 use memory_server_api::Extra;
 
@@ -77,7 +77,7 @@ impl fmt::Display for BootError {
 impl<'m> Vm<'m> {
     /// Builds the guest that `record` describes and starts its vCPU.
     ///
-    /// `table` is the zeroed memory behind its p2m, [`P2m::table_words`] long.
+    /// `table` is the zeroed memory behind its p2m, [`P2m::table_words`] of the record's `max_banks` long.
     ///
     /// # Errors
     /// [`BootError`]; the vCPU was not started.
@@ -98,8 +98,8 @@ impl<'m> Vm<'m> {
         let plan = loader::plan((bank0.start(), bank0.size()), &image, DTB_MAX, initrd, &[])
             .map_err(BootError::Load)?;
 
-        let mut p2m = P2m::new(&record.banks, table).map_err(|_| BootError::P2mTable)?;
-        p2m.build(host)
+        let mut p2m = P2m::new(&record.max_banks, table).map_err(|_| BootError::P2mTable)?;
+        p2m.build(host, &record.banks)
             .map_err(|(gfn, error)| BootError::Ram(gfn, error))?;
         loader::load(host.window(), &p2m, &plan, modules.kernel, modules.ramdisk)
             .map_err(BootError::Load)?;
@@ -117,7 +117,7 @@ impl<'m> Vm<'m> {
         let vpl011 = record.vpl011.then(Vpl011::new);
         let events = Events::new(Domains::new(DomId(record.domid), record.domains), MAX_PORT);
         Self {
-            layout: XEN_LAYOUT,
+            layout: record.layout,
             p2m,
             gic: VGic::new(record.nr_spis),
             timer: VTimer::new(),
@@ -170,7 +170,11 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(record, plan) = self;
         let ram: u64 = record.banks.iter().map(dt_server_api::Bank::size).sum();
-        let kind = if record.is_static { "static" } else { "heap" };
+        let kind = match (record.is_static, record.direct_map) {
+            (true, true) => "direct-mapped",
+            (true, false) => "static",
+            (false, _) => "heap",
+        };
         write!(
             f,
             "domain {}: {} MiB of {kind} RAM, kernel at {:#x}, device tree at {:#x}",

@@ -108,7 +108,7 @@ impl Vm<'_> {
             && uart.pump(console)
         {
             self.gic
-                .set_level(dt_server_api::VPL011_INTID, uart.irq_level());
+                .set_level(self.layout.vpl011_intid, uart.irq_level());
         }
         if let Some(broken) = broken {
             host.log(format_args!("{broken}"));
@@ -376,7 +376,7 @@ impl Vm<'_> {
             value.is_some()
         };
         self.gic
-            .set_level(dt_server_api::VPL011_INTID, uart.irq_level());
+            .set_level(self.layout.vpl011_intid, uart.irq_level());
         done
     }
 

@@ -26,7 +26,7 @@ impl MemoryServer<'_> {
         }
     }
 
-    fn is_short(&self, b: u32) -> bool {
+    pub(crate) fn is_short(&self, b: u32) -> bool {
         self.untyped_of(b).pages() < FrameSize::Block.pages()
     }
 
@@ -73,7 +73,7 @@ impl MemoryServer<'_> {
     }
 
     /// Makes child untypeds until block `b` has one. Children come in address order.
-    fn carve(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+    pub(crate) fn carve(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         let index = self.records.get(b).untyped;
         let u = self.untypeds[usize::from(index)];
         if u.size_bits <= 21 {

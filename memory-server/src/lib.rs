@@ -11,7 +11,8 @@
 //! 4 KiB pages. Three pools never mix (SM-1, SM-26):
 //!
 //! * the **reserve** of each domain with static memory: its home for ever, first in first out.
-//!   Single pages go before whole blocks, so that no block is split while a page is free.
+//!   Single pages go before whole blocks, so that no block is split while a page is free. A direct-mapped domain
+//!   gets the frame that it names instead.
 //! * the **heap**: RAM of the other domains, whose split blocks may hold pages of several domains,
 //!   and extra pages ([`memory_server_api::Extra`]) of all domains, which never count as RAM (EX-4).
 //! * **page tables**: an untyped for each domain, made straight into its grant CNode, because
@@ -59,6 +60,7 @@
 mod alias;
 mod blocks;
 mod destroy;
+mod direct;
 mod dump;
 mod extra;
 pub mod kernel;

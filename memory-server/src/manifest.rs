@@ -32,7 +32,7 @@ pub const NAME_BYTES: usize = 16;
 /// First word of an encoded manifest: "ZAZENMEM".
 pub const MAGIC: u64 = u64::from_be_bytes(*b"ZAZENMEM");
 /// Version of the encoding.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 const HEADER_WORDS: usize = 8;
 const DOMAIN_WORDS: usize = 8;
@@ -92,6 +92,8 @@ pub struct DomainConfig {
     pub max_pages: u64,
     /// RAM is static memory (SM-17).
     pub is_static: bool,
+    /// Each guest frame is the machine frame of the same number (DM-6); with static memory alone (DM-1).
+    pub direct: bool,
     /// Page tables the domain may have made.
     pub table_quota: u32,
     /// log2 of the slots of its grant CNode, at least [`layout::grant_radix`] says.
@@ -143,7 +145,7 @@ pub fn encode(
     words[4] = u64::from(splits);
     for (d, at) in domains.iter().zip((HEADER_WORDS..).step_by(DOMAIN_WORDS)) {
         let (low, high) = d.name.split_at(8);
-        words[at] = u64::from(d.domid.0) | u64::from(d.is_static) << 16;
+        words[at] = u64::from(d.domid.0) | u64::from(d.is_static) << 16 | u64::from(d.direct) << 17;
         words[at + 1] = u64::from_le_bytes(low.try_into().unwrap_or([0; 8]));
         words[at + 2] = u64::from_le_bytes(high.try_into().unwrap_or([0; 8]));
         words[at + 3] = d.max_pages;
@@ -223,6 +225,9 @@ impl<'w> Manifest<'w> {
 
     fn check_domain(&self, d: u8) -> Result<(), ManifestError> {
         let config = self.read_domain(d).ok_or(ManifestError::DomainRange(d))?;
+        if config.direct && !config.is_static {
+            return Err(ManifestError::DirectWithoutStatic(d));
+        }
         if config.domid >= DomId::SELF {
             return Err(ManifestError::Domid(d));
         }
@@ -269,7 +274,7 @@ impl<'w> Manifest<'w> {
         let mut name = [0; NAME_BYTES];
         name[..8].copy_from_slice(&w[1].to_le_bytes());
         name[8..].copy_from_slice(&w[2].to_le_bytes());
-        if w[0] >> 17 != 0 || w[3] >> (40 - PAGE_SHIFT) != 0 {
+        if w[0] >> 18 != 0 || w[3] >> (40 - PAGE_SHIFT) != 0 {
             return None;
         }
         let grant_radix = u8::try_from(w[5])
@@ -277,7 +282,8 @@ impl<'w> Manifest<'w> {
             .filter(|r| GRANT_RADIX.contains(r))?;
         Some(DomainConfig {
             domid: DomId(u16::try_from(w[0] & 0xffff).ok()?),
-            is_static: w[0] >> 16 != 0,
+            is_static: w[0] >> 16 & 1 != 0,
+            direct: w[0] >> 17 != 0,
             name,
             max_pages: w[3],
             table_quota: u32::try_from(w[4])

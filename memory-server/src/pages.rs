@@ -12,7 +12,7 @@ use crate::server::MemoryServer;
 #[derive(Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) id: PageId,
-    fresh: bool,
+    pub(crate) fresh: bool,
 }
 
 /// What a page is taken for.
@@ -63,6 +63,14 @@ impl MemoryServer<'_> {
             }
         }
         let b = self.take_block_for_pages(kernel, home)?;
+        self.spread(kernel, b)?;
+        self.pop_page(home, purpose)
+            .map(|id| Taken { id, fresh: true })
+            .ok_or(Error::NoMemory)
+    }
+
+    /// Makes pages of a free block that is on no list, and puts them on theirs.
+    pub(crate) fn spread(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         self.split_free(kernel, b)
             .inspect_err(|_| self.put_block_first(b))?;
         // `put_page` counts; the record says that all are free already.
@@ -72,9 +80,7 @@ impl MemoryServer<'_> {
         for id in self.pages_of(b) {
             self.put_page(id);
         }
-        self.pop_page(home, purpose)
-            .map(|id| Taken { id, fresh: true })
-            .ok_or(Error::NoMemory)
+        Ok(())
     }
 
     fn pop_page(&mut self, home: u8, purpose: For) -> Option<PageId> {

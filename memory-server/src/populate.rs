@@ -34,17 +34,18 @@ impl MemoryServer<'_> {
         if !gfn.raw().is_multiple_of(BLOCK_PAGES) {
             return Err(Error::Malformed);
         }
-        if dom.config.is_static && dom.released {
+        // A direct-mapped domain names its frames, so they are contiguous whatever it gave back (DM-3).
+        if dom.config.is_static && !dom.config.direct && dom.released {
             return Err(Error::BadOrder);
         }
         let mut first = None;
         let mut count = 0;
         while count < blocks.min(MAX_BLOCKS) {
             let wanted = first.and_then(|w: u16| w.checked_add(u16::try_from(count).ok()?));
-            match self.populate_block(kernel, d, wanted) {
+            let at = gfn.raw().saturating_add(u64::from(count) * BLOCK_PAGES);
+            match self.populate_block(kernel, d, at, wanted) {
                 Ok(Some(b)) => {
                     let block = self.records.block(b);
-                    let at = gfn.raw().saturating_add(u64::from(count) * BLOCK_PAGES);
                     block.gfn = record_gfn(at);
                     first = first.or(Some(block.window));
                     count += 1;
@@ -63,11 +64,12 @@ impl MemoryServer<'_> {
         })
     }
 
-    /// Grants one block, in window `wanted` if that is given; `None` if the next block cannot have it.
+    /// Grants one block for guest frame `gfn`, in window `wanted` if that is given; `None` if the next block cannot have it.
     fn populate_block(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
+        gfn: u64,
         wanted: Option<u16>,
     ) -> Result<Option<u32>, Error> {
         let dom = self.dom(d);
@@ -82,7 +84,11 @@ impl MemoryServer<'_> {
         if home == HEAP && wanted.is_none() {
             self.ensure_window(kernel, d)?;
         }
-        let b = self.take_block(kernel, home)?;
+        let b = if self.is_direct(d) {
+            self.take_block_at(kernel, d, gfn)?
+        } else {
+            self.take_block(kernel, home)?
+        };
         let window = if home == HEAP {
             match wanted {
                 Some(w) => Some(w).filter(|w| self.is_free_window(d, *w)),
@@ -131,8 +137,8 @@ impl MemoryServer<'_> {
         Ok(pages)
     }
 
-    /// One page of RAM: for a static domain the head of its own reserve (SM-6), for another one that it returned itself,
-    /// if there is any.
+    /// One page of RAM: for a static domain the head of its own reserve (SM-6), for a direct-mapped one the frame that it
+    /// names (DM-2), for another one that it returned itself, if there is any.
     pub(crate) fn populate_page(
         &mut self,
         kernel: &mut impl Kernel,
@@ -144,13 +150,22 @@ impl MemoryServer<'_> {
             return Err(Error::OverQuota);
         }
         let home = self.ram_home(d);
-        // The free pages of a reserve are older than the returned ones: they became pages when neither was left.
-        if (home == HEAP || dom.pool.pages.is_empty())
+        let direct = self.is_direct(d);
+        if direct {
+            if let Some(page) = self.regrant_page_at(d, gfn) {
+                return Ok(page);
+            }
+        } else if (home == HEAP || self.dom(d).pool.pages.is_empty())
+            // The free pages of a reserve are older than the returned ones: they became pages when neither was left.
             && let Some(page) = self.regrant_page(d, gfn)
         {
             return Ok(page);
         }
-        let taken = self.take_page(kernel, home, For::Ram(d))?;
+        let taken = if direct {
+            self.take_page_at(kernel, d, gfn.raw())?
+        } else {
+            self.take_page(kernel, home, For::Ram(d))?
+        };
         let (b, page) = (taken.id.block(), taken.id.page());
         let Some(window) = self.page_window(d, b) else {
             self.untake_page(kernel, taken);

@@ -284,6 +284,28 @@ impl Records<'_> {
         Some(b)
     }
 
+    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search.
+    pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) {
+        let after = self.get(b).next;
+        let mut before = NIL;
+        let mut at = list.head;
+        while at != b {
+            if at == NIL {
+                return;
+            }
+            before = at;
+            at = self.get(at).next;
+        }
+        match before {
+            NIL => list.head = after,
+            before => self.block(before).next = after,
+        }
+        if after == NIL {
+            list.tail = before;
+        }
+        list.len -= 1;
+    }
+
     pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {
         let record = self.page(id);
         record.next = Link::NONE;

@@ -94,18 +94,22 @@ impl MemoryServer<'_> {
     pub(crate) fn regrant_page(&mut self, d: u8, gfn: Gfn) -> Option<Placed> {
         let mut list = self.dom(d).returned;
         let id = self.records.pop_page(&mut list)?;
-        let dom = self.dom_mut(d);
-        dom.returned = list;
-        dom.ram += 1;
+        self.dom_mut(d).returned = list;
+        Some(self.regrant(d, id, gfn))
+    }
+
+    /// Gives `d` a page again that it returned and that is on no list.
+    pub(crate) fn regrant(&mut self, d: u8, id: PageId, gfn: Gfn) -> Placed {
+        self.dom_mut(d).ram += 1;
         self.count_returned(d, id, false);
         let record = self.records.page(id);
         let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
         record.state = PageState::Ram;
         let window = self.page_window(d, id.block()).unwrap_or(NIL16);
-        Some(Placed {
+        Placed {
             slot: self.dom(d).layout.page(window, id.page()),
             was: (was != NIL).then_some(Gfn::new(u64::from(was))),
-        })
+        }
     }
 
     /// Gives `d` its oldest returned block again.

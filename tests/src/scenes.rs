@@ -1,8 +1,10 @@
 //! What is tested on booted images.
 
+pub mod balloon;
 pub mod compare;
 pub mod hostile;
 pub mod lab;
+pub mod memory;
 pub mod probe;
 pub mod shell;
 pub mod two_linux;

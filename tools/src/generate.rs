@@ -7,7 +7,6 @@ use std::fmt;
 
 use board::Board;
 use dt_server::{Config, DomainConfig};
-use dt_server_api::XEN_LAYOUT;
 use topology::pd::{self, priority};
 use topology::{channel, console_client, stack, vaddr};
 
@@ -240,7 +239,7 @@ fn vmm(index: usize, domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
         vm: Some(Vm {
             name: name.to_owned(),
             priority: priority::VM,
-            maps: vec![Map::device("gicv", XEN_LAYOUT.gicc.raw())],
+            maps: vec![Map::device("gicv", domain.record.layout.gicc.raw())],
         }),
         parent: Some((pd::FAULT_SERVER.to_owned(), index)),
     }

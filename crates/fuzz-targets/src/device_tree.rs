@@ -56,12 +56,17 @@ fn serve(config: Config) {
             domain.ram()
         );
         memory.extend(domain.static_mem.iter().map(|r| (r.start, r.size)));
-        let banks = record.banks.windows(2);
-        for pair in banks {
-            assert!(
-                pair[0].start().raw() + pair[0].size() <= pair[1].start().raw(),
-                "{record:?}"
-            );
+        // RAM, what it may grow into, and what never becomes RAM.
+        assert!(domain.ram() <= domain.max_ram());
+        let mut places: Vec<_> = record.max_banks.iter().chain(&record.extended).collect();
+        places.sort_by_key(|place| place.start());
+        for places in [record.banks.iter().collect(), places] {
+            for pair in places.windows(2) {
+                assert!(
+                    pair[0].start().raw() + pair[0].size() <= pair[1].start().raw(),
+                    "{record:?}"
+                );
+            }
         }
     }
     memory.sort_unstable();

@@ -50,12 +50,16 @@ impl DtServer for NoTree {
 }
 
 fn record(is_static: bool, trap_unmapped: bool) -> DomainRecord {
+    let banks = || [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
     DomainRecord {
         domid: DOMID,
         domains: 2,
         name: "guest".try_into().expect("a short name"),
         vcpus: 1,
-        banks: [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect(),
+        max_banks: banks(),
+        banks: banks(),
+        extended: Default::default(),
+        layout: dt_server_api::XEN_LAYOUT,
         is_static,
         direct_map: false,
         pv: PvFeatures::NoXenstore,
@@ -105,7 +109,7 @@ pub(crate) fn with_guest(is_static: bool, trap_unmapped: bool, f: impl FnOnce(&m
         ramdisk: None,
     };
     let mut host = MemHost::new(&memory, DOMAIN);
-    let mut table = vec![0; P2m::table_words(&record.banks)];
+    let mut table = vec![0; P2m::table_words(&record.max_banks)];
     let vm = Vm::boot(&mut host, &mut NoTree, record, &mut table, &modules);
     let vm = vm.unwrap_or_else(|error| panic!("the guest boots: {error}"));
     let mut guest = Guest { memory, host, vm };

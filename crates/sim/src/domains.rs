@@ -29,8 +29,13 @@ pub struct Domain {
     pub name: String,
     /// Bytes of RAM.
     pub ram: u64,
+    /// Most bytes of RAM that it may come to hold (`zazen,memory-max`); `None` leaves the property out.
+    pub max_ram: Option<u64>,
     /// RAM comes from `xen,static-mem`; otherwise from the heap.
     pub is_static: bool,
+    /// `direct-map`. The instructions of [`crate::Guest`] want RAM at [`crate::guest::RAM`], so only the first
+    /// domain of a system can execute any.
+    pub direct_map: bool,
     /// The value of `xen,enhanced`; `None` leaves the property out.
     pub enhanced: Option<&'static str>,
     /// It has a vpl011.
@@ -62,7 +67,9 @@ impl Domain {
         Self {
             name: name.to_owned(),
             ram: 16 << 20,
+            max_ram: None,
             is_static: true,
+            direct_map: false,
             enhanced: Some("no-xenstore"),
             vpl011: false,
             trap_unmapped: None,
@@ -78,6 +85,21 @@ impl Domain {
     pub fn heap(mut self) -> Self {
         self.is_static = false;
         self
+    }
+
+    /// The same, direct-mapped.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.direct_map = true;
+        self
+    }
+
+    /// The same with `ram` bytes of RAM from the heap, and at most `max`.
+    #[must_use]
+    pub fn growing(mut self, ram: u64, max: u64) -> Self {
+        self.ram = ram;
+        self.max_ram = Some(max);
+        self.heap()
     }
 
     /// The same with a vpl011.
@@ -98,6 +120,12 @@ impl Domain {
                 "xen,static-mem",
                 [static_mem, self.ram].map(u64::to_be_bytes).concat(),
             );
+        }
+        if self.direct_map {
+            set(&mut node, "direct-map", [0u8; 0]);
+        }
+        if let Some(max) = self.max_ram {
+            set(&mut node, "zazen,memory-max", max / 1024);
         }
         if let Some(enhanced) = self.enhanced {
             set(&mut node, "xen,enhanced", enhanced);
@@ -194,8 +222,9 @@ impl dt_server::Files for Files {
     }
 }
 
-/// The boot device tree of these domains, their files and the configuration that the dt-server makes of it.
-pub(crate) fn configure(domains: &[Domain]) -> Result<(Config, Files), String> {
+/// The boot device tree of these domains with `heap` as `xen,static-heap` if that is not empty, their files and the
+/// configuration that the dt-server makes of it.
+pub(crate) fn configure(domains: &[Domain], heap: &[Range]) -> Result<(Config, Files), String> {
     let mut tree = DeviceTree::new();
     set(&mut tree.root, "#address-cells", 2u32);
     set(&mut tree.root, "#size-cells", 2u32);
@@ -208,6 +237,14 @@ pub(crate) fn configure(domains: &[Domain]) -> Result<(Config, Files), String> {
     );
     tree.root.add_child(memory);
     let mut chosen = node("chosen");
+    if !heap.is_empty() {
+        let cells: Vec<u8> = heap
+            .iter()
+            .flat_map(|range| [range.start, range.size])
+            .flat_map(u64::to_be_bytes)
+            .collect();
+        set(&mut chosen, "xen,static-heap", cells);
+    }
     let mut next = STATIC_BASE;
     for domain in domains {
         chosen.add_child(domain.node(next));
@@ -223,12 +260,24 @@ pub(crate) fn configure(domains: &[Domain]) -> Result<(Config, Files), String> {
 
 /// Memory as the image builder hands it over for `config`.
 pub(crate) fn memory(config: &Config) -> Memory {
-    let mut untypeds = vec![Untyped {
-        paddr: HEAP_BASE,
-        size_bits: HEAP_BITS,
-        device: false,
-        purpose: Purpose::Heap,
+    let general = [Range {
+        start: HEAP_BASE,
+        size: 1 << HEAP_BITS,
     }];
+    let heap = match config.static_heap.as_slice() {
+        [] => &general,
+        bounded => bounded,
+    };
+    let mut untypeds: Vec<Untyped> = heap
+        .iter()
+        .flat_map(chunks)
+        .map(|(paddr, size_bits)| Untyped {
+            paddr,
+            size_bits,
+            device: false,
+            purpose: Purpose::Heap,
+        })
+        .collect();
     let mut domains = Vec::new();
     let mut tables_at = TABLES_BASE;
     for (n, domain) in (0..).zip(&config.domains) {
@@ -254,8 +303,9 @@ pub(crate) fn memory(config: &Config) -> Memory {
         domains.push(DomainConfig {
             domid: DomId(domain.record.domid),
             name: DomainConfig::pad_name(&domain.record.name),
-            max_pages: domain.ram() / PAGE_SIZE,
+            max_pages: domain.max_ram() / PAGE_SIZE,
             is_static: domain.record.is_static,
+            direct: domain.record.direct_map,
             table_quota: u32::try_from(tables / PAGE_SIZE).expect("a quota of tables"),
             grant_radix: GRANT_RADIX,
         });

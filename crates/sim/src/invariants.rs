@@ -79,7 +79,7 @@ impl System {
             };
             assert_eq!(guest.get(&gfn), expected, "domain {index}, frame {gfn:#x}");
         };
-        for bank in &vm.record.banks {
+        for bank in &vm.record.max_banks {
             frames(bank).for_each(agree);
         }
         // And nothing anywhere else but extra pages.

@@ -33,6 +33,7 @@ pub fn domain_config(
         name: DomainConfig::pad_name(&format!("d{domid}")),
         max_pages,
         is_static,
+        direct: false,
         table_quota,
         grant_radix: 18,
     }

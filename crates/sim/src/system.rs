@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 
 use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
-use dt_server::DtServer;
+use dt_server::{DtServer, Range};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::StopReason;
 use memory_server::{DomainIndex, Report};
@@ -68,8 +68,20 @@ impl System {
     /// # Panics
     /// If the dt-server finds a mistake.
     pub fn with_serial(domains: &[Domain], serial: Serial) -> Self {
+        Self::boot(domains, &[], serial)
+    }
+
+    /// Boots these domains on a machine whose heap is these ranges and nothing else (`xen,static-heap`).
+    ///
+    /// # Panics
+    /// If the dt-server finds a mistake.
+    pub fn with_heap(domains: &[Domain], heap: &[Range]) -> Self {
+        Self::boot(domains, heap, Serial::fast())
+    }
+
+    fn boot(domains: &[Domain], heap: &[Range], serial: Serial) -> Self {
         let (config, files) =
-            domains::configure(domains).unwrap_or_else(|errors| panic!("{errors}"));
+            domains::configure(domains, heap).unwrap_or_else(|errors| panic!("{errors}"));
         let bus = Bus::new();
         let memory = domains::memory(&config);
         let mut mux: Box<Mux<'static, COUNT>> = Box::default();

@@ -116,7 +116,7 @@ fn build(
     files: &Files,
 ) -> Result<Vm<'static>, String> {
     let record = dt.record().map_err(|error| error.to_string())?;
-    let ram = record.banks.iter().map(Bank::size).sum();
+    let ram = record.max_banks.iter().map(Bank::size).sum();
     // As much as the system description gives a VMM, and zeroed.
     let words = usize::try_from(topology::p2m_bytes(ram) / 4).expect("a p2m of memory");
     let table = vec![0; words].leak();

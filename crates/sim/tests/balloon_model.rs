@@ -118,7 +118,7 @@ impl World {
         memory.machine().change().overwrites = overwrites;
         let mut host = MemHost::new(&memory, D0);
         let mut p2m = P2m::new(&banks, vec![0; P2m::table_words(&banks)].leak()).unwrap();
-        p2m.build(&mut host).unwrap();
+        p2m.build(&mut host, &banks).unwrap();
         p2m.create_extra(&mut host, Extra::SharedInfo).unwrap();
         let mut world = Self {
             memory,

@@ -1,23 +1,15 @@
 //! What a guest finds when its first instruction runs.
 
-use dt_server_api::XEN_LAYOUT;
+mod common;
+
+use common::{node, tree};
+use dt_server_api::{XEN_BANKS, XEN_LAYOUT};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use hypervisor_core::host::SysReg;
 use sim::domains::kernel_image;
 use sim::guest::RAM;
-use sim::{Domain, Guest, System};
-
-/// Total size of the device tree at `at` (FDT header, word 1).
-fn tree(guest: &Guest<'_>, at: u64) -> Vec<u8> {
-    let size = u32::from_be_bytes(guest.get(at + 4));
-    guest.bytes(at, size as usize)
-}
-
-fn node<'a>(tree: &Fdt<'a>, path: &str) -> FdtNode<'a> {
-    tree.find_node(path)
-        .unwrap_or_else(|| panic!("no node {path}"))
-}
+use sim::{Domain, System};
 
 fn bytes(node: FdtNode<'_>, name: &str) -> Vec<u8> {
     node.property(name)
@@ -92,7 +84,7 @@ fn all_of_the_ram_is_there_and_nothing_around_it() {
             layout.gicd.raw(),
             layout.vpl011.raw(),
             layout.grant_region.raw(),
-            layout.bank1.0.raw(),
+            XEN_BANKS[1].0.raw(),
         ] {
             assert!(!guest.is_mapped(hole), "{hole:#x}");
         }

@@ -22,6 +22,7 @@ struct Guest {
     memory: Memory,
     host: MemHost,
     p2m: P2m<'static>,
+    banks: Vec<Bank>,
 }
 
 fn untyped(paddr: u64, size_bits: u8, device: bool, purpose: Purpose) -> Untyped {
@@ -57,13 +58,22 @@ impl Guest {
         let host = MemHost::new(&memory, D0);
         let table = vec![0xffff_ffff; P2m::table_words(&banks)].leak();
         let p2m = P2m::new(&banks, table).unwrap();
-        Self { memory, host, p2m }
+        Self {
+            memory,
+            host,
+            p2m,
+            banks,
+        }
+    }
+
+    fn build(&mut self) -> Result<(), (Gfn, Error)> {
+        self.p2m.build(&mut self.host, &self.banks)
     }
 
     /// A built guest of 16 MiB at [`RAM`].
     fn usual(is_static: bool) -> Self {
         let mut guest = Self::new(&[(RAM, 16 << 20)], is_static, 64);
-        guest.p2m.build(&mut guest.host).unwrap();
+        guest.build().unwrap();
         guest
     }
 
@@ -176,7 +186,7 @@ fn ragged_and_several_banks_are_filled_to_the_page() {
         false,
         64,
     );
-    g.p2m.build(&mut g.host).unwrap();
+    g.build().unwrap();
     let mapped = g.memory.machine().look().mapped(D0, Side::Guest);
     assert_eq!(mapped.len(), 3 + 2 + 5 + 2);
     assert_eq!(g.memory.usage(D0).ram, 1024 + 8 + 2);
@@ -205,7 +215,7 @@ fn static_memory_in_small_pieces_is_used_page_by_page() {
     );
     let mut host = MemHost::new(&memory, D0);
     let mut p2m = P2m::new(&banks, vec![0; P2m::table_words(&banks)].leak()).unwrap();
-    p2m.build(&mut host).unwrap();
+    p2m.build(&mut host, &banks).unwrap();
     assert_eq!(memory.machine().look().mapped(D0, Side::Guest).len(), 768);
     assert_eq!(
         memory.machine().look().translate(D0, Side::Guest, RAM),
@@ -216,13 +226,13 @@ fn static_memory_in_small_pieces_is_used_page_by_page() {
 #[test]
 fn build_names_the_frame_where_memory_ended() {
     let mut g = Guest::new(&[(RAM, 32 << 20)], true, 64);
-    let error = g.p2m.build(&mut g.host).unwrap_err();
+    let error = g.build().unwrap_err();
     assert_eq!(
         error,
         (Gfn::new(GFN + 4096), Error::Memory(MemoryError::NoMemory))
     );
     let mut g = Guest::new(&[(RAM, 16 << 20)], true, 1);
-    let (gfn, error) = g.p2m.build(&mut g.host).unwrap_err();
+    let (gfn, error) = g.build().unwrap_err();
     assert_eq!(
         (gfn, error),
         (Gfn::new(GFN), Error::Memory(MemoryError::NoTables))
@@ -242,7 +252,7 @@ fn the_table_quota_formulas_hold() {
     ];
     let list = banks.map(|(at, size)| Bank::new(Gpa::new(at), size));
     let mut g = Guest::new(&banks, false, P2m::most_tables(&list));
-    g.p2m.build(&mut g.host).unwrap();
+    g.build().unwrap();
     g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
     for block in 0..10 {
         let gfn = if block < 8 {
@@ -540,7 +550,7 @@ fn a_range_across_pages_is_not_one_place_in_the_window() {
 #[test]
 fn page_tables_run_out_with_an_error_and_nothing_else_happens() {
     let mut g = Guest::new(&[(RAM, 4 << 20)], true, 16);
-    g.p2m.build(&mut g.host).unwrap();
+    g.build().unwrap();
     g.p2m.create_extra(&mut g.host, Extra::SharedInfo).unwrap();
     let mut mapped = 0;
     for n in 0..64 {

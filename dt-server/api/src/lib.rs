@@ -13,8 +13,10 @@ pub mod reply;
 mod wire;
 
 pub use client::Client;
-pub use layout::{GuestLayout, VPL011_INTID, XEN_LAYOUT};
-pub use record::{Bank, DomainName, DomainRecord, MAX_BANKS, Module, NAME_MAX, PvFeatures};
+pub use layout::{GuestLayout, XEN_BANKS, XEN_LAYOUT};
+pub use record::{
+    Bank, DomainName, DomainRecord, MAX_BANKS, MAX_EXTENDED, Module, NAME_MAX, PvFeatures,
+};
 pub use wire::{Error, MAX_WORDS, Message, RECORD_MAX, Request};
 
 /// The dt-server as its client sees it.

@@ -3,15 +3,19 @@
 use hv_types::Gpa;
 use serde::{Deserialize, Serialize};
 
+use crate::layout::GuestLayout;
+
 /// Most RAM banks of one guest (Xen's `GUEST_RAM_BANKS` is 2; direct-mapped guests may have more).
 pub const MAX_BANKS: usize = 8;
+/// Most extended regions of one guest.
+pub const MAX_EXTENDED: usize = 8;
 /// Longest domain name in bytes.
 pub const NAME_MAX: usize = 16;
 
 /// A domain's name.
 pub type DomainName = heapless::String<NAME_MAX>;
 
-/// One contiguous range of guest RAM.
+/// One contiguous range of guest physical memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Bank {
     start: u64,
@@ -65,8 +69,14 @@ pub struct DomainRecord {
     pub name: DomainName,
     /// Number of vCPUs.
     pub vcpus: u8,
-    /// RAM, ascending, disjoint, multiples of 4 KiB.
+    /// RAM at the start, ascending, disjoint, multiples of 4 KiB.
     pub banks: heapless::Vec<Bank, MAX_BANKS>,
+    /// Where the guest can have RAM: `banks`, and behind them what it may populate up to its maximum (GM-8).
+    pub max_banks: heapless::Vec<Bank, MAX_BANKS>,
+    /// Extended regions (UP-1): where the guest may map what is not its RAM, ascending, disjoint, multiples of 2 MiB.
+    pub extended: heapless::Vec<Bank, MAX_EXTENDED>,
+    /// Fixed places of its physical map.
+    pub layout: GuestLayout,
     /// RAM comes from `xen,static-mem`.
     pub is_static: bool,
     /// Guest physical equals machine address.

@@ -1,8 +1,8 @@
 //! Both ends of the protocol, and what a peer that sends rubbish can do.
 
 use dt_server_api::{
-    Bank, Client, DomainRecord, DtServer, Error, MAX_BANKS, MAX_WORDS, Message, Module, PvFeatures,
-    RECORD_MAX, Request, reply,
+    Bank, Client, DomainRecord, DtServer, Error, GuestLayout, MAX_BANKS, MAX_EXTENDED, MAX_WORDS,
+    Message, Module, PvFeatures, RECORD_MAX, Request, reply,
 };
 use hv_types::Gpa;
 use proptest::prelude::*;
@@ -18,21 +18,50 @@ fn record() -> impl Strategy<Value = DomainRecord> {
         ),
         prop::collection::vec((any::<u64>(), any::<u64>()), 0..=MAX_BANKS),
         (any::<bool>(), any::<u16>(), any::<u8>(), any::<bool>()),
+        [
+            any::<u64>(),
+            any::<u64>(),
+            any::<u64>(),
+            any::<u64>(),
+            any::<u64>(),
+        ],
         any::<u64>(),
         prop::option::of(any::<u64>()),
     )
         .prop_map(
-            |((domid, name, vcpus, is_static, direct_map), banks, flags, kernel, ramdisk)| {
+            |(
+                (domid, name, vcpus, is_static, direct_map),
+                banks,
+                flags,
+                layout,
+                kernel,
+                ramdisk,
+            )| {
                 let (vpl011, nr_spis, max_grant_frames, trap_unmapped) = flags;
+                let banks = |most| {
+                    banks
+                        .iter()
+                        .take(most)
+                        .map(|(start, size)| Bank::new(Gpa::new(*start), *size))
+                };
+                let [gicd, gicc, vpl011_at, grant_region, magic] = layout.map(Gpa::new);
                 DomainRecord {
                     domid,
                     domains: nr_spis.to_le_bytes()[0],
                     name: name.as_str().try_into().unwrap(),
                     vcpus,
-                    banks: banks
-                        .iter()
-                        .map(|(start, size)| Bank::new(Gpa::new(*start), *size))
-                        .collect(),
+                    banks: banks(MAX_BANKS).collect(),
+                    max_banks: banks(MAX_BANKS).collect(),
+                    extended: banks(MAX_EXTENDED).collect(),
+                    layout: GuestLayout {
+                        gicd,
+                        gicc,
+                        vpl011: vpl011_at,
+                        vpl011_intid: nr_spis,
+                        grant_region,
+                        grant_region_size: kernel,
+                        magic,
+                    },
                     is_static,
                     direct_map,
                     pv: if vpl011 {

@@ -7,17 +7,26 @@ use alloc::vec::Vec;
 use hv_types::{BLOCK_SIZE, PAGE_SIZE};
 
 use crate::diag::{Diagnostics, Edit, Hint, Rule};
+use crate::direct::{self, Host};
+use crate::layout::Map;
 use crate::node::{At, Cells};
 use crate::range::{Range, total};
 use crate::{budget, layout};
 
+const UNIT: &str = "memory is in KiB as two cells: <0x0 0x40000> is 256 MiB";
+
 /// `memory`: bytes of RAM.
 pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
-    const UNIT: &str = "memory is in KiB as two cells: <0x0 0x40000> is 256 MiB";
-    let Some(value) = at.bytes("memory") else {
+    if !at.has("memory") {
         at.error(d, Rule::Memory, "memory", "missing", UNIT);
         return None;
-    };
+    }
+    kib(at, "memory", d)
+}
+
+/// A property of a number of KiB that is there, as bytes that can be RAM.
+fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
+    let value = at.bytes(name)?;
     let Ok(bytes) = <[u8; 8]>::try_from(value) else {
         let what = format!("must be one number of 64 bits, not {} bytes", value.len());
         // The classic slip: the number without the cell of its high half.
@@ -25,16 +34,16 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
             Ok(low) => {
                 let value = cells(u64::from(u32::from_be_bytes(low)));
                 Hint::Do(
-                    format!("{UNIT}; write memory = {value}"),
+                    format!("{UNIT}; write {name} = {value}"),
                     Edit::Set {
-                        property: "memory",
+                        property: name,
                         value,
                     },
                 )
             }
             Err(_) => Hint::from(UNIT),
         };
-        at.error(d, Rule::Memory, "memory", what, hint);
+        at.error(d, Rule::Memory, name, what, hint);
         return None;
     };
     let kib = u64::from_be_bytes(bytes);
@@ -56,7 +65,7 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
                 at.warn(
                     d,
                     Rule::BigPages,
-                    Some("memory"),
+                    Some(name),
                     what,
                     "round it to a multiple of 0x800",
                 );
@@ -72,8 +81,82 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
             )
         }
     };
-    at.error(d, rule, "memory", what, hint);
+    at.error(d, rule, name, what, hint);
     None
+}
+
+/// Most that RAM may grow, as a multiple of what the guest starts with (GM-9): it makes records of all its RAM at boot.
+const MOST_GROWTH: u64 = 10;
+
+/// `zazen,memory-max`: the most bytes of RAM that the guest may hold, `ram` where it is absent (GM-8).
+pub(super) fn max(at: &At<'_>, ram: Option<u64>, d: &mut Diagnostics) -> Option<u64> {
+    const NAME: &str = "zazen,memory-max";
+    if !at.has(NAME) {
+        return ram;
+    }
+    if at.has("xen,static-mem") {
+        let what = "a domain with static memory has that and no more";
+        at.error(
+            d,
+            Rule::MemoryMax,
+            NAME,
+            what,
+            Hint::Do(
+                String::from("remove it, or remove xen,static-mem"),
+                Edit::Remove(NAME),
+            ),
+        );
+        return ram;
+    }
+    let max = kib(at, NAME, d)?;
+    let ram = ram?;
+    let (least, most) = (ram, ram.saturating_mul(MOST_GROWTH));
+    if !(least..=most).contains(&max) {
+        let what = format!(
+            "must be from memory ({:#x} KiB) to {MOST_GROWTH} times that ({:#x} KiB)",
+            least / 1024,
+            most / 1024
+        );
+        at.error(d, Rule::MemoryMax, NAME, what, UNIT);
+        return None;
+    }
+    if max > ram && ram % BLOCK_SIZE != 0 {
+        let what = "needs a memory that is a multiple of 2 MiB";
+        at.error(
+            d,
+            Rule::MemoryMax,
+            NAME,
+            what,
+            "round memory to a multiple of 0x800",
+        );
+        return None;
+    }
+    Some(max)
+}
+
+/// Where everything of the guest lies: at Xen's places, or with `direct-map` at the host's.
+pub(super) fn map(
+    at: &At<'_>,
+    ram: Option<u64>,
+    max: Option<u64>,
+    static_mem: &[Range],
+    host: &Host,
+    d: &mut Diagnostics,
+) -> Option<Map> {
+    if !at.has("direct-map") {
+        return layout::ordinary(ram?, max?);
+    }
+    if !at.has("xen,static-mem") {
+        let hint = "give xen,static-mem, or remove direct-map";
+        let what = "is not valid without static memory";
+        at.error(d, Rule::DirectMap, "direct-map", what, hint);
+        return None;
+    }
+    if static_mem.iter().any(|range| !range.is_aligned(PAGE_SIZE)) {
+        // Reported above.
+        return None;
+    }
+    direct::map(at, static_mem, host, d).filter(|map| !map.banks.is_empty())
 }
 
 /// A 64-bit number as a DTS has it.

@@ -1,7 +1,6 @@
 //! CPUs, interrupts, grants and PV features of a domain.
 
 use alloc::format;
-use alloc::string::String;
 
 use dt_server_api::PvFeatures;
 
@@ -81,19 +80,21 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
     }
 }
 
-/// `vpl011` and `nr_spis`.
-pub(super) fn interrupts(at: &At<'_>, d: &mut Diagnostics) -> (bool, Option<u16>) {
+/// `vpl011`, whose interrupt is `intid`, and `nr_spis`.
+pub(super) fn interrupts(at: &At<'_>, intid: u16, d: &mut Diagnostics) -> (bool, Option<u16>) {
     let vpl011 = at.has("vpl011");
+    // SPIs up to that of the UART, which is the host's for a direct-mapped guest.
+    let needed = if vpl011 { intid.saturating_sub(31) } else { 0 };
     if !at.has("nr_spis") {
-        return (vpl011, Some(DEFAULT_SPIS));
+        return (vpl011, Some(needed.next_multiple_of(32).max(DEFAULT_SPIS)));
     }
     let Some(spis) = at.u32("nr_spis", Rule::NrSpis, d) else {
         return (vpl011, None);
     };
     let (rule, what) = match spis {
-        0 if vpl011 => (
+        n if n.next_multiple_of(32) < u32::from(needed) => (
             Rule::Vpl011,
-            String::from("vpl011 needs an interrupt, but the domain has none"),
+            format!("vpl011 needs {needed} interrupts, but the domain has {n}"),
         ),
         0..=MAX_SPIS => return (vpl011, u16::try_from(spis.next_multiple_of(32)).ok()),
         _ if spis <= XEN_SPIS => (Rule::NrSpis, format!("the virtual GIC has {MAX_SPIS}")),

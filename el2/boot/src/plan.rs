@@ -104,7 +104,7 @@ pub fn own_bytes(config: &Config) -> u64 {
     // Blocks that can be split, all of them at once, and blocks that are only there.
     let (mut split, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0);
     for domain in &config.domains {
-        bytes += PER_DOMAIN + topology::p2m_bytes(domain.ram());
+        bytes += PER_DOMAIN + topology::p2m_bytes(domain.max_ram());
         // Directory and chunks of the tail; the quota of tables has one slot each.
         bytes += tables_bytes(domain) / PAGE_SIZE * 16;
         split += domain.static_mem.iter().map(blocks).sum::<u64>();
@@ -142,7 +142,7 @@ fn heap_bytes(config: &Config) -> u64 {
 fn tables_bytes(domain: &dt_server::DomainConfig) -> u64 {
     /// Rounding, so that few untypeds suffice.
     const STEP: u64 = 64 << 10;
-    let most = u64::from(P2m::most_tables(&domain.record.banks)) * PAGE_SIZE;
+    let most = u64::from(P2m::most_tables(&domain.record.max_banks)) * PAGE_SIZE;
     most.min(domain.tables).next_multiple_of(STEP)
 }
 
@@ -214,8 +214,9 @@ impl Plan {
             let config = DomainConfig {
                 domid: DomId(domain.record.domid),
                 name: DomainConfig::pad_name(&domain.record.name),
-                max_pages: domain.ram() / PAGE_SIZE,
+                max_pages: domain.max_ram() / PAGE_SIZE,
                 is_static: domain.record.is_static,
+                direct: domain.record.direct_map,
                 table_quota: u32::try_from(bytes / PAGE_SIZE).unwrap_or(u32::MAX),
                 // Large enough for anything; corrected below, when the untypeds of all are known.
                 grant_radix: 24,

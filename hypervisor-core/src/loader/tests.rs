@@ -77,6 +77,7 @@ fn other_files_are_named() {
     assert!(empty.contains("empty"), "{empty}");
 }
 
+/// GM-15: kernel, device tree and RAM disk lie where Xen puts them, apart from each other.
 #[test]
 fn places_are_those_of_xen() {
     // 128 MiB into the bank, RAM disk 2 MiB after the device tree, its end exact.
@@ -137,6 +138,7 @@ fn places_are_those_of_xen() {
     assert_eq!((at.kernel, at.initrd), (Gpa::new(RAM + 2 * MIB), None));
 }
 
+/// GM-15: a reserved range is kept free, or named where the kernel must lie in it.
 #[test]
 fn shared_regions_are_avoided_or_named() {
     let shared = |start: u64, size: u64| Reserved {
@@ -181,6 +183,7 @@ fn shared_regions_are_avoided_or_named() {
     assert!(error.to_string().contains("\"shm-net\""), "{error}");
 }
 
+/// GM-15: what does not fit stops before anything starts, with the sizes.
 #[test]
 fn what_does_not_fit_is_said_with_sizes() {
     let text = |bank_size, image: Image, dtb, initrd| {
@@ -212,6 +215,7 @@ fn what_does_not_fit_is_said_with_sizes() {
     );
 }
 
+/// GM-16: copied page by page, each cleaned to the point of coherency.
 #[test]
 fn files_arrive_whole_and_cleaned() {
     let host = FakeHost::new(16 * MIB);

@@ -1,6 +1,7 @@
 //! Giving a guest its RAM before it starts.
 
-use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
+use dt_server_api::Bank;
+use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{Error as MemoryError, MAX_BATCH, Reply, Request};
 
 use super::map::{MALFORMED, ask, give_back};
@@ -8,15 +9,15 @@ use super::{Block, BlockEntry, Error, P2m, block_start};
 use crate::host::Host;
 
 impl P2m<'_> {
-    /// Fills every bank with RAM: 2 MiB frames wherever the bank has whole blocks and the server has
-    /// whole frames, pages at the ragged ends.
+    /// Fills `ram`, which lies in the banks, with RAM: 2 MiB frames wherever it has whole blocks and the server has
+    /// whole frames, pages at the ragged ends. What the banks have besides are holes that the guest may populate.
     ///
     /// # Errors
     /// The first frame that could not be filled, and why. What was filled before stays.
-    pub fn build<H: Host>(&mut self, host: &mut H) -> Result<(), (Gfn, Error)> {
-        for bank in self.banks.clone() {
-            let end = bank.first + bank.pages;
-            let mut gfn = bank.first;
+    pub fn build<H: Host>(&mut self, host: &mut H, ram: &[Bank]) -> Result<(), (Gfn, Error)> {
+        for bank in ram {
+            let mut gfn = bank.start().gfn().raw();
+            let end = gfn.saturating_add(bank.size() >> PAGE_SHIFT);
             while gfn < end {
                 let filled = self
                     .fill(host, gfn, end)

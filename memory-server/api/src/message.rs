@@ -37,7 +37,8 @@ pub enum Request {
     },
     /// A 4 KiB page of RAM for each guest frame, in order, until one cannot be had. Reply: [`Reply::Pages`].
     PopulatePages {
-        /// Where the guest will see them; recorded, not checked (the VMM owns the address space).
+        /// Where the guest will see them; recorded, not checked (the VMM owns the address space), but for a
+        /// direct-mapped domain: it gets the machine frames of these numbers, of its own memory, or none.
         gfns: Batch,
     },
     /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; see [`Request::ReleasePages`]. Reply: [`Reply::Done`].

@@ -23,6 +23,8 @@ pub enum ManifestError {
     SameDomid(u8, u8),
     /// A domain's domid is not one a domain can have.
     Domid(u8),
+    /// A domain is direct-mapped but has no static memory (DM-1).
+    DirectWithoutStatic(u8),
     /// A number of the domain is out of range.
     DomainRange(u8),
     /// The domain's grant CNode needs at least this radix.
@@ -64,6 +66,9 @@ impl fmt::Display for ManifestError {
             Self::Splits(n) => write!(f, "{n} splits; at most {} are possible", u16::MAX),
             Self::SameDomid(a, b) => write!(f, "domains {a} and {b} have the same domid"),
             Self::Domid(d) => write!(f, "domain {d}: its domid is reserved (0x7ff0 and above)"),
+            Self::DirectWithoutStatic(d) => {
+                write!(f, "domain {d}: direct-mapped without static memory")
+            }
             Self::DomainRange(d) => {
                 write!(
                     f,

@@ -6,6 +6,7 @@ fn domain(domid: u16, is_static: bool) -> DomainConfig {
         name: DomainConfig::pad_name("alpha"),
         max_pages: 1024,
         is_static,
+        direct: false,
         table_quota: 16,
         grant_radix: 13,
     }

@@ -226,6 +226,7 @@ pub fn domain(domid: u16, is_static: bool, mib: u64) -> DomainConfig {
         name: DomainConfig::pad_name(if is_static { "fixed" } else { "loose" }),
         max_pages: mib * MIB / 4096,
         is_static,
+        direct: false,
         table_quota: 8,
         grant_radix: 16,
     }

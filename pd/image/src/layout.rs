@@ -137,7 +137,8 @@ impl Layout {
             untypeds.push(normal(chunk, Purpose::Tables(DomainIndex(index))));
             let of_kernel =
                 |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
-            if untypeds.iter().any(of_kernel) {
+            // A direct-mapped domain has pages there from the start, nothing is split.
+            if !domain.direct && untypeds.iter().any(of_kernel) {
                 // The kernel wipes its memory when it is retyped, so splitting a 2 MiB frame of it
                 // copies it, and static RAM must not go to the heap for that.
                 let spare = arena.place(BLOCK_BITS).ok_or_else(|| {
@@ -150,7 +151,7 @@ impl Layout {
                 untypeds.push(normal(spare, Purpose::Static(DomainIndex(index))));
             }
         }
-        if heap == Heap::All {
+        if heap == Heap::All && needs.static_heap.is_empty() {
             chunks.extend(arena.take_all(LEAST_BITS));
             taken.extend_from_slice(preloaded);
             for span in free_ram(&needs.ram, boot, &taken) {
@@ -207,8 +208,9 @@ impl Layout {
             .map(|(domain, layout)| DomainConfig {
                 domid: DomId(domain.domid),
                 name: DomainConfig::pad_name(&domain.name),
-                max_pages: domain.ram >> PAGE_BITS,
+                max_pages: domain.max_ram >> PAGE_BITS,
                 is_static: !domain.static_mem.is_empty(),
+                direct: domain.direct,
                 table_quota: u32::try_from(domain.tables >> PAGE_BITS).unwrap_or(u32::MAX),
                 grant_radix: layout.grant_radix,
             })

@@ -25,11 +25,13 @@ pub struct DomainNeeds {
     pub name: String,
     /// Domain id.
     pub domid: u16,
-    /// Bytes of RAM, from wherever.
-    pub ram: u64,
+    /// Most bytes of RAM that it may hold, from wherever.
+    pub max_ram: u64,
+    /// Guest physical is host physical (`direct-map`).
+    pub direct: bool,
     /// `xen,static-mem` in the order in which it fills the guest's banks.
     pub static_mem: Vec<Span>,
-    /// Bytes of RAM that come from the heap; 0 with static memory.
+    /// Bytes of RAM that come from the heap at the start; 0 with static memory.
     pub heap: u64,
     /// Bytes for page tables.
     pub tables: u64,
@@ -62,7 +64,8 @@ impl Needs {
         let domains = config.domains.iter().map(|domain| DomainNeeds {
             name: domain.record.name.as_str().to_owned(),
             domid: domain.record.domid,
-            ram: domain.ram(),
+            max_ram: domain.max_ram(),
+            direct: domain.record.direct_map,
             static_mem: spans(&domain.static_mem),
             heap: domain.heap,
             tables: domain.tables,
@@ -116,7 +119,8 @@ mod tests {
         DomainNeeds {
             name: "a".into(),
             domid: 1,
-            ram: heap,
+            max_ram: heap,
+            direct: false,
             static_mem: vec![],
             heap,
             tables,

@@ -124,7 +124,8 @@ mod tests {
         let domain = |name: &str| DomainNeeds {
             name: name.into(),
             domid: 1,
-            ram: 0,
+            max_ram: 0,
+            direct: false,
             static_mem: vec![],
             heap: 0,
             tables: 0,

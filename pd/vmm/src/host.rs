@@ -48,7 +48,7 @@ impl GuestHost {
 
     /// The table behind the p2m; taken once.
     pub(crate) fn take_p2m(&mut self, record: &DomainRecord) -> &'static mut [u32] {
-        region::p2m_table(record.banks.iter().map(dt_server_api::Bank::size).sum())
+        region::p2m_table(record.max_banks.iter().map(dt_server_api::Bank::size).sum())
     }
 
     /// The guest's files.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, hostile, probe, two_linux};
+use zazen_tests::scenes::{compare, hostile, memory, probe, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -43,6 +43,11 @@ fn main() -> ExitCode {
         two_linux::run(&mut suite, &lab, config);
         probe::bad_guest(&mut suite, &lab, config);
         probe::abi(&mut suite, &lab, config);
+        memory::direct(&mut suite, &lab, config);
+        // One configuration of seL4 is enough: checks in the kernel change nothing here but time.
+        if *config != "debug" {
+            memory::growth(&mut suite, &lab, config);
+        }
     }
     for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]
         .iter()

@@ -1,6 +1,7 @@
 //! Two Debian guests on one machine: `domains/two-linux.dts`.
 
 use crate::machine::{Failure, Machine};
+use crate::scenes::balloon;
 use crate::scenes::lab::{Lab, PATIENCE, ZCU102};
 use crate::scenes::shell::{ask, focus};
 use crate::suite::Suite;
@@ -11,9 +12,7 @@ const GUESTS: [&str; 2] = ["linux1", "linux2"];
 const LESS_MEMORY: u64 = 1024;
 
 /// KiB that the balloon test moves.
-const BALLOON: i64 = 32 << 10;
-/// Where Linux takes a target without xenstore.
-const BALLOON_DIRECTORY: &str = "/sys/devices/system/xen_memory/xen_memory0";
+const BALLOON: u64 = 32 << 10;
 
 /// What every guest's kernel log must show; Linux prints these where it finds Xen usable. The expressions
 /// are for the guest's `grep -E` too.
@@ -194,29 +193,9 @@ fn ticks(machine: &mut Machine, guest: &str) -> Result<(), Failure> {
 /// One guest gives memory away page by page and takes it back; the other notices nothing.
 fn balloon(machine: &mut Machine) -> Result<(), Failure> {
     let [guest, other] = GUESTS;
-    let total = |answer: String| -> Result<u64, Failure> {
-        regex::Regex::new(r"total is (\d+) kB")
-            .ok()
-            .and_then(|total| total.captures(&answer)?.get(1)?.as_str().parse().ok())
-            .ok_or(Failure(answer))
-    };
-    // The expression that the shell evaluates keeps the echo of the command from being taken for the answer.
-    let tell = "echo \"total is $(grep -o '[0-9]* kB' /proc/meminfo | head -n 1)\"";
-    let before = total(ask(machine, guest, tell)?)?;
-    let others = total(ask(machine, other, tell)?)?;
-    for (change, less) in [(-BALLOON, BALLOON), (BALLOON, 0)] {
-        let set = format!(
-            "cd {BALLOON_DIRECTORY}; t=$(($(cat target_kb) + {change})); echo $t > target_kb; \
-             while [ $(cat info/current_kb) != $t ]; do sleep 0.1; done; cd /; {tell}"
-        );
-        let now = total(ask(machine, guest, &set)?)?;
-        if now != before.saturating_sub_signed(less) {
-            return Err(Failure(format!(
-                "{guest} had {before} kB and has {now} kB after a change by {change} kB"
-            )));
-        }
-    }
-    let now = total(ask(machine, other, tell)?)?;
+    let others = balloon::mem_total(machine, other)?;
+    balloon::down_and_up(machine, guest, BALLOON)?;
+    let now = balloon::mem_total(machine, other)?;
     if now != others {
         return Err(Failure(format!("{other} had {others} kB and has {now} kB")));
     }

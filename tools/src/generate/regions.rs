@@ -97,7 +97,7 @@ pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_
         regions.push(region(
             p2m_name(domain),
             comment,
-            topology::p2m_bytes(domain.ram()),
+            topology::p2m_bytes(domain.max_ram()),
         ));
     }
     for (_, name, _, _) in console_clients(config) {

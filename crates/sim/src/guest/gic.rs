@@ -1,6 +1,6 @@
 //! The guest's interrupt controller and timer, as a driver uses them.
 
-use dt_server_api::{VPL011_INTID, XEN_LAYOUT};
+use dt_server_api::XEN_LAYOUT;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::SysReg;
 
@@ -15,7 +15,7 @@ pub const GICC: u64 = XEN_LAYOUT.gicc.raw();
 /// The vpl011.
 pub const UART: u64 = XEN_LAYOUT.vpl011.raw();
 /// INTID of the vpl011.
-pub const UART_INTID: u16 = VPL011_INTID;
+pub const UART_INTID: u16 = XEN_LAYOUT.vpl011_intid;
 /// INTID of the virtual timer.
 pub const VTIMER: u16 = 27;
 /// INTID of the event upcall.

@@ -1,6 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use dtoolkit::fdt::{Fdt, FdtNode};
 use hv_types::Gva;
 use sim::guest::stage1::{READ_ONLY, UNMAPPED};
 use sim::guest::{GICD, RAM};
@@ -14,6 +15,18 @@ use xen_abi::memory::{
 use xen_abi::number::MEMORY_OP;
 
 pub(crate) const SELF: u16 = 0x7ff0;
+
+/// The device tree at `at`, as long as its header says; a guest is started with its address in x0.
+pub(crate) fn tree(guest: &Guest<'_>, at: u64) -> Vec<u8> {
+    let size = u32::from_be_bytes(guest.get(at + 4));
+    guest.bytes(at, size as usize)
+}
+
+/// A node of a device tree.
+pub(crate) fn node<'a>(tree: &Fdt<'a>, path: &str) -> FdtNode<'a> {
+    tree.find_node(path)
+        .unwrap_or_else(|| panic!("no node {path}"))
+}
 
 /// A refusal as it arrives in x0.
 pub(crate) const fn refused(errno: Errno) -> i64 {

@@ -100,14 +100,20 @@ impl Guest {
             &[ram, extra, tables],
             12,
         );
+        let banks = || {
+            [Bank::new(Gpa::new(RAM), PAGES << 12)]
+                .into_iter()
+                .collect()
+        };
         let record = DomainRecord {
             domid: DOMID,
             domains: 1,
             name: "guest".try_into().unwrap(),
             vcpus: 1,
-            banks: [Bank::new(Gpa::new(RAM), PAGES << 12)]
-                .into_iter()
-                .collect(),
+            max_banks: banks(),
+            banks: banks(),
+            extended: Default::default(),
+            layout: dt_server_api::XEN_LAYOUT,
             is_static,
             direct_map: kind == Kind::DirectMap,
             pv: PvFeatures::NoXenstore,
@@ -125,7 +131,7 @@ impl Guest {
         kernel[16..24].copy_from_slice(&64u64.to_le_bytes());
         kernel[56..60].copy_from_slice(b"ARM\x64");
         let mut host = MemHost::new(&memory, D0);
-        let table = vec![0; hypervisor_core::p2m::P2m::table_words(&record.banks)].leak();
+        let table = vec![0; hypervisor_core::p2m::P2m::table_words(&record.max_banks)].leak();
         let modules = Modules {
             kernel: &kernel,
             ramdisk: None,

@@ -14,14 +14,18 @@ fn range(start: u64, size: u64) -> Range {
 }
 
 fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
-    let mut banks = heapless::Vec::new();
-    banks.push(Bank::new(Gpa::new(0x4000_0000), ram)).unwrap();
+    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(0x4000_0000), ram)]
+        .into_iter()
+        .collect();
     dt_server::DomainConfig {
         record: DomainRecord {
             domid: n,
             name: heapless::String::try_from("d").unwrap(),
             vcpus: 1,
+            max_banks: banks.clone(),
             banks,
+            extended: heapless::Vec::new(),
+            layout: dt_server_api::XEN_LAYOUT,
             is_static: fixed.is_some(),
             direct_map: false,
             pv: PvFeatures::NoXenstore,
@@ -158,7 +162,7 @@ fn what_the_host_keeps_suffices_for_its_tables() {
         let p2m: u64 = config
             .domains
             .iter()
-            .map(|d| topology::p2m_bytes(d.ram()))
+            .map(|d| topology::p2m_bytes(d.max_ram()))
             .sum();
         let tables = Sizes::of(&manifest).bytes(&manifest) as u64 + p2m + HEAP;
         let rest = FIXED / 2 + config.domains.len() as u64 * PER_DOMAIN / 2;

@@ -60,10 +60,10 @@ impl Guest {
     fn new() -> Self {
         let mut host = FakeHost::new(RAM_SIZE);
         let record = record();
-        let table = vec![0; P2m::table_words(&record.banks)].leak();
-        let mut p2m = P2m::new(&record.banks, table).expect("a good bank");
+        let table = vec![0; P2m::table_words(&record.max_banks)].leak();
+        let mut p2m = P2m::new(&record.max_banks, table).expect("a good bank");
         host.memory.replies.push_back(granted(2, FrameSize::Block));
-        p2m.build(&mut host).expect("RAM");
+        p2m.build(&mut host, &record.banks).expect("RAM");
         for (kind, slot) in [(Extra::SharedInfo, 1026), (Extra::GrantFrame(0), 1028)] {
             host.memory
                 .replies
@@ -71,7 +71,7 @@ impl Guest {
             p2m.create_extra(&mut host, kind).expect("an extra page");
         }
         let vm = Vm {
-            layout: dt_server_api::XEN_LAYOUT,
+            layout: record.layout,
             p2m,
             gic: VGic::new(record.nr_spis),
             timer: VTimer::new(),
@@ -154,17 +154,17 @@ fn granted(slot: u32, size: FrameSize) -> Result<Reply, Error> {
 }
 
 fn record() -> DomainRecord {
-    let mut banks = heapless::Vec::new();
-    banks
-        .push(Bank::new(Gpa::new(RAM), RAM_SIZE))
-        .expect("room for one bank");
+    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
     DomainRecord {
         domid: DOMID,
         // Domain 1 exists beside it.
         domains: DOMAINS,
         name: heapless::String::try_from("guest").expect("a short name"),
         vcpus: 1,
+        max_banks: banks.clone(),
         banks,
+        extended: heapless::Vec::new(),
+        layout: dt_server_api::XEN_LAYOUT,
         is_static: false,
         direct_map: false,
         pv: PvFeatures::NoXenstore,

@@ -17,11 +17,12 @@ fn boot() -> Vec<BootUntyped> {
 }
 
 fn domain(name: &str, domid: u16, static_mem: Vec<Span>, heap: u64) -> DomainNeeds {
-    let ram = static_mem.iter().map(|span| span.size()).sum::<u64>() + heap;
+    let max_ram = static_mem.iter().map(|span| span.size()).sum::<u64>() + heap;
     DomainNeeds {
         name: name.into(),
         domid,
-        ram,
+        max_ram,
+        direct: false,
         static_mem,
         heap,
         tables: 5 << 19,
@@ -163,4 +164,59 @@ fn the_manifest_is_accepted_by_the_server() {
     assert_eq!(manifest.untypeds().count(), layout.untypeds.len());
     assert_eq!(manifest.splits(), layout.splits);
     assert_eq!(server_layout::own_radix(&manifest), layout.own_radix);
+}
+
+/// SH-1: with xen,static-heap nothing else becomes heap, even where all that is left is asked for.
+#[test]
+fn a_static_heap_is_all_the_heap_there_is() {
+    let mut needs = two_static();
+    needs.domains[1] = domain("b", 2, vec![], 64 << 20);
+    needs.static_heap = vec![span(0x9000_0000, 0x0800_0000), span(0x9900_0000, 0x1_0000)];
+    for how in [Heap::Needed, Heap::All] {
+        let layout = choose(&needs, how, &[]).unwrap();
+        let heap: Vec<Chunk> = layout
+            .untypeds
+            .iter()
+            .filter(|h| h.purpose == Purpose::Heap)
+            .map(|h| h.chunk)
+            .collect();
+        let bytes: u64 = heap.iter().map(|chunk| chunk.size()).sum();
+        assert_eq!(bytes, 0x0801_0000);
+        for chunk in heap {
+            assert!(
+                needs
+                    .static_heap
+                    .iter()
+                    .any(|range| range.contains(chunk.span())),
+                "{chunk:?}"
+            );
+        }
+    }
+    needs.static_heap = vec![span(0x9000_0000, 0x0400_0000)];
+    let error = choose(&needs, Heap::Needed, &[]).unwrap_err().to_string();
+    assert!(error.contains("xen,static-heap is 64 MiB"), "{error}");
+}
+
+/// DM-6: a direct-mapped domain gets no memory but its own, where others get a block to split theirs with.
+#[test]
+fn a_direct_mapped_domain_has_no_spare_block() {
+    let mut needs = two_static();
+    needs.domains[1].static_mem = vec![span(0x9000_0000, 0x1000_0000)];
+    let blocks = |needs: &Needs| {
+        let layout = choose(needs, Heap::Needed, &[]).unwrap();
+        let own = Purpose::Static(DomainIndex(1));
+        let own = layout.untypeds.iter().filter(|h| h.purpose == own);
+        own.map(|h| h.chunk.size()).sum::<u64>()
+    };
+    assert_eq!(blocks(&needs), (256 << 20) + (2 << 20));
+    needs.domains[1].direct = true;
+    assert_eq!(blocks(&needs), 256 << 20);
+    let layout = choose(&needs, Heap::Needed, &[]).unwrap();
+    let words = layout.manifest(&needs).unwrap();
+    let domains: Vec<bool> = Manifest::decode(&words)
+        .unwrap()
+        .domains()
+        .map(|(_, domain)| domain.direct)
+        .collect();
+    assert_eq!(domains, [false, true]);
 }

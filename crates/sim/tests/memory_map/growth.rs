@@ -1,0 +1,146 @@
+//! Memory above the initial size (`zazen,memory-max`).
+
+use super::*;
+
+const HEAP: u64 = 0x8000_0000;
+
+/// A guest with 24 MiB and one with 8 MiB that may grow to 16 MiB, on a heap with room for what they start with, extra
+/// pages, and one block for splitting.
+fn system() -> System {
+    let big = Domain {
+        ram: 24 * MIB,
+        ..Domain::new("big").heap()
+    };
+    let small = Domain::new("small").growing(8 * MIB, 16 * MIB);
+    let heap = Range {
+        start: HEAP,
+        size: 36 * MIB,
+    };
+    System::with_heap(&[big, small], &[heap])
+}
+
+/// GM-8, GM-10, GM-11: the map lists what is there, and the maximum is what the file says.
+#[test]
+fn the_guest_starts_with_less_than_its_maximum() {
+    let mut sys = system();
+    let (ram, extended) = map_of(&sys.guest(1));
+    assert_eq!(ram, [(RAM, 8 * MIB)], "what may come is not listed");
+    assert_eq!(
+        extended[0].0,
+        RAM + 16 * MIB,
+        "behind all that may come (UP-2)"
+    );
+    let mut guest = sys.guest(1);
+    assert_eq!(reservation(&mut guest), 2048);
+    assert_eq!(maximum(&mut guest), 4096);
+    let above = RAM + 8 * MIB;
+    assert!(!guest.is_mapped(above));
+    assert_faults(&mut guest, above);
+    assert_eq!(maximum(&mut sys.guest(0)), 6144);
+    assert_accounted(&sys);
+}
+
+/// GM-8, BL-6, BL-2: a guest grows into its holes as far as the heap goes, then by what another gives up: other memory,
+/// zeroed on the way (BL-7, SM-14).
+#[test]
+fn one_grows_by_what_the_other_gives_up() {
+    let mut sys = system();
+    let above: Vec<u64> = (2048..4096).map(|n| (RAM >> 12) + n).collect();
+    let little = populate(&mut sys.guest(1), &above);
+    assert!(
+        (1..1100).contains(&little),
+        "{little} of 2048 pages were free"
+    );
+    let little = usize::try_from(little).unwrap();
+    assert_eq!(
+        decrease(&mut sys.guest(1), &above[..little]),
+        above[..little].len() as i64
+    );
+    assert_accounted(&sys);
+
+    let mut big = sys.guest(0);
+    let given: Vec<u64> = (1024..3072).map(|n| (RAM >> 12) + n).collect();
+    for gfn in &given {
+        big.put(gfn << 12, b"big's secret");
+    }
+    assert_eq!(decrease(&mut big, &given), 2048);
+    assert_eq!(reservation(&mut big), 4096);
+
+    let mut small = sys.guest(1);
+    assert_eq!(populate(&mut small, &above), 2048);
+    assert_eq!((reservation(&mut small), maximum(&mut small)), (4096, 4096));
+    for gfn in &above {
+        assert_eq!(small.bytes(gfn << 12, 16), [0; 16], "{gfn:#x}");
+        small.put(gfn << 12, gfn);
+    }
+    assert_accounted(&sys);
+    assert!(populate(&mut sys.guest(0), &given) < 1100, "small has it");
+
+    let mut small = sys.guest(1);
+    assert!(above.iter().all(|gfn| small.get::<u64>(gfn << 12) == *gfn));
+    assert_eq!(decrease(&mut small, &above), 2048);
+    let mut big = sys.guest(0);
+    let missing: Vec<u64> = given
+        .iter()
+        .copied()
+        .filter(|gfn| !big.is_mapped(gfn << 12))
+        .collect();
+    assert_eq!(populate(&mut big, &missing), missing.len() as i64);
+    assert_eq!(reservation(&mut big), 6144);
+    assert_accounted(&sys);
+    for (index, name) in [(0, "big"), (1, "small")] {
+        assert_untouched(&mut sys.guest(index), name);
+    }
+}
+
+/// GM-8, SM-27, UP-2: nothing can be populated above the maximum, in an extended region, or where RAM is already.
+#[test]
+fn growth_ends_at_the_maximum() {
+    let mut sys = system();
+    let mut guest = sys.guest(1);
+    let first = RAM >> 12;
+    for gfn in [
+        first + 4096,
+        first + 4096 + 512,
+        first - 1,
+        first,
+        0x20_0000,
+        1 << 40,
+    ] {
+        assert_eq!(populate(&mut guest, &[gfn]), 0, "{gfn:#x}");
+        assert_eq!(
+            reserve(&mut guest, POPULATE_PHYSMAP, 9, &[gfn]),
+            0,
+            "{gfn:#x}"
+        );
+    }
+    // The last page that may be, then the one behind it.
+    assert_eq!(populate(&mut guest, &[first + 4095, first + 4096]), 1);
+    assert!(guest.is_mapped(RAM + 16 * MIB - 4096));
+    assert_eq!(reservation(&mut guest), 2049);
+    assert_accounted(&sys);
+}
+
+/// GM-8, BL-1: blocks too, where the heap has one.
+#[test]
+fn a_whole_block_at_a_time() {
+    let mut sys = system();
+    let hole = (RAM >> 12) + 2048 + 512;
+    let held = (RAM >> 12) + 4096;
+    assert_eq!(
+        reserve(
+            &mut sys.guest(0),
+            DECREASE_RESERVATION,
+            9,
+            &[held, held + 512]
+        ),
+        2
+    );
+    let mut guest = sys.guest(1);
+    assert_eq!(reserve(&mut guest, POPULATE_PHYSMAP, 9, &[hole, hole]), 1);
+    guest.put(hole << 12, &5_u64);
+    assert_eq!(reservation(&mut guest), 2560);
+    assert_eq!(reserve(&mut guest, DECREASE_RESERVATION, 9, &[hole]), 1);
+    assert_eq!(reservation(&mut guest), 2048);
+    assert_accounted(&sys);
+}
