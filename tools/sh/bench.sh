@@ -65,7 +65,7 @@ bench_row() {
 bench_operations() {
     local log=$LOGS/bench-operations.log name what xen libvmm count
     bench_run bench-heap.dts "$1" 'bench: done' "$log"
-    sed -i 's/bench: /bench: heap_/' "$log"
+    sed -i -E 's/bench: ([a-z_]+ [0-9]+)$/bench: heap_\1/' "$log"
     bench_run bench.dts "$1" 'bench: done' "$log.static"
     cat "$log.static" >>"$log"
     bench_row "instructions ($1)" here 'Xen 4.22' libvmm

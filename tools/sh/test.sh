@@ -77,33 +77,40 @@ run_boot_tests() {
     SKIPPED=$((SKIPPED + skipped))
 }
 
-# The systems whose capabilities are checked: configuration and domains file.
-INSPECTED=("debug two-linux" "release two-linux" "debug heap-linux" "debug bad-guest")
+# The systems whose capabilities are checked: board, configuration and domains file.
+INSPECTED=(
+    "qemu_virt_aarch64 debug two-linux"
+    "qemu_virt_aarch64 release two-linux"
+    "qemu_virt_aarch64 debug heap-linux"
+    "qemu_virt_aarch64 debug bad-guest"
+    "zcu102 release zcu102-two-linux"
+)
 
 # Each system that is to be inspected and whose name contains the filter.
 inspected() {
     local system
     for system in "${INSPECTED[@]}"; do
-        [[ "inspect/${system/ //}" != *"$FILTER"* ]] || printf '%s\n' "$system"
+        [[ "inspect/${system// //}" != *"$FILTER"* ]] || printf '%s\n' "$system"
     done
 }
 
 skip_inspection() {
-    local config domains
-    while read -r config domains; do
+    local board config domains
+    while read -r board config domains; do
         SKIPPED=$((SKIPPED + 1))
-        echo "skipped inspect/$config/$domains: $1"
+        echo "skipped inspect/$board/$config/$domains: $1"
     done < <(inspected)
 }
 
 # Checks the capabilities of real images; the committed picture is that of the default one.
 inspection() {
-    local config domains name log
+    local board config domains name log
     echo "capabilities of the images"
-    while read -r config domains; do
-        name=inspect/$config/$domains
-        log=$LOGS/inspect-$config-$domains.log
-        if ! "$ROOT/build.sh" inspect --host microkit --config "$config" --domains "$ROOT/domains/$domains.dts" >"$log" 2>&1 </dev/null; then
+    while read -r board config domains; do
+        name=inspect/$board/$config/$domains
+        log=$LOGS/inspect-$board-$config-$domains.log
+        if ! "$ROOT/build.sh" inspect --host microkit --board "$board" --config "$config" \
+            --domains "$ROOT/domains/$domains.dts" >"$log" 2>&1 </dev/null; then
             FAILED=$((FAILED + 1))
             sed -n '/^error/,$p' "$log"
             echo "FAILED $name: see build/log/${log##*/}"

@@ -12,7 +12,7 @@ use uart::{Cadence, Line, Mapped, Pl011, Serial, UniqueMmioPointer};
 use crate::patched;
 
 /// The last address of a protection domain.
-pub const LAST_ADDRESS: u64 = sel4::sys::seL4_UserVSpaceTop as u64;
+pub const LAST_ADDRESS: u64 = sel4::sys::seL4_UserVSpaceTop;
 
 /// The region shared between the console and client `client`; in a client its own is number 0.
 pub fn console_region(client: usize) -> Region<'static> {

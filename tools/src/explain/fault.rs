@@ -324,7 +324,7 @@ mod tests {
                 0x0300_4000,
                 "right past the end of the GIC CPU interface (GICC)",
             ),
-            (0x2200_0000, "0x0 into the place of a UART (vpl011)"),
+            (0x2200_0000, "at the start of the place of a UART (vpl011)"),
             (0x21ff_f000, "4 KiB before the place of a UART"),
             (0x4000_0000, "where a guest may have RAM"),
         ] {

@@ -39,7 +39,9 @@ use zerocopy::IntoBytes;
 
 mod about;
 mod balloon;
+mod codes;
 mod grants;
+mod mappings;
 mod physmap;
 mod pointers;
 mod ports;

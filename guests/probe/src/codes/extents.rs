@@ -263,9 +263,10 @@ fn flags(c: &mut Codes<'_>) {
     }
     c.is("decrease-on-demand", with(DECREASE, 1 << 16), 1);
     c.is("populate-on-demand", with(POPULATE, 1 << 16), 0);
-    // Machine addresses below 8 KiB hold no memory, and none of ours is asked for where it lies.
+    // Machine addresses below 8 KiB hold no memory; there that counts for memory from the heap, here nobody asks where it lies.
     let low = with(POPULATE, 13);
-    c.differs("populate-bits-13", low, 0, 1);
+    let allowed = low == 1 || low == 0 && !c.on_zazen();
+    c.of("populate-bits-13", low as u64, i64::from(allowed), 1);
     if low == 0 {
         c.is("populate-again", with(POPULATE, 0), 1);
     }

@@ -182,6 +182,9 @@ fn writable(c: &mut Codes<'_>) {
     let left = faults(AT + 0x3000);
     c.differs("unmap-at-hole-left", left, 0, 1);
     c.is("unmap-at-hole-again", unmap(AT + 0x3000, handle), -4);
+    let (_, _, handle) = map(AT + 0x5000, 40, 2, c.me);
+    c.is("unmap-beyond", unmap(1 << 40, handle), -1);
+    c.is("unmap-beyond-then-there", unmap(AT + 0x5000, handle), 0);
 }
 
 fn swap(a: u32, b: u32) -> i64 {
