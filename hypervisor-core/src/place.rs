@@ -137,7 +137,7 @@ impl Place {
     pub const fn advice(&self) -> &'static str {
         match (self.region.part, self.is_inside()) {
             (Part::Ram(_), true) => {
-                "the guest gave this page away (balloon, XENMEM_decrease_reservation) or may not write to it; it must take it back first"
+                "the guest gave this page away or never took it (balloon), or may not write to it; XENMEM_populate_physmap brings it"
             }
             (Part::Ram(_), false) => {
                 "give the domain more `memory`, or look for a wrong address in the guest (mem=, reserved regions, a stale pointer)"

@@ -303,7 +303,7 @@ impl Vm<'_> {
         let vpl011 = self.vpl011.is_some();
         let extended = self.record.extended.iter();
         let extended = extended.map(|region| (region.start(), region.size()));
-        Map::new(&self.layout, &self.record.banks, extended, vpl011)
+        Map::new(&self.layout, &self.record.max_banks, extended, vpl011)
     }
 
     fn on_abort<H: Host>(&mut self, host: &mut H, gpa: Gpa, iss: u32, fetch: bool) {

@@ -147,3 +147,25 @@ fn unknown_hypercalls_and_accesses_at_speed_write_little() {
         );
     });
 }
+
+/// UP-7: an access to an extended region where nothing is mapped aborts, and the log says what the region is for.
+#[test]
+fn an_empty_extended_region_is_named() {
+    in_every_way(|guest| {
+        let index = usize::from(guest.domid()) - 1;
+        // RAM has 16 MiB; the region ends with the place for bank 0.
+        let address = 0xffff_0000;
+        assert!(matches!(
+            guest.try_store(address, Width::Word, 0),
+            Ran::Exception(_)
+        ));
+        let log = guest.sys.vmm_log(index);
+        let line = log.last().expect("a line");
+        assert!(
+            line.starts_with("store to gpa 0xffff0000 of 4 bytes, pc 0x")
+                && line.contains("into extended region 0 (0x")
+                && line.contains("until the guest maps a grant"),
+            "{line}"
+        );
+    });
+}
