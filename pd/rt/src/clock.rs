@@ -78,6 +78,10 @@ impl PhysicalTimer {
 
 /// The timer that the timer server has.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and a timer server has no allocator"
+)]
 pub enum Timer {
     /// The EL1 physical timer.
     System(PhysicalTimer),
