@@ -67,12 +67,6 @@ pub fn run(report: &mut Report) {
             format_args!("{command}: got {got}"),
         );
     }
-    report.equal(
-        "abi",
-        "memory-exchange",
-        call_with(nr::MEMORY, 11, &mut words),
-        errno::OPNOTSUPP,
-    );
     words[0] = u64::from(SELF);
     report.equal(
         "abi",

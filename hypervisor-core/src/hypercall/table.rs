@@ -94,7 +94,7 @@ pub const ROWS: &[Row] = &[
     whole(number::SCHED_OP_COMPAT, "sched_op_compat", Error(Enosys)),
     whole(number::PLATFORM_OP, "platform_op", Error(Eperm)),
 
-    mem(memory::INCREASE_RESERVATION, "increase_reservation", Done),
+    mem(memory::INCREASE_RESERVATION, "increase_reservation", Partly("no extent is done")),
     mem(memory::DECREASE_RESERVATION, "decrease_reservation", Done),
     mem(memory::MAXIMUM_RAM_PAGE, "maximum_ram_page", Done),
     mem(memory::CURRENT_RESERVATION, "current_reservation", Done),
@@ -147,14 +147,14 @@ pub const ROWS: &[Row] = &[
 
     whole(number::PHYSDEV_OP_COMPAT, "physdev_op_compat", Error(Enosys)),
 
-    gnt(grant::MAP_GRANT_REF, "map_grant_ref", Partly("no other domain is known: status GNTST_bad_domain")),
-    gnt(grant::UNMAP_GRANT_REF, "unmap_grant_ref", Partly("nothing can be mapped yet: status GNTST_bad_handle")),
+    gnt(grant::MAP_GRANT_REF, "map_grant_ref", Partly("grants of the caller itself")),
+    gnt(grant::UNMAP_GRANT_REF, "unmap_grant_ref", Done),
     gnt(grant::SETUP_TABLE, "setup_table", Done),
     gnt(grant::DUMP_TABLE, "dump_table", Error(Enosys)),
     gnt(grant::TRANSFER, "transfer", Error(Eopnotsupp)),
-    gnt(grant::COPY, "copy", Partly("between frames and grants of the caller")),
+    gnt(grant::COPY, "copy", Partly("frames and grants of the caller itself")),
     gnt(grant::QUERY_SIZE, "query_size", Done),
-    gnt(grant::UNMAP_AND_REPLACE, "unmap_and_replace", Partly("nothing can be mapped yet: status GNTST_bad_handle")),
+    gnt(grant::UNMAP_AND_REPLACE, "unmap_and_replace", Done),
     gnt(grant::SET_VERSION, "set_version", Done),
     gnt(grant::GET_STATUS_FRAMES, "get_status_frames", Done),
     gnt(grant::GET_VERSION, "get_version", Done),

@@ -1,4 +1,4 @@
-//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts` and `domains/abi.dts`.
+//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts` and `domains/codes.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -47,9 +47,16 @@ pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
     });
 }
 
-/// Return codes, on static memory and on memory from the heap.
+/// Return codes, on static memory and on memory from the heap: the set of which each line is a story, and the set that
+/// is the same on Xen.
 pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests = ["static", "heap"].map(|domain| format!("{config}/abi/{domain}-memory"));
+    for set in ["abi", "codes"] {
+        return_codes(suite, lab, config, set);
+    }
+}
+
+fn return_codes(suite: &mut Suite, lab: &Lab, config: &str, set: &str) {
+    let tests = ["static", "heap"].map(|domain| format!("{config}/{set}/{domain}-memory"));
     if !suite.wants(&tests) {
         return;
     }
@@ -57,7 +64,8 @@ pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
     for (domain, test) in ["static", "heap"].iter().zip(&tests) {
         suite.run(test, || {
             if machine.is_none() {
-                machine = Some(lab.boot(config, "abi.dts", &format!("abi-{config}"))?);
+                let domains = format!("{set}.dts");
+                machine = Some(lab.boot(config, &domains, &format!("{set}-{config}"))?);
             }
             let machine = machine
                 .as_ref()
