@@ -1,48 +1,113 @@
 //! The end of a domain, and its next life.
 //!
-//! A reserve belongs to the configuration, not to the instance (SM-16): destroying a domain makes
-//! its reserve complete again, and a domain of the same configuration starts from all of it.
+//! A reserve belongs to the configuration, not to the instance (SM-16): the end of a domain makes
+//! its reserve complete again, and its next life starts from all of it, the same frames in the same order.
+//!
+//! The end is a row of small steps, taken a bounded number at a time, because its caller waits for the
+//! answer and everybody else for the caller. Between two messages the domain is dying (SM-15): others go on with what was
+//! taken back from it, and if its VMM never asks again, that is all that happens.
+//!
+//! | stage | what it takes back |
+//! |---|---|
+//! | 1 | extra pages: the VMM has closed what writes to them (EX-6, EX-7) |
+//! | 2 | RAM, whole blocks and pages; what the domain held last is foreign to its next life (SM-14) |
+//! | 3 | the shape of its reserve: blocks that were split are whole again |
+//! | 4 | the order of its reserve: by address, as at boot |
+//! | 5 | page tables and vCPUs |
 
 use hv_types::FrameSize;
-use memory_server_api::{Error, Extra};
+use memory_server_api::{Error, Extra, Relinquished};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
 use crate::records::{BlockState, NIL, OTHERS, PageId, PageState};
 use crate::server::{Life, MemoryServer, Pool};
 
+/// Cost of an operation of the kernel, where looking at a record costs 1.
+const OPERATION: u32 = 64;
+/// Cost of making a split block whole: the kernel deletes the capabilities of 512 pages.
+const UNSPLIT: u32 = 32 * OPERATION;
+/// What one message may cost: 64 frames, or two split blocks, or 4096 records looked at.
+const BUDGET: u32 = 64 * OPERATION;
+
+/// Where the end of a domain goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Extra page with this index.
+    Extra(u32),
+    /// RAM of this block, from this page on where the block is split.
+    Ram(u32, u32),
+    /// This block of the reserve is to be whole.
+    Whole(u32),
+    /// This block of the reserve is next in the list.
+    Order(u32),
+    /// Page tables from this untyped.
+    Tables(usize),
+    /// Nothing is left.
+    Nothing,
+}
+
+/// How far the end of a domain has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ending {
+    stage: Stage,
+    taken: Relinquished,
+}
+
+impl Ending {
+    pub(crate) const START: Self = Self {
+        stage: Stage::Extra(0),
+        taken: Relinquished {
+            ram: 0,
+            extra: 0,
+            tables: 0,
+        },
+    };
+}
+
 impl MemoryServer<'_> {
-    /// Takes everything back that `domain` holds: extra pages, RAM, page tables. From the first
-    /// step on the domain gets nothing more (SM-15). The VMM must not run: its mappings go.
+    /// [`memory_server_api::Request::Relinquish`]: whether something is left, and what was taken back so far.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; the domain is dying and the next message goes on at the same place.
+    pub(crate) fn relinquish(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        again: bool,
+    ) -> Result<(bool, Relinquished), Error> {
+        let dom = self.dom_mut(d);
+        if dom.life == Life::Alive {
+            dom.life = Life::Dying;
+            dom.ending = Ending::START;
+        }
+        let mut cost = 0;
+        while cost < BUDGET && self.dom(d).ending.stage != Stage::Nothing {
+            cost += self.end_step(kernel, d)?;
+        }
+        let Ending { stage, taken } = self.dom(d).ending;
+        if stage != Stage::Nothing {
+            return Ok((true, taken));
+        }
+        let was = core::mem::replace(&mut self.dom_mut(d).life, Life::Dead);
+        if again {
+            self.revive(DomainIndex(d))?;
+        }
+        if was == Life::Dying {
+            self.log_end(kernel, d, again);
+        }
+        Ok((false, taken))
+    }
+
+    /// Takes everything back that `domain` holds; it is dead then. The VMM must not run: its mappings go.
     ///
     /// # Errors
     /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: the domain is dying and
     /// part of its memory is taken back. Calling again goes on.
     pub fn destroy(&mut self, kernel: &mut impl Kernel, domain: DomainIndex) -> Result<(), Error> {
-        let d = domain.0;
-        let dom = self
-            .domains
-            .get_mut(usize::from(d))
-            .ok_or(Error::NotYours)?;
-        if dom.life == Life::Dead {
-            return Ok(());
-        }
-        dom.life = Life::Dying;
-        while self.reclaim(kernel, d, u32::MAX)? > 0 {}
-        for kind in (0..Extra::COUNT).filter_map(|i| Extra::from_index(u64::from(i))) {
-            match self.destroy_extra(kernel, d, kind) {
-                Ok(()) | Err(Error::NotYours) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        for b in 0..u32::try_from(self.records.blocks.len()).unwrap_or(u32::MAX) {
-            self.take_back_all(kernel, d, b)?;
-        }
-        self.dom_mut(d).pending = None;
-        self.restore_reserve(kernel, d)?;
-        self.take_back_tables(kernel, d)?;
-        self.forget(d);
-        self.dom_mut(d).life = Life::Dead;
+        self.life(domain).ok_or(Error::NotYours)?;
+        // Each round gets further, and the stages have an end.
+        while self.relinquish(kernel, domain.0, false)?.0 {}
         Ok(())
     }
 
@@ -60,85 +125,175 @@ impl MemoryServer<'_> {
         }
         dom.life = Life::Alive;
         dom.released = false;
+        dom.restarts = dom.restarts.saturating_add(1);
         Ok(())
     }
 
-    fn take_back_all(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<(), Error> {
-        let block = *self.records.get(b);
-        match block.state {
-            BlockState::Held | BlockState::Source if block.holder == d => {
-                self.take_back_block(kernel, d, b)?;
-                // The source of a pending copy was counted, its pages were not.
-                if block.state == BlockState::Held {
-                    self.dom_mut(d).ram -= u64::from(FrameSize::Block.pages());
-                }
-            }
-            BlockState::Split => {
-                for id in self.pages_of(b) {
-                    let page = *self.records.page(id);
-                    if page.holder == d && page.state == PageState::Ram {
-                        self.take_back_page(kernel, d, id)?;
-                        let dom = self.dom_mut(d);
-                        dom.ram = dom.ram.saturating_sub(1);
-                    }
-                }
-            }
-            _ => {}
+    /// One small step of an end; what it cost.
+    fn end_step(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<u32, Error> {
+        // What it returned while it lived, or since: its capabilities are still there.
+        if self.reclaim(kernel, d, 1)? > 0 {
+            return Ok(OPERATION);
         }
-        Ok(())
-    }
-
-    /// Makes all blocks of a reserve whole again, in address order.
-    fn restore_reserve(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
-        let all = u32::try_from(self.records.blocks.len()).unwrap_or(u32::MAX);
-        for b in 0..all {
-            let block = *self.records.get(b);
-            let lost = |this: &mut Self| {
-                this.pages_of(b)
-                    .any(|id| this.records.page(id).state == PageState::Lost)
-            };
-            if block.home == d && block.state == BlockState::Split && !lost(self) {
-                self.unsplit(kernel, b)?;
-                self.put_block(b);
+        let blocks = u32::try_from(self.records.blocks.len()).unwrap_or(u32::MAX);
+        let (next, cost) = match self.dom(d).ending.stage {
+            Stage::Extra(index) => match Extra::from_index(u64::from(index)) {
+                Some(kind) => {
+                    let cost = self.end_extra(kernel, d, kind)?;
+                    (Stage::Extra(index + 1), cost)
+                }
+                None => (Stage::Ram(0, 0), 1),
+            },
+            Stage::Ram(b, page) if b < blocks => self.end_ram(kernel, d, b, page)?,
+            Stage::Ram(..) => {
+                self.dom_mut(d).pending = None;
+                (Stage::Whole(0), 1)
             }
-        }
-        let pages = self.dom(d).pool.pages;
-        self.dom_mut(d).pool = Pool {
-            pages,
-            ..Pool::EMPTY
+            Stage::Whole(b) if b < blocks => (Stage::Whole(b + 1), self.end_split(kernel, d, b)?),
+            Stage::Whole(_) => {
+                let pages = self.dom(d).pool.pages;
+                self.dom_mut(d).pool = Pool {
+                    pages,
+                    ..Pool::EMPTY
+                };
+                (Stage::Order(0), 1)
+            }
+            Stage::Order(b) if b < blocks => {
+                let block = self.records.get(b);
+                if block.home == d && matches!(block.state, BlockState::Bare | BlockState::Framed) {
+                    self.put_block(b);
+                }
+                (Stage::Order(b + 1), 1)
+            }
+            Stage::Order(_) => (Stage::Tables(0), 1),
+            Stage::Tables(index) if index < self.untypeds.len() => {
+                let cost = self.end_tables(kernel, d, index)?;
+                (Stage::Tables(index + 1), cost)
+            }
+            Stage::Tables(_) => {
+                self.dom_mut(d).tables = 0;
+                (Stage::Nothing, 1)
+            }
+            Stage::Nothing => (Stage::Nothing, BUDGET),
         };
-        for b in 0..all {
-            let block = self.records.get(b);
-            if block.home == d && matches!(block.state, BlockState::Bare | BlockState::Framed) {
-                self.put_block(b);
-            }
-        }
-        Ok(())
+        self.dom_mut(d).ending.stage = next;
+        Ok(cost)
     }
 
-    fn take_back_tables(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
-        for index in 0..self.untypeds.len() {
-            let u = &self.untypeds[index];
-            if u.purpose == Purpose::Tables(DomainIndex(d)) && u.made > 0 {
-                let slot = self.own.untyped(u8::try_from(index).unwrap_or(u8::MAX));
-                kernel.revoke(slot).map_err(|_| Error::Kernel)?;
-                self.untypeds[index].made = 0;
-            }
-        }
-        self.dom_mut(d).tables = 0;
-        Ok(())
+    fn end_extra(&mut self, kernel: &mut impl Kernel, d: u8, kind: Extra) -> Result<u32, Error> {
+        let Some(id) = self.extra_page(d, kind) else {
+            return Ok(1);
+        };
+        self.destroy_extra(kernel, d, kind)?;
+        self.records.page(id).holder = OTHERS;
+        self.dom_mut(d).ending.taken.extra += 1;
+        Ok(OPERATION)
     }
 
-    /// Whatever the domain held last is foreign to its next life: zeroed before it is granted again (SM-14).
-    fn forget(&mut self, d: u8) {
-        for block in self.records.blocks.iter_mut().filter(|b| b.holder == d) {
-            block.holder = OTHERS;
+    /// Takes RAM of block `b` back, if it is split page `page` alone; where to go on, and the cost.
+    fn end_ram(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        b: u32,
+        page: u32,
+    ) -> Result<(Stage, u32), Error> {
+        let block = *self.records.get(b);
+        if block.state == BlockState::Split && page < self.untyped_of(b).pages() {
+            let cost = self.end_page(kernel, d, PageId::new(b, page))?;
+            return Ok((Stage::Ram(b, page + 1), cost));
         }
-        for split in self.records.splits.iter_mut().filter(|s| s.block != NIL) {
-            for page in split.page.iter_mut().filter(|p| p.holder == d) {
-                page.holder = OTHERS;
+        let mut cost = 1;
+        if block.holder == d {
+            match block.state {
+                BlockState::Held => {
+                    self.take_back_block(kernel, d, b)?;
+                    self.count_ram(d, u64::from(FrameSize::Block.pages()));
+                    cost = OPERATION;
+                }
+                // The source of a pending copy is not counted: the pages are.
+                BlockState::Source => {
+                    self.take_back_block(kernel, d, b)?;
+                    cost = OPERATION;
+                }
+                _ => {}
             }
+            self.records.block(b).holder = OTHERS;
         }
+        Ok((Stage::Ram(b + 1, 0), cost))
+    }
+
+    fn end_page(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<u32, Error> {
+        let page = *self.records.page(id);
+        if page.holder != d {
+            return Ok(1);
+        }
+        let held = page.state == PageState::Ram;
+        if held {
+            self.take_back_page(kernel, d, id)?;
+            self.count_ram(d, 1);
+        }
+        self.records.page(id).holder = OTHERS;
+        Ok(if held { OPERATION } else { 1 })
+    }
+
+    fn count_ram(&mut self, d: u8, pages: u64) {
+        let dom = self.dom_mut(d);
+        dom.ram = dom.ram.saturating_sub(pages);
+        dom.ending.taken.ram += pages;
+    }
+
+    /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost.
+    fn end_split(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
+        let block = *self.records.get(b);
+        if block.home != d || block.state != BlockState::Split {
+            return Ok(1);
+        }
+        let mut pages = self.pages_of(b);
+        if !pages.any(|id| self.records.page(id).state == PageState::Lost) {
+            self.unsplit(kernel, b)?;
+            self.put_block(b);
+        }
+        Ok(UNSPLIT)
+    }
+
+    /// Takes back what was made of an untyped for page tables. The kernel deletes as many objects as
+    /// the domain's quota allows, in one operation that lets interrupts through.
+    fn end_tables(&mut self, kernel: &mut impl Kernel, d: u8, index: usize) -> Result<u32, Error> {
+        let u = &self.untypeds[index];
+        if u.purpose != Purpose::Tables(DomainIndex(d)) || u.made == 0 {
+            return Ok(1);
+        }
+        let slot = self.own.untyped(u8::try_from(index).unwrap_or(u8::MAX));
+        kernel.revoke(slot).map_err(|_| Error::Kernel)?;
+        let made = core::mem::take(&mut self.untypeds[index].made);
+        self.dom_mut(d).ending.taken.tables += u64::from(made);
+        Ok(UNSPLIT)
+    }
+
+    /// Reports an end: the last one always, restarts less and less often because a guest can have
+    /// as many as it likes (SM-22): the 1st, 2nd, 4th, 8th …
+    fn log_end(&self, kernel: &mut impl Kernel, d: u8, again: bool) {
+        let dom = self.dom(d);
+        if again && !dom.restarts.is_power_of_two() {
+            return;
+        }
+        let (domid, Relinquished { ram, extra, tables }) = (dom.config.domid.0, dom.ending.taken);
+        let t = self.totals();
+        let (of_static, of_heap) = (t.static_free >> 10, t.heap_free >> 10);
+        let (n, what) = (
+            dom.restarts,
+            if again {
+                "restarts"
+            } else {
+                "is down after restart"
+            },
+        );
+        kernel.log(format_args!(
+            "d{domid} {what} {n}: {ram} pages of RAM, {extra} extra pages and {tables} page tables taken back; \
+             free now: reserve {} pages, static {of_static} KiB, heap {of_heap} KiB",
+            self.reserve(d)
+        ));
     }
 
     /// Pages of the reserve of static domain `d` that it does not hold.

@@ -62,13 +62,15 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// [`memory_server_api::Request::Tables`]: made straight into the grant CNode.
+    /// [`memory_server_api::Request::Tables`] and [`memory_server_api::Request::Vcpu`]: `count` objects of a page's size,
+    /// made straight into the grant CNode.
     ///
     /// A run comes from one untyped, so it can be shorter than asked where two meet.
     pub(crate) fn make_tables(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
+        object: Object,
         count: u32,
     ) -> Result<(Slot, u32), Error> {
         let left = self
@@ -92,7 +94,7 @@ impl MemoryServer<'_> {
         kernel
             .retype(
                 from,
-                Object::PageTable,
+                object,
                 Destination::Grant(DomainIndex(d), first),
                 count,
             )

@@ -26,6 +26,8 @@ pub enum Object {
     Frame(FrameSize),
     /// A page table (any level below the root).
     PageTable,
+    /// A vCPU in its reset state; of a page's size, like a page table.
+    Vcpu,
 }
 
 /// Where new capabilities go: consecutive slots from this one on, all empty.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use memory_server_api::Extra;
 
+use crate::destroy::Ending;
 use crate::layout::{self, GrantLayout, OwnLayout};
 use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose};
 use crate::records::{BlockRecord, HEAP, List, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord};
@@ -108,6 +109,8 @@ impl<'a> MemoryServer<'a> {
                 pending: None,
                 released: false,
                 refusals: 0,
+                ending: Ending::START,
+                restarts: 0,
             };
             first_window += u32::from(layout.windows());
             // The manifest has at most as many domains as the vector has room for.

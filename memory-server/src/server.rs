@@ -4,7 +4,8 @@ use memory_server_api::{
     Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage, Words,
 };
 
-use crate::kernel::Kernel;
+use crate::destroy::Ending;
+use crate::kernel::{Kernel, Object};
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
 use crate::manifest::{DomainConfig, DomainIndex, Purpose};
 use crate::records::{BlockState, DOMAINS, HEAP, List, NIL, Records};
@@ -99,6 +100,10 @@ pub(crate) struct Domain {
     /// Has given RAM back: whole blocks are over for a static domain (SM-7).
     pub(crate) released: bool,
     pub(crate) refusals: u32,
+    /// How far its end has come; [`Ending::START`] while it is alive.
+    pub(crate) ending: Ending,
+    /// How often it began to live again.
+    pub(crate) restarts: u32,
 }
 
 /// The state machine that owns all frames.
@@ -181,6 +186,7 @@ impl MemoryServer<'_> {
             | Request::DestroyExtra { .. }
             | Request::Unalias { .. }
                 if life != Life::Dead => {}
+            Request::Relinquish { .. } => {}
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
         }
@@ -202,8 +208,14 @@ impl MemoryServer<'_> {
             Request::SplitDone { slot } => self.split_done(kernel, d, slot).map(|()| Reply::Done),
             Request::SplitAbort { slot } => self.split_abort(kernel, d, slot).map(|()| Reply::Done),
             Request::Tables { count } => self
-                .make_tables(kernel, d, count)
+                .make_tables(kernel, d, Object::PageTable, count)
                 .map(|(first, count)| Reply::Tables { first, count }),
+            Request::Vcpu => self
+                .make_tables(kernel, d, Object::Vcpu, 1)
+                .map(|(first, count)| Reply::Tables { first, count }),
+            Request::Relinquish { again } => self
+                .relinquish(kernel, d, again)
+                .map(|(more, taken)| Reply::Relinquished { more, taken }),
             Request::CreateExtra { kind } => self.create_extra(kernel, d, kind).map(Reply::Granted),
             Request::DestroyExtra { kind } => {
                 self.destroy_extra(kernel, d, kind).map(|()| Reply::Done)

@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, Gfn};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
-use crate::types::{ALIASES, Error, Extra, Granted, Slot, SplitKind, Usage};
+use crate::types::{ALIASES, Error, Extra, Granted, Relinquished, Slot, SplitKind, Usage};
 
 /// Most words that any message of this protocol has: a count, and a word for each page of a batch.
 pub const MAX_WORDS: usize = 1 + MAX_BATCH;
@@ -105,6 +105,17 @@ pub enum Request {
         /// Which alias.
         alias: u32,
     },
+    /// The domain's life is over: takes back what the caller holds, extra pages first, then RAM, then page tables and
+    /// vCPUs. Each message does a bounded part; the caller repeats it until the reply says that nothing is left. From
+    /// the first message on the caller gets nothing more (SM-15). Reply: [`Reply::Relinquished`].
+    ///
+    /// After [`Error::Kernel`] what was taken back stays so; repeating goes on where it stopped.
+    Relinquish {
+        /// The domain lives again, empty and with its whole reserve, as soon as nothing is left.
+        again: bool,
+    },
+    /// A vCPU object in its reset state, from the caller's page-table quota. Reply: [`Reply::Tables`] with one capability.
+    Vcpu,
 }
 
 /// What the server answers when it does not refuse.
@@ -140,6 +151,13 @@ pub enum Reply {
     Released(Released),
     /// Where the alias is.
     Alias(Slot),
+    /// A part of what the domain held was taken back.
+    Relinquished {
+        /// Something is left: repeat the request.
+        more: bool,
+        /// What was taken back since the domain's life ended.
+        taken: Relinquished,
+    },
     /// Nothing to say but success.
     Done,
 }
@@ -158,6 +176,8 @@ const OP_SPLIT_ABORT: u64 = 11;
 const OP_RELEASE_PAGES: u64 = 13;
 const OP_ALIAS: u64 = 20;
 const OP_UNALIAS: u64 = 21;
+const OP_RELINQUISH: u64 = 16;
+const OP_VCPU: u64 = 17;
 
 impl<'w> Message<'w> {
     /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut), written to `into`.
@@ -185,6 +205,14 @@ fn alias(raw: u64) -> Result<u32, Error> {
         .ok()
         .filter(|n| *n < ALIASES)
         .ok_or(Error::Malformed)
+}
+
+fn flag(raw: u64) -> Result<bool, Error> {
+    match raw {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Error::Malformed),
+    }
 }
 
 fn count(raw: u64, most: u32) -> Result<u32, Error> {
@@ -225,6 +253,8 @@ impl Request {
             Self::DestroyExtra { .. } => OP_DESTROY_EXTRA,
             Self::Alias { .. } => OP_ALIAS,
             Self::Unalias { .. } => OP_UNALIAS,
+            Self::Relinquish { .. } => OP_RELINQUISH,
+            Self::Vcpu => OP_VCPU,
         }
     }
 
@@ -232,7 +262,7 @@ impl Request {
     pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
         let label = self.label();
         match self {
-            Self::Version | Self::Usage => Message::put(into, label, &[]),
+            Self::Version | Self::Usage | Self::Vcpu => Message::put(into, label, &[]),
             Self::PopulateBlocks { gfn, blocks } => {
                 Message::put(into, label, &[gfn.raw(), u64::from(*blocks)])
             }
@@ -250,6 +280,7 @@ impl Request {
             Self::Alias { slot, alias } | Self::Unalias { slot, alias } => {
                 Message::put(into, label, &[u64::from(slot.0), u64::from(*alias)])
             }
+            Self::Relinquish { again } => Message::put(into, label, &[u64::from(*again)]),
         }
     }
 
@@ -327,6 +358,15 @@ impl Request {
                     slot: slot(raw)?,
                     alias: alias(n)?,
                 }
+            OP_RELINQUISH => {
+                let [again] = message.words_exactly()?;
+                Self::Relinquish {
+                    again: flag(again)?,
+                }
+            }
+            OP_VCPU => {
+                let [] = message.words_exactly()?;
+                Self::Vcpu
             }
             _ => return Err(Error::Malformed),
         })
@@ -376,7 +416,7 @@ impl Request {
                 let pages = granted([first, n], FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
-            Self::Tables { .. } => {
+            Self::Tables { .. } | Self::Vcpu => {
                 let [first, n] = message.words_exactly()?;
                 Reply::Tables {
                     first: slot(first)?,
@@ -386,6 +426,12 @@ impl Request {
             Self::Alias { .. } => {
                 let [raw] = message.words_exactly()?;
                 Reply::Alias(slot(raw)?)
+            Self::Relinquish { .. } => {
+                let [more, ram, extra, tables] = message.words_exactly()?;
+                Reply::Relinquished {
+                    more: flag(more)?,
+                    taken: Relinquished { ram, extra, tables },
+                }
             }
             Self::Release { .. }
             | Self::SplitDone { .. }
@@ -444,6 +490,11 @@ impl Reply {
             Ok(Self::Pages(pages)) => pages.write(into),
             Ok(Self::Released(released)) => Message::put(into, 0, &[released.word()]),
             Ok(Self::Alias(slot)) => Message::put(into, 0, &[u64::from(slot.0)]),
+            Ok(Self::Relinquished { more, taken }) => Message::put(
+                into,
+                0,
+                &[u64::from(*more), taken.ram, taken.extra, taken.tables],
+            ),
             Ok(Self::Done) => Message::put(into, 0, &[]),
         }
     }

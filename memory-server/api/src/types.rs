@@ -117,6 +117,17 @@ pub struct Usage {
     pub tables_max: u64,
 }
 
+/// What a domain gave back at the end of its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Relinquished {
+    /// Pages of RAM.
+    pub ram: u64,
+    /// Extra pages.
+    pub extra: u64,
+    /// Page tables and vCPUs.
+    pub tables: u64,
+}
+
 /// Why the server refused; nothing has changed (but see [`crate::Request::Split`] for [`Error::Kernel`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]

@@ -49,7 +49,7 @@ fn size(object: Object) -> u64 {
     match object {
         Object::Untyped { size_bits } => 1 << size_bits,
         Object::Frame(size) => size.bytes(),
-        Object::PageTable => 4096,
+        Object::PageTable | Object::Vcpu => 4096,
     }
 }
 
@@ -118,7 +118,7 @@ impl Kernel for FakeKernel {
             "2 MiB frames one by one"
         );
         assert!(
-            !parent.device || object != Object::PageTable,
+            !parent.device || !matches!(object, Object::PageTable | Object::Vcpu),
             "tables from device memory"
         );
         let granted = self.granted.values().any(|c| c.parent == Some(from));

@@ -65,8 +65,8 @@ impl Kernel for Shared {
             "2 MiB frames are made one by one"
         );
         assert!(
-            !parent.device || object != Object::PageTable,
-            "a page table from device memory"
+            !parent.device || !matches!(object, Object::PageTable | Object::Vcpu),
+            "a page table or vCPU from device memory"
         );
         let mut used = parent.used;
         if parent.children.is_empty() {

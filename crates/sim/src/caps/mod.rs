@@ -348,6 +348,6 @@ fn bytes(object: Object) -> u64 {
     match object {
         Object::Untyped { size_bits } => 1 << size_bits,
         Object::Frame(size) => size.bytes(),
-        Object::PageTable => FrameSize::Page.bytes(),
+        Object::PageTable | Object::Vcpu => FrameSize::Page.bytes(),
     }
 }
