@@ -21,7 +21,7 @@ use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{HEAP, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
 use hypervisor_core::boot::Modules;
-use hypervisor_core::vm::Vm;
+use hypervisor_core::life::Life;
 use linked_list_allocator::LockedHeap;
 use memory_server::{
     BlockRecord, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables, UntypedRecord,
@@ -36,7 +36,7 @@ use crate::machine::Machine;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
 use crate::serial::{Console, Direct, uart};
-use crate::services::{ServerLog, Services, Timer};
+use crate::services::{DtClient, ServerLog, Services, Timer};
 use crate::system::System;
 use crate::vcpu::Vcpu;
 
@@ -272,14 +272,16 @@ impl Build {
                 .add(&mut self.own, usize::from(index), &name, Role::Guest);
             let port = port.unwrap_or_else(|error| panic!("domain {name}: {error}"));
             let window = services.machine.borrow().window(domain);
-            let host = GuestHost::new(services, domain, Vcpu::new(*vttbr), window, port);
+            let mut host = GuestHost::new(services, domain, Vcpu::new(*vttbr), window, port);
+            let life = self.life(services, &mut host, index);
             let mut guest = Box::new(Guest {
                 host,
-                vm: None,
+                life,
                 state: State::Gone,
             });
-            if let Ok(vm) = self.vm(services, &mut guest.host, index) {
-                guest.vm = Some(vm);
+            if let Some(life) = &mut guest.life
+                && life.start(&mut guest.host)
+            {
                 guest.state = State::Ready;
             }
             guests.push(guest);
@@ -287,35 +289,43 @@ impl Build {
         guests
     }
 
-    fn vm(
+    fn life(
         &mut self,
         services: &'static Services,
         host: &mut GuestHost,
         index: u8,
-    ) -> Result<Vm<'static>, ()> {
-        let mut dt =
-            Client::new(|message: &_| services.dt.borrow_mut().on_ppc(usize::from(index), message));
+    ) -> Option<Life<'static, DtClient>> {
+        let mut dt: DtClient = Client::new(Box::new(move |message: &_| {
+            services.dt.borrow_mut().on_ppc(usize::from(index), message)
+        }));
         let record = dt
             .record()
-            .map_err(|error| host.say(format_args!("no domain record: {error}")))?;
+            .map_err(|error| host.say(format_args!("no domain record: {error}")))
+            .ok()?;
         let config = &self.config.domains[usize::from(index)];
         let file = |name: &str| self.image.payload.file(name);
         let missing = |host: &mut GuestHost| {
             host.say(format_args!(
                 "a file of the domain is missing in the payload"
-            ))
+            ));
         };
-        let kernel = file(&config.kernel_file).ok_or_else(|| missing(host))?;
+        let kernel = file(&config.kernel_file).or_else(|| {
+            missing(host);
+            None
+        })?;
         let ramdisk = match &config.ramdisk_file {
-            Some(name) => Some(file(name).ok_or_else(|| missing(host))?),
+            Some(name) => Some(file(name).or_else(|| {
+                missing(host);
+                None
+            })?),
             None => None,
         };
         let words = topology::p2m_bytes(config.max_ram()) / 4;
         let table = self
             .own
             .zeroed(usize::try_from(words).expect("an address has 64 bits"));
-        Vm::boot(host, &mut dt, record, table, &Modules { kernel, ramdisk })
-            .map_err(|error| host.say(format_args!("the guest is not started: {error}")))
+        let modules = Modules { kernel, ramdisk };
+        Some(Life::new(host, dt, record, table, modules))
     }
 
     /// Says what became of the machine's RAM.

@@ -7,8 +7,9 @@ use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hypervisor_core::life::Life;
 use hypervisor_core::line_rate::{Admission, LineRate};
-use hypervisor_core::vm::{Next, Vm};
+use hypervisor_core::vm::Next;
 use memory_server::DomainIndex;
 use memory_server_api::Slot;
 
@@ -16,7 +17,7 @@ use crate::cpu;
 use crate::gich::LIST_REGISTERS;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
-use crate::services::{MemoryClient, Port, Services};
+use crate::services::{DtClient, MemoryClient, Port, Services};
 use crate::vcpu::Vcpu;
 
 /// What a guest's vCPU does.
@@ -26,7 +27,7 @@ pub(crate) enum State {
     Ready,
     /// It waits for what its core knows.
     Waiting,
-    /// It has stopped for good, or was not started.
+    /// It has stopped for good, or was not started. Its core may still be giving memory back.
     Gone,
 }
 
@@ -34,8 +35,8 @@ pub(crate) enum State {
 pub(crate) struct Guest {
     /// The core's host.
     pub(crate) host: GuestHost,
-    /// The core; none where the guest could not be built or has stopped.
-    pub(crate) vm: Option<Vm<'static>>,
+    /// The core with the guest's lives; none without a domain record or its files.
+    pub(crate) life: Option<Life<'static, DtClient>>,
     /// What its vCPU does.
     pub(crate) state: State,
 }
@@ -44,8 +45,8 @@ impl Guest {
     /// Hands an exit to the core.
     #[inline]
     pub(crate) fn handle(&mut self, exit: Exit) -> Next {
-        match &mut self.vm {
-            Some(vm) => vm.handle(&mut self.host, exit),
+        match &mut self.life {
+            Some(life) => life.handle(&mut self.host, exit),
             None => Next::Wait,
         }
     }
@@ -239,6 +240,11 @@ impl Host for GuestHost {
         if show {
             self.say(line);
         }
+    }
+
+    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+        self.vcpu.renew();
+        Ok(())
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {

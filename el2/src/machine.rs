@@ -155,13 +155,15 @@ const fn level(size: FrameSize) -> Level {
     }
 }
 
-fn object(object: Object) -> soft_caps::Object {
-    match object {
+/// What stands for an object of the memory server's in the capability table; `None` for a vCPU, of which there are no objects here.
+fn object(object: Object) -> Option<soft_caps::Object> {
+    Some(match object {
         Object::Untyped { size_bits } => soft_caps::Object::Untyped { size_bits },
         Object::Frame(FrameSize::Page) => soft_caps::Object::Page,
         Object::Frame(FrameSize::Block) => soft_caps::Object::Block,
         Object::PageTable => soft_caps::Object::Table,
-    }
+        Object::Vcpu => return None,
+    })
 }
 
 /// The number of the error as seL4 would give it (`seL4_Error`), for the server's log.
@@ -258,7 +260,7 @@ impl Machine {
     ) -> Result<(), MapError> {
         let place = grant(domain, slot);
         let cap = self.granted(place)?;
-        if cap.object != object(Object::Frame(size)) {
+        if Some(cap.object) != object(Object::Frame(size)) {
             return Err(MapError::NoFrame);
         }
         match cap.mapping {
@@ -350,13 +352,14 @@ impl Kernel for ServerKernel<'_> {
             Destination::Own(slot) => own(slot),
             Destination::Grant(domain, slot) => grant(domain, slot),
         };
+        let object = object(what).ok_or_else(|| refused(Error::WrongKind))?;
         let made = self
             .machine
             .caps
-            .retype(own(from), object(what), into, count)
+            .retype(own(from), object, into, count)
             .map_err(refused)?;
         match what {
-            Object::Untyped { .. } => {}
+            Object::Untyped { .. } | Object::Vcpu => {}
             // Memory set aside for tables is mapped.
             // SAFETY: it is the new tables', which nobody uses yet.
             Object::PageTable => unsafe { cpu::zero_and_clean(made.paddr, made.bytes) },
@@ -399,7 +402,7 @@ impl Kernel for ServerKernel<'_> {
 
     fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
         let cap = self.machine.caps.get(own(frame)).map_err(refused)?;
-        if cap.object != object(Object::Frame(size)) {
+        if Some(cap.object) != object(Object::Frame(size)) {
             return Err(refused(Error::WrongKind));
         }
         self.machine.spaces.zero(cap.paddr, size.bytes());

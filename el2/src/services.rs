@@ -151,6 +151,11 @@ impl Timer {
     }
 }
 
+/// The dt-server as one guest's host sees it.
+pub(crate) type DtClient = dt_server_api::Client<
+    alloc::boxed::Box<dyn FnMut(&dt_server_api::Message) -> dt_server_api::Message>,
+>;
+
 /// The memory server as one guest's host sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct MemoryClient {

@@ -189,7 +189,6 @@ impl System {
             Next::Stop(reason) => {
                 guest.host.say(format_args!("guest stopped: {reason}"));
                 guest.state = State::Gone;
-                guest.vm = None;
                 self.yields = true;
             }
         }
@@ -239,9 +238,6 @@ impl System {
             let lr = ended.trailing_zeros() as u8;
             ended &= ended - 1;
             gich::set(lr, 0);
-            if guest.vm.is_none() {
-                continue;
-            }
             let next = guest.handle(Exit::Maintenance { lr: Some(lr) });
             if current != Some(index) {
                 self.apply(index, next);
@@ -275,14 +271,14 @@ impl System {
         if console {
             guest.host.flush_log();
         }
-        let Some(vm) = &mut guest.vm else { return };
+        let Some(life) = &mut guest.life else { return };
         let next = if console {
-            vm.on_console(&mut guest.host)
+            life.on_console(&mut guest.host)
         } else {
-            vm.on_wake(&mut guest.host)
+            life.on_wake(&mut guest.host)
         };
-        // A vCPU that runs needs no resuming.
-        if guest.state == State::Waiting || matches!(next, Next::Stop(_)) {
+        // A vCPU that runs needs no resuming, and one that has gone no rest.
+        if guest.state == State::Waiting || (guest.state == State::Ready && next != Next::Resume) {
             self.apply(index, next);
         }
     }

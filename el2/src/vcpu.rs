@@ -59,6 +59,16 @@ impl Vcpu {
         self.loaded = false;
     }
 
+    /// Gives it all the registers of a vCPU that starts, whether or not it has the processor: vector registers and the
+    /// interrupt interface too.
+    pub(crate) fn renew(&mut self) {
+        let had = self.loaded;
+        *self = Self::new(self.vttbr);
+        if had {
+            self.load();
+        }
+    }
+
     /// Runs it until it stops. It has the processor.
     #[inline]
     pub(crate) fn enter(&mut self) -> Stopped {

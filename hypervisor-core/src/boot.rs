@@ -1,10 +1,10 @@
-//! Building a guest: memory, images, device tree, first instruction.
+//! Building a guest: memory, images, device tree, first instruction. For each of its lives the same.
 
 use core::fmt;
 
 use dt_server_api::{DomainRecord, DtServer, PvFeatures};
 use hv_types::{DomId, Gfn};
-use memory_server_api::Extra;
+use memory_server_api::{Extra, Request};
 
 use crate::console_ring::ConsoleRing;
 use crate::domains::Domains;
@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::loader::{self, DTB_MAX, Image, LoadError};
 use crate::p2m::{self, P2m};
 use crate::pages::write_clean;
+use crate::teardown::Remains;
 use crate::vgic::VGic;
 use crate::vm::{Vm, Wait};
 use crate::vpl011::Vpl011;
@@ -52,6 +53,8 @@ pub enum BootError {
     Dt(dt_server_api::Error),
     /// The device tree is larger than its place.
     TreeTooLarge(u32),
+    /// No vCPU in its reset state for another life.
+    Vcpu(memory_server_api::Error),
 }
 
 impl fmt::Display for BootError {
@@ -67,6 +70,7 @@ impl fmt::Display for BootError {
             Self::NoPort => f.write_str("no event channel port is free for the console"),
             Self::Load(error) => error.fmt(f),
             Self::Dt(error) => write!(f, "device tree: {error}"),
+            Self::Vcpu(error) => write!(f, "vCPU: {error}"),
             Self::TreeTooLarge(size) => {
                 write!(f, "the guest's device tree has {size} bytes, more than the {DTB_MAX} it may have")
             }
@@ -74,8 +78,145 @@ impl fmt::Display for BootError {
     }
 }
 
+/// Bytes of the guest's files that one step copies.
+const PIECE: u64 = 256 << 10;
+/// RAM blocks that one step asks for where frames have been used before: the memory server zeroes each.
+const USED_BLOCKS: u32 = 2;
+
+/// What is done next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// RAM from this frame on; `None` at the very beginning.
+    Ram(Option<Gfn>),
+    /// The guest's files from this byte on.
+    Files(u64),
+    /// The device tree.
+    Tree,
+    /// Nothing but [`Boot::finish`].
+    Ready,
+}
+
+/// A guest that is being built, a step at a time, so that a VMM whose guest restarts can let others run in between.
+pub struct Boot<'m> {
+    record: DomainRecord,
+    p2m: P2m<'m>,
+    plan: loader::Plan,
+    /// Most RAM blocks that one step asks for.
+    blocks: u32,
+    /// The vCPU has run before.
+    again: bool,
+    stage: Stage,
+}
+
+impl<'m> Boot<'m> {
+    /// Begins to build the guest that `record` describes. `table` is the memory behind its p2m, [`P2m::table_words`] of the
+    /// record's `max_banks` long.
+    ///
+    /// # Errors
+    /// [`BootError`]: what cannot be loaded is refused before memory is asked for.
+    pub fn new(
+        record: DomainRecord,
+        table: &'m mut [u32],
+        modules: &Modules<'_>,
+    ) -> Result<Self, BootError> {
+        let plan = plan(&record, modules)?;
+        let p2m = P2m::new(&record.max_banks, table).map_err(|_| BootError::P2mTable)?;
+        Ok(Self {
+            record,
+            p2m,
+            plan,
+            blocks: Request::MAX_BLOCKS,
+            again: false,
+            stage: Stage::Ram(None),
+        })
+    }
+
+    /// Begins to build the guest of which `remains` are left anew.
+    ///
+    /// # Errors
+    /// As [`Boot::new`].
+    pub fn again(remains: Remains<'m>, modules: &Modules<'_>) -> Result<Self, BootError> {
+        let Remains { record, p2m } = remains;
+        Ok(Self {
+            plan: plan(&record, modules)?,
+            record,
+            p2m,
+            blocks: USED_BLOCKS,
+            again: true,
+            stage: Stage::Ram(None),
+        })
+    }
+
+    /// Does the next step; whether that was the last and [`Boot::finish`] follows.
+    ///
+    /// # Errors
+    /// [`BootError`]; the guest cannot be built.
+    pub fn step<H: Host>(
+        &mut self,
+        host: &mut H,
+        dt: &mut impl DtServer,
+        modules: &Modules<'_>,
+    ) -> Result<bool, BootError> {
+        self.stage = match self.stage {
+            Stage::Ram(from) => self
+                .p2m
+                .build_some(host, &self.record.banks, from, self.blocks)
+                .map_err(|(gfn, error)| BootError::Ram(gfn, error))?
+                .map_or(Stage::Files(0), |next| Stage::Ram(Some(next))),
+            Stage::Files(from) => loader::load_some(
+                host.window(),
+                &self.p2m,
+                &self.plan,
+                (modules.kernel, modules.ramdisk),
+                from,
+                PIECE,
+            )
+            .map_err(BootError::Load)?
+            .map_or(Stage::Tree, Stage::Files),
+            Stage::Tree => {
+                put_tree(host, dt, &self.p2m, &self.plan)?;
+                Stage::Ready
+            }
+            Stage::Ready => Stage::Ready,
+        };
+        Ok(self.stage == Stage::Ready)
+    }
+
+    /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built where it stays, in `vm`.
+    ///
+    /// # Errors
+    /// [`BootError`]; the vCPU was not started, and `vm` is `None`.
+    pub fn finish<H: Host>(self, host: &mut H, vm: &mut Option<Vm<'m>>) -> Result<(), BootError> {
+        let new = vm.insert(Vm::new(self.record, self.p2m));
+        let pages = new.create_pages(host);
+        let ready = pages.and_then(|()| match self.again {
+            true => host.renew_vcpu().map_err(BootError::Vcpu),
+            false => Ok(()),
+        });
+        if ready.is_err() {
+            *vm = None;
+            return ready;
+        }
+        host.log(format_args!("{}", Summary(&new.record, &self.plan)));
+        host.start(self.plan.entry, self.plan.dtb.raw());
+        Ok(())
+    }
+}
+
+/// Where the guest's files go; refuses what cannot be.
+fn plan(record: &DomainRecord, modules: &Modules<'_>) -> Result<loader::Plan, BootError> {
+    if record.vcpus != 1 {
+        return Err(BootError::Vcpus(record.vcpus));
+    }
+    let bank0 = *record.banks.first().ok_or(BootError::NoRam)?;
+    let image = Image::probe(modules.kernel).map_err(BootError::Load)?;
+    let initrd = modules.ramdisk.map(|bytes| bytes.len() as u64);
+    loader::plan((bank0.start(), bank0.size()), &image, DTB_MAX, initrd, &[])
+        .map_err(BootError::Load)
+}
+
 impl<'m> Vm<'m> {
-    /// Builds the guest that `record` describes and starts its vCPU.
+    /// Builds the guest that `record` describes and starts its vCPU, all at once.
     ///
     /// `table` is the zeroed memory behind its p2m, [`P2m::table_words`] of the record's `max_banks` long.
     ///
@@ -88,28 +229,11 @@ impl<'m> Vm<'m> {
         table: &'m mut [u32],
         modules: &Modules<'_>,
     ) -> Result<Self, BootError> {
-        if record.vcpus != 1 {
-            return Err(BootError::Vcpus(record.vcpus));
-        }
-        let bank0 = *record.banks.first().ok_or(BootError::NoRam)?;
-        // What cannot be loaded is refused before memory is asked for.
-        let image = Image::probe(modules.kernel).map_err(BootError::Load)?;
-        let initrd = modules.ramdisk.map(|bytes| bytes.len() as u64);
-        let plan = loader::plan((bank0.start(), bank0.size()), &image, DTB_MAX, initrd, &[])
-            .map_err(BootError::Load)?;
-
-        let mut p2m = P2m::new(&record.max_banks, table).map_err(|_| BootError::P2mTable)?;
-        p2m.build(host, &record.banks)
-            .map_err(|(gfn, error)| BootError::Ram(gfn, error))?;
-        loader::load(host.window(), &p2m, &plan, modules.kernel, modules.ramdisk)
-            .map_err(BootError::Load)?;
-        put_tree(host, dt, &p2m, &plan)?;
-
-        let mut vm = Self::new(record, p2m);
-        vm.create_pages(host)?;
-        host.log(format_args!("{}", Summary(&vm.record, &plan)));
-        host.start(plan.entry, plan.dtb.raw());
-        Ok(vm)
+        let mut boot = Boot::new(record, table, modules)?;
+        while !boot.step(host, dt, modules)? {}
+        let mut vm = None;
+        boot.finish(host, &mut vm)?;
+        vm.ok_or(BootError::NoRam)
     }
 
     /// The guest before its extra pages exist.

@@ -99,6 +99,14 @@ impl ConsoleRing {
         output || input
     }
 
+    /// Moves what is left of a guest's output that has stopped; returns whether nothing is left to move.
+    pub fn drain<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
+        self.pump_out(w, c);
+        let (prod, cons) = (w.load_u32(at(OUT_PROD)), w.load_u32(at(OUT_CONS)));
+        self.distance(Ring::Out, prod, cons)
+            .is_none_or(|left| left == 0)
+    }
+
     /// The news that a ring is broken, once for each time it breaks; for the log.
     pub fn take_broken(&mut self) -> Option<Broken> {
         self.report.take()

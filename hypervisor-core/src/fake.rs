@@ -225,6 +225,9 @@ impl Host for FakeHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));
     }
+    fn renew_vcpu(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
     fn start(&mut self, pc: Gva, x0: u64) {
         self.started = Some((pc, x0));
     }

@@ -149,6 +149,12 @@ pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     fn window_and_console(&mut self) -> (&Self::Window, &mut Self::Console);
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
+    /// Gives vCPU 0, which is stopped and has run before, the system registers, the interrupt interface (list registers,
+    /// active and masked priorities) and the timer of a vCPU after reset.
+    ///
+    /// # Errors
+    /// The memory server's refusal, where that takes memory.
+    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error>;
     /// Starts vCPU 0 at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
     fn start(&mut self, pc: Gva, x0: u64);
 }

@@ -2,8 +2,8 @@
 //! PSCI and the image loader.
 //!
 //! The crate knows no kernel. What it needs from outside is in [`host`]; what a guest is, is a
-//! [`vm::Vm`]. A host hands every exit of the vCPU to [`vm::Vm::handle`] and does what the
-//! returned [`vm::Next`] says.
+//! [`vm::Vm`]; its lives, one after the other, are a [`life::Life`]. A host hands every exit of the vCPU to
+//! [`life::Life::handle`] and does what the returned [`vm::Next`] says.
 //!
 //! Guests are hostile: no value from a guest is used before it is checked, nothing here panics or
 //! loops on one, and no reference into guest memory exists (see the `guest-mem` crate).
@@ -23,6 +23,7 @@ pub mod guest_ptr;
 pub mod host;
 pub mod hypercall;
 pub mod inject;
+pub mod life;
 pub mod line_rate;
 pub mod loader;
 pub mod mmio;
@@ -32,6 +33,7 @@ pub mod place;
 pub mod psci;
 mod run;
 mod sysreg;
+pub mod teardown;
 pub mod vgic;
 pub mod vm;
 pub mod vpl011;

@@ -1,7 +1,7 @@
 //! Putting a kernel, its device tree and its initial RAM disk into guest RAM (requirement GM-15).
 //!
 //! [`Image::probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses
-//! with a reason what cannot be, and [`load`] copies. Places are Xen's (xen/arch/arm/kernel.c
+//! with a reason what cannot be, and [`load_some`] copies. Places are Xen's (xen/arch/arm/kernel.c
 //! decides the same): the kernel at its offset from the start of the first bank, the device
 //! tree with the RAM disk directly after it at 128 MiB, else at the top of the bank, else below the kernel.
 
@@ -186,42 +186,47 @@ fn find_place(bank: Range, kernel: Range, space: u64, reserved: &[Reserved<'_>])
         .find(|&start| free(start))
 }
 
-/// Copies `kernel` and `initrd` to where `plan` says, page by page, each cleaned to the point of coherency.
+/// Copies the next `most` bytes of the files (kernel, then RAM disk) to where `plan` says, from byte `from` of both taken
+/// together, page by page, each cleaned to the point of coherency. Returns where to go on, `None` at the end.
 /// The rest of the kernel's space stays as it is: memory is zeroed when it is granted.
 ///
 /// # Errors
 /// [`LoadError::NotRam`] where the plan's bank is not RAM in `pages`; [`LoadError::FileChanged`] where
 /// a file is larger than planned.
-pub fn load<W: Window, P: Pages>(
+pub fn load_some<W: Window, P: Pages>(
     window: &W,
     pages: &P,
     plan: &Plan,
-    kernel: &[u8],
-    initrd: Option<&[u8]>,
-) -> Result<(), LoadError<'static>> {
-    let put = |name, to: Gpa, room: u64, bytes: &[u8]| {
-        if bytes.len() as u64 > room {
-            return Err(LoadError::FileChanged {
-                name,
-                size: bytes.len() as u64,
-                room,
-            });
-        }
-        write_clean(window, pages, to, bytes).map_err(|at| LoadError::NotRam { name, at })
+    (kernel, initrd): (&[u8], Option<&[u8]>),
+    from: u64,
+    most: u64,
+) -> Result<Option<u64>, LoadError<'static>> {
+    let initrd = initrd.unwrap_or(&[]);
+    let (disk, disk_room) = plan.initrd.map_or((plan.kernel, 0), |(start, end)| {
+        (start, end.raw().saturating_sub(start.raw()))
+    });
+    let kernel_size = kernel.len() as u64;
+    let (name, to, room, file, skip) = if from < kernel_size {
+        ("kernel", plan.kernel, plan.kernel_size, kernel, from)
+    } else {
+        let skip = from - kernel_size;
+        ("initial RAM disk", disk, disk_room, initrd, skip)
     };
-    put("kernel", plan.kernel, plan.kernel_size, kernel)?;
-    match (plan.initrd, initrd) {
-        (Some((start, end)), Some(bytes)) => put(
-            "initial RAM disk",
-            start,
-            end.raw().saturating_sub(start.raw()),
-            bytes,
-        ),
-        (None, Some(bytes)) if !bytes.is_empty() => Err(LoadError::FileChanged {
-            name: "initial RAM disk",
-            size: bytes.len() as u64,
-            room: 0,
-        }),
-        _ => Ok(()),
+    if file.len() as u64 > room {
+        return Err(LoadError::FileChanged {
+            name,
+            size: file.len() as u64,
+            room,
+        });
     }
+    let rest = usize::try_from(skip)
+        .ok()
+        .and_then(|skip| file.get(skip..))
+        .unwrap_or(&[]);
+    let count = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+    let not_ram = |at| LoadError::NotRam { name, at };
+    let at = to.checked_add(skip).ok_or(not_ram(to))?;
+    write_clean(window, pages, at, rest.get(..count).unwrap_or(&[])).map_err(not_ram)?;
+    let next = from.saturating_add(count as u64);
+    Ok((next < kernel_size.saturating_add(initrd.len() as u64)).then_some(next))
 }

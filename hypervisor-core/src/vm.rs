@@ -19,7 +19,7 @@ pub enum Next {
     Resume,
     /// Leave it stopped until a wake, an interrupt or console input.
     Wait,
-    /// Stop it for good.
+    /// Stop it for good. (Of a [`Vm`], which does not outlive it; a [`crate::life::Life`] may have another one for it.)
     Stop(StopReason),
 }
 

@@ -125,6 +125,12 @@ impl Vpl011 {
         self.irq_level() != before
     }
 
+    /// Moves what is left of a guest's output that has stopped; returns whether nothing is left.
+    pub fn drain<C: ConsolePort>(&mut self, c: &mut C) -> bool {
+        self.send(c);
+        self.tx.is_empty()
+    }
+
     /// Level of the interrupt line (SPI 32).
     pub const fn irq_level(&self) -> bool {
         self.ris & self.imsc != 0

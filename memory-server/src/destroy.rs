@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 1 | extra pages: the VMM has closed what writes to them (EX-6, EX-7) |
 //! | 2 | RAM, whole blocks and pages; what the domain held last is foreign to its next life (SM-14) |
-//! | 3 | the shape of its reserve: blocks that were split are whole again |
+//! | 3 | the shape of its reserve and of what it had of the heap: blocks that were split and are free are whole again |
 //! | 4 | the order of its reserve: by address, as at boot |
 //! | 5 | page tables and vCPUs |
 
@@ -20,7 +20,7 @@ use memory_server_api::{Error, Extra, Relinquished};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
-use crate::records::{BlockState, NIL, OTHERS, PageId, PageState};
+use crate::records::{BlockState, HEAP, NIL, OTHERS, PageId, PageRecord, PageState};
 use crate::server::{Life, MemoryServer, Pool};
 
 /// Cost of an operation of the kernel, where looking at a record costs 1.
@@ -243,14 +243,20 @@ impl MemoryServer<'_> {
         dom.ending.taken.ram += pages;
     }
 
-    /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost.
+    /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost, or of the heap and free: split records are
+    /// few, and the domain's next life splits other blocks.
     fn end_split(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
         let block = *self.records.get(b);
-        if block.home != d || block.state != BlockState::Split {
+        if block.state != BlockState::Split || (block.home != d && block.home != HEAP) {
             return Ok(1);
         }
         let mut pages = self.pages_of(b);
-        if !pages.any(|id| self.records.page(id).state == PageState::Lost) {
+        let stays = |page: &PageRecord| match page.state {
+            PageState::Free => false,
+            PageState::Lost => true,
+            PageState::Ram | PageState::Returned | PageState::Extra => block.home == HEAP,
+        };
+        if !pages.any(|id| stays(self.records.page(id))) {
             self.unsplit(kernel, b)?;
             self.put_block(b);
         }

@@ -26,6 +26,10 @@ pub(crate) struct Bus {
     console: Cell<u32>,
     vmms: [Cell<u32>; MAX_DOMAINS],
     deadlines: RefCell<Deadlines>,
+    /// Ticks that a request to the memory server takes.
+    request: Cell<u64>,
+    /// Ticks that requests have taken so far.
+    spent: Cell<u64>,
 }
 
 impl Bus {
@@ -35,6 +39,8 @@ impl Bus {
             console: Cell::new(0),
             vmms: Default::default(),
             deadlines: RefCell::new(Deadlines::new()),
+            request: Cell::new(0),
+            spent: Cell::new(0),
         })
     }
 
@@ -44,6 +50,20 @@ impl Bus {
     pub(crate) fn set_now(&self, now: u64) {
         assert!(now >= self.now(), "time goes forward");
         self.now.set(now);
+    }
+
+    /// From now on a request to the memory server takes so many ticks.
+    pub(crate) fn set_request(&self, ticks: u64) {
+        self.request.set(ticks);
+    }
+    /// A request to the memory server takes its time.
+    pub(crate) fn spend(&self) {
+        self.set_now(self.now() + self.request.get());
+        self.spent.set(self.spent.get() + self.request.get());
+    }
+    /// Ticks that requests have taken so far.
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.get()
     }
 
     pub(crate) fn notify_console(&self, client: usize) {

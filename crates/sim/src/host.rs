@@ -8,7 +8,7 @@ use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
 use hypervisor_core::line_rate::{Admission, LineRate};
 use memory_server::DomainIndex;
-use memory_server_api::Slot;
+use memory_server_api::{MemoryServer as _, Request, Slot};
 use timer_server_api::{NEVER, OP_ARM};
 
 use crate::bus::{Bus, FREQUENCY};
@@ -150,6 +150,8 @@ impl Host for SimHost {
         &self.window
     }
     fn memory(&mut self) -> &mut MemoryClient {
+        // Whoever asks for the client sends a request.
+        self.bus.spend();
         &mut self.memory
     }
     fn console(&mut self) -> &mut Console {
@@ -165,6 +167,17 @@ impl Host for SimHost {
         for (_, line) in lines.into_iter().filter(|(said, _)| *said) {
             self.say(line);
         }
+    }
+    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+        // As on Microkit, where another vCPU object takes the place of the old one.
+        self.memory.call(Request::Vcpu)?;
+        assert_ne!(
+            self.cpu.thread,
+            Thread::Running,
+            "the vCPU of a guest that runs is taken away"
+        );
+        self.cpu = Vcpu::new();
+        Ok(())
     }
     fn start(&mut self, pc: Gva, x0: u64) {
         self.cpu.start(pc.raw(), x0);

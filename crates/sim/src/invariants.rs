@@ -55,7 +55,7 @@ impl System {
     }
 
     fn assert_maps_agree(&self, index: usize) {
-        let Some(vm) = &self.vmms[index].vm else {
+        let Some(vm) = self.vmms[index].vm() else {
             return;
         };
         let [guest, window] = [Side::Guest, Side::Window].map(|side| self.pages(index, side));

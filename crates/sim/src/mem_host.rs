@@ -165,6 +165,9 @@ impl Host for MemHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(line.to_string());
     }
+    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+        Ok(())
+    }
     fn start(&mut self, pc: Gva, x0: u64) {
         self.pc = pc.raw();
         self.x[0] = x0;

@@ -7,8 +7,8 @@ use console_api::{ConsolePort, Logger};
 use hv_types::DomId;
 use memory_server::layout::{self, GrantLayout};
 use memory_server::{
-    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables,
-    Totals, Untyped, UntypedRecord, manifest,
+    BlockRecord, DomainConfig, DomainIndex, Life, Manifest, MemoryServer, Report, SplitRecord,
+    Tables, Totals, Untyped, UntypedRecord, manifest,
 };
 use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Slot, Usage, Words};
 
@@ -94,6 +94,10 @@ impl Memory {
     /// Whether the capability in `slot` is of a frame that the domain gave back and still has.
     pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
         self.server.borrow().is_returned(domain, slot)
+    }
+    /// Where a domain is in its life.
+    pub fn life(&self, domain: DomainIndex) -> Option<Life> {
+        self.server.borrow().life(domain)
     }
     /// The server's state as text.
     pub fn dump(&self) -> String {

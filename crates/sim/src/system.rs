@@ -149,9 +149,20 @@ impl System {
         self.vmms[index].stopped
     }
 
+    /// How often guest `index` has begun to live again.
+    pub fn restarts(&self, index: usize) -> u32 {
+        self.vmms[index].restarts()
+    }
+
     /// Whether guest `index` was started and has not stopped.
     pub fn is_alive(&self, index: usize) -> bool {
-        self.vmms[index].vm.is_some()
+        self.vmms[index].vm().is_some()
+    }
+
+    /// From now on the VMM of guest `index` handles nothing any more; the guest is stopped.
+    pub fn hang(&mut self, index: usize) {
+        self.vmms[index].hangs = true;
+        self.vmms[index].host.cpu.thread = Thread::Parked;
     }
 
     /// Whether the vCPU of guest `index` waits.
@@ -174,6 +185,16 @@ impl System {
         self.bus.now()
     }
 
+    /// From now on each request to the memory server takes `ticks`; at first they take no time.
+    pub fn set_request_time(&mut self, ticks: u64) {
+        self.bus.set_request(ticks);
+    }
+
+    /// Ticks that requests to the memory server have taken.
+    pub fn request_time(&self) -> u64 {
+        self.bus.spent()
+    }
+
     /// Lets `ticks` pass. Timers of guests that run and deadlines of guests that sleep come when they are due.
     pub fn advance(&mut self, ticks: u64) {
         let until = self.now() + ticks;
@@ -183,6 +204,10 @@ impl System {
             self.settle();
             self.fire_timers();
             let now = self.now();
+            // What the protection domains have done may have taken longer than was given.
+            if now >= until {
+                return;
+            }
             let timers = self.vmms.iter().filter_map(|vmm| {
                 let cpu = &vmm.host.cpu;
                 cpu.timer_fires_at()

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dt_server::DtServer;
-use dt_server_api::{Bank, Client, Message};
+use dt_server_api::{Bank, Client, DtServer as _, Message};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::Host;
+use hypervisor_core::life::Life;
 use hypervisor_core::vm::{Next, StopReason, Vm};
 
 use crate::bus::{CONSOLE, TIMER};
@@ -16,12 +17,17 @@ use crate::guest::Way;
 use crate::host::SimHost;
 use crate::vcpu::Thread;
 
+type Dt = Client<Box<dyn FnMut(&Message) -> Message>>;
+
 pub(crate) struct Vmm {
     pub(crate) host: SimHost,
-    pub(crate) vm: Option<Box<Vm<'static>>>,
+    /// `None` without a domain record.
+    life: Option<Box<Life<'static, Dt>>>,
     /// Why the guest does not run any more.
     pub(crate) stopped: Option<StopReason>,
     waiting: bool,
+    /// It handles nothing any more, as if it were in an endless loop.
+    pub(crate) hangs: bool,
     /// How the guest makes hypercalls.
     pub(crate) way: Way,
 }
@@ -34,21 +40,49 @@ impl Vmm {
         dt: &Rc<RefCell<DtServer>>,
         files: &Files,
     ) -> Self {
-        let mut dt = Client::new(|message: &Message| dt.borrow_mut().on_ppc(index, message));
-        let vm = match build(&mut host, &mut dt, files) {
-            Ok(vm) => Some(Box::new(vm)),
-            Err(why) => {
-                host.log(format_args!("the guest is not started: {why}"));
+        let dt = dt.clone();
+        let call = move |message: &Message| dt.borrow_mut().on_ppc(index, message);
+        let mut dt: Dt = Client::new(Box::new(call));
+        let life = match dt.record() {
+            Ok(record) => {
+                let ram = record.max_banks.iter().map(Bank::size).sum();
+                // As much as the system description gives a VMM, and zeroed.
+                let words = usize::try_from(topology::p2m_bytes(ram) / 4).expect("a p2m of memory");
+                let table = vec![0; words].leak();
+                let (kernel, ramdisk) = files.of(record.domid);
+                assert_eq!(
+                    kernel.len() as u64,
+                    record.kernel.size,
+                    "the record tells the exact size"
+                );
+                let modules = Modules { kernel, ramdisk };
+                let mut life = Box::new(Life::new(&mut host, dt, record, table, modules));
+                life.start(&mut host);
+                Some(life)
+            }
+            Err(error) => {
+                host.log(format_args!("no domain record: {error}"));
                 None
             }
         };
         Self {
             host,
-            vm,
+            life,
             stopped: None,
             waiting: false,
+            hangs: false,
             way: Way::default(),
         }
+    }
+
+    /// The guest, while it lives.
+    pub(crate) fn vm(&self) -> Option<&Vm<'static>> {
+        self.life.as_ref()?.vm()
+    }
+
+    /// How often the guest has begun to live again.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.life.as_ref().map_or(0, |life| life.restarts())
     }
 
     /// The vCPU stopped.
@@ -59,27 +93,27 @@ impl Vmm {
             "only a vCPU that runs can stop"
         );
         self.host.cpu.thread = Thread::Faulted;
-        let Some(vm) = &mut self.vm else {
-            self.park();
-            return;
+        let next = match &mut self.life {
+            Some(life) => life.handle(&mut self.host, exit),
+            None => Next::Wait,
         };
-        let next = vm.handle(&mut self.host, exit);
         self.apply(next);
     }
 
     /// Notifications came.
     pub(crate) fn notified(&mut self, bits: u32) {
         for bit in [TIMER, CONSOLE] {
-            if bits & bit == 0 {
+            if bits & bit == 0 || self.hangs {
                 continue;
             }
-            let Some(vm) = &mut self.vm else { continue };
+            let Some(life) = &mut self.life else { continue };
             let next = if bit == CONSOLE {
-                vm.on_console(&mut self.host)
+                life.on_console(&mut self.host)
             } else {
-                vm.on_wake(&mut self.host)
+                life.on_wake(&mut self.host)
             };
-            if self.waiting || matches!(next, Next::Stop(_)) {
+            // A vCPU that runs needs no resuming.
+            if self.waiting || next != Next::Resume {
                 self.apply(next);
             }
         }
@@ -100,7 +134,6 @@ impl Vmm {
                 self.park();
                 self.host.log(format_args!("guest stopped: {reason}"));
                 self.stopped = Some(reason);
-                self.vm = None;
             }
         }
     }
@@ -108,24 +141,4 @@ impl Vmm {
     fn park(&mut self) {
         self.host.cpu.thread = Thread::Parked;
     }
-}
-
-fn build(
-    host: &mut SimHost,
-    dt: &mut impl dt_server_api::DtServer,
-    files: &Files,
-) -> Result<Vm<'static>, String> {
-    let record = dt.record().map_err(|error| error.to_string())?;
-    let ram = record.max_banks.iter().map(Bank::size).sum();
-    // As much as the system description gives a VMM, and zeroed.
-    let words = usize::try_from(topology::p2m_bytes(ram) / 4).expect("a p2m of memory");
-    let table = vec![0; words].leak();
-    let (kernel, ramdisk) = files.of(record.domid);
-    assert_eq!(
-        kernel.len() as u64,
-        record.kernel.size,
-        "the record tells the exact size"
-    );
-    Vm::boot(host, dt, record, table, &Modules { kernel, ramdisk })
-        .map_err(|error| error.to_string())
 }

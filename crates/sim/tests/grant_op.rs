@@ -109,6 +109,7 @@ fn growth_that_fails_leaves_the_table_as_it_was_ex_5() {
     g.memory.machine().change().faults = Faults {
         kernel: Some(4),
         mapping: None,
+        ..Faults::default()
     };
     assert_eq!(g.add(space::GRANT_TABLE, 3, 0x38000), minus(Errno::Einval));
     assert!(g.memory.machine().look().operations > operations + 4);

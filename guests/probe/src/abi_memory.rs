@@ -36,7 +36,8 @@ struct RemoveFromPhysmap {
     frame: u64,
 }
 
-const DECREASE: u64 = 1;
+/// `XENMEM_decrease_reservation`.
+pub const DECREASE: u64 = 1;
 const POPULATE: u64 = 6;
 
 /// Runs the set.
@@ -90,7 +91,7 @@ pub fn run(report: &mut Report) {
     );
 }
 
-fn reservation(command: u64, domain: u16) -> i64 {
+pub fn reservation(command: u64, domain: u16) -> i64 {
     call_with(nr::MEMORY, command, &mut { domain })
 }
 
@@ -220,7 +221,7 @@ fn physmap(report: &mut Report) {
 }
 
 /// One extent through `command`.
-fn extent(command: u64, frame: u64, order: u32) -> i64 {
+pub fn extent(command: u64, frame: u64, order: u32) -> i64 {
     let list = [frame];
     let mut request = Reservation {
         list: list.as_ptr() as u64,

@@ -33,6 +33,73 @@ write!(/** Sets the return address; only for the exception handler. */ set_elr, 
 write!(/** Virtual timer control: bit 0 enable, bit 1 mask. */ set_timer_control, "cntv_ctl_el0");
 write!(/** Virtual timer compare value. */ set_timer, "cntv_cval_el0");
 
+read!(sctlr, "sctlr_el1");
+read!(ttbr0, "ttbr0_el1");
+read!(tcr, "tcr_el1");
+read!(mair, "mair_el1");
+read!(thread, "tpidr_el1");
+read!(user_thread, "tpidr_el0");
+read!(user_thread_ro, "tpidrro_el0");
+read!(context, "contextidr_el1");
+read!(timer_access, "cntkctl_el1");
+read!(timer_control, "cntv_ctl_el0");
+read!(saved_state, "spsr_el1");
+read!(user_stack, "sp_el0");
+write!(set_ttbr0, "ttbr0_el1");
+write!(set_tcr, "tcr_el1");
+write!(set_mair, "mair_el1");
+write!(set_thread, "tpidr_el1");
+write!(set_user_thread, "tpidr_el0");
+write!(set_user_thread_ro, "tpidrro_el0");
+write!(set_context, "contextidr_el1");
+write!(set_timer_access, "cntkctl_el1");
+write!(set_saved_state, "spsr_el1");
+write!(set_user_stack, "sp_el0");
+
+/// The first register, by name, that does not have the value it has after reset, with the value.
+pub fn fresh() -> Result<(), (&'static str, u64)> {
+    let registers = [
+        // MMU and caches.
+        ("SCTLR_EL1", sctlr() & 0x1005),
+        ("TTBR0_EL1", ttbr0()),
+        ("TCR_EL1", tcr()),
+        ("MAIR_EL1", mair()),
+        ("TPIDR_EL1", thread()),
+        ("TPIDR_EL0", user_thread()),
+        ("TPIDRRO_EL0", user_thread_ro()),
+        ("CONTEXTIDR_EL1", context()),
+        ("CNTKCTL_EL1", timer_access()),
+        // Enabled or masked; the status bit is the condition's.
+        ("CNTV_CTL_EL0", timer_control() & 3),
+        ("SPSR_EL1", saved_state()),
+        ("ESR_EL1", esr()),
+        ("FAR_EL1", far()),
+        ("ELR_EL1", elr()),
+        ("SP_EL0", user_stack()),
+    ];
+    match registers.into_iter().find(|(_, value)| *value != 0) {
+        Some(register) => Err(register),
+        None => Ok(()),
+    }
+}
+
+/// Gives every register of [`fresh`] another value; the MMU stays off, and the timer fires in a moment.
+pub fn dirty() {
+    set_ttbr0(0x4000_3000);
+    set_tcr(0x19);
+    set_mair(0xff44);
+    set_thread(1);
+    set_user_thread(2);
+    set_user_thread_ro(3);
+    set_context(4);
+    set_timer_access(3);
+    set_saved_state(0x3c5);
+    set_elr(5);
+    set_user_stack(0x4000_0010);
+    set_timer(counter() + 1000);
+    set_timer_control(1);
+}
+
 /// PSCI and other SMCCC functions by `smc #0`; returns x0.
 pub fn smc(function: u64, a: u64, b: u64, c: u64) -> i64 {
     let result: i64;
@@ -53,6 +120,11 @@ pub fn hvc0(function: u64, a: u64, b: u64, c: u64) -> i64 {
              in("x7") 0, clobber_abi("C"));
     }
     result
+}
+
+/// PSCI `SYSTEM_RESET`; returns only where there is none.
+pub fn reset() {
+    smc(0x8400_0009, 0, 0, 0);
 }
 
 /// PSCI `SYSTEM_OFF`.

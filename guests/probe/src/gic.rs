@@ -74,3 +74,25 @@ pub fn on_interrupt() {
         write_interface(gicc::EOIR, id);
     }
 }
+
+/// The CPU interface's control and mask, and what it gives with all priorities let through: 1023 for no interrupt. It is off again afterwards.
+pub fn interface() -> (u32, u32, u32) {
+    let (control, mask) = (read_interface(gicc::CTLR), read_interface(gicc::PMR));
+    write_interface(gicc::PMR, 0xff);
+    write_interface(gicc::CTLR, 1);
+    let id = read_interface(gicc::IAR);
+    write_interface(gicc::CTLR, 0);
+    write_interface(gicc::PMR, 0);
+    (control, mask, id)
+}
+
+/// Takes SGI 0 and does not end it, and leaves SGI 1 pending behind it, with every priority let through.
+pub fn leave_active() {
+    start();
+    write_distributor(gicd::ISENABLER, 3);
+    write_distributor(gicd::SGIR, 2 << 24);
+    while read_interface(gicc::IAR) & 0x3ff != 0 {
+        core::hint::spin_loop();
+    }
+    write_distributor(gicd::SGIR, 2 << 24 | 1);
+}

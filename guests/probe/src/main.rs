@@ -8,6 +8,7 @@
 //! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows are those of SUPPORT.md.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
 //! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
+//! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -28,6 +29,7 @@ mod console;
 mod cpu;
 mod gic;
 mod page;
+mod reboot;
 mod report;
 mod start;
 mod trap;
@@ -68,6 +70,7 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 bench_memory::run();
                 println!("bench: done 0");
             }
+            "reboot" => reboot::run(&mut report),
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

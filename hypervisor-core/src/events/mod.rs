@@ -120,8 +120,13 @@ impl Events {
 
     /// The domain is being torn down: from now on nothing here touches guest memory (EX-7, EV-3).
     ///
-    /// This is the one place that orders teardown: call it before the shared_info page goes.
+    /// To be called before the shared_info page goes; [`crate::teardown`] asserts it.
     pub const fn shut(&mut self) {
         self.live = false;
+    }
+
+    /// Whether [`Events::shut`] was called.
+    pub const fn is_shut(&self) -> bool {
+        !self.live
     }
 }

@@ -17,6 +17,28 @@ fn file(text_offset: u64, image_size: u64, flags: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// All of the files, in pieces that end in the middle of pages.
+fn load(
+    host: &FakeHost,
+    pages: &FakePages,
+    plan: &Plan,
+    kernel: &[u8],
+    disk: &[u8],
+) -> Result<(), LoadError<'static>> {
+    let mut next = Some(0);
+    while let Some(from) = next {
+        next = load_some(
+            &host.window,
+            pages,
+            plan,
+            (kernel, Some(disk)),
+            from,
+            0x1_0123,
+        )?;
+    }
+    Ok(())
+}
+
 fn bank(size: u64) -> (Gpa, u64) {
     (Gpa::new(RAM), size)
 }
@@ -230,10 +252,7 @@ fn files_arrive_whole_and_cleaned() {
         &[],
     )
     .unwrap();
-    assert_eq!(
-        load(&host.window, &pages, &at, &kernel, Some(&disk)),
-        Ok(())
-    );
+    assert_eq!(load(&host, &pages, &at, &kernel, &disk), Ok(()));
     assert_eq!(host.window.cleaned(), (kernel.len() + disk.len()) as u64);
     let back = |start: Gpa, len: usize| {
         let mut bytes = vec![0; len];
@@ -248,7 +267,7 @@ fn files_arrive_whole_and_cleaned() {
     assert_eq!(back(end, 16), [0; 16]);
     // Files that are not those of the plan.
     let longer = [&disk[..], &[0]].concat();
-    let error = load(&host.window, &pages, &at, &kernel, Some(&longer)).unwrap_err();
+    let error = load(&host, &pages, &at, &kernel, &longer).unwrap_err();
     assert!(matches!(
         error,
         LoadError::FileChanged {
@@ -259,7 +278,7 @@ fn files_arrive_whole_and_cleaned() {
     // Memory that was not granted in full.
     let mut pages = pages;
     pages.ram = vec![(RAM, 0x8_1000)];
-    let error = load(&host.window, &pages, &at, &kernel, Some(&disk)).unwrap_err();
+    let error = load(&host, &pages, &at, &kernel, &disk).unwrap_err();
     assert_eq!(
         error,
         LoadError::NotRam {

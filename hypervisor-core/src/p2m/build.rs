@@ -15,30 +15,52 @@ impl P2m<'_> {
     /// # Errors
     /// The first frame that could not be filled, and why. What was filled before stays.
     pub fn build<H: Host>(&mut self, host: &mut H, ram: &[Bank]) -> Result<(), (Gfn, Error)> {
-        for bank in ram {
-            let mut gfn = bank.start().gfn().raw();
-            let end = gfn.saturating_add(bank.size() >> PAGE_SHIFT);
-            while gfn < end {
-                let filled = self
-                    .fill(host, gfn, end)
-                    .map_err(|error| (Gfn::new(gfn), error))?;
-                gfn += filled;
+        let mut next = None;
+        loop {
+            next = self.build_some(host, ram, next, Request::MAX_BLOCKS)?;
+            if next.is_none() {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// The next piece of [`P2m::build`], at most `blocks` whole blocks: fills from `from` on, `None` for the first frame of
+    /// all, and returns where to go on, `None` at the end.
+    ///
+    /// # Errors
+    /// As [`P2m::build`].
+    pub fn build_some<H: Host>(
+        &mut self,
+        host: &mut H,
+        ram: &[Bank],
+        from: Option<Gfn>,
+        blocks: u32,
+    ) -> Result<Option<Gfn>, (Gfn, Error)> {
+        let from = from.map_or(0, Gfn::raw);
+        // Banks ascend: the first that ends behind `from` holds it or comes next.
+        let frames = ram.iter().map(|bank| {
+            let first = bank.start().gfn().raw();
+            (first, first.saturating_add(bank.size() >> PAGE_SHIFT))
+        });
+        let Some((first, end)) = frames.into_iter().find(|(_, end)| from < *end) else {
+            return Ok(None);
+        };
+        let gfn = from.max(first);
+        let filled = self
+            .fill(host, gfn, end, blocks)
+            .map_err(|error| (Gfn::new(gfn), error))?;
+        Ok(Some(Gfn::new(gfn + filled)))
     }
 
     /// Fills RAM from `gfn` on, as much as one request brings; returns how many pages that was.
-    fn fill<H: Host>(&mut self, host: &mut H, gfn: u64, end: u64) -> Result<u64, Error> {
+    fn fill<H: Host>(&mut self, host: &mut H, gfn: u64, end: u64, most: u32) -> Result<u64, Error> {
         let block_pages = u64::from(PAGES_PER_BLOCK);
         let whole = (end - gfn) / block_pages;
         let block = self.block_of(Gfn::new(gfn)).ok_or(Error::BadGfn)?;
         if gfn != block_start(gfn) || whole == 0 || self.block(block) != BlockEntry::Empty {
             return self.fill_pages(host, gfn, end);
         }
-        let blocks = u32::try_from(whole)
-            .unwrap_or(u32::MAX)
-            .min(Request::MAX_BLOCKS);
+        let blocks = u32::try_from(whole).unwrap_or(u32::MAX).min(most);
         match self.populate_blocks(host, gfn, blocks) {
             Ok(count) => Ok(u64::from(count) * block_pages),
             // The rest of the memory is in smaller pieces.

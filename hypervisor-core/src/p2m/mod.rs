@@ -199,14 +199,40 @@ impl<'m> P2m<'m> {
         let words = table
             .get_mut(..Self::table_words(banks))
             .ok_or(Error::BadGfn)?;
-        words.fill(0);
         let (aliases, rest) = words.split_at_mut(ALIAS_WORDS);
         let (aliases, _) = aliases.as_chunks_mut();
         let (extras, rest) = rest.split_at_mut(2 * EXTRAS);
         let (blocks, pages) = rest.split_at_mut(block);
         let (extras, _) = extras.as_chunks_mut();
+        Ok(Self::empty(map, aliases, extras, blocks, pages))
+    }
+
+    /// The map as [`P2m::new`] left it: nothing is anywhere. For the end of a guest's life, before its memory goes.
+    #[must_use]
+    pub fn emptied(self) -> Self {
+        Self::empty(
+            self.banks,
+            self.aliases,
+            self.extras,
+            self.blocks,
+            self.pages,
+        )
+    }
+
+    /// A map for these banks in these tables, whatever the tables hold.
+    fn empty(
+        banks: Vec<RamBank, MAX_BANKS>,
+        aliases: &'m mut [alias::Words],
+        extras: &'m mut [[u32; 2]],
+        blocks: &'m mut [u32],
+        pages: &'m mut [u32],
+    ) -> Self {
+        aliases.fill(alias::Words::default());
+        extras.fill([0; 2]);
+        blocks.fill(0);
+        pages.fill(0);
         let mut p2m = Self {
-            banks: map,
+            banks,
             blocks,
             pages,
             extras,
@@ -220,7 +246,7 @@ impl<'m> P2m<'m> {
             splits: 0,
         };
         p2m.mark_ragged_blocks();
-        Ok(p2m)
+        p2m
     }
 
     /// Blocks that a bank covers in part are paged from the start.

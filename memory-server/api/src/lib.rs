@@ -20,7 +20,8 @@ mod types;
 pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
 pub use message::{MAX_WORDS, Message, Reply, Request, Words};
 pub use types::{
-    ALIASES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind, Usage, WINDOW_SLOTS,
+    ALIASES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind, Usage,
+    WINDOW_SLOTS,
 };
 
 /// The memory server as its client sees it: one request, one reply.

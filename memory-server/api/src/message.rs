@@ -358,6 +358,7 @@ impl Request {
                     slot: slot(raw)?,
                     alias: alias(n)?,
                 }
+            }
             OP_RELINQUISH => {
                 let [again] = message.words_exactly()?;
                 Self::Relinquish {
@@ -426,6 +427,7 @@ impl Request {
             Self::Alias { .. } => {
                 let [raw] = message.words_exactly()?;
                 Reply::Alias(slot(raw)?)
+            }
             Self::Relinquish { .. } => {
                 let [more, ram, extra, tables] = message.words_exactly()?;
                 Reply::Relinquished {

@@ -75,6 +75,7 @@ impl Kernel for Sel4Kernel {
             Object::Frame(FrameSize::Page) => ObjectBlueprint::Arch(ObjectBlueprintArm::SmallPage),
             Object::Frame(FrameSize::Block) => ObjectBlueprint::Arch(ObjectBlueprintArm::LargePage),
             Object::PageTable => ObjectBlueprint::Arch(ObjectBlueprintArm::PT),
+            Object::Vcpu => ObjectBlueprint::Arch(ObjectBlueprintArm::VCpu),
         };
         let (cnode, first) = match into {
             Destination::Own(slot) => (cspace::own(), slot.0),

@@ -7,8 +7,10 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::SysReg;
+use memory_server_api::Slot;
 use sel4::VCpuReg;
 use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
+use topology::caps;
 
 use crate::invoke::{
     CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
@@ -202,6 +204,20 @@ impl VcpuRegs {
             let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_suspend();
             self.stopped = Stopped::Parked;
         }
+    }
+
+    /// Gives the thread, which is stopped, the vCPU object in `slot` of the grant CNode in place of the one it has; false if
+    /// the kernel refused. A new object has all system registers, list registers, priorities and the timer in their reset state,
+    /// most of which a VMM could not bring them back to.
+    ///
+    /// The vector registers are the thread's, not the vCPU's, and stay; those of a processor after reset are unknown.
+    pub fn renew(&mut self, slot: Slot) -> bool {
+        let vcpu = sel4::Cap::from_bits(caps::cptr(caps::VMM_GRANT_ROOT, slot.0));
+        let done = sel4::cap::VCpu::vcpu_set_tcb(vcpu, sel4::Cap::from_bits(self.tcb)).is_ok();
+        if done {
+            self.vcpu = vcpu;
+        }
+        done
     }
 
     /// Starts the thread at `pc` in EL1h with D, A, I and F masked and `x0`.

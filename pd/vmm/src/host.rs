@@ -9,7 +9,7 @@ use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
 use hypervisor_core::line_rate::{Admission, LineRate};
-use memory_server_api::Slot;
+use memory_server_api::{MemoryServer as _, Reply, Request, Slot};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
@@ -177,6 +177,14 @@ impl Host for GuestHost {
         }
         if show {
             self.say(line);
+        }
+    }
+
+    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+        // The object of the life before went with the page tables.
+        match self.memory.call(Request::Vcpu)? {
+            Reply::Tables { first, .. } if self.regs.renew(first) => Ok(()),
+            _ => Err(memory_server_api::Error::Kernel),
         }
     }
 

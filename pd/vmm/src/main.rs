@@ -5,10 +5,12 @@
 
 mod host;
 
-use dt_server_api::DtServer;
+use dt_server_api::{Client, DtServer as _};
 use hv_types::{Gpa, Gva};
 use hypervisor_core::exit::Exit;
-use hypervisor_core::vm::{Next, Vm};
+use hypervisor_core::host::Clock as _;
+use hypervisor_core::life::Life;
+use hypervisor_core::vm::Next;
 use topology::channel;
 use zazen_rt::clients::dt_call;
 use zazen_rt::fault::{Fault, Faulted};
@@ -21,39 +23,42 @@ protection_domain!(init);
 /// Interrupt of the virtual timer, the only one that the kernel passes to VMMs.
 const VIRTUAL_TIMER: u64 = 27;
 
+type Dt = Client<fn(&dt_server_api::Message) -> dt_server_api::Message>;
+
 struct Vmm {
     host: GuestHost,
-    /// `None` where the guest could not be built; the log says why.
-    vm: Option<Vm<'static>>,
+    /// `None` without a domain record; the log says why.
+    life: Option<Life<'static, Dt>>,
     waiting: bool,
 }
 
 fn init() -> Vmm {
     let mut host = GuestHost::take();
-    let mut dt = dt_server_api::Client::new(dt_call);
-    let vm = build(&mut host, &mut dt).ok();
+    let life = life(&mut host);
+    // The guest is built where it stays: when the notification comes that is asked for here.
+    host.wake_at(Some(host.now()));
     Vmm {
         host,
-        vm,
-        waiting: false,
+        life,
+        waiting: true,
     }
 }
 
-fn build(host: &mut GuestHost, dt: &mut impl DtServer) -> Result<Vm<'static>, ()> {
-    let record = match dt.record() {
-        Ok(record) => record,
+fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
+    let mut dt: Dt = Client::new(dt_call);
+    match dt.record() {
+        Ok(record) => {
+            let p2m = host.take_p2m(&record);
+            let modules = host.modules(&record);
+            Some(Life::new(host, dt, record, p2m, modules))
+        }
         Err(error) => {
             host.say(format_args!(
                 "no domain record: {error}; the dt-server's lines say what is wrong"
             ));
-            return Err(());
+            None
         }
-    };
-    let p2m = host.take_p2m(&record);
-    let modules = host.modules(&record);
-    Vm::boot(host, dt, record, p2m, &modules).map_err(|error| {
-        host.say(format_args!("the guest is not started: {error}"));
-    })
+    }
 }
 
 impl Vmm {
@@ -72,7 +77,6 @@ impl Vmm {
                 self.waiting = false;
                 self.host.regs.park();
                 self.host.say(format_args!("guest stopped: {reason}"));
-                self.vm = None;
                 None
             }
         }
@@ -138,18 +142,17 @@ impl Handler for Vmm {
             if !channels.contains(Channel::new(id)) {
                 continue;
             }
-            let Some(vm) = &mut self.vm else {
+            if console {
                 self.host.flush_log();
-                continue;
-            };
+            }
+            let Some(life) = &mut self.life else { continue };
             let next = if console {
-                self.host.flush_log();
-                vm.on_console(&mut self.host)
+                life.on_console(&mut self.host)
             } else {
-                vm.on_wake(&mut self.host)
+                life.on_wake(&mut self.host)
             };
             // A vCPU that runs needs no resuming; one that waits gets no reply but is made to run.
-            if self.waiting || matches!(next, Next::Stop(_)) {
+            if self.waiting || next != Next::Resume {
                 let reply = self.apply(next);
                 debug_assert!(reply.is_none(), "a parked vCPU owes no reply");
             }
@@ -163,11 +166,10 @@ impl Handler for Vmm {
         info: MessageInfo,
     ) -> Result<Option<MessageInfo>, Infallible> {
         let exit = self.exit(&info);
-        let Some(vm) = &mut self.vm else {
-            self.host.regs.park();
-            return Ok(None);
+        let next = match &mut self.life {
+            Some(life) => life.handle(&mut self.host, exit),
+            None => Next::Wait,
         };
-        let next = vm.handle(&mut self.host, exit);
         Ok(self.apply(next))
     }
 }

@@ -37,7 +37,7 @@ impl Shared {
     fn step(&self) -> Result<RefMut<'_, Machine>, Refused> {
         let mut machine = self.change();
         machine.operations += 1;
-        if Faults::hit(&mut machine.faults.kernel) {
+        if machine.faults.kernel_always || Faults::hit(&mut machine.faults.kernel) {
             return Err(NOT_ENOUGH_MEMORY);
         }
         Ok(machine)

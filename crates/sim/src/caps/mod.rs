@@ -106,6 +106,8 @@ pub struct HeldFrame {
 pub struct Faults {
     /// Refuse the server's operation after this many more.
     pub kernel: Option<u32>,
+    /// Refuse every operation of the server.
+    pub kernel_always: bool,
     /// Refuse a VMM's mapping operation after this many more.
     pub mapping: Option<u32>,
 }

@@ -87,6 +87,8 @@ pub enum Ran {
     WaitingToRetry,
     /// The guest took an exception.
     Exception(Exception),
+    /// The guest stopped and lives again, now or as soon as its VMM has built it.
+    Restarts,
     /// The guest stopped for good.
     Stopped(StopReason),
 }

@@ -50,7 +50,12 @@ impl Guest<'_> {
 
     /// The vCPU exits at the instruction at `pc`.
     fn exit(&mut self, pc: u64, exit: Exit) -> Ran {
+        let lives = self.vmm().restarts();
         self.sys.exit(self.index, exit);
+        let ended = self.vmm().vm().is_none() && self.vmm().stopped.is_none();
+        if ended || self.vmm().restarts() != lives {
+            return Ran::Restarts;
+        }
         self.outcome(pc)
     }
 

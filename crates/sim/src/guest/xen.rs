@@ -60,6 +60,8 @@ impl Guest<'_> {
                         );
                     }
                 }
+                // Nothing is left of its registers.
+                Ran::Restarts => return ran,
                 _ => {
                     // Of the arguments only those of a call that was continued may have changed.
                     let first = if continued { 5 } else { 1 };

@@ -26,7 +26,6 @@ fn sched_yield_and_block() {
 fn sched_shutdown_stops_for_the_given_reason() {
     let reasons = [
         (0, StopReason::PowerOff),
-        (1, StopReason::Reboot),
         (2, StopReason::Suspend),
         (3, StopReason::Crash),
         (5, StopReason::SoftReset),
@@ -46,6 +45,19 @@ fn sched_shutdown_stops_for_the_given_reason() {
 }
 
 #[test]
+fn sched_shutdown_for_a_reboot_restarts() {
+    let mut sys = System::two();
+    let mut guest = sys.guest(0);
+    guest.put(ARGS, &Shutdown { reason: 1 });
+    assert_eq!(
+        guest.try_hvc(SCHED_OP, &[sched::SHUTDOWN, ARGS]),
+        Ran::Restarts
+    );
+    assert_eq!((sys.restarts(0), sys.stopped(0)), (1, None));
+    assert!(sys.is_alive(0) && sys.is_alive(1));
+}
+
+#[test]
 fn the_first_shutdown_code_counts() {
     let mut sys = System::two();
     let mut guest = sys.guest(0);
@@ -56,7 +68,7 @@ fn the_first_shutdown_code_counts() {
     guest.put(ARGS, &Shutdown { reason: 0 });
     assert_eq!(
         guest.try_hvc(SCHED_OP, &[sched::SHUTDOWN, ARGS]),
-        Ran::Stopped(StopReason::Reboot)
+        Ran::Restarts
     );
 }
 

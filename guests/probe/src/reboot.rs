@@ -1,0 +1,86 @@
+//! A guest that restarts for ever, and looks each time whether it is as new.
+//!
+//! It cannot count its lives: nothing is left of the one before. Whoever reads its lines counts them.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::abi_memory::{DECREASE, extent, reservation};
+use crate::report::Report;
+use crate::xen::{self, nr};
+use crate::{cpu, gic, page};
+
+/// What a life leaves in memory; nothing else writes it.
+const MARK: u64 = 0x6f6e_6365_2061_6761;
+/// RAM that no file is loaded to: bytes from the start of RAM.
+const MARKED: [u64; 3] = [0x10_0000, 0x30_0000, 0xdf_f000];
+const RAM: u64 = 0x4000_0000;
+/// `sched_op(shutdown)` with `SHUTDOWN_reboot`.
+const SHUTDOWN: u64 = 2;
+const REBOOT: u32 = 1;
+/// `XENMEM_current_reservation`.
+const CURRENT: u64 = 3;
+/// `XENMEM_maximum_reservation`.
+const MAXIMUM: u64 = 4;
+
+/// A cell that is the image's, not bss: the image is loaded anew for each life.
+static LOADED: AtomicU64 = AtomicU64::new(1);
+
+/// Checks, leaves traces everywhere and asks for a restart.
+pub fn run(report: &mut Report) -> ! {
+    let registers = cpu::fresh();
+    report.check(
+        "reboot",
+        "registers",
+        registers.is_ok(),
+        format_args!("{registers:?}"),
+    );
+    let loaded = LOADED.swap(2, Relaxed);
+    report.check(
+        "reboot",
+        "image",
+        loaded == 1,
+        format_args!("a word of the image is {loaded}"),
+    );
+    let marks = MARKED.map(|offset| {
+        // SAFETY: RAM of this guest's that holds neither its image nor its device tree.
+        unsafe { ((RAM + offset) as *const u64).read_volatile() }
+    });
+    report.check(
+        "reboot",
+        "memory",
+        !marks.contains(&MARK),
+        format_args!("{marks:x?}"),
+    );
+    let (control, mask, id) = gic::interface();
+    report.check(
+        "reboot",
+        "interrupts",
+        (control & 1, mask, id & 0x3ff) == (0, 0, 1023),
+        format_args!("control {control:#x} mask {mask:#x} acknowledged {id:#x}"),
+    );
+    let pages = reservation(CURRENT, xen::SELF);
+    report.equal(
+        "reboot",
+        "reservation",
+        pages,
+        reservation(MAXIMUM, xen::SELF),
+    );
+
+    for offset in MARKED {
+        // SAFETY: as above.
+        unsafe { ((RAM + offset) as *mut u64).write_volatile(MARK) };
+    }
+    // A page less, and another covered: the block that they are in is split.
+    let frame = page::frame(page::Use::Balloon);
+    report.equal("reboot", "decrease", extent(DECREASE, frame, 0), 1);
+    // One interrupt that is active, one that is pending behind it, and the timer's a moment later.
+    gic::leave_active();
+    cpu::dirty();
+    report.finish();
+    if cpu::counter() & 1 == 0 {
+        cpu::reset();
+    }
+    let mut reason = REBOOT;
+    xen::call_with(nr::SCHED, SHUTDOWN, &mut reason);
+    cpu::power_off()
+}
