@@ -6,5 +6,6 @@ pub mod hostile;
 pub mod lab;
 pub mod memory;
 pub mod probe;
+pub mod reboot;
 pub mod shell;
 pub mod two_linux;

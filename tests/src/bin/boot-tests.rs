@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, hostile, memory, probe, two_linux};
+use zazen_tests::scenes::{compare, hostile, memory, probe, reboot, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         if *config != "debug" {
             memory::growth(&mut suite, &lab, config);
         }
+        reboot::run(&mut suite, &lab, config);
     }
     for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]
         .iter()

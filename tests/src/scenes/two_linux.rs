@@ -11,6 +11,8 @@ const GUESTS: [&str; 2] = ["linux1", "linux2"];
 /// What a guest may lack of a native machine's MemTotal, in KiB.
 const LESS_MEMORY: u64 = 1024;
 
+/// How often one guest reboots.
+const REBOOTS: u32 = 3;
 /// KiB that the balloon test moves.
 const BALLOON: u64 = 32 << 10;
 
@@ -57,6 +59,7 @@ enum Step {
     Answer(&'static str),
     Ticks(&'static str),
     Balloon,
+    Reboot,
     PowerOff,
 }
 
@@ -79,7 +82,7 @@ impl Scene<'_> {
         // Back and forth, so that the focus has wrapped around.
         steps.extend(GUESTS.map(Step::Answer));
         steps.extend(GUESTS.map(Step::Ticks));
-        steps.extend([Step::Balloon, Step::PowerOff]);
+        steps.extend([Step::Balloon, Step::Reboot, Step::PowerOff]);
         steps
     }
 
@@ -92,6 +95,7 @@ impl Scene<'_> {
             Step::Answer(guest) => format!("{guest}-shell-answers"),
             Step::Ticks(guest) => format!("{guest}-timer-interrupts-come"),
             Step::Balloon => "balloon-down-and-up".into(),
+            Step::Reboot => "reboots-come-back-and-leave-the-other-running".into(),
             Step::PowerOff => "poweroff-leaves-the-other-running".into(),
         };
         format!("{}/two-linux/{test}", self.config)
@@ -142,6 +146,7 @@ impl Scene<'_> {
             Step::Answer(guest) => ask(machine, guest, "true").map(drop),
             Step::Ticks(guest) => ticks(machine, guest),
             Step::Balloon => balloon(machine),
+            Step::Reboot => reboot(machine),
             Step::PowerOff => power_off(machine),
         }
     }
@@ -190,6 +195,17 @@ fn ticks(machine: &mut Machine, guest: &str) -> Result<(), Failure> {
     (number(1) < number(2)).then_some(()).ok_or(Failure(answer))
 }
 
+/// What a guest's shell computes so that the echo of the command is not taken for the answer.
+const TELL_TOTAL: &str = "echo \"total is $(grep -o '[0-9]* kB' /proc/meminfo | head -n 1)\"";
+
+/// MemTotal in KiB, from the answer to [`TELL_TOTAL`].
+fn total(answer: String) -> Result<u64, Failure> {
+    regex::Regex::new(r"total is (\d+) kB")
+        .ok()
+        .and_then(|total| total.captures(&answer)?.get(1)?.as_str().parse().ok())
+        .ok_or(Failure(answer))
+}
+
 /// One guest gives memory away page by page and takes it back; the other notices nothing.
 fn balloon(machine: &mut Machine) -> Result<(), Failure> {
     let [guest, other] = GUESTS;
@@ -198,6 +214,32 @@ fn balloon(machine: &mut Machine) -> Result<(), Failure> {
     let now = balloon::mem_total(machine, other)?;
     if now != others {
         return Err(Failure(format!("{other} had {others} kB and has {now} kB")));
+    }
+    Ok(())
+}
+
+/// One guest reboots a few times; it comes back to its shell with all of its memory, and the other was there all along.
+fn reboot(machine: &mut Machine) -> Result<(), Failure> {
+    let [leaver, stayer] = GUESTS;
+    let before = total(ask(machine, leaver, TELL_TOTAL)?)?;
+    // A variable of the shell's: gone if the shell is not the one of before.
+    ask(machine, stayer, "witness=$((41 + 1))")?;
+    for n in 1..=REBOOTS {
+        focus(machine, leaver)?;
+        machine.mark();
+        machine.send("reboot -f\n")?;
+        machine.expect(&format!(r"guest restarts \(restart {n}\)"), PATIENCE)?;
+        machine.expect(&format!("zazen-guest: user space on {leaver} "), PATIENCE)?;
+        let now = total(ask(machine, leaver, TELL_TOTAL)?)?;
+        if now != before {
+            return Err(Failure(format!(
+                "{leaver} had {before} KiB and has {now} KiB after restart {n}"
+            )));
+        }
+        let answer = ask(machine, stayer, "echo witness is $witness")?;
+        if !answer.contains("witness is 42") {
+            return Err(Failure(answer));
+        }
     }
     Ok(())
 }
