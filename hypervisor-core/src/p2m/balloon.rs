@@ -20,12 +20,15 @@ fn frames(gfn: Gfn, order: PageOrder) -> Result<impl Iterator<Item = Gfn> + Clon
     Ok((0..pages).map(move |n| Gfn::new(gfn.raw() + n)))
 }
 
-/// Puts the numbers of `frames` into `list`, as many as fit; returns how many.
-fn gather(frames: impl Iterator<Item = Gfn>, list: &mut [u64]) -> usize {
-    list.iter_mut()
-        .zip(frames)
-        .map(|(place, gfn)| *place = gfn.raw())
-        .count()
+/// Consecutive frame numbers from `first` on, at most `count` and as many as a batch has, and how many those are.
+pub(super) fn run(first: u64, count: u64) -> ([u64; MAX_BATCH], usize) {
+    let mut list = [0; MAX_BATCH];
+    let count = list
+        .iter_mut()
+        .zip(first..first.saturating_add(count))
+        .map(|(place, gfn)| *place = gfn)
+        .count();
+    (list, count)
 }
 
 impl P2m<'_> {
@@ -59,12 +62,16 @@ impl P2m<'_> {
         {
             self.paged(host, gfn)?;
         }
-        let mut list = [0u64; 1 << MAX_ORDER.0];
-        let count = gather(frames, &mut list);
-        for part in list[..count].chunks(MAX_BATCH) {
-            if let (_, Some(error)) = self.decrease_pages(host, part) {
+        let (first, pages) = (gfn.raw(), 1u64 << order.0);
+        let mut done = 0;
+        // Each round gives one frame at least.
+        while done < pages {
+            let (list, count) = run(first + done, pages - done);
+            let (gone, error) = self.decrease_pages(host, &list[..count]);
+            if let Some(error) = error {
                 return Err(error);
             }
+            done += gone as u64;
         }
         Ok(())
     }
@@ -137,33 +144,25 @@ impl P2m<'_> {
                 return Err(Error::Occupied);
             }
         }
-        let mut list = [0u64; 1 << MAX_ORDER.0];
-        let count = gather(frames, &mut list);
-        let list = &list[..count];
-        let parked = |p2m: &Self, gfn: u64| p2m.is_owned(Gfn::new(gfn));
-        let mut was_parked = [0u64; 8];
-        for (n, gfn) in list.iter().enumerate() {
-            was_parked[n / 64] |= u64::from(parked(self, *gfn)) << (n % 64);
+        let mut parked = [0u64; 8];
+        for (n, at) in frames.clone().enumerate() {
+            parked[n / 64] |= u64::from(self.is_owned(at)) << (n % 64);
         }
+        let (first, pages) = (gfn.raw(), 1u64 << order.0);
         let mut done = 0;
         // Each round fills one frame at least.
-        while done < count {
-            let (filled, error) = self.populate_pages(host, &list[done..]);
-            done += filled;
+        while done < pages {
+            let (list, count) = run(first + done, pages - done);
+            let (filled, error) = self.populate_pages(host, &list[..count]);
+            done += filled as u64;
             let Some(error) = error else { continue };
-            for (n, gfn) in list[..done].iter().enumerate() {
-                if was_parked[n / 64] >> (n % 64) & 1 != 0 {
-                    self.remove(host, Gfn::new(*gfn))
-                        .map_err(|_| Error::Broken)?;
-                }
-            }
-            let mut fresh = [0u64; 1 << MAX_ORDER.0];
-            let filled = (0..done).filter(|n| was_parked[n / 64] >> (n % 64) & 1 == 0);
-            let count = gather(filled.map(|n| Gfn::new(list[n])), &mut fresh);
-            for part in fresh[..count].chunks(MAX_BATCH) {
-                if self.decrease_pages(host, part).1.is_some() {
-                    return Err(Error::Broken);
-                }
+            for (n, at) in frames.enumerate().take_while(|(n, _)| (*n as u64) < done) {
+                let undone = if parked[n / 64] >> (n % 64) & 1 != 0 {
+                    self.remove(host, at)
+                } else {
+                    self.decrease(host, at, PageOrder(0))
+                };
+                undone.map_err(|_| Error::Broken)?;
             }
             return Err(error);
         }

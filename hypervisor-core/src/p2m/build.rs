@@ -2,8 +2,9 @@
 
 use dt_server_api::Bank;
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
-use memory_server_api::{Error as MemoryError, MAX_BATCH, Reply, Request};
+use memory_server_api::{Error as MemoryError, Reply, Request};
 
+use super::balloon::run;
 use super::map::{MALFORMED, ask, give_back};
 use super::{Block, BlockEntry, Error, P2m, block_start};
 use crate::host::Host;
@@ -75,12 +76,7 @@ impl P2m<'_> {
     /// Fills single pages from `gfn` on to the end of the 2 MiB, as many as one batch has.
     fn fill_pages<H: Host>(&mut self, host: &mut H, gfn: u64, end: u64) -> Result<u64, Error> {
         let end = end.min(block_start(gfn) + u64::from(PAGES_PER_BLOCK));
-        let mut list = [0u64; MAX_BATCH];
-        let count = list
-            .iter_mut()
-            .zip(gfn..end)
-            .map(|(place, gfn)| *place = gfn)
-            .count();
+        let (list, count) = run(gfn, end - gfn);
         match self.populate_pages(host, &list[..count]) {
             (0, Some(error)) => Err(error),
             (filled, _) => Ok(filled as u64),
