@@ -1,7 +1,7 @@
 //! Aliases: further guest-side capabilities of pages that a domain has, for the grants it maps itself.
 //!
 //! An alias is one more copy of the page's capability, so whatever revokes the page takes it away too. The
-//! server keeps no record of aliases: which of the slots set aside for them is whose is the VMM's affair.
+//! server remembers only which of the slots set aside for them may hold one; whose it is is the VMM's affair.
 
 use memory_server_api::{Error, Slot};
 
@@ -21,9 +21,18 @@ impl MemoryServer<'_> {
     ) -> Result<Slot, Error> {
         let id = self.page_of(d, slot)?;
         let into = self.dom(d).layout.alias(n);
+        let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
+        // The bit may be left from a page that was revoked since: deleting nothing is no error.
+        if self.dom(d).aliases[word] & bit != 0 {
+            kernel
+                .delete(self.page_slot(id), DomainIndex(d), into)
+                .map_err(|_| Error::Kernel)?;
+            self.dom_mut(d).aliases[word] &= !bit;
+        }
         kernel
             .mint(self.page_slot(id), DomainIndex(d), into)
             .map_err(|_| Error::Kernel)?;
+        self.dom_mut(d).aliases[word] |= bit;
         Ok(into)
     }
 
@@ -42,7 +51,9 @@ impl MemoryServer<'_> {
                 DomainIndex(d),
                 self.dom(d).layout.alias(n),
             )
-            .map_err(|_| Error::Kernel)
+            .map_err(|_| Error::Kernel)?;
+        self.dom_mut(d).aliases[n as usize / 64] &= !(1 << (n % 64));
+        Ok(())
     }
 
     /// The page that `d` has in `slot`: RAM by itself, or an extra page.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use memory_server_api::Extra;
+use memory_server_api::{ALIASES, Extra};
 
 use crate::destroy::Ending;
 use crate::layout::{self, GrantLayout, OwnLayout};
@@ -106,6 +106,7 @@ impl<'a> MemoryServer<'a> {
                 tables: 0,
                 extras: 0,
                 extra: [NIL; Extra::COUNT as usize],
+                aliases: [0; ALIASES as usize / 64],
                 pending: None,
                 released: false,
                 refusals: 0,

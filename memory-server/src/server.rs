@@ -1,7 +1,8 @@
 //! The server's state and the dispatch of requests.
 
 use memory_server_api::{
-    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage, Words,
+    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
+    Words,
 };
 
 use crate::destroy::Ending;
@@ -96,6 +97,8 @@ pub(crate) struct Domain {
     pub(crate) extras: u32,
     /// The page of each extra page, by index.
     pub(crate) extra: [u32; Extra::COUNT as usize],
+    /// A bit for each alias slot that may hold a capability.
+    pub(crate) aliases: [u64; ALIASES as usize / 64],
     pub(crate) pending: Option<Pending>,
     /// Has given RAM back: whole blocks are over for a static domain (SM-7).
     pub(crate) released: bool,

@@ -307,3 +307,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_copy_is_deleted_alone() {
+    let mut caps = table(64);
+    caps.retype(own(0), Object::Page, own(1), 2).unwrap();
+    for slot in 10..13 {
+        caps.mint(own(1), grant(slot)).unwrap();
+    }
+    caps.mint(own(2), grant(20)).unwrap();
+    // In the middle, at the end, again; a copy of something else is left alone.
+    assert_eq!(caps.delete(own(1), grant(11)), Ok(()));
+    assert_eq!(caps.get(grant(11)), Err(Error::Empty));
+    assert_eq!(caps.delete(own(1), grant(11)), Ok(()));
+    assert_eq!(caps.delete(own(1), grant(20)), Err(Error::WrongKind));
+    assert_eq!(caps.delete(own(2), grant(10)), Err(Error::WrongKind));
+    assert_eq!(
+        caps.delete(own(0), own(1)),
+        Err(Error::WrongKind),
+        "it has copies"
+    );
+    assert_eq!(caps.delete(own(3), grant(10)), Err(Error::Empty));
+    for slot in [10, 12] {
+        assert!(caps.get(grant(slot)).is_ok());
+        assert_eq!(caps.delete(own(1), grant(slot)), Ok(()));
+    }
+    assert_eq!(caps.delete(own(0), own(1)), Ok(()));
+    // The list is whole: the other page is still found, and goes with the untyped's revocation.
+    caps.mint(own(2), grant(21)).unwrap();
+    let mut gone = 0;
+    caps.revoke(own(0), |_, _, _| gone += 1).unwrap();
+    assert_eq!(caps.get(grant(21)), Err(Error::Empty));
+    assert_eq!((caps.get(own(2)), gone), (Err(Error::Empty), 0));
+}

@@ -90,8 +90,8 @@ pub enum Request {
         /// Which.
         kind: Extra,
     },
-    /// A further guest-side capability of a granted page (RAM or extra), in the slot of alias `alias` (0..[`ALIASES`]), which
-    /// is empty. It goes with the page when that is given to somebody else. Reply: [`Reply::Alias`].
+    /// A further guest-side capability of a granted page (RAM or extra), in the slot of alias `alias` (0..[`ALIASES`]); another
+    /// alias of that page there goes first. It goes with the page when that is given to somebody else. Reply: [`Reply::Alias`].
     Alias {
         /// The page's guest-side slot.
         slot: Slot,
