@@ -145,7 +145,10 @@ fn what_cannot_be_packed_is_told() {
         text.replace("0x0 0x80000000>", "0x0 0x1400000>").as_bytes(),
     );
     let little = error("program");
-    assert!(little.contains("RAM in one piece are left"), "{little}");
+    assert!(
+        little.contains("of the first RAM are left in one piece"),
+        "{little}"
+    );
     fs::remove_file(files.path("probe.img")).expect("written above");
     assert!(error("program").contains("probe.img"));
 }
