@@ -252,3 +252,31 @@ fn memory_of_the_kernel_is_direct_mapped_in_pages() {
         .guest_read(domain, Gpa::new(0x8020_3000));
     assert_eq!((read, p2m.splits()), (Some(0x3d), 0));
 }
+
+/// DM-2, SM-14, SM-16: a direct-mapped guest that restarts, some of its frames given up, has each at its place again, zeroed;
+/// the order of the reserve does not matter to it.
+#[test]
+fn a_restart_keeps_every_frame_at_its_place() {
+    let mut sys = system();
+    for life in 1..4u32 {
+        let mut guest = sys.guest(0);
+        let last = RAM + 15 * MIB;
+        guest.put(last, &0x5ec_u64);
+        guest.put(FREE + 0x3000, &0x5ec_u64);
+        let first = FREE >> 12;
+        assert_eq!(
+            decrease(&mut guest, &[first + 9, first + 3, first + 700]),
+            3
+        );
+        assert_eq!(guest.smc(&[RESET]), Ran::Restarts);
+        assert_eq!(sys.restarts(0), life);
+        let guest = sys.guest(0);
+        for gpa in (RAM..RAM + 16 * MIB).step_by(4096) {
+            assert_eq!(paddr(&guest, gpa), Some(gpa));
+        }
+        assert_eq!(guest.get::<u64>(last), 0);
+        assert_eq!(guest.get::<u64>(FREE + 0x3000), 0);
+        assert_eq!(sys.memory.usage(System::domain(0)).ram, 4096);
+        assert_accounted(&sys);
+    }
+}

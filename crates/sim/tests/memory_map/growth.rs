@@ -144,3 +144,34 @@ fn a_whole_block_at_a_time() {
     assert_eq!(reservation(&mut guest), 2048);
     assert_accounted(&sys);
 }
+
+/// GM-8, SM-16: what a guest has grown by is not there after a restart, and can be had again.
+#[test]
+fn a_restart_begins_with_the_initial_size() {
+    let mut sys = system();
+    let held = (RAM >> 12) + 4096;
+    assert_eq!(
+        reserve(
+            &mut sys.guest(0),
+            DECREASE_RESERVATION,
+            9,
+            &[held, held + 512]
+        ),
+        2
+    );
+    let above: Vec<u64> = (2048..3072).map(|n| (RAM >> 12) + n).collect();
+    for life in 1..3u32 {
+        let mut guest = sys.guest(1);
+        assert_eq!(populate(&mut guest, &above), 1024);
+        guest.put(above[7] << 12, b"an old life");
+        assert_eq!(guest.smc(&[RESET]), Ran::Restarts);
+        assert_eq!(sys.restarts(1), life);
+        let mut guest = sys.guest(1);
+        assert_eq!((reservation(&mut guest), maximum(&mut guest)), (2048, 4096));
+        assert!(!guest.is_mapped(above[7] << 12));
+        assert_eq!(populate(&mut guest, &above[7..8]), 1);
+        assert_eq!(guest.get::<u64>(above[7] << 12), 0);
+        assert_eq!(decrease(&mut guest, &above[7..8]), 1);
+        assert_accounted(&sys);
+    }
+}

@@ -26,6 +26,8 @@ mod growth;
 mod heap;
 
 const MIB: u64 = 1 << 20;
+/// `SYSTEM_RESET`.
+const RESET: u64 = 0x8400_0009;
 
 /// First bytes and sizes.
 type Ranges = Vec<(u64, u64)>;
