@@ -34,7 +34,7 @@ fn only_pages_that_the_caller_has_get_aliases() {
     let block = Slot(page.0 + memory_server_api::WINDOW_SLOTS);
     let other = s.page(D1).unwrap();
     let before = s.kernel.of(0).len();
-    for slot in [block, Slot(page.0 + 1), Slot(u32::MAX), Slot(u32::MAX & !1)] {
+    for slot in [block, Slot(page.0 + 1), Slot(u32::MAX), Slot(!1)] {
         assert_eq!(alias(&mut s, slot, 0), Err(Error::NotYours), "{slot:?}");
     }
     // A slot of another domain's is a slot of one's own, or nothing.

@@ -222,9 +222,9 @@ fn mappings_over_ram_over_each_other_and_gone_from_the_physmap() {
         let before = reservation(guest);
         let mut g = Grants::new(guest);
         let (a, b, c) = (FREE, FREE + 0x1000, FREE + 0x2000);
-        for (n, page) in [a, b, c].into_iter().enumerate() {
-            g.own(20 + n as u32, 1, page >> 12);
-            g.0.put(page, &(0xa0 + n as u64));
+        for (n, page) in (0u32..).zip([a, b, c]) {
+            g.own(20 + n, 1, page >> 12);
+            g.0.put(page, &(0xa0 + u64::from(n)));
         }
         let one = g.map(20, c, HOST).unwrap();
         assert_eq!(g.0.get::<u64>(c), 0xa0, "over RAM");
