@@ -287,7 +287,7 @@ fn places(c: &mut Codes<'_>) {
     let (_, _, three) = map(AT + 0x10000, 50, 2, me);
     c.is(
         "remove-mapping",
-        physmap::remove(SELF, AT + 0x10000 >> 12),
+        physmap::remove(SELF, (AT + 0x10000) >> 12),
         0,
     );
     c.is("removed-in-use", flags(50), 1 | 8 | 16);
@@ -295,7 +295,7 @@ fn places(c: &mut Codes<'_>) {
     c.is("removed-flags", flags(50), 1);
     // A grant of a mapping, and of the table itself.
     let (_, _, four) = map(AT + 0x10000, 50, 2, me);
-    publish(52, 1, me, AT + 0x10000 >> 12);
+    publish(52, 1, me, (AT + 0x10000) >> 12);
     let (_, status, five) = map(AT + 0x11000, 52, 2, me);
     c.is("grant-of-mapping", status, 0);
     c.is(

@@ -80,7 +80,7 @@ pub fn run(report: &mut Report) {
         me,
         other: if me == 1 { 2 } else { 1 },
     };
-    codes.of("own-id", u64::from(me), i64::from(1 <= me && me < 16), 1);
+    codes.of("own-id", u64::from(me), i64::from((1..16).contains(&me)), 1);
     small::run(&mut codes);
     events::run(&mut codes);
     multicalls::run(&mut codes);
