@@ -45,7 +45,7 @@ impl Host {
         }
     }
 
-    /// Where the host has nothing, in whole blocks, ascending.
+    /// Where the host has nothing, in whole blocks, ascending: extended regions hold no RAM of the machine (UP-8).
     fn holes(&self) -> impl Iterator<Item = Range> {
         let starts = core::iter::once(0).chain(self.occupied.iter().map(Range::end));
         let ends = self.occupied.iter().map(|range| range.start);

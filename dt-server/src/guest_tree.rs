@@ -1,4 +1,5 @@
-//! Writes a guest's device tree, with the nodes and in the order of Xen's.
+//! Writes a guest's device tree, with the nodes and in the order of Xen's: its memory map (GM-1), of the RAM it has
+//! and nothing else (GM-4, GM-10), without ACPI or idle states (GM-19).
 
 use alloc::format;
 use alloc::string::String;

@@ -83,7 +83,7 @@ impl ClaimKind {
 
 /// With more claims than this no place is looked for: it takes the square of their number.
 const CLAIMS_MOVED: usize = 64;
-/// What a static heap starts and ends at a multiple of (Xen's documentation of `xen,static-heap`).
+/// What a static heap starts and ends at a multiple of (Xen's documentation of `xen,static-heap`). (SH-2)
 const HEAP_ALIGN: u64 = 0x1_0000;
 
 /// `memory` nodes: children of the root named `memory` or `memory@…` with `device_type = "memory"`.

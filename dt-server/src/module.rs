@@ -12,7 +12,7 @@ use crate::node::At;
 use crate::range::Range;
 use crate::{binding, kernel_image, known};
 
-/// Most bytes of a command line (Xen's module table).
+/// Most bytes of a command line (Xen's module table). (GM-18)
 pub(crate) const BOOTARGS_MAX: usize = 1024;
 /// Longest file name.
 const FILE_MAX: usize = 255;

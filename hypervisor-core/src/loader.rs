@@ -1,4 +1,5 @@
 //! Putting a kernel, its device tree and its initial RAM disk into guest RAM (requirement GM-15).
+//! Files are copied in pieces (GM-16). The guest's map is its device tree: no p2m is offered (GM-17).
 //!
 //! [`Image::probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses
 //! with a reason what cannot be, and [`load_some`] copies. Places are Xen's (xen/arch/arm/kernel.c

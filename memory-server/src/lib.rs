@@ -10,7 +10,8 @@
 //! needed, into 2 MiB *blocks*. A block is free, granted whole as one 2 MiB frame, or split into
 //! 4 KiB pages. Three pools never mix (SM-1, SM-26):
 //!
-//! * the **reserve** of each domain with static memory: its home for ever, first in first out.
+//! * the **reserve** of each domain with static memory: its home for ever (SM-28), so that it has the same memory at
+//!   every start (SM-23), first in first out.
 //!   Single pages go before whole blocks, so that no block is split while a page is free. A direct-mapped domain
 //!   gets the frame that it names instead.
 //! * the **heap**: RAM of the other domains, whose split blocks may hold pages of several domains,
@@ -33,7 +34,7 @@
 //!
 //! # Failure
 //!
-//! A request that fails changes nothing a caller can see: each step that the kernel refuses is
+//! A request that fails changes nothing a caller can see (SM-9): each step that the kernel refuses is
 //! undone. If the kernel refuses the undoing as well, the frame is *lost*: withdrawn from every
 //! pool, counted and logged. Memory that nobody can vouch for is not given to anybody.
 //!
@@ -47,6 +48,13 @@
 //!
 //! Split heap blocks whose pages are all free or returned become whole again when a whole block is
 //! wanted and none is left. Windows, records and page slots are reused.
+//!
+//! # What outlives what (LU-1)
+//!
+//! Preserved, should anything here ever be replaced while guests live: RAM, extra pages and page tables, with the
+//! records that say whose they are. Ephemeral: everything else, that is scrub mappings, text rings and logs.
+//! The purpose of an untyped says which it is. No protection domain maps a frame that is not granted to it; this server
+//! maps one only while it zeroes it (LU-8).
 //!
 //! # What one message can cost
 //!

@@ -157,7 +157,8 @@ impl MemoryServer<'_> {
         ));
     }
 
-    /// Mints both capabilities of a page into `slot` and the next, zeroing it first where the rules want it.
+    /// Mints both capabilities of a page into `slot` and the next, zeroing it first where the rules want it (SM-14, BL-7).
+    /// From here on the record names the holder (SM-20).
     ///
     /// # Errors
     /// [`Error::Kernel`]; the page is back where it was taken from, or lost.

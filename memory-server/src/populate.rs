@@ -74,7 +74,7 @@ impl MemoryServer<'_> {
     ) -> Result<Option<u32>, Error> {
         let dom = self.dom(d);
         if dom.ram + BLOCK_PAGES > dom.config.max_pages {
-            return Err(Error::OverQuota);
+            return Err(Error::OverQuota); // SM-13, BL-6
         }
         if let Some(oldest) = dom.returned_blocks.head() {
             let fits = wanted.is_none_or(|wanted| wanted == self.records.get(oldest).window);
@@ -111,7 +111,7 @@ impl MemoryServer<'_> {
         Ok(Some(b))
     }
 
-    /// [`memory_server_api::Request::PopulatePages`]: page by page, as far as it goes. Ends early after the long
+    /// [`memory_server_api::Request::PopulatePages`]: page by page (SM-21), as far as it goes. Ends early after the long
     /// steps of making pages of a block.
     pub(crate) fn populate_pages(
         &mut self,

@@ -1,12 +1,13 @@
 //! Memory that a living domain has given back: *returned*, neither its RAM nor free.
 //!
-//! A balloon takes back what it gave, mostly. So the capabilities of a returned page or block stay in
+//! A balloon takes back what it gave, mostly (SM-12). So the capabilities of a returned page or block stay in
 //! its last holder's grant CNode, where nothing can reach it but the domain whose contents it has
 //! anyway, and the same domain gets its oldest one first, without an operation of the kernel. It
 //! becomes free, which means revoked (SM-5), before anybody else gets it, and before it is merged, split
 //! or made an extra page. What domains return is theirs first and everybody's last: the heap serves
 //! others from free memory before it revokes returned pages, and revokes before it makes pages of a block.
 //! Static memory that was returned is part of its domain's reserve.
+//! Whatever gives RAM back comes this way: a balloon, a list of extents, a parked page (BL-5).
 
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed, Slot};

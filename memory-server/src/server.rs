@@ -165,7 +165,7 @@ impl MemoryServer<'_> {
         result
     }
 
-    /// Answers one decoded request.
+    /// Answers one decoded request. Requests come one at a time, so each is atomic (SM-10).
     ///
     /// # Errors
     /// The refusal; nothing has changed.
@@ -278,7 +278,7 @@ impl MemoryServer<'_> {
         &mut self.domains[usize::from(d)]
     }
 
-    /// The home of RAM that domain `d` draws.
+    /// The home of RAM that domain `d` draws: its reserve or the heap, never both (SM-8, BL-4).
     pub(crate) fn ram_home(&self, d: u8) -> u8 {
         if self.dom(d).config.is_static {
             d

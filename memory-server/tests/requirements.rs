@@ -342,7 +342,7 @@ fn an_extra_page_exists_once_and_destroying_it_twice_is_harmless_ex_6() {
     assert_eq!((s.usage(D0).extra, s.usage(D1).extra), (1, 0));
 }
 
-/// EX-14, EX-15: each extra page by kind, and the sums.
+/// LU-1, EX-14, EX-15: each extra page by kind, and the sums.
 #[test]
 fn every_extra_page_is_listed_by_kind_and_all_memory_is_counted_ex_14() {
     let mut s = System::usual();
@@ -533,7 +533,7 @@ fn a_dying_domain_gets_nothing_and_a_dead_one_has_nothing_sm_15() {
     assert_eq!(s.release(D0, first), Err(Error::Dying));
 }
 
-/// SM-14, SM-16, LU-7: the same frames in each life, zeroed between.
+/// SM-23, SM-14, SM-16, LU-7: the same frames in each life, zeroed between.
 #[test]
 fn destroy_and_recreate_keep_the_frames_and_show_nothing_of_before_sm_14_sm_16() {
     let mut s = System::usual();

@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod machine;
+pub mod requirements;
 pub mod scenes;
 pub mod suite;

@@ -50,6 +50,7 @@ impl Upcalls for Guest<'_> {
     }
 }
 
+/// EV-1: an event becomes interrupt 31 in the guest.
 #[test]
 fn a_sent_event_arrives_as_interrupt_31() {
     in_every_way(|guest| {
@@ -95,6 +96,7 @@ fn an_upcall_flag_that_is_not_cleared_keeps_the_interrupt_up() {
     assert!(!guest.irq());
 }
 
+/// EV-2: unmask delivers.
 #[test]
 fn a_masked_port_is_pending_but_quiet_until_it_is_unmasked() {
     in_every_way(|guest| {
@@ -330,6 +332,7 @@ fn events_of_every_word_arrive() {
     assert_eq!(got, expected);
 }
 
+/// EX-9: nothing is shared before registration either.
 #[test]
 fn events_of_one_guest_are_not_seen_by_the_other() {
     let mut sys = System::two();

@@ -532,7 +532,7 @@ impl World {
 const WORLDS: u32 = 1300;
 const STEPS: std::ops::Range<usize> = 60..100;
 
-/// SM-1, SM-2, SM-3, SM-4, SM-5, SM-6, SM-9, SM-13, SM-14, SM-15, SM-16, SM-26, SM-28, EX-5, BL-7: in 100,000 random steps no frame
+/// SM-1, SM-9, SM-10, SM-13, SM-20, SM-1, SM-2, SM-3, SM-4, SM-5, SM-6, SM-9, SM-13, SM-14, SM-15, SM-16, SM-26, SM-28, EX-5, BL-7: in 100,000 random steps no frame
 /// has two owners, nothing is lost or counted twice, and what the kernel refuses has not happened.
 #[test]
 fn memory_has_one_owner_and_failures_change_nothing() {

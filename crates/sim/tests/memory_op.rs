@@ -9,7 +9,7 @@ use xen_abi::{Errno, GuestHandle, number};
 
 use memory_guest::*;
 
-/// BL-1, BL-2, BL-10: a balloon driver's two calls, on heap and on static memory.
+/// GM-5, BL-1, BL-2, BL-10: a balloon driver's two calls, on heap and on static memory.
 #[test]
 fn a_balloon_gives_pages_back_and_takes_them_again_bl_1_bl_2() {
     for kind in [Kind::Heap, Kind::Static] {

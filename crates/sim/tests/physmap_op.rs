@@ -34,6 +34,19 @@ fn u_boot_maps_shared_info_over_ram_removes_it_and_refills_the_hole_bl_8() {
     assert_eq!(g.add(space::SHARED_INFO, 0, HOLE >> 12), 0);
 }
 
+/// EX-2: the VMM's mapping stays while the guest has none, and what was written meanwhile is there in the next.
+#[test]
+fn shared_info_keeps_its_contents_while_it_is_mapped_nowhere() {
+    let mut g = Guest::new(Kind::Heap);
+    assert_eq!(g.add(space::SHARED_INFO, 0, FREE), 0);
+    assert_eq!(g.remove(FREE), 0);
+    let word = WindowAddr::extra(Extra::SharedInfo.index(), 48);
+    g.host.window.store_u64(word, 0x20);
+    assert_eq!(g.add(space::SHARED_INFO, 0, HOLE >> 12), 0);
+    assert_eq!(g.read((HOLE >> 12) + 1), None);
+    assert_eq!(g.host.window.load_u64(word), 0x20);
+}
+
 #[test]
 fn add_to_physmap_refuses_what_xen_refuses() {
     let mut g = Guest::new(Kind::Heap);

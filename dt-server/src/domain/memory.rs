@@ -1,4 +1,5 @@
-//! How much memory a domain has, which, and what for page tables.
+//! How much memory a domain has, which, and what for page tables: whole pages or a refusal (GM-3), static memory or none
+//! where it is to be direct-mapped (SM-18).
 
 use alloc::format;
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! console_io (public/xen.h): the emergency console, usable from a guest's first instruction.
+//! console_io (public/xen.h): the emergency console, usable from a guest's first instruction (GM-22).
 //!
 //! It shares the guest's stream with the PV console and the virtual UART. Line buffering, the name in
 //! front and the treatment of control characters are the console server's.

@@ -37,7 +37,7 @@ static COMMANDLINE_FIELD: [u8; DENIED.len() + 1] = padded(DENIED);
 /// Domains of a device tree have the nil UUID, as in Xen.
 static DOMAIN_HANDLE: [u8; abi::DOMAIN_HANDLE_LEN] = [0; abi::DOMAIN_HANDLE_LEN];
 
-/// Features of every guest.
+/// Features of every guest; one of the two bits on direct mapping joins them (DM-5).
 const FEATURES: u32 = feature::WRITABLE_PAGE_TABLES
     | feature::AUTO_TRANSLATED_PHYSMAP
     | feature::MEMORY_OP_VNODE_SUPPORTED

@@ -1,4 +1,4 @@
-//! Ballooning: giving RAM back and getting it again.
+//! Ballooning: giving RAM back and getting it again, any single page of it (UP-5).
 
 use hv_types::{Gfn, PAGES_PER_BLOCK, PageOrder};
 use memory_server_api::{MAX_BATCH, Request, Slot};

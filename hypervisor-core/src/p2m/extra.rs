@@ -11,7 +11,8 @@ use crate::host::Host;
 pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
 
 impl P2m<'_> {
-    /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`]. The guest does not see it yet.
+    /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`], where it stays while the guest lives, mapped
+    /// for it or not (EX-2). The guest does not see it yet.
     ///
     /// # Errors
     /// The refusal of the memory server or the kernel; nothing changed (EX-5).

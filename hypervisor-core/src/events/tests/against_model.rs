@@ -246,6 +246,7 @@ impl Both {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+    /// EV-1, EV-2:
     #[test]
     fn no_event_is_lost_or_invented(steps in vec(step(), 1..200)) {
         let mut both = Both { guest: Guest::new(), model: Model::default() };

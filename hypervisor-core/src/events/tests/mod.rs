@@ -91,6 +91,7 @@ impl Guest {
 
 const FRAME: u64 = RAM / PAGE_SIZE;
 
+/// EV-1: in this order, and once.
 #[test]
 fn an_event_sets_pending_selector_and_flag_once() {
     let mut guest = Guest::new();
@@ -112,6 +113,7 @@ fn an_event_sets_pending_selector_and_flag_once() {
     assert!(guest.raise(5), "and again");
 }
 
+/// EV-2: one upcall.
 #[test]
 fn a_masked_event_waits_for_unmask_which_delivers_it_once() {
     let mut guest = Guest::new();
@@ -131,6 +133,7 @@ fn a_masked_event_waits_for_unmask_which_delivers_it_once() {
     assert_eq!(guest.upcall(), 0);
 }
 
+/// EV-4: whatever the number.
 #[test]
 fn ports_that_cannot_exist_are_masked_and_never_touched() {
     let mut guest = Guest::new();
@@ -287,6 +290,7 @@ impl Guest {
     }
 }
 
+/// EV-3, EX-8:
 #[test]
 fn after_teardown_nothing_is_written() {
     let mut guest = Guest::new();
@@ -308,4 +312,41 @@ fn after_teardown_nothing_is_written() {
     guest.window.read(WindowAddr::extra(0, 0), &mut after);
     assert!(before == after, "shared_info has changed");
     assert_eq!(guest.window.load_u8(WindowAddr::new(RAM)), 0);
+}
+
+/// EV-7: whatever the guest leaves in the words that it shares, each operation looks at each of its words once.
+#[test]
+fn rubbish_in_shared_words_ends_nothing_and_repeats_nothing() {
+    for fill in [0, 0x5555_5555_5555_5555, u64::MAX] {
+        let mut guest = Guest::new();
+        let port = guest
+            .events
+            .alloc_unbound(ME, ME)
+            .expect("a port is free")
+            .0;
+        for word in 0..512 {
+            guest.window.store_u64(WindowAddr::extra(0, 8 * word), fill);
+        }
+        let before = guest.pending_word(0);
+        let raised = guest.raise(port);
+        // Pending already, or masked: no upcall. The only word that may have changed is this port's.
+        assert_eq!(raised, fill == 0);
+        assert_eq!(guest.pending_word(0), before | 1 << port);
+        assert_eq!(guest.pending_word(1), fill);
+        assert!(guest.unmask(port).is_ok());
+        assert_eq!(guest.level(), guest.upcall() != 0);
+    }
+}
+
+/// EX-10: vCPU 1 has no place in shared_info: the bitmaps begin right behind that of vCPU 0, and registering is refused
+/// for a vCPU that does not exist.
+#[test]
+fn shared_info_has_room_for_one_vcpu_info() {
+    use xen_abi::shared::{VcpuInfo, shared_info};
+    assert_eq!(
+        usize::from(shared_info::EVTCHN_PENDING),
+        size_of::<VcpuInfo>()
+    );
+    let mut guest = Guest::new();
+    assert_eq!(guest.events.bind_ipi(1), Err(Errno::Enoent));
 }

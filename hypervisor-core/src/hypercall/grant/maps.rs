@@ -1,5 +1,8 @@
 //! `GNTTABOP_map_grant_ref`, `unmap_grant_ref` and `unmap_and_replace`, of grants to oneself.
 //!
+//! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or hot-plugged for it (UP-4),
+//! what is unmapped leaves a hole (UP-7), and no address follows from a machine frame number (DM-8).
+//!
 //! A mapping is an alias of the p2m ([`crate::p2m::Alias`]) and its number the handle. How often a grant is
 //! in use, and whether for writing, follows from the aliases with its reference.
 

@@ -25,6 +25,7 @@ pub(super) fn answer<H: Host>(vm: &Vm<'_>, host: &mut H, op: u64, arg: Gva) -> R
     let number = match op {
         memory::MAXIMUM_RAM_PAGE => MAXIMUM_RAM_PAGE,
         memory::CURRENT_RESERVATION => usage(vm, host, arg)?.ram,
+        // GM-11: the maximum of the domain, which can be more than it started with.
         memory::MAXIMUM_RESERVATION => usage(vm, host, arg)?.max,
         memory::MAXIMUM_GPFN => {
             self_only(vm, host, arg)?;

@@ -1,4 +1,4 @@
-//! decrease_reservation and populate_physmap: ballooning by lists of extents.
+//! decrease_reservation and populate_physmap: ballooning by lists of extents, of which the exact number done is told (GM-5).
 
 use hv_types::{DomId, Gfn, Gva, PageOrder};
 use memory_server_api::MAX_BATCH;
@@ -50,7 +50,8 @@ pub(super) fn adjust<H: Host>(
         *gfn = raw;
         count += 1;
     }
-    // RAM that is mapped as a grant stays until it is not, so it does not go with a batch.
+    // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of a direct-mapped domain
+    // stays for good: a device may reach it (BL-9).
     let decreases = op == memory::DECREASE_RESERVATION && !vm.record.direct_map;
     let aliased = |vm: &Vm<'_>, gfn: &u64| vm.p2m.is_aliased_ram(Gfn::new(*gfn));
     if decreases && order.0 == 0 {
@@ -84,7 +85,7 @@ pub(super) fn adjust<H: Host>(
     }
 }
 
-/// What Xen checks before the first extent; any failure is "no extent done".
+/// What Xen checks before the first extent; any failure is "no extent done", another domain than the caller too (BL-3).
 fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
     let own = DomId(request.domid).is_self(DomId(vm.record.domid));
     let node = request.mem_flags & flags::NODE_MASK != 0;
