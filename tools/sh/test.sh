@@ -152,6 +152,7 @@ boot_tests() {
         skip_boot_tests microkit "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
         skip_inspection "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
     else
+        image_tool_tests
         run_boot_tests microkit
         inspection
     fi

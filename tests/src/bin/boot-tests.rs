@@ -44,10 +44,8 @@ fn main() -> ExitCode {
         probe::bad_guest(&mut suite, &lab, config);
         probe::abi(&mut suite, &lab, config);
         memory::direct(&mut suite, &lab, config);
-        // One configuration of seL4 is enough: checks in the kernel change nothing here but time.
-        if *config != "debug" {
-            memory::growth(&mut suite, &lab, config);
-        }
+        memory::of_static(&mut suite, &lab, config);
+        memory::growth(&mut suite, &lab, config);
         reboot::run(&mut suite, &lab, config);
     }
     for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]

@@ -3,7 +3,8 @@
 use regex::Regex;
 
 use crate::machine::{Failure, Machine};
-use crate::scenes::shell::ask;
+use crate::scenes::lab::PATIENCE;
+use crate::scenes::shell::{ask, focus};
 
 /// Where Linux takes the target.
 const DIRECTORY: &str = "/sys/devices/system/xen_memory/xen_memory0";
@@ -51,17 +52,67 @@ pub fn set(machine: &mut Machine, guest: &str, kib: u64) -> Result<u64, Failure>
     mem_total(machine, guest)
 }
 
-/// Takes `kib` from `guest` and gives it back; `MemTotal` follows exactly.
+/// Pages of RAM that the memory server says `guest` has, by the monitor's `m`; its sums must hold.
 ///
 /// # Errors
-/// As [`set`]; `MemTotal` is another.
-pub fn down_and_up(machine: &mut Machine, guest: &str, kib: u64) -> Result<(), Failure> {
+/// The monitor does not answer, the server reports an error, or it does not know the guest.
+pub fn server_ram(machine: &mut Machine, guest: &str) -> Result<u64, Failure> {
+    focus(machine, "zazen")?;
+    machine.mark();
+    machine.send("m")?;
+    machine.expect(r"^memory_server:   sum +\d+ bytes = all memory$", PATIENCE)?;
+    let seen = machine.seen();
+    if let Some(error) = seen.lines().find(|line| line.contains("ERROR")) {
+        return Err(Failure(error.to_owned()));
+    }
+    let pattern = format!(
+        r"d\d+ {guest} \(alive, [^)]*\)\n(?:[^\n]*\n)*?memory_server:   ram (\d+) static, (\d+) heap, "
+    );
+    let found = Regex::new(&pattern)
+        .ok()
+        .and_then(|pattern| pattern.captures(&seen))
+        .ok_or_else(|| Failure(format!("nothing about {guest} in:\n{seen}")))?;
+    let pages = |n: usize| -> Option<u64> { found.get(n)?.as_str().parse().ok() };
+    match (pages(1), pages(2)) {
+        (Some(of_static), Some(of_heap)) => Ok(of_static + of_heap),
+        _ => Err(Failure(seen)),
+    }
+}
+
+/// What the memory server's count of a guest's RAM does while the guest balloons.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Count {
+    /// It follows.
+    Follows,
+    /// It stays: frames of a direct-mapped guest are kept for it (DM-2).
+    Stays,
+}
+
+/// BL-1, BL-2, SM-13: takes `kib` from `guest` and gives it back; `MemTotal` follows exactly, and the memory server's count
+/// of the guest's RAM does what `count` says, with sums that hold at every step.
+///
+/// # Errors
+/// As [`set`] and [`server_ram`]; a number is another.
+pub fn down_and_up(
+    machine: &mut Machine,
+    guest: &str,
+    kib: u64,
+    count: Count,
+) -> Result<(), Failure> {
     let (all, before) = (target(machine, guest)?, mem_total(machine, guest)?);
+    let pages = server_ram(machine, guest)?;
     for less in [kib, 0] {
         let now = set(machine, guest, all.saturating_sub(less))?;
         if now != before.saturating_sub(less) {
             return Err(Failure(format!(
                 "{guest} had {before} kB and has {now} kB with {less} kB less"
+            )));
+        }
+        let fewer = if count == Count::Follows { less / 4 } else { 0 };
+        let counted = server_ram(machine, guest)?;
+        if counted != pages.saturating_sub(fewer) {
+            return Err(Failure(format!(
+                "the memory server counted {pages} pages for {guest} and counts {counted} with {less} kB less"
             )));
         }
     }

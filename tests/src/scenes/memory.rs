@@ -1,7 +1,7 @@
 //! Where guests' memory lies and how much it becomes: `domains/static-direct.dts`, `domains/balloon.dts`.
 
 use crate::machine::{Failure, Machine};
-use crate::scenes::balloon;
+use crate::scenes::balloon::{self, Count};
 use crate::scenes::lab::{Lab, PATIENCE};
 use crate::scenes::shell::ask;
 use crate::suite::Suite;
@@ -20,22 +20,35 @@ pub fn direct(suite: &mut Suite, lab: &Lab, config: &str) {
         ("devices-are-at-host-addresses", devices),
         ("linux-bounces-for-devices", bounce_buffers),
         ("balloon-down-and-up", |machine| {
-            balloon::down_and_up(machine, GUESTS[0], MOVED)
+            balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Stays)
         }),
     ];
-    scene(suite, lab, config, "static-direct", &tests);
+    scene(suite, lab, config, "static-direct", &GUESTS, &tests);
+}
+
+/// A guest with static memory gives up half of it and more.
+pub fn of_static(suite: &mut Suite, lab: &Lab, config: &str) {
+    let tests: [Test; 1] = [("balloon-down-and-up", |machine| {
+        balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Follows)
+    })];
+    scene(suite, lab, config, "one-linux", &GUESTS[..1], &tests);
 }
 
 /// A guest that grows by what another gives up.
 pub fn growth(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests: [Test; 1] = [("one-grows-by-what-the-other-gives-up", handing_over)];
-    scene(suite, lab, config, "balloon", &tests);
+    let tests: [Test; 2] = [
+        ("balloon-down-and-up", |machine| {
+            balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Follows)
+        }),
+        ("one-grows-by-what-the-other-gives-up", handing_over),
+    ];
+    scene(suite, lab, config, "balloon", &GUESTS, &tests);
 }
 
 /// Boots `domains/FILE.dts` and runs `tests` on it, one after the other.
-fn scene(suite: &mut Suite, lab: &Lab, config: &str, file: &str, tests: &[Test]) {
+fn scene(suite: &mut Suite, lab: &Lab, config: &str, file: &str, guests: &[&str], tests: &[Test]) {
     let name = |test: &str| format!("{config}/{file}/{test}");
-    let boots = name("both-reach-user-space");
+    let boots = name("guests-reach-user-space");
     let names: Vec<String> = core::iter::once(boots.clone())
         .chain(tests.iter().map(|(test, _)| name(test)))
         .collect();
@@ -45,7 +58,7 @@ fn scene(suite: &mut Suite, lab: &Lab, config: &str, file: &str, tests: &[Test])
     let mut machine = None;
     suite.run(&boots, || {
         let booted = lab.boot(config, &format!("{file}.dts"), &format!("{file}-{config}"))?;
-        for guest in GUESTS {
+        for guest in guests {
             booted.expect(&format!("zazen-guest: user space on {guest} "), PATIENCE)?;
         }
         machine = Some(booted);
@@ -117,10 +130,22 @@ fn handing_over(machine: &mut Machine) -> Result<(), Failure> {
         balloon::mem_total(machine, giver)?,
         balloon::mem_total(machine, taker)?,
     );
+    let counted = |machine: &mut Machine| -> Result<(u64, u64), Failure> {
+        let gives = balloon::server_ram(machine, giver)?;
+        Ok((gives, balloon::server_ram(machine, taker)?))
+    };
+    let (giver_pages, taker_pages) = counted(machine)?;
     let now = balloon::set(machine, giver, gives - MOVED)?;
     expect(giver, now, giver_has - MOVED)?;
     let now = balloon::set(machine, taker, takes + MOVED)?;
     expect(taker, now, taker_has + MOVED)?;
+    let moved = MOVED / 4;
+    if counted(machine)? != (giver_pages - moved, taker_pages + moved) {
+        return Err(Failure(format!(
+            "the memory server counts {:?} pages instead of {moved} less and more than {giver_pages} and {taker_pages}",
+            counted(machine)?
+        )));
+    }
     // More than the taker had before: copies of one file, all of which stay alike.
     answers(
         machine,

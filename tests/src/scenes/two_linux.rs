@@ -210,7 +210,7 @@ fn total(answer: String) -> Result<u64, Failure> {
 fn balloon(machine: &mut Machine) -> Result<(), Failure> {
     let [guest, other] = GUESTS;
     let others = balloon::mem_total(machine, other)?;
-    balloon::down_and_up(machine, guest, BALLOON)?;
+    balloon::down_and_up(machine, guest, BALLOON, balloon::Count::Follows)?;
     let now = balloon::mem_total(machine, other)?;
     if now != others {
         return Err(Failure(format!("{other} had {others} kB and has {now} kB")));
