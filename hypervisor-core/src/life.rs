@@ -6,10 +6,10 @@
 //!
 //! # Others go on
 //!
-//! A restart takes longer than anything else a VMM does, VMMs run before all guests, and a guest may restart as often as it
-//! likes. So it is done in slices of a millisecond, and after each the VMM sleeps as much longer as there are other domains:
-//! a guest that does nothing but restart has its share of the processor and no more. What a restart has taken is
-//! paid before the next one begins.
+//! A restart takes longer than anything else that a VMM does, much of it in servers that run before all guests, and a guest may
+//! restart as often as it likes. So it is done in slices of a millisecond, after each of which the VMM rests as long for each
+//! other domain: a guest that does nothing but restart has one domain's share of the processor. What a restart has
+//! taken is paid for before the next one begins.
 
 use dt_server_api::{DomainRecord, DtServer};
 use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};

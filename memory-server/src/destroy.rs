@@ -20,7 +20,7 @@ use memory_server_api::{Error, Extra, Relinquished};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
-use crate::records::{BlockState, HEAP, NIL, OTHERS, PageId, PageRecord, PageState};
+use crate::records::{BlockState, HEAP, OTHERS, PageId, PageRecord, PageState};
 use crate::server::{Life, MemoryServer, Pool};
 
 /// Cost of an operation of the kernel, where looking at a record costs 1.
@@ -277,11 +277,11 @@ impl MemoryServer<'_> {
         Ok(UNSPLIT)
     }
 
-    /// Reports an end: the last one always, restarts less and less often because a guest can have
-    /// as many as it likes (SM-22): the 1st, 2nd, 4th, 8th …
+    /// Reports an end, less and less often because a guest can restart as often as it likes and its VMM could have it live
+    /// and die (SM-22): those before any restart, and those of the 1st, 2nd, 4th, 8th …
     fn log_end(&self, kernel: &mut impl Kernel, d: u8, again: bool) {
         let dom = self.dom(d);
-        if again && !dom.restarts.is_power_of_two() {
+        if dom.restarts != 0 && !dom.restarts.is_power_of_two() {
             return;
         }
         let (domid, Relinquished { ram, extra, tables }) = (dom.config.domid.0, dom.ending.taken);
@@ -300,33 +300,5 @@ impl MemoryServer<'_> {
              free now: reserve {} pages, static {of_static} KiB, heap {of_heap} KiB",
             self.reserve(d)
         ));
-    }
-
-    /// Pages of the reserve of static domain `d` that it does not hold.
-    pub(crate) fn reserve(&self, d: u8) -> u64 {
-        let pool = &self.dom(d).pool;
-        let short: u32 = self
-            .untypeds
-            .iter()
-            .filter(|u| {
-                u.purpose == Purpose::Static(DomainIndex(d)) && u.pages() < 512 && u.blocks == 1
-            })
-            .filter(|u| self.records.get(u.first).state == BlockState::Bare)
-            .map(|u| u.pages())
-            .sum();
-        u64::from(pool.blocks.len()) * u64::from(FrameSize::Block.pages())
-            + u64::from(pool.pages.len())
-            + u64::from(short)
-            + if self.dom(d).config.is_static {
-                self.returned(d)
-            } else {
-                0
-            }
-    }
-
-    /// Page identifier of an extra page of `d`, if it exists.
-    pub(crate) fn extra_page(&self, d: u8, kind: Extra) -> Option<PageId> {
-        let word = *self.dom(d).extra.get(kind.index() as usize)?;
-        (word != NIL).then(|| PageId::from_word(word))
     }
 }

@@ -103,4 +103,10 @@ impl MemoryServer<'_> {
         self.dom_mut(d).tables += count;
         Ok((first, count))
     }
+
+    /// Page identifier of an extra page of `d`, if it exists.
+    pub(crate) fn extra_page(&self, d: u8, kind: Extra) -> Option<PageId> {
+        let word = *self.dom(d).extra.get(kind.index() as usize)?;
+        (word != NIL).then(|| PageId::from_word(word))
+    }
 }

@@ -1,6 +1,8 @@
 //! Where every byte is.
 
-use crate::manifest::Purpose;
+use hv_types::FrameSize;
+
+use crate::manifest::{DomainIndex, Purpose};
 use crate::records::{BlockState, HEAP, PageState};
 use crate::server::MemoryServer;
 
@@ -89,6 +91,28 @@ impl MemoryServer<'_> {
             }
         }
         t
+    }
+
+    /// Pages of the reserve of static domain `d` that it does not hold.
+    pub(crate) fn reserve(&self, d: u8) -> u64 {
+        let pool = &self.dom(d).pool;
+        let short: u32 = self
+            .untypeds
+            .iter()
+            .filter(|u| {
+                u.purpose == Purpose::Static(DomainIndex(d)) && u.pages() < 512 && u.blocks == 1
+            })
+            .filter(|u| self.records.get(u.first).state == BlockState::Bare)
+            .map(|u| u.pages())
+            .sum();
+        u64::from(pool.blocks.len()) * u64::from(FrameSize::Block.pages())
+            + u64::from(pool.pages.len())
+            + u64::from(short)
+            + if self.dom(d).config.is_static {
+                self.returned(d)
+            } else {
+                0
+            }
     }
 
     fn count_block(&self, b: u32, t: &mut Totals) {

@@ -214,7 +214,11 @@ fn a_vmm_that_stops_in_the_middle_holds_up_nobody() {
         let mut messages = 1;
         loop {
             messages += 1;
-            match ask(Request::Relinquish { again: true }) {
+            let before = memory.machine().look().operations;
+            let answer = ask(Request::Relinquish { again: true });
+            let operations = memory.machine().look().operations - before;
+            assert!(operations <= 64, "{operations} in one message");
+            match answer {
                 Ok(Reply::Relinquished { more: true, .. }) => {}
                 Ok(Reply::Relinquished { taken, .. }) => {
                     assert!(taken.extra >= 3 && taken.tables > 0, "{taken:?}");

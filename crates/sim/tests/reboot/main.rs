@@ -70,8 +70,8 @@ fn frames(sys: &System, index: usize) -> Vec<u64> {
     let ram = machine.mapped(domain, sim::caps::Side::Guest);
     let mut frames: Vec<u64> = ram
         .into_iter()
-        .filter(|(at, ..)| *at >= RAM)
-        .flat_map(|(_, paddr, bytes)| (paddr..paddr + bytes).step_by(PAGE_SIZE as usize))
+        .filter(|(at, ..)| (RAM..RAM + (16 << 20)).contains(at))
+        .flat_map(|(_, paddr, bytes)| (paddr..paddr + bytes).step_by(0x1000))
         .collect();
     frames.sort_unstable();
     frames
@@ -105,7 +105,7 @@ fn a_hundred_lives() {
                 (first.1.heap_free, first.1.extra)
             );
             if index == 0 {
-                assert_eq!(frames(&sys, index), first.0, "the same frames");
+                assert!(frames(&sys, index) == first.0, "the same frames");
             }
             assert!(!sys.guest(index).is_mapped(SHARED_INFO));
             let mut guest = sys.guest(index);
