@@ -265,6 +265,7 @@ impl World {
                     self.copying[i] = None;
                     let gone: Vec<Slot> = (0..512).map(|n| pages.slot(n)).collect();
                     self.known[i].retain(|slot, _| !gone.contains(slot));
+                    self.gfns[i].retain(|slot, _| !gone.contains(slot));
                 }
             }
             Op::Tables(count) => {
