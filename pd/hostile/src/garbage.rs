@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use hv_types::Gfn;
-use memory_server_api::{Extra, Granted, MemoryServer, Reply, Request, Slot, SplitKind};
+use memory_server_api::{Granted, MemoryServer, Reply, Request, SplitKind};
 use topology::channel;
 use zazen_rt::clients::MemoryClient;
 use zazen_rt::invoke;
@@ -94,18 +94,20 @@ impl Garbage {
     }
 }
 
-/// Gives back all that the garbage got, to have what the end needs; how many frames that were.
-fn give_back() -> u32 {
+/// Most messages that giving everything back may take; each does a bounded part.
+const ROUNDS: u32 = 1 << 16;
+
+/// Gives back all that the garbage got, as a VMM does between two lives of its guest, in whatever state the garbage left
+/// the domain; how many pages that were.
+fn give_back() -> u64 {
     let mut server = MemoryClient::take();
-    let slots = (0..1 << 17)
-        .step_by(2)
-        .map(|slot| Request::Release { slot: Slot(slot) });
-    let extras = (0..u64::from(Extra::COUNT)).filter_map(Extra::from_index);
-    let extras = extras.map(|kind| Request::DestroyExtra { kind });
-    let all = slots
-        .chain(extras)
-        .filter(|request| server.call(*request).is_ok());
-    u32::try_from(all.count()).unwrap_or(u32::MAX)
+    for _ in 0..ROUNDS {
+        let reply = server.call(Request::Relinquish { again: true });
+        if let Ok(Reply::Relinquished { more: false, taken }) = reply {
+            return taken.ram + taken.extra + taken.tables;
+        }
+    }
+    0
 }
 
 /// Asks for a block of RAM, has it split, and leaves it there.
