@@ -99,7 +99,10 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d:
     let mut users: Vec<String> = Vec::new();
     for domain in found {
         if domain.draft.heap > 0 {
-            need = need.saturating_add(blocks(domain.draft.heap));
+            // Its RAM, and a block to split blocks with, as `Config::spare_blocks` counts.
+            need = need
+                .saturating_add(blocks(domain.draft.heap))
+                .saturating_add(BLOCK_SIZE);
             let name = domain.at.path.rsplit('/').next().unwrap_or_default();
             users.push(format!("RAM of {name} ({} KiB)", domain.draft.heap >> 10));
         }
@@ -113,6 +116,7 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d:
     if heap.is_empty() || need.saturating_add(blocks(extra)) <= have {
         return;
     }
+    users.push(String::from("2 MiB for each of them to split blocks with"));
     users.push(format!("extra pages of all domains ({} KiB)", extra >> 10));
     let what = format!(
         "{} come from the heap in whole 2 MiB, which has {} KiB",

@@ -91,13 +91,22 @@ impl Config {
         })
     }
 
+    /// 2 MiB blocks of heap that are to be free beside what the domains have: in memory of the kernel a block is split by
+    /// copying it, each VMM can be at that at the same time as the others, and the first block that it splits gives it
+    /// the next one. At least one, for what is not RAM.
+    pub fn spare_blocks(&self) -> u64 {
+        let users = self.domains.iter().filter(|domain| domain.heap > 0).count();
+        users.max(1) as u64
+    }
+
     /// Bytes in the memory server's hands at most, if it is handed what the file asks for: static memory, the heap
     /// (`xen,static-heap`, or what the domains need in whole blocks) and page tables in powers of two; rounded up to
     /// 64 MiB, so that whole untypeds fit.
     pub fn handed(&self) -> u64 {
         const SPARE: u64 = 8 << 20;
         let up = |bytes: u64, align| bytes.checked_next_multiple_of(align).unwrap_or(u64::MAX);
-        let need = self.domains.iter().fold(SPARE, |sum, domain| {
+        let spare = SPARE.saturating_add(self.spare_blocks() * BLOCK_SIZE);
+        let need = self.domains.iter().fold(spare, |sum, domain| {
             let tables = domain
                 .tables
                 .checked_next_power_of_two()

@@ -382,6 +382,17 @@ fn guests_that_the_heap_cannot_hold_are_named() {
         "xen,static-heap",
         [0u32, 0x6000_0000, 0, 0x1020_0000],
     );
+    // Extra pages fit, and nothing is left to split a block with.
+    let found = read(&tree).unwrap_err().to_string();
+    assert!(
+        found.contains("2 MiB for each of them to split blocks with"),
+        "{found}"
+    );
+    tree.set(
+        "/chosen",
+        "xen,static-heap",
+        [0u32, 0x6000_0000, 0, 0x1060_0000],
+    );
     assert!(read(&tree).is_ok());
 }
 

@@ -99,14 +99,16 @@ impl MemoryServer<'_> {
         Some(id)
     }
 
-    /// A split heap block with a free page: one in which the domain has a window already, else any
-    /// if the domain has a free window. Bounded by the split pool.
+    /// A split heap block with a free page. For RAM one in which the domain has a window already, else any if the domain
+    /// has a free window; for an extra page one without anybody's RAM, and the fullest of them: extra pages outlive
+    /// the RAM of others, and where they are no block becomes whole again. Bounded by the split pool.
     fn heap_split_for(&self, purpose: For) -> Option<u16> {
         let window_left = match purpose {
             For::Ram(d) => self.free_window(d).is_some(),
             For::Extra => true,
         };
         let mut any = None;
+        let mut fullest = (true, u16::MAX);
         for (s, split) in (0u16..).zip(self.records.splits.iter()) {
             let usable =
                 split.block != NIL && split.free > 0 && self.records.get(split.block).home == HEAP;
@@ -118,7 +120,12 @@ impl MemoryServer<'_> {
             {
                 return Some(s);
             }
-            if any.is_none() && window_left {
+            if purpose == For::Extra {
+                let rank = (split.held.iter().any(|held| *held > 0), split.free);
+                if any.is_none() || rank < fullest {
+                    (any, fullest) = (Some(s), rank);
+                }
+            } else if any.is_none() && window_left {
                 any = Some(s);
             }
         }

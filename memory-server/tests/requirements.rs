@@ -5,7 +5,7 @@ mod common;
 
 use common::{D0, D1, MIB, System, domain, memory};
 use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
-use memory_server::{Life, Purpose};
+use memory_server::{DomainIndex, Life, Purpose};
 use memory_server_api::{
     Error, Extra, MAX_WORDS, Message, Reply, Request, Slot, SplitKind, WINDOW_SLOTS,
 };
@@ -278,6 +278,55 @@ fn a_heap_page_is_zeroed_when_another_domain_takes_it_sm_14() {
     let other = s.page(D1).unwrap();
     assert_eq!(s.paddr(D1, other), frame);
     assert_eq!(s.kernel.scrubbed, [(frame, FrameSize::Page)]);
+}
+
+/// SM-16, EX-6: what one domain creates while another is dead does not keep the other's blocks from becoming whole.
+#[test]
+fn extra_pages_keep_together_and_leave_the_blocks_of_others_alone() {
+    // Two blocks of RAM, one of extra pages, one to split with.
+    let mut s = System::new(
+        &[domain(1, false, 4), domain(2, true, 2), domain(3, true, 2)],
+        &[
+            memory(0x8000_0000, 23, false, Purpose::Heap),
+            memory(0x9000_0000, 21, true, Purpose::Static(D1)),
+            memory(0x9020_0000, 21, true, Purpose::Static(D2)),
+        ],
+        4,
+    );
+    const D2: DomainIndex = DomainIndex(2);
+    let extra = |kind| Request::CreateExtra { kind };
+    let again = Request::Relinquish { again: true };
+    for life in 0..20 {
+        let ram = s.blocks(D0, 2).unwrap();
+        assert_eq!(ram.count, 2, "life {life}");
+        let split = s.ask(D0, Request::Split { slot: ram.first });
+        assert!(
+            matches!(
+                split,
+                Ok(Reply::Split {
+                    kind: SplitKind::Copy,
+                    ..
+                })
+            ),
+            "life {life}: {split:?}"
+        );
+        s.ask(D0, Request::SplitDone { slot: ram.first }).unwrap();
+        if life == 0 {
+            // A third domain never restarts; its page keeps the block of extra pages from becoming whole.
+            s.granted(D2, extra(Extra::SharedInfo)).unwrap();
+            s.granted(D1, extra(Extra::SharedInfo)).unwrap();
+        }
+        // The other domain restarts while this one dies: nothing of its is to lie where this one's RAM was split.
+        let more = |s: &mut System, d| {
+            matches!(s.ask(d, again), Ok(Reply::Relinquished { more: true, .. }))
+        };
+        for _ in 0..life {
+            more(&mut s, D0);
+        }
+        while more(&mut s, D1) {}
+        s.granted(D1, extra(Extra::SharedInfo)).unwrap();
+        while more(&mut s, D0) {}
+    }
 }
 
 #[test]

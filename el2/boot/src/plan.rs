@@ -126,8 +126,8 @@ pub fn own_bytes(config: &Config) -> u64 {
     bytes.next_multiple_of(PAGE_SIZE)
 }
 
-/// Bytes of heap that the domains need: RAM in whole blocks, everybody's extra pages, and one
-/// block to spare for copying a block that is split.
+/// Bytes of heap that the domains need: RAM in whole blocks, everybody's extra pages, and the blocks to spare for copying
+/// blocks that are split.
 fn heap_bytes(config: &Config) -> u64 {
     let ram: u64 = config
         .domains
@@ -135,7 +135,7 @@ fn heap_bytes(config: &Config) -> u64 {
         .map(|d| d.heap.next_multiple_of(BLOCK_SIZE))
         .sum();
     let extra: u64 = config.domains.iter().map(|d| d.extra).sum();
-    ram + extra.next_multiple_of(BLOCK_SIZE) + BLOCK_SIZE
+    ram + extra.next_multiple_of(BLOCK_SIZE) + config.spare_blocks() * BLOCK_SIZE
 }
 
 /// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its quota.

@@ -9,6 +9,8 @@ use zazen_tools::board::Board;
 pub struct Needs {
     /// The domains in device-tree order.
     pub domains: Vec<DomainNeeds>,
+    /// Blocks of heap to spare, see [`dt_server::Config::spare_blocks`].
+    pub spare: u64,
     /// `xen,static-heap`: where it is given, the heap is this and no more.
     pub static_heap: Vec<Span>,
     /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
@@ -74,13 +76,14 @@ impl Needs {
         });
         Self {
             domains: domains.collect(),
+            spare: config.spare_blocks(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
             board: config.board,
         }
     }
     /// Bytes of heap that the domains need: their heap RAM in whole blocks, everybody's extra
-    /// pages, and one block to spare for copying a block that is split.
+    /// pages, and the blocks to spare for copying blocks that are split.
     pub fn heap_bytes(&self) -> u64 {
         let ram: u64 = self
             .domains
@@ -88,7 +91,7 @@ impl Needs {
             .map(|d| d.heap.next_multiple_of(BLOCK))
             .sum();
         let extra: u64 = self.domains.iter().map(|d| d.extra).sum();
-        ram + extra.next_multiple_of(BLOCK) + BLOCK
+        ram + extra.next_multiple_of(BLOCK) + self.spare * BLOCK
     }
     /// All ranges that the domains file names.
     pub fn named(&self) -> Vec<Span> {
@@ -133,6 +136,7 @@ mod tests {
     fn heap_is_whole_blocks_extras_and_one_to_spare() {
         let needs = Needs {
             domains: vec![domain(3 << 20, 0, 70 << 12), domain(0, 0, 70 << 12)],
+            spare: 1,
             ..Needs::default()
         };
         assert_eq!(needs.heap_bytes(), (4 << 20) + (2 << 20) + (2 << 20));
