@@ -221,7 +221,11 @@ impl Build {
         let memory = MemoryServer::new(manifest, tables).unwrap_or_else(|error| panic!("{error}"));
         let caps = capabilities(manifest, &sizes, own);
         let mut machine = Machine::new(caps, host, own);
-        let layouts = self.config.domains.iter().map(|domain| &domain.record.layout);
+        let layouts = self
+            .config
+            .domains
+            .iter()
+            .map(|domain| &domain.record.layout);
         let spaces = manifest
             .domains()
             .zip(layouts)

@@ -4,7 +4,7 @@
 PDS=(memory-server dt-server timer-server fault-server console vmm)
 
 # Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
-TEST_VMMS=(${ZAZEN_TEST_VMMS-})
+read -ra TEST_VMMS <<<"${ZAZEN_TEST_VMMS-}"
 
 choose_domains() {
     if [[ ! $DOMAINS ]]; then

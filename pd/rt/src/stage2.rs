@@ -71,7 +71,13 @@ impl Stage2 for Mapper {
 
     fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
         let rights = CapRights::read_only();
-        map_with(slot, guest(), gpa.raw(), rights, VmAttributes::PAGE_CACHEABLE)
+        map_with(
+            slot,
+            guest(),
+            gpa.raw(),
+            rights,
+            VmAttributes::PAGE_CACHEABLE,
+        )
     }
 
     fn map_window(&mut self, slot: Slot, at: WindowAddr, _size: FrameSize) -> Result<(), MapError> {
