@@ -162,6 +162,17 @@ impl P2m<'_> {
                 for page in pages.iter().skip(n) {
                     slots.push(page.slot.0);
                 }
+                // From now on the server takes each for the page that was at its frame; those behind never got there.
+                for (page, gfn) in pages.iter().zip(gfns.items()).skip(n + 1) {
+                    let gfn = Gfn::new(u64::from(*gfn));
+                    if page.was != Some(gfn)
+                        && let Some(block) = self.block_of(gfn)
+                        && self.block(block) == BlockEntry::Paged
+                    {
+                        let stale = self.page(block, gfn);
+                        self.forget_elsewhere(gfn, page, stale);
+                    }
+                }
                 let back = ask(host, Request::ReleasePages { slots });
                 if !matches!(back, Ok(Reply::Released(r)) if r.done == slots.len()) {
                     host.log(format_args!(
@@ -186,6 +197,7 @@ impl P2m<'_> {
         // Even a mapping that fails may leave a table of the last level behind.
         self.set_block(block, BlockEntry::Paged);
         if page.was != Some(gfn) || stale != PageEntry::Stale(page.slot) {
+            let stale = self.forget_elsewhere(gfn, page, stale);
             self.move_window(host, gfn, page, stale)?;
             self.set_page(block, gfn, PageEntry::Stale(page.slot));
         }
@@ -193,6 +205,18 @@ impl P2m<'_> {
         self.set_page(block, gfn, PageEntry::Ram(page.slot));
         self.note_mapped(gfn);
         Ok(())
+    }
+
+    /// An entry left at `gfn` by a page that is known to be elsewhere, or nowhere, since: nothing is shown there, and the
+    /// page must not be taken for one that is right already when it comes. Returns the entry.
+    fn forget_elsewhere(&mut self, gfn: Gfn, page: Placed, stale: PageEntry) -> PageEntry {
+        if stale != PageEntry::Stale(page.slot) {
+            return stale;
+        }
+        if let Some(block) = self.block_of(gfn) {
+            self.set_page(block, gfn, PageEntry::Hole);
+        }
+        PageEntry::Hole
     }
 
     /// Maps the window side of a page at `gfn`, where `stale` is the entry.
