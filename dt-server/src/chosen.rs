@@ -99,7 +99,7 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d:
     let mut users: Vec<String> = Vec::new();
     for domain in found {
         if domain.draft.heap > 0 {
-            // Its RAM, and a block to split blocks with, as `Config::spare_blocks` counts.
+            // Its RAM, and a block to split blocks with, as `heap_bytes` counts.
             need = need
                 .saturating_add(blocks(domain.draft.heap))
                 .saturating_add(BLOCK_SIZE);

@@ -74,6 +74,25 @@ impl DomainConfig {
     }
 }
 
+/// 2 MiB blocks of heap that are to be free beside what the domains, with these bytes of RAM from it, have: in memory of
+/// the kernel a block is split by copying it, each VMM can be at that at the same time as the others, and the first block
+/// that it splits gives it the next one. At least one, for what is not RAM.
+fn spare_blocks(heaps: impl Iterator<Item = u64>) -> u64 {
+    (heaps.filter(|bytes| *bytes > 0).count() as u64).max(1)
+}
+
+/// Bytes of heap that domains need, given as each one's bytes of RAM from the heap and of extra pages: RAM in whole blocks,
+/// everybody's extra pages, and the blocks to spare for copying blocks that are split.
+pub fn heap_bytes(domains: impl Iterator<Item = (u64, u64)> + Clone) -> u64 {
+    let ram: u64 = domains
+        .clone()
+        .map(|(heap, _)| heap.next_multiple_of(BLOCK_SIZE))
+        .sum();
+    let extra: u64 = domains.clone().map(|(_, extra)| extra).sum();
+    let spare = spare_blocks(domains.map(|(heap, _)| heap));
+    ram + extra.next_multiple_of(BLOCK_SIZE) + spare * BLOCK_SIZE
+}
+
 impl Config {
     /// Bytes of all static memory.
     pub fn static_total(&self) -> u64 {
@@ -91,21 +110,14 @@ impl Config {
         })
     }
 
-    /// 2 MiB blocks of heap that are to be free beside what the domains have: in memory of the kernel a block is split by
-    /// copying it, each VMM can be at that at the same time as the others, and the first block that it splits gives it
-    /// the next one. At least one, for what is not RAM.
-    pub fn spare_blocks(&self) -> u64 {
-        let users = self.domains.iter().filter(|domain| domain.heap > 0).count();
-        users.max(1) as u64
-    }
-
     /// Bytes in the memory server's hands at most, if it is handed what the file asks for: static memory, the heap
     /// (`xen,static-heap`, or what the domains need in whole blocks) and page tables in powers of two; rounded up to
     /// 64 MiB, so that whole untypeds fit.
     pub fn handed(&self) -> u64 {
         const SPARE: u64 = 8 << 20;
         let up = |bytes: u64, align| bytes.checked_next_multiple_of(align).unwrap_or(u64::MAX);
-        let spare = SPARE.saturating_add(self.spare_blocks() * BLOCK_SIZE);
+        let heaps = self.domains.iter().map(|domain| domain.heap);
+        let spare = SPARE.saturating_add(spare_blocks(heaps) * BLOCK_SIZE);
         let need = self.domains.iter().fold(spare, |sum, domain| {
             let tables = domain
                 .tables

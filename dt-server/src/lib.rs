@@ -41,7 +41,7 @@ mod static_evtchn;
 mod text;
 
 pub use binding::{NODES, NodeKind, Property};
-pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles};
+pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles, heap_bytes};
 pub use diag::{Diagnostic, Diagnostics, Edit, MAX_DIAGNOSTICS, Place, Rule, Severity};
 pub use guest_tree::guest_tree;
 pub use host_memory::{Claim, ClaimKind};

@@ -126,16 +126,9 @@ pub fn own_bytes(config: &Config) -> u64 {
     bytes.next_multiple_of(PAGE_SIZE)
 }
 
-/// Bytes of heap that the domains need: RAM in whole blocks, everybody's extra pages, and the blocks to spare for copying
-/// blocks that are split.
+/// Bytes of heap that the domains need, see [`dt_server::heap_bytes`].
 fn heap_bytes(config: &Config) -> u64 {
-    let ram: u64 = config
-        .domains
-        .iter()
-        .map(|d| d.heap.next_multiple_of(BLOCK_SIZE))
-        .sum();
-    let extra: u64 = config.domains.iter().map(|d| d.extra).sum();
-    ram + extra.next_multiple_of(BLOCK_SIZE) + config.spare_blocks() * BLOCK_SIZE
+    dt_server::heap_bytes(config.domains.iter().map(|d| (d.heap, d.extra)))
 }
 
 /// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its quota.

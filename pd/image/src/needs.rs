@@ -9,8 +9,6 @@ use zazen_tools::board::Board;
 pub struct Needs {
     /// The domains in device-tree order.
     pub domains: Vec<DomainNeeds>,
-    /// Blocks of heap to spare, see [`dt_server::Config::spare_blocks`].
-    pub spare: u64,
     /// `xen,static-heap`: where it is given, the heap is this and no more.
     pub static_heap: Vec<Span>,
     /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
@@ -52,8 +50,6 @@ pub enum Heap {
     All,
 }
 
-const BLOCK: u64 = 1 << 21;
-
 fn spans(ranges: &[Range]) -> Vec<Span> {
     ranges
         .iter()
@@ -76,22 +72,14 @@ impl Needs {
         });
         Self {
             domains: domains.collect(),
-            spare: config.spare_blocks(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
             board: config.board,
         }
     }
-    /// Bytes of heap that the domains need: their heap RAM in whole blocks, everybody's extra
-    /// pages, and the blocks to spare for copying blocks that are split.
+    /// Bytes of heap that the domains need, see [`dt_server::heap_bytes`].
     pub fn heap_bytes(&self) -> u64 {
-        let ram: u64 = self
-            .domains
-            .iter()
-            .map(|d| d.heap.next_multiple_of(BLOCK))
-            .sum();
-        let extra: u64 = self.domains.iter().map(|d| d.extra).sum();
-        ram + extra.next_multiple_of(BLOCK) + self.spare * BLOCK
+        dt_server::heap_bytes(self.domains.iter().map(|d| (d.heap, d.extra)))
     }
     /// All ranges that the domains file names.
     pub fn named(&self) -> Vec<Span> {
@@ -136,7 +124,6 @@ mod tests {
     fn heap_is_whole_blocks_extras_and_one_to_spare() {
         let needs = Needs {
             domains: vec![domain(3 << 20, 0, 70 << 12), domain(0, 0, 70 << 12)],
-            spare: 1,
             ..Needs::default()
         };
         assert_eq!(needs.heap_bytes(), (4 << 20) + (2 << 20) + (2 << 20));

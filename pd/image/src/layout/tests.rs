@@ -38,7 +38,6 @@ fn two_static() -> Needs {
         ],
         static_heap: vec![],
         ram: vec![span(0x4000_0000, 0x8000_0000)],
-        spare: 1,
         ..Needs::default()
     }
 }
