@@ -61,7 +61,7 @@ struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum HeapChoice {
-    /// What the domains need, and 2 MiB to spare; little memory is zeroed at boot
+    /// What the domains need, and 2 MiB to spare for each on the heap; little memory is zeroed at boot
     Needed,
     /// All memory that is left over; all of it is zeroed at boot
     All,

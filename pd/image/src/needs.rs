@@ -43,7 +43,7 @@ pub struct DomainNeeds {
 /// all the heap there is (SH-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Heap {
-    /// What the domains need, and one 2 MiB block to spare.
+    /// What the domains need, with a 2 MiB block to spare for each that uses the heap.
     #[default]
     Needed,
     /// All that is left over in the kernel's memory.
