@@ -20,7 +20,7 @@ use crate::pages::write_clean;
 use crate::teardown::Remains;
 use crate::vgic::VGic;
 use crate::vm::{Vm, Wait};
-use crate::vpl011::Vpl011;
+use crate::vpl011::{Pv, Vpl011};
 use crate::vtimer::VTimer;
 use crate::{hypercall, walk};
 
@@ -233,6 +233,9 @@ impl<'m> Vm<'m> {
         let ring = ConsoleRing::new(port);
         ring.connect(host.window());
         self.console = Some(ring);
+        if let Some(uart) = &mut self.vpl011 {
+            uart.set_pv(Pv::Unused);
+        }
         self.hc.console_gfn = gfn.raw();
         self.hc.console_port = port.0;
         Ok(())

@@ -88,14 +88,14 @@ impl ConsoleRing {
         w.swap_u8(at(CONNECTION), 0);
     }
 
-    /// Moves output to the console and input to the guest, as far as there is room; returns whether
-    /// to signal the guest's port.
+    /// Moves output to the console and, where `input` says that it is for this console, input to the guest, as far as there
+    /// is room; returns whether to signal the guest's port.
     ///
     /// To be called when the guest sends on the port and when the console sends a notification. Where the console was full,
     /// its notification brings the rest.
-    pub fn pump<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
+    pub fn pump<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C, input: bool) -> bool {
         let output = self.pump_out(w, c);
-        let input = self.pump_in(w, c);
+        let input = input && self.pump_in(w, c);
         output || input
     }
 

@@ -17,6 +17,7 @@ use crate::place::Map;
 use crate::psci::{self, SmcccAction};
 use crate::vgic::{self, EVENT_UPCALL, VTIMER};
 use crate::vm::{Next, StopReason, Vm, Wait};
+use crate::vpl011::Vpl011;
 use crate::{inject, sysreg, walk};
 
 /// Bytes of an A64 instruction.
@@ -98,7 +99,8 @@ impl Vm<'_> {
         let (window, console) = host.window_and_console();
         let mut broken = None;
         if let Some(ring) = &mut self.console {
-            if ring.pump(window, console) {
+            let input = self.vpl011.as_ref().is_none_or(Vpl011::leaves_input);
+            if ring.pump(window, console, input) {
                 self.events
                     .raise_service(window, &self.p2m, Service::Console);
             }
@@ -367,7 +369,13 @@ impl Vm<'_> {
         };
         let done = if access.write {
             match u32::try_from(access.value(host)) {
-                Ok(value) => uart.mmio_write(offset, access.size, value, host.console()),
+                Ok(value) => {
+                    let open = uart.is_open();
+                    let done = uart.mmio_write(offset, access.size, value, host.console());
+                    // A UART that is closed leaves what waits to the PV console.
+                    self.hc.console_kick |= open && !uart.is_open();
+                    done
+                }
                 Err(_) => false,
             }
         } else {

@@ -7,6 +7,9 @@
 //! transmit FIFO; then FR.TXFF is set, and a driver that looks at it, or at the interrupt, loses
 //! nothing. A byte written while TXFF is set is lost, as on the device. Input waits with the
 //! console until the receive FIFO has room.
+//!
+//! A guest may have a PV console too, and there is one stream of input. What the FIFO takes, a driver of
+//! the PV console never sees, so the UART takes input only where somebody reads it: see [`Pv`].
 
 use console_api::ConsolePort;
 use heapless::Deque;
@@ -44,6 +47,18 @@ const TIMEOUT: u32 = 1 << 6;
 /// The interrupts of an SBSA UART: bits 10:4.
 const INTERRUPTS: u32 = 0x7f0;
 
+/// The guest's PV console, with which the UART shares the input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pv {
+    /// There is none: all input is for the UART.
+    Absent,
+    /// No driver has made itself known there. Input is for the UART once its receive interrupt is unmasked or its flags are
+    /// read (firmware that polls), and waits with the console until then.
+    Unused,
+    /// A driver has signalled its port. Input is for the UART while its receive interrupt is unmasked: a driver opened it.
+    Used,
+}
+
 /// The device.
 #[derive(Debug)]
 pub struct Vpl011 {
@@ -51,17 +66,34 @@ pub struct Vpl011 {
     rx: Deque<u8, FIFO>,
     imsc: u32,
     ris: u32,
+    pv: Pv,
 }
 
 impl Vpl011 {
-    /// The device after reset: FIFOs empty, interrupts masked.
+    /// The device after reset, in a guest without a PV console: FIFOs empty, interrupts masked.
     pub const fn new() -> Self {
         Self {
             tx: Deque::new(),
             rx: Deque::new(),
             imsc: 0,
             ris: 0,
+            pv: Pv::Absent,
         }
+    }
+
+    /// Says what there is of a PV console.
+    pub const fn set_pv(&mut self, pv: Pv) {
+        self.pv = pv;
+    }
+
+    /// Whether a driver waits for input here: the receive interrupt is unmasked.
+    pub const fn is_open(&self) -> bool {
+        self.imsc & (RX | TIMEOUT) != 0
+    }
+
+    /// Whether input is for the PV console now.
+    pub fn leaves_input(&self) -> bool {
+        self.pv == Pv::Used && !self.is_open()
     }
 
     /// Reads the register at byte `off` with an access of `size` bytes.
@@ -73,6 +105,9 @@ impl Vpl011 {
             register::DR => self.receive(c),
             register::FR => {
                 self.send(c);
+                if self.rx.is_empty() && self.pv != Pv::Used {
+                    self.fill(c);
+                }
                 self.flags()
             }
             register::IMSC => self.imsc,
@@ -107,7 +142,10 @@ impl Vpl011 {
                 self.send(c);
             }
             // The bits that this access does not reach stay as they are.
-            register::IMSC => self.imsc = (self.imsc & !mask) | (value & INTERRUPTS),
+            register::IMSC => {
+                self.imsc = (self.imsc & !mask) | (value & INTERRUPTS);
+                self.take_input(c);
+            }
             register::ICR => self.ris &= !value,
             _ => {}
         }
@@ -121,7 +159,7 @@ impl Vpl011 {
         if !self.tx.is_empty() {
             self.send(c);
         }
-        self.fill(c);
+        self.take_input(c);
         self.irq_level() != before
     }
 
@@ -161,12 +199,19 @@ impl Vpl011 {
         if self.rx.is_empty() {
             // What still waits with the console follows at once, so that a driver that reads until RXFE gets it all.
             self.ris &= !TIMEOUT;
-            self.fill(c);
+            self.take_input(c);
         }
         if self.rx.len() < TRIGGER {
             self.ris &= !RX;
         }
         u32::from(byte)
+    }
+
+    /// Fills the receive FIFO where input is for the UART now.
+    fn take_input<C: ConsolePort>(&mut self, c: &mut C) {
+        if self.pv == Pv::Absent || self.is_open() {
+            self.fill(c);
+        }
     }
 
     fn fill<C: ConsolePort>(&mut self, c: &mut C) {

@@ -99,7 +99,7 @@ fn pump(ring: &mut ConsoleRing, window: &VecWindow, end: &mut End) {
     let [in_cons, in_prod, out_cons, out_prod] = words();
     let typed: Vec<u8> = end.input.iter().copied().collect();
     end.out.clear();
-    let moved = ring.pump(window, end);
+    let moved = ring.pump(window, end, true);
     if let Some(broken) = ring.take_broken() {
         assert!(!broken.to_string().is_empty());
     }

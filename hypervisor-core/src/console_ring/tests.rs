@@ -88,7 +88,7 @@ impl Rig {
         got
     }
     fn pump(&mut self) -> bool {
-        self.ring.pump(&self.w, &mut self.port)
+        self.ring.pump(&self.w, &mut self.port, true)
     }
 }
 

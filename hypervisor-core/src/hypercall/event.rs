@@ -16,6 +16,7 @@ use crate::guest_ptr::{copy_in, copy_out};
 use crate::host::Host;
 use crate::vgic::EVENT_UPCALL;
 use crate::vm::Vm;
+use crate::vpl011::Pv;
 
 /// event_channel_op(cmd, arg) with `args` = x0..x4.
 ///
@@ -113,7 +114,12 @@ fn send<H: Host>(vm: &mut Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
     let PortArg { port } = copy_in(host, &vm.p2m, arg)?;
     match vm.events.send(host.window(), &vm.p2m, Port(port))? {
         Sent::Port { upcall } => raise_if(vm, upcall),
-        Sent::Service(Service::Console) => vm.hc.console_kick = true,
+        Sent::Service(Service::Console) => {
+            vm.hc.console_kick = true;
+            if let Some(uart) = &mut vm.vpl011 {
+                uart.set_pv(Pv::Used);
+            }
+        }
         Sent::Nobody => {}
     }
     Ok(())

@@ -15,9 +15,10 @@ type Test = (&'static str, fn(&mut Machine) -> Result<(), Failure>);
 
 /// Guests that see host addresses.
 pub fn direct(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests: [Test; 4] = [
+    let tests: [Test; 5] = [
         ("ram-is-at-host-addresses", ram_is_at_host_addresses),
         ("devices-are-at-host-addresses", devices),
+        ("typed-lines-arrive-whole", typed_lines),
         ("linux-bounces-for-devices", bounce_buffers),
         ("balloon-down-and-up", |machine| {
             balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Stays)
@@ -106,6 +107,19 @@ fn devices(machine: &mut Machine) -> Result<(), Failure> {
         "09000000-09000fff : 9000000.sbsa-uart",
     ];
     answers(machine, GUESTS[0], tell, &seen)
+}
+
+/// linux1 has a UART beside its PV console, and has just used it; what is typed is for the shell all the same.
+fn typed_lines(machine: &mut Machine) -> Result<(), Failure> {
+    let guest = GUESTS[0];
+    for length in (10..=500).step_by(150) {
+        let text: String = ('a'..='z').cycle().take(length).collect();
+        let answer = ask(machine, guest, &format!("printf %s {text} | wc -c"))?;
+        if !answer.contains(&format!("{guest}: {length}\n")) {
+            return Err(Failure(format!("{length} characters became: {answer}")));
+        }
+    }
+    Ok(())
 }
 
 /// Linux takes Xen's bounce buffers where it is told that it is direct-mapped, and with this little memory only then.
