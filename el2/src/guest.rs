@@ -8,7 +8,7 @@ use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
 use hypervisor_core::life::Life;
-use hypervisor_core::line_rate::{Admission, LineRate};
+use hypervisor_core::line_rate::LineRate;
 use hypervisor_core::vm::Next;
 use memory_server::DomainIndex;
 use memory_server_api::Slot;
@@ -231,15 +231,8 @@ impl Host for GuestHost {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let Admission { withheld, show } = self.rate.admit(cpu::now(), self.frequency);
-        if withheld != 0 {
-            self.say(format_args!(
-                "{withheld} more lines like these were not shown"
-            ));
-        }
-        if show {
-            self.say(line);
-        }
+        let admission = self.rate.admit(cpu::now(), self.frequency);
+        admission.tell(line, |line| self.say(line));
     }
 
     fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {

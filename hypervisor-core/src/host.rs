@@ -130,6 +130,45 @@ pub trait Stage2 {
     fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError>;
 }
 
+/// A host that has a part of its own for mappings, and is a [`Stage2`] by it.
+pub trait MapsBy {
+    /// The part.
+    type Mapper: Stage2;
+    /// It.
+    fn mapper(&mut self) -> &mut Self::Mapper;
+}
+
+impl<T: MapsBy> Stage2 for T {
+    #[inline]
+    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
+        self.mapper().map_guest(slot, gpa, size)
+    }
+    #[inline]
+    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper().map_guest_read_only(slot, gpa)
+    }
+    #[inline]
+    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
+        self.mapper().map_window(slot, at, size)
+    }
+    #[inline]
+    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper().unmap(slot)
+    }
+    #[inline]
+    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
+        self.mapper().map_guest_table(slot, gpa)
+    }
+    #[inline]
+    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
+        self.mapper().map_window_table(slot, at)
+    }
+    #[inline]
+    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
+        self.mapper().unmap_table(slot)
+    }
+}
+
 /// Everything the core needs for one guest.
 pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     /// Guest memory.

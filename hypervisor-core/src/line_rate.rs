@@ -3,6 +3,8 @@
 //! A guest causes log lines by doing odd things, and can do them in a loop (SM-22). A host asks here
 //! before each such line; what is withheld is counted and said later.
 
+use core::fmt;
+
 /// Lines shown in each second.
 const PER_SECOND: u32 = 20;
 
@@ -21,6 +23,21 @@ pub struct Admission {
     pub withheld: u32,
     /// Show the line.
     pub show: bool,
+}
+
+impl Admission {
+    /// Shows `line` if it is to be shown, and before it how many were not.
+    pub fn tell(self, line: fmt::Arguments<'_>, mut show: impl FnMut(fmt::Arguments<'_>)) {
+        if self.withheld != 0 {
+            show(format_args!(
+                "{} more lines like these were not shown",
+                self.withheld
+            ));
+        }
+        if self.show {
+            show(line);
+        }
+    }
 }
 
 impl LineRate {

@@ -4,11 +4,11 @@ use std::fmt;
 use std::rc::Rc;
 
 use console_api::{Client, ConsolePort};
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
-use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
-use hypervisor_core::line_rate::{Admission, LineRate};
+use hv_types::Gva;
+use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
+use hypervisor_core::line_rate::LineRate;
 use memory_server::DomainIndex;
-use memory_server_api::{MemoryServer as _, Request, Slot};
+use memory_server_api::{MemoryServer as _, Request};
 use timer_server_api::{NEVER, OP_ARM};
 
 use crate::bus::{Bus, FREQUENCY};
@@ -117,27 +117,11 @@ impl Clock for SimHost {
     }
 }
 
-impl Stage2 for SimHost {
-    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_guest(slot, gpa, size)
-    }
-    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_read_only(slot, gpa)
-    }
-    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_window(slot, at, size)
-    }
-    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap(slot)
-    }
-    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_table(slot, gpa)
-    }
-    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
-        self.mapper.map_window_table(slot, at)
-    }
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap_table(slot)
+impl MapsBy for SimHost {
+    type Mapper = Mapper;
+
+    fn mapper(&mut self) -> &mut Mapper {
+        &mut self.mapper
     }
 }
 
@@ -161,12 +145,8 @@ impl Host for SimHost {
         (&self.window, &mut self.console)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let Admission { withheld, show } = self.rate.admit(self.now(), FREQUENCY);
-        let more = format!("{withheld} more lines like these were not shown");
-        let lines = [(withheld != 0, more), (show, line.to_string())];
-        for (_, line) in lines.into_iter().filter(|(said, _)| *said) {
-            self.say(line);
-        }
+        let admission = self.rate.admit(self.now(), FREQUENCY);
+        admission.tell(line, |line| self.say(line.to_string()));
     }
     fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
         // As on Microkit, where another vCPU object takes the place of the old one.

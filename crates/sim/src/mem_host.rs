@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use console_api::ConsolePort;
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
-use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
+use hv_types::Gva;
+use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use memory_server::DomainIndex;
-use memory_server_api::Slot;
 
 use crate::caps::{Mapper, SimWindow};
 use crate::memory::{Memory, MemoryClient};
@@ -108,27 +107,11 @@ impl Clock for MemHost {
     fn wake_at(&mut self, _deadline: Option<u64>) {}
 }
 
-impl Stage2 for MemHost {
-    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_guest(slot, gpa, size)
-    }
-    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_read_only(slot, gpa)
-    }
-    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_window(slot, at, size)
-    }
-    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap(slot)
-    }
-    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_table(slot, gpa)
-    }
-    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
-        self.mapper.map_window_table(slot, at)
-    }
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap_table(slot)
+impl MapsBy for MemHost {
+    type Mapper = Mapper;
+
+    fn mapper(&mut self) -> &mut Mapper {
+        &mut self.mapper
     }
 }
 

@@ -5,11 +5,11 @@ use core::fmt;
 use console_api::GuestPort;
 use dt_server_api::DomainRecord;
 use guest_mem::RawWindow;
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hv_types::Gva;
 use hypervisor_core::boot::Modules;
-use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
-use hypervisor_core::line_rate::{Admission, LineRate};
-use memory_server_api::{MemoryServer as _, Reply, Request, Slot};
+use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
+use hypervisor_core::line_rate::LineRate;
+use memory_server_api::{MemoryServer as _, Reply, Request};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
@@ -126,27 +126,11 @@ impl Clock for GuestHost {
     }
 }
 
-impl Stage2 for GuestHost {
-    fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_guest(slot, gpa, size)
-    }
-    fn map_guest_read_only(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_read_only(slot, gpa)
-    }
-    fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
-        self.mapper.map_window(slot, at, size)
-    }
-    fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap(slot)
-    }
-    fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError> {
-        self.mapper.map_guest_table(slot, gpa)
-    }
-    fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
-        self.mapper.map_window_table(slot, at)
-    }
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper.unmap_table(slot)
+impl MapsBy for GuestHost {
+    type Mapper = Mapper;
+
+    fn mapper(&mut self) -> &mut Mapper {
+        &mut self.mapper
     }
 }
 
@@ -169,15 +153,8 @@ impl Host for GuestHost {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let Admission { withheld, show } = self.rate.admit(clock::now(), self.frequency);
-        if withheld != 0 {
-            self.say(format_args!(
-                "{withheld} more lines like these were not shown"
-            ));
-        }
-        if show {
-            self.say(line);
-        }
+        let admission = self.rate.admit(clock::now(), self.frequency);
+        admission.tell(line, |line| self.say(line));
     }
 
     fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
