@@ -111,6 +111,8 @@ enum PageEntry {
     Parked(Slot),
     /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
     Stale(Slot),
+    /// As stale, and the memory server does not know where the page lies: here, elsewhere or nowhere.
+    Left(Slot),
 }
 
 /// Where the memory of a guest is. See the module's documentation.
@@ -353,7 +355,10 @@ impl<'m> P2m<'m> {
             1 => PageEntry::Ram(Slot(word >> 3)),
             2 => PageEntry::Parked(Slot(word >> 3)),
             3 => PageEntry::Stale(Slot(word >> 3)),
-            _ => PageEntry::Hole,
+            _ => match (word >> 3).checked_sub(1) {
+                Some(slot) => PageEntry::Left(Slot(slot)),
+                None => PageEntry::Hole,
+            },
         }
     }
     fn set_page(&mut self, block: Block, gfn: Gfn, entry: PageEntry) {
@@ -363,6 +368,8 @@ impl<'m> P2m<'m> {
                 PageEntry::Ram(slot) => slot.0 << 3 | 1,
                 PageEntry::Parked(slot) => slot.0 << 3 | 2,
                 PageEntry::Stale(slot) => slot.0 << 3 | 3,
+                // One more, because a hole is the same with nothing. Slots have 24 bits.
+                PageEntry::Left(slot) => slot.0.saturating_add(1) << 3,
             };
             *word = entry | *word & COVERED;
         }

@@ -10,13 +10,17 @@
 //! What is believed about a stale entry:
 //! - if the window shows anything at that address, it is the page of the entry, which nobody holds as RAM now;
 //! - it may show nothing: the server has revoked the page meanwhile, and may even have granted it anew in the
-//!   same slot, mapped elsewhere. So a stale page is unmapped only where it is in the way.
+//!   same slot, mapped elsewhere. So a stale page is unmapped only where it is in the way;
+//! - if the server says that the page was for this frame, the window shows it here.
+//!
+//! The last is what an entry that the page left behind could get wrong: where the server is about to be told that the page
+//! is for the frame of that entry, without the page being mapped there, the entry becomes [`PageEntry::Left`].
 
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
 
 use super::map::{MALFORMED, Space, ask};
-use super::{BlockEntry, Error, P2m, PageEntry};
+use super::{Block, BlockEntry, Error, P2m, PageEntry};
 use crate::host::{Host, MapError};
 
 impl P2m<'_> {
@@ -80,7 +84,9 @@ impl P2m<'_> {
                 (slot, false)
             }
             PageEntry::Parked(slot) => (slot, true),
-            PageEntry::Hole | PageEntry::Stale(_) => return Err(Error::Nothing),
+            PageEntry::Hole | PageEntry::Stale(_) | PageEntry::Left(_) => {
+                return Err(Error::Nothing);
+            }
         };
         self.set_page(block, gfn, PageEntry::Stale(slot));
         Ok((slot, parked))
@@ -169,8 +175,7 @@ impl P2m<'_> {
                         && let Some(block) = self.block_of(gfn)
                         && self.block(block) == BlockEntry::Paged
                     {
-                        let stale = self.page(block, gfn);
-                        self.forget_elsewhere(gfn, page, stale);
+                        self.distrust(block, gfn, page);
                     }
                 }
                 let back = ask(host, Request::ReleasePages { slots });
@@ -197,7 +202,7 @@ impl P2m<'_> {
         // Even a mapping that fails may leave a table of the last level behind.
         self.set_block(block, BlockEntry::Paged);
         if page.was != Some(gfn) || stale != PageEntry::Stale(page.slot) {
-            let stale = self.forget_elsewhere(gfn, page, stale);
+            self.distrust(block, gfn, page);
             self.move_window(host, gfn, page, stale)?;
             self.set_page(block, gfn, PageEntry::Stale(page.slot));
         }
@@ -207,16 +212,12 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// An entry left at `gfn` by a page that is known to be elsewhere, or nowhere, since: nothing is shown there, and the
-    /// page must not be taken for one that is right already when it comes. Returns the entry.
-    fn forget_elsewhere(&mut self, gfn: Gfn, page: Placed, stale: PageEntry) -> PageEntry {
-        if stale != PageEntry::Stale(page.slot) {
-            return stale;
+    /// The server is about to believe that `page` was for `gfn`, where it is not mapped: an entry that names it there, from an
+    /// earlier time, must not be taken for a page that is right already.
+    fn distrust(&mut self, block: Block, gfn: Gfn, page: Placed) {
+        if self.page(block, gfn) == PageEntry::Stale(page.slot) {
+            self.set_page(block, gfn, PageEntry::Left(page.slot));
         }
-        if let Some(block) = self.block_of(gfn) {
-            self.set_page(block, gfn, PageEntry::Hole);
-        }
-        PageEntry::Hole
     }
 
     /// Maps the window side of a page at `gfn`, where `stale` is the entry.
@@ -239,7 +240,10 @@ impl P2m<'_> {
         }
         let at = Space::Window(WindowAddr::new(gfn.raw() << hv_types::PAGE_SHIFT));
         match (self.map(host, cap, at, FrameSize::Page), stale) {
-            (Err(Error::Map(MapError::Occupied)), PageEntry::Stale(left)) => {
+            (
+                Err(Error::Map(MapError::Occupied)),
+                PageEntry::Stale(left) | PageEntry::Left(left),
+            ) => {
                 host.unmap(left.window_cap()).map_err(Error::Map)?;
                 self.map(host, cap, at, FrameSize::Page)
             }
