@@ -195,15 +195,12 @@ impl P2m<'_> {
     fn place<H: Host>(&mut self, host: &mut H, gfn: Gfn, page: Placed) -> Result<(), Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
-        let stale = match self.block(block) {
-            BlockEntry::Paged => self.page(block, gfn),
-            BlockEntry::Empty | BlockEntry::Whole(_) => PageEntry::Hole,
-        };
         // Even a mapping that fails may leave a table of the last level behind.
         self.set_block(block, BlockEntry::Paged);
+        let stale = self.page(block, gfn);
         if page.was != Some(gfn) || stale != PageEntry::Stale(page.slot) {
             self.distrust(block, gfn, page);
-            self.move_window(host, gfn, page, stale)?;
+            self.move_window(host, block, gfn, page)?;
             self.set_page(block, gfn, PageEntry::Stale(page.slot));
         }
         self.map(host, page.slot, Space::Guest(gpa), FrameSize::Page)?;
@@ -220,13 +217,13 @@ impl P2m<'_> {
         }
     }
 
-    /// Maps the window side of a page at `gfn`, where `stale` is the entry.
+    /// Maps the window side of a page at `gfn`, a frame of `block`.
     fn move_window<H: Host>(
         &mut self,
         host: &mut H,
+        block: Block,
         gfn: Gfn,
         page: Placed,
-        stale: PageEntry,
     ) -> Result<(), Error> {
         let cap = page.slot.window_cap();
         if let Some(was) = page.was {
@@ -239,15 +236,16 @@ impl P2m<'_> {
             }
         }
         let at = Space::Window(WindowAddr::new(gfn.raw() << hv_types::PAGE_SHIFT));
-        match (self.map(host, cap, at, FrameSize::Page), stale) {
-            (
-                Err(Error::Map(MapError::Occupied)),
-                PageEntry::Stale(left) | PageEntry::Left(left),
-            ) => {
-                host.unmap(left.window_cap()).map_err(Error::Map)?;
-                self.map(host, cap, at, FrameSize::Page)
-            }
-            (mapped, _) => mapped,
+        let mapped = self.map(host, cap, at, FrameSize::Page);
+        let (PageEntry::Stale(left) | PageEntry::Left(left)) = self.page(block, gfn) else {
+            return mapped;
+        };
+        if mapped != Err(Error::Map(MapError::Occupied)) {
+            return mapped;
         }
+        host.unmap(left.window_cap()).map_err(Error::Map)?;
+        // Nothing is here, even if the next step is refused.
+        self.set_page(block, gfn, PageEntry::Hole);
+        self.map(host, cap, at, FrameSize::Page)
     }
 }
