@@ -7,5 +7,6 @@ pub mod lab;
 pub mod memory;
 pub mod probe;
 pub mod reboot;
+pub mod refused;
 pub mod shell;
 pub mod two_linux;

@@ -102,19 +102,34 @@ image_inputs() {
     done
 }
 
+# The command line tool, `zazen`.
+zazen_path() {
+    printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen"
+}
+
+# Ends the command where `zazen check` finds errors in the domains file. The packers look at less of it, and later. What the
+# checker says is shown as it is; warnings and notes are no reason to stop.
+check_domains() {
+    local file=${DOMAINS#"$ROOT"/}
+    step zazen-tool cargo build --locked -p zazen-tools
+    "$(zazen_path)" check --board "$BOARD" --files "$GUEST_FILES" "$file" >/dev/null || fail "no image is made of $file; see above"
+}
+
 # Brings the image up to date.
 build_image() {
-    local image stamp inputs
+    local image stamp inputs tools=(dtc cc libc)
     image=$(image_path)
-    need dtc
+    [[ $HOST == el2 ]] || tools+=(clang libclang)
+    need "${tools[@]}"
+    need_rust
+    ensure_guest_files "$DOMAINS"
+    check_domains
     ensure_zcu102
     if [[ $HOST == el2 ]]; then
         build_el2_image "$image"
         return
     fi
-    need dtc cc libc clang libclang
     need_rust_target
-    ensure_guest_files "$DOMAINS"
     [[ -e $ROOT/pd/Cargo.lock ]] || fail "pd/Cargo.lock is missing"
     mkdir -p "$(dirname "$image")"
     # The first build fetches seL4's crates and takes a minute or two; cargo knows what changed later.

@@ -2,7 +2,7 @@
 
 # Runs `zazen inspect` on the specification of the chosen image. Status 0: all rules hold, 1: one is broken.
 zazen_inspect() {
-    "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen" inspect "$(spec_path "$(image_path)")" "$@"
+    "$(zazen_path)" inspect "$(spec_path "$(image_path)")" "$@"
 }
 
 command_inspect() {
@@ -14,8 +14,6 @@ command_inspect() {
     fi
     choose_domains
     build_image
-    need cc libc
-    step zazen-tool cargo build --locked -p zazen-tools
     [[ ! $OUTPUT ]] || output=(-o "$OUTPUT")
     if [[ $FORMAT ]]; then
         zazen_inspect --format "$FORMAT" "${output[@]}"

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, hostile, memory, probe, reboot, two_linux};
+use zazen_tests::scenes::{compare, hostile, memory, probe, reboot, refused, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -48,12 +48,18 @@ fn main() -> ExitCode {
         memory::growth(&mut suite, &lab, config);
         reboot::run(&mut suite, &lab, config);
     }
-    for (_, config) in [(el2, "zcu102-el2"), (microkit, "zcu102-release")]
-        .iter()
-        .filter(|(wanted, _)| *wanted)
-    {
+    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(1) {
+        refused::run(&mut suite, &lab, config);
+    }
+    let on_zcu102 = [
+        (el2, "zcu102-el2"),
+        (microkit, "zcu102-debug"),
+        (microkit, "zcu102-release"),
+    ];
+    for (_, config) in on_zcu102.iter().filter(|(wanted, _)| *wanted) {
         two_linux::run(&mut suite, &lab, config);
         probe::bad_guest(&mut suite, &lab, config);
+        memory::direct(&mut suite, &lab, config);
     }
     if microkit {
         for config in ["debug", "release"] {

@@ -48,7 +48,7 @@ impl Lab {
             .output()?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr);
-            let last: Vec<_> = error.lines().rev().take(12).collect();
+            let last: Vec<_> = error.lines().rev().take(24).collect();
             let shown: Vec<_> = last.into_iter().rev().collect();
             return Err(Failure(format!(
                 "build.sh {}:\n      {}",
@@ -79,16 +79,32 @@ impl Lab {
         name: &str,
         change: (&str, &str),
     ) -> Result<Machine, Failure> {
-        let text = fs::read_to_string(self.domains_file(config, domains))?;
         let quoted = |word: &str| format!(" {word}\"");
-        if !text.contains(&quoted(change.0)) {
-            return Err(Failure(format!("domains/{domains} has no {}", change.0)));
+        let (old, new) = (quoted(change.0), quoted(change.1));
+        let changed = self.changed(config, domains, name, (&old, &new))?;
+        self.boot_file(config, &changed, name)
+    }
+
+    /// `build/domains/NAME.dts`: `domains` with the first text of `change` replaced by the second.
+    ///
+    /// # Errors
+    /// The domains file cannot be read or does not contain the text; its copy cannot be written.
+    pub fn changed(
+        &self,
+        config: &str,
+        domains: &str,
+        name: &str,
+        (old, new): (&str, &str),
+    ) -> Result<PathBuf, Failure> {
+        let text = fs::read_to_string(self.domains_file(config, domains))?;
+        if !text.contains(old) {
+            return Err(Failure(format!("domains/{domains} has no {old}")));
         }
         let directory = self.root().join("build/domains");
         fs::create_dir_all(&directory)?;
         let changed = directory.join(format!("{name}.dts"));
-        fs::write(&changed, text.replace(&quoted(change.0), &quoted(change.1)))?;
-        self.boot_file(config, &changed, name)
+        fs::write(&changed, text.replace(old, new))?;
+        Ok(changed)
     }
 
     /// Boots `domains` with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each, separated by spaces.
@@ -134,26 +150,35 @@ impl Lab {
         self.root().join("domains").join(format!("{board}{name}"))
     }
 
+    /// Builds the image of the domains file `domains` and returns its path.
+    ///
+    /// # Errors
+    /// It cannot be built; the failure has the last of what `build.sh` says.
+    pub fn image(&self, config: &str, domains: &Path) -> Result<PathBuf, Failure> {
+        let path = self.on(config, &["image"], domains)?;
+        Ok(PathBuf::from(path))
+    }
+
     fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
+        self.image(config, domains)?;
+        let command = self.on(config, &["run", "--dry-run"], domains)?;
+        Machine::start(&command, &self.log(name))
+    }
+
+    /// Standard output of `build.sh` with `command` for `config` and `domains`.
+    fn on(&self, config: &str, command: &[&str], domains: &Path) -> Result<String, Failure> {
         let domains = domains.to_string_lossy();
         let (board, config) = match config.strip_prefix(ZCU102) {
             Some(config) => ("zcu102", config),
             None => ("qemu_virt_aarch64", config),
         };
-        let mut options = match config {
-            EL2 => vec!["--host", "el2"],
-            config => vec!["--host", "microkit", "--config", config],
-        };
-        options.extend(["--board", board]);
-        options.extend(["--domains", &domains]);
-        let with = |first: &[&'static str]| {
-            let mut all: Vec<&str> = first.to_vec();
-            all.extend(&options);
-            all
-        };
-        self.build(&with(&["image"]))?;
-        let command = self.build(&with(&["run", "--dry-run"]))?;
-        Machine::start(&command, &self.log(name))
+        let mut options = command.to_vec();
+        match config {
+            EL2 => options.extend(["--host", "el2"]),
+            config => options.extend(["--host", "microkit", "--config", config]),
+        }
+        options.extend(["--board", board, "--domains", &domains]);
+        self.build(&options)
     }
 
     /// Boots the default guest on the bare machine, without hypervisor, with `mib` MiB of RAM.

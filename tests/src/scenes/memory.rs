@@ -1,8 +1,8 @@
-//! Where guests' memory lies and how much it becomes: `domains/static-direct.dts`, `domains/balloon.dts`.
+//! Where guests' memory lies and how much it becomes: `domains/static-direct.dts` of each board, `domains/balloon.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::balloon::{self, Count};
-use crate::scenes::lab::{Lab, PATIENCE};
+use crate::scenes::lab::{Lab, PATIENCE, ZCU102};
 use crate::scenes::shell::ask;
 use crate::suite::Suite;
 
@@ -11,17 +11,69 @@ const GUESTS: [&str; 2] = ["linux1", "linux2"];
 const MOVED: u64 = 128 << 10;
 
 /// What is tested on a machine that has booted.
-type Test = (&'static str, fn(&mut Machine) -> Result<(), Failure>);
+type Test<'a> = (
+    &'static str,
+    &'a dyn Fn(&mut Machine) -> Result<(), Failure>,
+);
+
+/// What guests that see host addresses see on one board, as Linux writes it.
+struct Direct {
+    /// RAM of the first guest.
+    ram: &'static str,
+    /// The pieces of the second guest's.
+    pieces: [&'static str; 2],
+    /// Interrupt controller and UART.
+    devices: [&'static str; 2],
+    /// KiB that the first guest gives up.
+    moved: u64,
+}
+
+/// `domains/static-direct.dts`.
+const DIRECT_ON_VIRT: Direct = Direct {
+    ram: "40000000-4fffffff : System RAM",
+    pieces: [
+        "50000000-57ffffff : System RAM",
+        "5a000000-5bffffff : System RAM",
+    ],
+    devices: [
+        "interrupt-controller@8000000",
+        "09000000-09000fff : 9000000.sbsa-uart",
+    ],
+    moved: MOVED,
+};
+
+/// `domains/zcu102-static-direct.dts`.
+const DIRECT_ON_ZCU102: Direct = Direct {
+    ram: "08000000-13ffffff : System RAM",
+    pieces: [
+        "14000000-1bffffff : System RAM",
+        "1e000000-1fffffff : System RAM",
+    ],
+    devices: [
+        "interrupt-controller@f9010000",
+        "ff000000-ff000fff : ff000000.sbsa-uart",
+    ],
+    moved: 96 << 10,
+};
 
 /// Guests that see host addresses.
 pub fn direct(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests: [Test; 5] = [
-        ("ram-is-at-host-addresses", ram_is_at_host_addresses),
-        ("devices-are-at-host-addresses", devices),
-        ("typed-lines-arrive-whole", typed_lines),
-        ("linux-bounces-for-devices", bounce_buffers),
-        ("balloon-down-and-up", |machine| {
-            balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Stays)
+    let board = if config.starts_with(ZCU102) {
+        &DIRECT_ON_ZCU102
+    } else {
+        &DIRECT_ON_VIRT
+    };
+    let tests: [Test<'_>; 5] = [
+        ("ram-is-at-host-addresses", &|machine| {
+            ram_is_at_host_addresses(machine, board)
+        }),
+        ("devices-are-at-host-addresses", &|machine| {
+            devices(machine, board)
+        }),
+        ("typed-lines-arrive-whole", &typed_lines),
+        ("linux-bounces-for-devices", &bounce_buffers),
+        ("balloon-down-and-up", &|machine| {
+            balloon::down_and_up(machine, GUESTS[0], board.moved, Count::Stays)
         }),
     ];
     scene(suite, lab, config, "static-direct", &GUESTS, &tests);
@@ -29,7 +81,7 @@ pub fn direct(suite: &mut Suite, lab: &Lab, config: &str) {
 
 /// A guest with static memory gives up half of it and more.
 pub fn of_static(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests: [Test; 1] = [("balloon-down-and-up", |machine| {
+    let tests: [Test<'_>; 1] = [("balloon-down-and-up", &|machine| {
         balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Follows)
     })];
     scene(suite, lab, config, "one-linux", &GUESTS[..1], &tests);
@@ -37,17 +89,24 @@ pub fn of_static(suite: &mut Suite, lab: &Lab, config: &str) {
 
 /// A guest that grows by what another gives up.
 pub fn growth(suite: &mut Suite, lab: &Lab, config: &str) {
-    let tests: [Test; 2] = [
-        ("balloon-down-and-up", |machine| {
+    let tests: [Test<'_>; 2] = [
+        ("balloon-down-and-up", &|machine| {
             balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Follows)
         }),
-        ("one-grows-by-what-the-other-gives-up", handing_over),
+        ("one-grows-by-what-the-other-gives-up", &handing_over),
     ];
     scene(suite, lab, config, "balloon", &GUESTS, &tests);
 }
 
 /// Boots `domains/FILE.dts` and runs `tests` on it, one after the other.
-fn scene(suite: &mut Suite, lab: &Lab, config: &str, file: &str, guests: &[&str], tests: &[Test]) {
+fn scene(
+    suite: &mut Suite,
+    lab: &Lab,
+    config: &str,
+    file: &str,
+    guests: &[&str],
+    tests: &[Test<'_>],
+) {
     let name = |test: &str| format!("{config}/{file}/{test}");
     let boots = name("guests-reach-user-space");
     let names: Vec<String> = core::iter::once(boots.clone())
@@ -89,24 +148,17 @@ fn answers(
 }
 
 /// The domains file gives linux1 one range, linux2 two with a gap.
-fn ram_is_at_host_addresses(machine: &mut Machine) -> Result<(), Failure> {
+fn ram_is_at_host_addresses(machine: &mut Machine, board: &Direct) -> Result<(), Failure> {
     let [first, second] = GUESTS;
     let tell = "grep RAM /proc/iomem";
-    answers(machine, first, tell, &["40000000-4fffffff : System RAM"])?;
-    let two = [
-        "50000000-57ffffff : System RAM",
-        "5a000000-5bffffff : System RAM",
-    ];
-    answers(machine, second, tell, &two)
+    answers(machine, first, tell, &[board.ram])?;
+    answers(machine, second, tell, &board.pieces)
 }
 
-fn devices(machine: &mut Machine) -> Result<(), Failure> {
+/// The emulated UART is where the host has one of whatever kind (DM-4), and takes what is written to it.
+fn devices(machine: &mut Machine, board: &Direct) -> Result<(), Failure> {
     let tell = "ls /proc/device-tree; grep uart /proc/iomem; echo to the uart > /dev/ttyAMA0; grep -c '' /proc/interrupts";
-    let seen = [
-        "interrupt-controller@8000000",
-        "09000000-09000fff : 9000000.sbsa-uart",
-    ];
-    answers(machine, GUESTS[0], tell, &seen)
+    answers(machine, GUESTS[0], tell, &board.devices)
 }
 
 /// linux1 has a UART beside its PV console, and has just used it; what is typed is for the shell all the same.
