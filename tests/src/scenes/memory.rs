@@ -24,8 +24,6 @@ struct Direct {
     pieces: [&'static str; 2],
     /// Interrupt controller and UART.
     devices: [&'static str; 2],
-    /// KiB that the first guest gives up.
-    moved: u64,
 }
 
 /// `domains/static-direct.dts`.
@@ -39,21 +37,19 @@ const DIRECT_ON_VIRT: Direct = Direct {
         "interrupt-controller@8000000",
         "09000000-09000fff : 9000000.sbsa-uart",
     ],
-    moved: MOVED,
 };
 
 /// `domains/zcu102-static-direct.dts`.
 const DIRECT_ON_ZCU102: Direct = Direct {
-    ram: "08000000-13ffffff : System RAM",
+    ram: "10000000-1fffffff : System RAM",
     pieces: [
-        "14000000-1bffffff : System RAM",
-        "1e000000-1fffffff : System RAM",
+        "870000000-877ffffff : System RAM",
+        "87c000000-87dffffff : System RAM",
     ],
     devices: [
         "interrupt-controller@f9010000",
         "ff000000-ff000fff : ff000000.sbsa-uart",
     ],
-    moved: 96 << 10,
 };
 
 /// Guests that see host addresses.
@@ -73,7 +69,7 @@ pub fn direct(suite: &mut Suite, lab: &Lab, config: &str) {
         ("typed-lines-arrive-whole", &typed_lines),
         ("linux-bounces-for-devices", &bounce_buffers),
         ("balloon-down-and-up", &|machine| {
-            balloon::down_and_up(machine, GUESTS[0], board.moved, Count::Stays)
+            balloon::down_and_up(machine, GUESTS[0], MOVED, Count::Stays)
         }),
     ];
     scene(suite, lab, config, "static-direct", &GUESTS, &tests);
