@@ -208,6 +208,11 @@ impl Diagnostics {
         self.errors.len().saturating_add(self.dropped_errors)
     }
 
+    /// Counts errors that are not told, because as many as can be kept were.
+    pub(crate) fn drop_errors(&mut self, count: usize) {
+        self.dropped_errors = self.dropped_errors.saturating_add(count);
+    }
+
     pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
         for text in [
             &mut diagnostic.path,

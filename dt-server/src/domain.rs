@@ -11,7 +11,7 @@ use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
 use dtoolkit::Node;
 
 use crate::config::{DomainConfig, Files};
-use crate::diag::{Diagnostics, Hint, Rule};
+use crate::diag::{Diagnostics, Edit, Hint, Rule};
 use crate::direct::Host;
 use crate::module::Modules;
 use crate::node::{At, Cells};
@@ -144,6 +144,15 @@ fn children(
             known::check(&child, binding::SHARED_MEMORY, d);
         } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
             known::check(&child, binding::EVTCHN, d);
+        } else if child.is_compatible(&["xen,domain"]) {
+            let what = "a domain within a domain is ignored";
+            child.warn(
+                d,
+                Rule::Unknown,
+                None,
+                what,
+                "move it up: a domain is a child of /chosen",
+            );
         } else {
             let hint = "modules need \"multiboot,module\" in compatible";
             child.warn(
@@ -162,7 +171,16 @@ fn children(
 fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics) {
     known::check(at, binding::VCPU, d);
     if !at.has("id") {
-        at.error(d, Rule::Vcpu, "id", "missing", Hint::set("<0>"));
+        let free = (0..u32::from(vcpus.unwrap_or(1))).find(|id| !seen.contains(id));
+        let hint = match free {
+            Some(id) => Hint::set(format!("<{id}>")),
+            None => Hint::Do(
+                String::from("remove the node: the domain has no more CPUs"),
+                Edit::RemoveNode,
+            ),
+        };
+        seen.extend(free);
+        at.error(d, Rule::Vcpu, "id", "missing", hint);
         return;
     }
     let Some(id) = at.u32("id", Rule::Vcpu, d) else {
@@ -174,7 +192,10 @@ fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics
             Rule::Vcpu,
             "id",
             "the domain has fewer CPUs (property cpus)",
-            "CPUs are numbered from 0",
+            Hint::Do(
+                String::from("CPUs are numbered from 0; remove the node"),
+                Edit::RemoveNode,
+            ),
         );
     } else if seen.contains(&id) {
         at.error(
@@ -182,7 +203,7 @@ fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics
             Rule::Vcpu,
             "id",
             "another node of this domain has the same id",
-            "remove one of them",
+            Hint::Do(String::from("remove one of them"), Edit::RemoveNode),
         );
     } else if seen.len() < usize::from(u8::MAX) {
         seen.push(id);

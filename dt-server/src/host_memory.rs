@@ -10,7 +10,7 @@ use dtoolkit::fdt::Fdt;
 
 use hv_types::{BLOCK_SIZE, PAGE_SIZE};
 
-use crate::diag::{Diagnostic, Diagnostics, Edit, Hint, Place, Rule, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Edit, Hint, MAX_DIAGNOSTICS, Place, Rule, Severity};
 use crate::node::{At, Cells, MAX_RANGES};
 use crate::range::{Range, merged};
 
@@ -91,7 +91,17 @@ pub(crate) fn ram(root: &At<'_>, d: &mut Diagnostics) -> Vec<Range> {
     let mut ram = Vec::new();
     for node in root.node.children() {
         let at = root.leaf(node);
-        if node.name_without_address() != "memory" || at.bytes("device_type") != Some(b"memory\0") {
+        if node.name_without_address() != "memory" {
+            continue;
+        }
+        if at.bytes("device_type") != Some(b"memory\0") {
+            at.warn(
+                d,
+                Rule::HostMemory,
+                Some("device_type"),
+                "without \"memory\" here this is no memory node",
+                Hint::set("\"memory\""),
+            );
             continue;
         }
         if !at.is_okay() {
@@ -222,32 +232,64 @@ pub(crate) fn check(
     d: &mut Diagnostics,
 ) {
     let ram = merged(ram);
-    let found = Found {
-        claims,
-        ram: &ram,
-        root,
-        chosen,
-    };
+    let mut overlaps = Vec::new();
+    let mut surplus = 0usize;
     for (i, claim) in claims.iter().enumerate() {
         for other in claims.iter().skip(i.saturating_add(1)) {
             if claim.range.overlaps(&other.range) && (claim.kind.is_ours() || other.kind.is_ours())
             {
-                found.overlap(claim, other, d);
+                // A tree can have a million of them: those that would not be told are counted.
+                if overlaps.len() < MAX_DIAGNOSTICS {
+                    overlaps.push(who_moves(claim, other));
+                } else {
+                    surplus += 1;
+                }
             }
         }
     }
-    if ram.is_empty() {
-        return;
-    }
-    for claim in claims.iter().filter(|claim| claim.kind.is_ours()) {
-        let inside =
-            |bank: &Range| bank.start <= claim.range.start && claim.range.end() <= bank.end();
-        if !ram.iter().any(inside) {
-            let banks: Vec<String> = ram.iter().map(|bank| format!("{bank}")).collect();
-            let what = format!("{} is not RAM of this host", claim.range);
-            let hint = found.moved(claim, 0, format!("RAM is {}", banks.join(", ")));
-            d.push(diagnostic(claim, Rule::NotRam, what, hint, None));
+    let inside = |claim: &Claim| {
+        ram.iter()
+            .any(|bank| bank.start <= claim.range.start && claim.range.end() <= bank.end())
+    };
+    let ours = claims.iter().filter(|claim| claim.kind.is_ours());
+    let outside: Vec<&Claim> = ours
+        .filter(|claim| !ram.is_empty() && !inside(claim))
+        .collect();
+    let mut found = Found {
+        claims,
+        ram: &ram,
+        root,
+        chosen,
+        proposed: Vec::new(),
+    };
+    if claims.len() <= CLAIMS_MOVED {
+        for (fixed, moves) in &overlaps {
+            found.propose(moves, fixed.range.end());
         }
+        for claim in &outside {
+            found.propose(claim, 0);
+        }
+    }
+    for (fixed, moves) in overlaps {
+        found.overlap(fixed, moves, d);
+    }
+    d.drop_errors(surplus);
+    for claim in outside {
+        let banks: Vec<String> = ram.iter().map(|bank| format!("{bank}")).collect();
+        let what = format!("{} is not RAM of this host", claim.range);
+        let hint = found.moved(claim, format!("RAM is {}", banks.join(", ")));
+        d.push(diagnostic(claim, Rule::NotRam, what, hint, None));
+    }
+}
+
+/// Of two claims that overlap, the one that stays and the one that has to move: the one that starts later, if it can.
+fn who_moves<'a>(claim: &'a Claim, other: &'a Claim) -> (&'a Claim, &'a Claim) {
+    match (claim.kind.align(), other.kind.align()) {
+        (None, Some(_)) => (claim, other),
+        (Some(_), None) => (other, claim),
+        _ if other.kind.is_ours() && (claim.range.start <= other.range.start) => (claim, other),
+        _ if claim.kind.is_ours() => (other, claim),
+        _ => (claim, other),
     }
 }
 
@@ -257,18 +299,13 @@ struct Found<'a> {
     ram: &'a [Range],
     root: Cells,
     chosen: Cells,
+    /// Where claims are to move to: all proposals together must mend the file.
+    proposed: Vec<(&'a Claim, Range)>,
 }
 
-impl Found<'_> {
-    fn overlap(&self, claim: &Claim, other: &Claim, d: &mut Diagnostics) {
-        // The one that starts later has to move, if it can.
-        let (fixed, moves) = match (claim.kind.align(), other.kind.align()) {
-            (None, Some(_)) => (claim, other),
-            (Some(_), None) => (other, claim),
-            _ if other.kind.is_ours() && (claim.range.start <= other.range.start) => (claim, other),
-            _ if claim.kind.is_ours() => (other, claim),
-            _ => (claim, other),
-        };
+impl<'a> Found<'a> {
+    fn overlap(&self, fixed: &Claim, moves: &Claim, d: &mut Diagnostics) {
+        let (claim, other) = (fixed, moves);
         let start = claim.range.start.max(other.range.start);
         let end = claim.range.end().min(other.range.end());
         let what = format!(
@@ -280,7 +317,7 @@ impl Found<'_> {
             amount(end - start),
         );
         let hint = format!("start it at {:#x} or above", fixed.range.end());
-        let hint = self.moved(moves, fixed.range.end(), hint);
+        let hint = self.moved(moves, hint);
         let place = Place {
             path: fixed.path.clone(),
             property: fixed.kind.property(),
@@ -289,18 +326,30 @@ impl Found<'_> {
         d.push(diagnostic(moves, Rule::Overlap, what, hint, Some(place)));
     }
 
-    /// `words`, and the change that puts `claim` where it collides with nothing: at `wanted` or above, else anywhere.
-    fn moved(&self, claim: &Claim, wanted: u64, words: String) -> Hint {
-        let (Some(align), Some(property)) = (claim.kind.align(), claim.kind.property()) else {
-            return Hint::Say(words);
+    /// Looks for a place for `claim` where it collides with nothing: at `wanted` or above, else anywhere.
+    fn propose(&mut self, claim: &'a Claim, wanted: u64) {
+        let Some(align) = claim.kind.align() else {
+            return;
         };
-        if self.claims.len() > CLAIMS_MOVED {
-            return Hint::Say(words);
+        if self.proposal(claim).is_some() {
+            return;
         }
         let place = self
             .room(claim, wanted, align)
             .or_else(|| self.room(claim, 0, align));
-        let Some(place) = place else {
+        self.proposed.extend(place.map(|place| (claim, place)));
+    }
+
+    /// Where `claim` is to move to.
+    fn proposal(&self, claim: &Claim) -> Option<Range> {
+        let mut all = self.proposed.iter();
+        all.find(|(moved, _)| core::ptr::eq(*moved, claim))
+            .map(|(_, place)| *place)
+    }
+
+    /// `words`, and the change that puts `claim`, with all of its property that has to move, where it collides with nothing.
+    fn moved(&self, claim: &Claim, words: String) -> Hint {
+        let (Some(place), Some(property)) = (self.proposal(claim), claim.kind.property()) else {
             return Hint::Say(words);
         };
         let cells = match claim.kind {
@@ -308,13 +357,8 @@ impl Found<'_> {
             _ => self.chosen,
         };
         let of_node = |other: &&Claim| other.path == claim.path && other.kind == claim.kind;
-        let ranges = self.claims.iter().filter(of_node).map(|other| {
-            if core::ptr::eq(other, claim) {
-                place
-            } else {
-                other.range
-            }
-        });
+        let ranges = self.claims.iter().filter(of_node);
+        let ranges = ranges.map(|other| self.proposal(other).unwrap_or(other.range));
         let value: Vec<String> = ranges.map(|range| written(range, cells)).collect();
         let value = value.join(", ");
         Hint::Do(
@@ -323,14 +367,16 @@ impl Found<'_> {
         )
     }
 
-    /// The first place for `claim` from `from` on, aligned to `align`, that is RAM and nobody's.
+    /// The first place for `claim` from `from` on, aligned to `align`, that is RAM and nobody's, now or by a proposal.
     fn room(&self, claim: &Claim, from: u64, align: u64) -> Option<Range> {
         let others = || {
             self.claims
                 .iter()
                 .filter(|other| !core::ptr::eq(*other, claim))
+                .map(|other| other.range)
+                .chain(self.proposed.iter().map(|(_, place)| *place))
         };
-        let ends = others().map(|other| other.range.end());
+        let ends = others().map(|other| other.end());
         let mut starts: Vec<u64> = ends
             .chain(self.ram.iter().map(|bank| bank.start))
             .chain([from])
@@ -342,7 +388,7 @@ impl Found<'_> {
             self.ram
                 .iter()
                 .any(|bank| bank.start <= range.start && range.end() <= bank.end())
-                && !others().any(|other| other.range.overlaps(range))
+                && !others().any(|other| other.overlaps(range))
         };
         starts
             .into_iter()

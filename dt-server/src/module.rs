@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use dt_server_api::Module;
+use dtoolkit::Node;
 
 use crate::config::{FileInfo, Files};
 use crate::diag::{Diagnostics, Edit, Hint, Place, Rule, Severity};
@@ -46,6 +47,8 @@ impl Kind {
 pub(crate) struct Modules {
     kernel: Slot,
     ramdisk: Slot,
+    /// A module that does not say what it is was seen: it may be the one that is missed.
+    unknown: bool,
     pub(crate) bootargs: String,
     /// Ranges of `reg`, with the paths of their nodes.
     pub(crate) placed: Vec<(Range, String)>,
@@ -96,7 +99,21 @@ impl Modules {
         } else if at.is_compatible(&["multiboot,ramdisk", "xen,linux-initrd"]) {
             Kind::Ramdisk
         } else if at.is_compatible(&["multiboot,module", "xen,multiboot-module"]) {
-            let hint = "add \"multiboot,kernel\" or \"multiboot,ramdisk\" to compatible";
+            // What it is called says what it is to be.
+            let name = at.node.name();
+            let kind = match () {
+                () if self.kernel.seen || !name.contains("kernel") => None,
+                () => Some("\"multiboot,kernel\", \"multiboot,module\""),
+            };
+            let kind = kind.or_else(|| {
+                let is_ramdisk = name.contains("ramdisk") || name.contains("initrd");
+                let missing = is_ramdisk && !self.ramdisk.seen;
+                missing.then_some("\"multiboot,ramdisk\", \"multiboot,module\"")
+            });
+            let hint = match kind {
+                Some(kind) => Hint::set(kind),
+                None => "add \"multiboot,kernel\" or \"multiboot,ramdisk\" to compatible".into(),
+            };
             at.error(
                 d,
                 Rule::ModuleKind,
@@ -104,6 +121,7 @@ impl Modules {
                 "does not say what the module is",
                 hint,
             );
+            self.unknown = true;
             return true;
         } else {
             return false;
@@ -154,10 +172,16 @@ impl Modules {
 
     /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes.
     pub(crate) fn check(&self, domain: &At<'_>, bank0: Option<u64>, d: &mut Diagnostics) {
-        if !self.kernel.seen {
+        if !self.kernel.seen && !self.unknown {
             let hint = "add a child node with compatible = \"multiboot,kernel\", \"multiboot,module\" and zazen,file";
             let node = "kernel { compatible = \"multiboot,kernel\", \"multiboot,module\"; zazen,file = \"Image\"; };";
-            let hint = Hint::Do(String::from(hint), Edit::AddNode(node));
+            let hint = match domain.node.child("kernel") {
+                // Two nodes of one name are no tree.
+                Some(_) => Hint::from(
+                    "give the kernel's node compatible = \"multiboot,kernel\", \"multiboot,module\"",
+                ),
+                None => Hint::Do(String::from(hint), Edit::AddNode(node)),
+            };
             domain.node_error(d, Rule::NoKernel, "has no kernel", hint);
         }
         let (Some(bank0), Some(kernel)) = (bank0, self.kernel()) else {
@@ -197,20 +221,32 @@ impl Modules {
             _ => (
                 Rule::BankFull,
                 format!(
-                    "kernel, RAM disk and device tree need {} KiB of the first RAM bank's {} KiB",
+                    "{} need {} KiB of the first RAM bank's {} KiB",
+                    match self.ramdisk() {
+                        Some(_) => "kernel, RAM disk and device tree",
+                        None => "kernel and device tree",
+                    },
                     need / 1024,
                     bank0 / 1024
                 ),
                 self.ramdisk().unwrap_or(kernel),
             ),
         };
-        let words = match rule {
-            Rule::KernelTooLarge => "give the domain more memory or another kernel",
+        let words = match (rule, self.ramdisk()) {
+            (Rule::KernelTooLarge, _) | (_, None) => {
+                "give the domain more memory or another kernel"
+            }
             _ => "give the domain more memory or a smaller RAM disk",
         };
         let value = format!("<{:#x} {:#x}>", need >> 42, (need >> 10) & 0xffff_ffff);
         let hint = if domain.has("xen,static-mem") {
-            Hint::from(words)
+            // Of a direct-mapped domain each range is a bank.
+            let what = match domain.has("direct-map") {
+                true => "the first range needs",
+                false => "the ranges need",
+            };
+            let kib = need.div_ceil(1024);
+            Hint::from(format!("{words}: {what} {kib} KiB ({kib:#x}) or more"))
         } else {
             Hint::Do(
                 format!("{words}: write memory = {value} or more"),

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property, ToCellInt};
 
-use crate::diag::{Diagnostic, Diagnostics, Hint, Rule, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Edit, Hint, Rule, Severity};
 use crate::range::Range;
-use crate::text::{one_string, show, shown_name};
+use crate::text::{is_text_of_another_encoding, one_string, show, shown_name};
 
 /// Most ranges one property may list (Xen's limit for memory banks).
 pub(crate) const MAX_RANGES: usize = 256;
@@ -120,8 +120,17 @@ impl<'a> At<'a> {
         let value = self.bytes(property)?;
         let cell = value.try_into().ok().map(u32::from_be_bytes);
         if cell.is_none() {
-            let what = format!("must be one number of 32 bits, not {} bytes", value.len());
-            self.error(d, rule, property, what, "write <number>");
+            let what = match value.len() {
+                0 => String::from("has no value, but must be one number of 32 bits"),
+                length => format!("must be one number of 32 bits, not {length} bytes"),
+            };
+            self.error(
+                d,
+                rule,
+                property,
+                what,
+                format!("write {property} = <number>"),
+            );
         }
         cell
     }
@@ -133,9 +142,15 @@ impl<'a> At<'a> {
         rule: Rule,
         d: &mut Diagnostics,
     ) -> Option<&'a str> {
-        let text = one_string(self.bytes(property)?);
+        let value = self.bytes(property)?;
+        let text = one_string(value);
         if text.is_none() {
-            self.error(d, rule, property, "must be one string", "write \"text\"");
+            let (what, hint) = if is_text_of_another_encoding(value) {
+                ("is not in UTF-8", String::from("save the file in UTF-8"))
+            } else {
+                ("must be one string", format!("write {property} = \"text\""))
+            };
+            self.error(d, rule, property, what, hint);
         }
         text
     }
@@ -156,14 +171,28 @@ impl<'a> At<'a> {
         let entries = match found.as_prop_encoded_array(fields) {
             Ok(entries) if !found.value().is_empty() => entries,
             _ => {
-                let what = format!(
-                    "{} bytes are no list of (address, size) with {} address and {} size cells",
-                    found.value().len(),
-                    cells.address,
-                    cells.size
-                );
-                let hint =
-                    "the cells of the node above the one with this property count, not its own";
+                let value = found.value();
+                let (what, hint) = if value.is_empty() {
+                    (
+                        String::from("has no value"),
+                        "give an address and a size, or remove it",
+                    )
+                } else if one_string(value).is_some() {
+                    (
+                        String::from("is text, but must be a list of (address, size)"),
+                        "write numbers in <>, without quotes",
+                    )
+                } else {
+                    (
+                        format!(
+                            "{} bytes are no list of (address, size) with {} address and {} size cells",
+                            value.len(),
+                            cells.address,
+                            cells.size
+                        ),
+                        "the cells of the node above the one with this property count, not its own",
+                    )
+                };
                 self.error(d, rule, property, what, hint);
                 return ranges;
             }
@@ -185,15 +214,45 @@ impl<'a> At<'a> {
             };
             match Range::new(start, size) {
                 Some(range) => ranges.push(range),
+                None if size == 0 => {
+                    let what = format!("the range at {start:#x} is empty: its size is 0");
+                    let hint = "entries are <address size>: give a size, or remove the entry";
+                    self.error(d, rule, property, what, hint);
+                }
                 None => {
-                    let what = format!(
-                        "{start:#x} with {size:#x} bytes is empty or passes the end of 64 bits"
-                    );
+                    let what = format!("{start:#x} with {size:#x} bytes passes the end of 64 bits");
                     self.error(d, rule, property, what, "entries are <address size>");
                 }
             }
         }
         ranges
+    }
+
+    /// Whether the flag `property` is there; warns of a value, which Xen does not look at: `<0>` does not switch it off.
+    pub(crate) fn flag(&self, property: &'static str, rule: Rule, d: &mut Diagnostics) -> bool {
+        let Some(value) = self.bytes(property) else {
+            return false;
+        };
+        if !value.is_empty() {
+            let what = "is switched on by being there, whatever its value";
+            let hint = Hint::Do(
+                format!("write {property}; for on, and remove it for off"),
+                Edit::Set {
+                    property,
+                    value: String::new(),
+                },
+            );
+            // Whoever writes 0 means off.
+            let hint = match value.iter().all(|byte| *byte == 0) {
+                true => Hint::Do(
+                    String::from("remove it if it is to be off"),
+                    Edit::Remove(property),
+                ),
+                false => hint,
+            };
+            self.warn(d, rule, Some(property), what, hint);
+        }
+        true
     }
 
     /// Reports an error about `property`.

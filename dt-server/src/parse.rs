@@ -89,9 +89,19 @@ fn read(
         d.push(error(&path, Rule::Nesting, what, "flatten the tree"));
     }
     let root = At::root(fdt.root(), &mut d);
+    let before = d.error_count();
     let ram = host_memory::ram(&root, &mut d);
+    let memory_is_wrong = d.error_count() != before;
     memory.clone_from(&ram);
     *claims = host_memory::reserved(fdt, &root, &mut d);
+    for node in root.node.children() {
+        let at = root.leaf(node);
+        if at.is_compatible(&["xen,domain"]) {
+            let what = "a domain outside /chosen is ignored";
+            let hint = "move it into /chosen";
+            at.warn(&mut d, Rule::Unknown, None, what, hint);
+        }
+    }
     let Some(node) = root.node.children().find(|node| node.name() == "chosen") else {
         let hint = "add /chosen with a child that has compatible = \"xen,domain\"";
         d.push(error(
@@ -136,6 +146,7 @@ fn read(
     }
     host_memory::check(claims, &ram, root.cells, chosen_node.cells, &mut d);
     if ram.is_empty()
+        && !memory_is_wrong
         && claims
             .iter()
             .any(|claim| claim.kind == ClaimKind::StaticMemory)

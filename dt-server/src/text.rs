@@ -20,6 +20,14 @@ pub(crate) fn one_string(value: &[u8]) -> Option<&str> {
     core::str::from_utf8(text).ok()
 }
 
+/// Whether `value` is one string with bytes that are no UTF-8, as Latin-1 leaves them.
+pub(crate) fn is_text_of_another_encoding(value: &[u8]) -> bool {
+    let Some((&0, text)) = value.split_last() else {
+        return false;
+    };
+    text.iter().all(|byte| *byte >= 0x20) && core::str::from_utf8(text).is_err()
+}
+
 /// A property's value as a DTS shows it, shortened.
 pub(crate) fn show(value: &[u8]) -> String {
     const SHOWN: usize = 32;
@@ -67,5 +75,9 @@ mod tests {
         assert!(show(&[7; 200]).ends_with("…>"));
         assert_eq!(one_string(b"a\0b\0"), None);
         assert_eq!(one_string(b"a"), None);
+        assert!(is_text_of_another_encoding(b"caf\xe9\0"));
+        for value in [&b""[..], b"\0", b"a\0", b"a\xe9", b"\xe9\0\0"] {
+            assert!(!is_text_of_another_encoding(value), "{value:?}");
+        }
     }
 }

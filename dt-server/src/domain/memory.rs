@@ -32,7 +32,7 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
         let what = format!("must be one number of 64 bits, not {} bytes", value.len());
         // The classic slip: the number without the cell of its high half.
         let hint = match <[u8; 4]>::try_from(value) {
-            Ok(low) => {
+            Ok(low) if plausible(low) => {
                 let value = cells(u64::from(u32::from_be_bytes(low)));
                 Hint::Do(
                     format!("{UNIT}; write {name} = {value}"),
@@ -42,7 +42,7 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
                     },
                 )
             }
-            Err(_) => Hint::from(UNIT),
+            _ => Hint::from(UNIT),
         };
         at.error(d, Rule::Memory, name, what, hint);
         return None;
@@ -84,6 +84,12 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
     };
     at.error(d, rule, name, what, hint);
     None
+}
+
+/// Whether one cell can be the KiB that were meant; those of a string cannot ("64M" is 800 GiB).
+fn plausible(cell: [u8; 4]) -> bool {
+    let kib = u64::from(u32::from_be_bytes(cell));
+    kib != 0 && kib.is_multiple_of(4) && kib * 1024 <= layout::RAM_MAX
 }
 
 /// Most that RAM may grow, as a multiple of what the guest starts with (GM-9): it makes records of all its RAM at boot.
@@ -144,7 +150,7 @@ pub(super) fn map(
     host: &Host,
     d: &mut Diagnostics,
 ) -> Option<Map> {
-    if !at.has("direct-map") {
+    if !at.flag("direct-map", Rule::DirectMap, d) {
         return layout::ordinary(ram?, max?);
     }
     if !at.has("xen,static-mem") {

@@ -54,14 +54,14 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
         return Some(PvFeatures::None);
     };
     let text = if value.is_empty() {
-        ""
+        "enabled"
     } else {
         at.str(NAME, Rule::Enhanced, d)?
     };
     match text {
         "disabled" => Some(PvFeatures::None),
         "no-xenstore" => Some(PvFeatures::NoXenstore),
-        "" | "enabled" | "legacy" => {
+        "enabled" | "legacy" => {
             let what = "there is no xenstore yet; the domain gets everything else";
             at.warn(
                 d,
@@ -74,15 +74,26 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
         }
         _ => {
             let what = "must be \"enabled\", \"legacy\", \"no-xenstore\" or \"disabled\"";
-            at.error(d, Rule::Enhanced, NAME, what, Hint::set("\"no-xenstore\""));
+            at.error(d, Rule::Enhanced, NAME, what, Hint::set(meant(text)));
             None
         }
     }
 }
 
+/// What whoever wrote `text` most likely meant. Xen takes it for "disabled", and a guess must not switch on what was to be off.
+fn meant(text: &str) -> &'static str {
+    const OFF: [&str; 6] = ["disable", "off", "no", "none", "false", "0"];
+    let lower = text.to_ascii_lowercase();
+    if lower.is_empty() || OFF.iter().any(|word| lower == *word) || lower == "disabled" {
+        "\"disabled\""
+    } else {
+        "\"no-xenstore\""
+    }
+}
+
 /// `vpl011`, whose interrupt is `intid`, and `nr_spis`.
 pub(super) fn interrupts(at: &At<'_>, intid: u16, d: &mut Diagnostics) -> (bool, Option<u16>) {
-    let vpl011 = at.has("vpl011");
+    let vpl011 = at.flag("vpl011", Rule::Vpl011, d);
     // SPIs up to that of the UART, which is the host's for a direct-mapped guest.
     let needed = if vpl011 { intid.saturating_sub(31) } else { 0 };
     if !at.has("nr_spis") {
@@ -103,7 +114,11 @@ pub(super) fn interrupts(at: &At<'_>, intid: u16, d: &mut Diagnostics) -> (bool,
             format!("a GICv2 has at most {XEN_SPIS}, the virtual GIC {MAX_SPIS}"),
         ),
     };
-    at.error(d, rule, "nr_spis", what, Hint::set("<32>"));
+    let hint = match rule {
+        Rule::Vpl011 => format!("<{}>", needed.next_multiple_of(32)),
+        _ => format!("<{MAX_SPIS}>"),
+    };
+    at.error(d, rule, "nr_spis", what, Hint::set(hint));
     (vpl011, None)
 }
 
