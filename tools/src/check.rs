@@ -4,8 +4,11 @@
 //! the source's syntax, and what the board has ([`HostRule`]). Each mistake has its
 //! place in the source, the rule's stable code, and where there is one the change that mends it.
 
+mod alike;
 mod board;
+mod cells;
 mod json;
+mod missing;
 mod mistake;
 mod partial;
 mod rules;
@@ -20,10 +23,11 @@ pub use rules::{HostRule, all as all_rules, link};
 pub use show::Style;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ::board::Board;
-use dt_server::{Config, survey};
+use dt_server::{Config, Rule, survey};
 use dtoolkit::fdt::Fdt;
 
 use self::sources::Sources;
@@ -60,6 +64,16 @@ impl Report {
             .iter()
             .filter(|mistake| mistake.severity == severity)
             .count()
+    }
+
+    /// How many proposed changes are of included files.
+    pub fn elsewhere(&self) -> usize {
+        let file = self.file.to_string_lossy();
+        let edits = self
+            .mistakes
+            .iter()
+            .filter_map(|mistake| mistake.fix.as_ref()?.edit.as_ref());
+        edits.filter(|edit| edit.at.file != file).count()
     }
 
     /// The changes that mend mistakes, applied to the text of the file itself (included files stay); those that would
@@ -112,7 +126,8 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
     };
     let beside = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let directories = std::iter::once(beside).chain(search.iter().cloned());
-    let files = HostFiles::new(directories.collect(), false);
+    let directories: Vec<PathBuf> = directories.collect();
+    let files = HostFiles::new(directories.clone(), false);
     let survey = survey(&dtb, &files, Some(board));
     let mut source = Source {
         locations: &locations,
@@ -124,7 +139,21 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
     };
     report.dropped = diagnostics.dropped();
     for found in diagnostics.iter() {
-        report.mistakes.push(source.mistake(found));
+        let mut mistake = source.mistake(found);
+        let quoted = found
+            .what
+            .split_once('"')
+            .and_then(|(_, rest)| rest.rsplit_once('"'));
+        if let (Rule::FileMissing, Some((name, _))) = (found.rule, quoted) {
+            let (what, hint) = missing::why(name, &directories);
+            mistake.message = mistake.message.replace(found.what.as_str(), &what);
+            mistake.hint = hint;
+        }
+        if found.rule == Rule::Fdt && std::str::from_utf8(&dtb).is_ok_and(|text| !text.is_empty()) {
+            mistake.hint =
+                String::from("this is text: name it .dts, and dtc will be asked to compile it");
+        }
+        report.mistakes.push(mistake);
     }
     let tree = Fdt::new(&dtb).ok();
     let of_board = board::mistakes(&survey, tree, board, &mut source);
@@ -132,6 +161,9 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
     if let Some(tree) = tree {
         let devices = partial::mistakes(tree, board, &files, &mut source);
         report.mistakes.extend(devices);
+    }
+    if let Some(tree) = tree {
+        cells::tell(tree, board, &mut source, &mut report.mistakes);
     }
     report.mistakes.sort_by_key(|mistake| {
         let at = mistake.at.as_ref().map(|at| (at.file.clone(), at.start));
@@ -149,7 +181,10 @@ fn compiled(path: &Path, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("{} cannot be read: {error}", path.display());
-            let hint = "check its name and where you are";
+            let hint = match error.kind() {
+                ErrorKind::IsADirectory => "name a file in it",
+                _ => "check its name and where you are",
+            };
             let mistake = Mistake::of_file(HostRule::Unreadable.info(), message, hint);
             report.mistakes.push(mistake);
             report.readable = false;

@@ -53,6 +53,18 @@ enum Command {
     Man(man::Arguments),
 }
 
+/// Writes `text` to standard output. Whoever reads it may stop reading: that is no failure.
+fn say(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output cannot be written: {error}");
+    }
+}
+
 /// How a command ended; scripts see it as the exit status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {

@@ -27,7 +27,7 @@ const ALIKE: f64 = 0.8;
 /// # Errors
 /// Names like `what` that are known; none if there are none.
 pub fn explain(what: &str, config: Option<&Config>) -> Result<String, Vec<String>> {
-    let what = what.trim();
+    let what = subject(what);
     // Several tables may know the same number: all have their say.
     let said: Vec<String> = [
         rule::explain(what),
@@ -41,15 +41,53 @@ pub fn explain(what: &str, config: Option<&Config>) -> Result<String, Vec<String
     if !said.is_empty() {
         return Ok(said.join("\n"));
     }
-    if let Some(text) = fault::explain(what, &Guest::all(config)) {
-        return Ok(text);
+    let guests = Guest::all(config);
+    let last = fault::explain(what, &guests)
+        .or_else(|| fault::program(what))
+        .or_else(|| fault::lone_address(what, &guests))
+        .or_else(|| {
+            what.parse()
+                .ok()
+                .and_then(|number: i64| error(&(-number).to_string()))
+        });
+    last.ok_or_else(|| proposals(what))
+}
+
+/// `what` without the words that people put in front of a number or a name.
+fn subject(what: &str) -> &str {
+    let mut what = what.trim();
+    for word in ["hypercall", "hvc", "error", "errno", "status"] {
+        let rest = what
+            .get(..word.len())
+            .filter(|first| first.eq_ignore_ascii_case(word));
+        if let Some(rest) = rest.and_then(|_| what.get(word.len()..))
+            && rest.starts_with([' ', ':', '='])
+        {
+            what = rest.trim_start_matches([' ', ':', '=']);
+        }
     }
-    Err(proposals(what))
+    // -EINVAL, as kernels write it.
+    match what.strip_prefix('-') {
+        Some(name) if name.starts_with('E') => name,
+        _ => what,
+    }
+}
+
+/// A number as a log or a register has it: with a sign, or as 64 bits of two's complement.
+fn signed(what: &str) -> Option<i64> {
+    let unsigned = match what.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => what.parse().ok(),
+    };
+    match unsigned {
+        Some(bits) => Some(bits.cast_signed()),
+        None => what.parse().ok(),
+    }
 }
 
 /// An error number or name: of hypercalls (`-22`, `EINVAL`) or of grant operations (`GNTST_bad_page`).
 fn error(what: &str) -> Option<String> {
-    let number: Option<i64> = what.parse().ok();
+    let number = signed(what);
     let mut text = String::new();
     for errno in Errno::ALL {
         let negative = number == Some(errno.as_i64());
@@ -205,6 +243,19 @@ mod tests {
         assert!(said("GNTST_bad_domain").starts_with("GNTST_bad_domain (-2)"));
         assert!(said("bad_page").contains("GNTST_bad_page (-9)"));
         assert!(!said("EAGAIN").contains("GNTST"));
+        let same = said("-22");
+        for what in [
+            "0xffffffffffffffea",
+            "18446744073709551594",
+            "-EINVAL",
+            "error -22",
+            "errno=-22",
+            "22",
+        ] {
+            assert_eq!(said(what), same, "{what}");
+        }
+        // A number that is a hypercall's, too, is that one's.
+        assert!(said("12").starts_with("memory_op"));
         let enosys = said("ENOSYS");
         assert!(
             enosys.contains("Always from: ") && enosys.contains("argo_op"),
@@ -231,6 +282,26 @@ mod tests {
         }
         for property in NODES.iter().flat_map(|node| node.properties) {
             assert!(said(property.name).contains(property.about));
+        }
+    }
+
+    #[test]
+    fn what_people_write_in_front_does_not_matter() {
+        for what in [
+            "hypercall 12",
+            "HVC 12",
+            "HYPERVISOR_memory_op",
+            "hypercall memory_op",
+        ] {
+            assert_eq!(said(what), said("memory_op"), "{what}");
+        }
+        let said_of = said("memory_op 99");
+        assert!(said_of.contains("no operation 99") && said_of.contains("populate_physmap"));
+        assert!(said("fault_server").contains("why others have stopped"));
+        assert!(said("vmm_a").contains("the VMM of the guest a"));
+        assert!(said("0x3001008").contains("the GIC distributor"));
+        for what in ["hypercall", "errors", "hypercall é", "é", "-", "-E", "0x"] {
+            assert!(explain(what, None).is_err(), "{what}");
         }
     }
 

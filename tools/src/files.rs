@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -46,11 +46,12 @@ impl HostFiles {
             .iter()
             .map(|directory| directory.join(name))
             .find_map(|path| {
-                let mut file = File::open(&path).ok()?;
-                let metadata = file.metadata().ok()?;
+                // Looked at before it is opened: opening a pipe waits for who writes.
+                let metadata = fs::metadata(&path).ok()?;
                 if !metadata.is_file() {
                     return None;
                 }
+                let mut file = File::open(&path).ok()?;
                 let mut head = [0; 64];
                 let mut filled = 0;
                 while filled < head.len() {

@@ -65,6 +65,13 @@ impl Locations {
         self.properties.get(&(path.to_owned(), name.to_owned()))
     }
 
+    /// Names of the properties of node `path`.
+    pub fn properties<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let all = self.properties.keys();
+        all.filter(move |(node, _)| node == path)
+            .map(|(_, name)| name.as_str())
+    }
+
     /// Reads what `dtc -T -T` writes: one node or property a line, with `/* file:line:column-line:column */` at its end.
     fn read(text: &str) -> Self {
         let mut found = Self::default();

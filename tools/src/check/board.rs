@@ -28,9 +28,15 @@ pub(super) fn mistakes(
         passthrough(tree, board, source, &mut found);
     }
     if let Ok(config) = &survey.result {
-        heap(config, survey, board, source, &mut found);
-        for limit in limits::check(&generate::system(config, board)) {
-            found.push(Mistake::of_file(HostRule::Microkit.info(), limit, ""));
+        heap(config, survey, tree, board, source, &mut found);
+        // What has no room in memory has none in the address space of a server.
+        let has_room = found
+            .iter()
+            .all(|mistake| mistake.rule != HostRule::HeapRoom.info());
+        if has_room {
+            for limit in limits::check(&generate::system(config, board)) {
+                found.push(Mistake::of_file(HostRule::Microkit.info(), limit, ""));
+            }
         }
     }
     found
@@ -115,7 +121,13 @@ fn not_ram(
     if within(range, board.ram) {
         return None;
     }
-    let hint = format!("the RAM of {} is {}", board.name, shown(board.ram));
+    let mut hint = format!("the RAM of {} is {}", board.name, shown(board.ram));
+    let other = ::board::BOARDS
+        .iter()
+        .find(|other| within(range, other.ram));
+    if let Some(other) = other {
+        hint = format!("{hint}; on {0} it would be RAM (--board {0})", other.name);
+    }
     let (rule, message) = match device(range, board) {
         Some(device) => (
             HostRule::Device,
@@ -214,10 +226,22 @@ fn passthrough(
     }
 }
 
+/// The path of the domain `name`: its node may have a unit address.
+fn path_of(name: &str, tree: Option<Fdt<'_>>) -> String {
+    let chosen = tree.and_then(|tree| tree.find_node("/chosen"));
+    let node = chosen.and_then(|chosen| {
+        let mut nodes = chosen.children();
+        nodes.find(|node| node.name_without_address() == name)
+    });
+    let name = node.as_ref().map_or(name, |node| node.name());
+    format!("/chosen/{name}")
+}
+
 /// What must come from the kernel's RAM fits there.
 fn heap(
     config: &Config,
     survey: &Survey,
+    tree: Option<Fdt<'_>>,
     board: &'static Board,
     source: &mut Source<'_>,
     found: &mut Vec<Mistake>,
@@ -239,8 +263,28 @@ fn heap(
     let largest = config.domains.iter().max_by_key(|domain| domain.heap);
     let path = largest.map_or_else(
         || String::from("/chosen"),
-        |domain| format!("/chosen/{}", domain.record.name),
+        |domain| path_of(domain.record.name.as_ref(), tree),
     );
+    let tables = config.domains.iter().max_by_key(|domain| domain.tables);
+    if let Some(domain) = tables.filter(|domain| domain.tables > room) {
+        let path = path_of(domain.record.name.as_ref(), tree);
+        let message = format!(
+            "{} MiB of page tables have no room in the RAM that seL4 owns, which has {} MiB to spare",
+            domain.tables >> 20,
+            room >> 20
+        );
+        let hint = String::from("the number is in MiB; leave it out for Xen's formula");
+        let place = (path.as_str(), Some("xen,domain-p2m-mem-mb"));
+        found.push(mistake(
+            HostRule::HeapRoom,
+            Severity::Error,
+            place,
+            &message,
+            hint,
+            source,
+        ));
+        return;
+    }
     let message = format!(
         "RAM, page tables and extra pages of all domains need {} MiB of the RAM that seL4 owns, which has {} MiB to spare",
         need.div_ceil(1 << 20),

@@ -1,17 +1,22 @@
 //! What dtc says about a source, in the form of all other mistakes.
 
+mod bytes;
 mod guess;
+mod words;
 
 use dt_server::RuleInfo;
 
 use self::guess::guess;
 use super::mistake::{Fix, Mistake, TextEdit, empty_span};
 use super::rules::HostRule;
-use super::sources::{Sources, point, range};
+use super::sources::{Sources, point};
 use crate::locate::{Point, Span};
 
 /// A mistake for each line that dtc says; `file` is the source it was given.
 pub(super) fn mistakes(said: &str, file: &str, sources: &mut Sources) -> Vec<Mistake> {
+    if let Some(mistake) = bytes::mistake(file) {
+        return vec![mistake];
+    }
     let lines = said.lines().filter(|line| !line.trim().is_empty());
     let mut found: Vec<Mistake> = lines
         .map(|line| {
@@ -22,6 +27,8 @@ pub(super) fn mistakes(said: &str, file: &str, sources: &mut Sources) -> Vec<Mis
             mistake
         })
         .collect();
+    // Of two things that dtc says of one place the first is the cause.
+    found.dedup_by(|next, first| next.at.is_some() && next.at == first.at);
     if found.is_empty() {
         let message = String::from("dtc refuses the file and does not say why");
         found.push(Mistake::of_file(
@@ -106,34 +113,7 @@ fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
         }
         return;
     }
-    if mistake.message.contains("Properties must precede subnodes") {
-        mistake.message = String::from("a property stands behind a child node");
-        mistake.hint =
-            String::from("move it up: in a DTS a node's properties come before its children");
-        return;
-    }
-    if mistake.message.contains("non-existent node or label") {
-        // dtc shows the whole node.
-        let label = mistake.message.split('"').nth(1).unwrap_or_default();
-        mistake.at = mistake.at.take().map(|at| reference(label, at, sources));
-        mistake.message = format!("the label {label} is not defined");
-        mistake.hint = String::from("define the label, name: node { … }, or correct the reference");
-        return;
-    }
-    if mistake.message.contains("Duplicate node name") {
-        if let Some(name) = mistake.at.as_ref().and_then(|at| sources.name(at)) {
-            mistake.at = Some(name);
-        }
-        let (path, _) = mistake.message.split_once(": ").unwrap_or_default();
-        mistake.message = format!("the node {path} is there twice");
-        mistake.hint = String::from("keep one of them, or give the other another name");
-        return;
-    }
-    if mistake.message.contains("Duplicate") {
-        let (path, _) = mistake.message.split_once(": ").unwrap_or_default();
-        let (node, property) = path.rsplit_once(':').unwrap_or_default();
-        mistake.message = format!("{node} has {property} twice");
-        mistake.hint = String::from("keep one of them");
+    if words::better(mistake, sources) {
         return;
     }
     if mistake.message != "syntax error" {
@@ -143,7 +123,7 @@ fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
     let Some(text) = sources.text(&at.file) else {
         return;
     };
-    let Some(guess) = guess(text, &at) else {
+    let Some(guess) = guess(text, &at, at.file == file) else {
         mistake.message = String::from("syntax error");
         mistake.hint =
             String::from("statements end in a semicolon, numbers stand in <>, strings in \"\"");
@@ -172,20 +152,6 @@ fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
                 text: insert.to_owned(),
             }),
         });
-    }
-}
-
-/// Where within `at` the label is referred to; `at` if nowhere.
-fn reference(label: &str, at: Span, sources: &mut Sources) -> Span {
-    let within = |text: &str| {
-        let (start, end) = range(text, &at)?;
-        let name = format!("&{label}");
-        let offset = start + text.get(start..end)?.find(&name)?;
-        Some((point(text, offset), point(text, offset + name.len())))
-    };
-    match sources.text(&at.file).and_then(within) {
-        Some((start, end)) => Span { start, end, ..at },
-        None => at,
     }
 }
 

@@ -2,12 +2,10 @@
 
 use dt_server::{Diagnostic, Edit, NODES, Rule};
 
+use super::alike::alike;
 use super::mistake::{Fix, Mistake, Related, Severity, TextEdit, empty_span};
 use super::sources::{Sources, offset, point, range};
 use crate::locate::{Locations, Span};
-
-/// How alike two names must be for one to be proposed in place of the other.
-const ALIKE: f64 = 0.8;
 
 /// Where things are, and what is there.
 pub(super) struct Source<'a> {
@@ -39,15 +37,7 @@ impl Source<'_> {
             message: place.note.replace("/chosen/", ""),
             at: self.place(&place.path, place.property),
         });
-        let rename = self.rename(found);
-        let mut hint = found.hint.clone();
-        if let Some((_, to)) = &rename {
-            hint = format!("did you mean {to}?");
-        }
-        let fix = match rename {
-            Some((from, to)) => self.renamed(found, &from, to),
-            None => self.fix(found),
-        };
+        let (hint, fix) = self.proposal(found);
         Mistake {
             severity: match found.severity {
                 dt_server::Severity::Error => Severity::Error,
@@ -74,8 +64,71 @@ impl Source<'_> {
         self.sources.name(node).or_else(|| Some(node.clone()))
     }
 
-    fn fix(&mut self, found: &Diagnostic) -> Option<Fix> {
-        self.edit(&found.path, found.edit.as_ref()?)
+    /// What to try, and the change that it is about.
+    fn proposal(&mut self, found: &Diagnostic) -> (String, Option<Fix>) {
+        if let Some((from, to)) = self.rename(found) {
+            if self.locations.property(&found.path, to).is_some() {
+                let hint = format!("did you mean {to}? That is there, too: keep one of them");
+                return (hint, None);
+            }
+            return (
+                format!("did you mean {to}?"),
+                self.renamed(found, &from, to),
+            );
+        }
+        if let Some((hint, fix)) = self.other_compatible(found) {
+            return (hint, Some(fix));
+        }
+        if let Some(Edit::Set { property, .. }) = &found.edit
+            && let Some(name) = self.misspelt(&found.path, property)
+        {
+            // Renaming it mends this mistake, too.
+            return (format!("did you mean it by {name}?"), None);
+        }
+        let fix = found.edit.as_ref();
+        let fix = fix.and_then(|edit| self.edit(&found.path, edit));
+        (found.hint.clone(), fix)
+    }
+
+    /// A property of node `path` that is not known and will be proposed to be called `missing`.
+    fn misspelt(&self, path: &str, missing: &str) -> Option<String> {
+        if self.locations.property(path, missing).is_some() {
+            return None;
+        }
+        let known = |name: &str| {
+            let mut all = NODES.iter().flat_map(|node| node.properties);
+            all.any(|property| property.name == name)
+        };
+        let unknown = self.locations.properties(path).filter(|name| !known(name));
+        unknown
+            .filter(|name| alike(name, properties_at(path)) == Some(missing))
+            .map(str::to_owned)
+            .next()
+    }
+
+    /// For a node that is not known: its `compatible` with the string in place that was most likely meant.
+    fn other_compatible(&mut self, found: &Diagnostic) -> Option<(String, Fix)> {
+        const KNOWN: [&str; 7] = [
+            "xen,domain",
+            "xen,vcpu",
+            "xen,domain-shared-memory-v1",
+            "xen,evtchn-v1",
+            "multiboot,kernel",
+            "multiboot,ramdisk",
+            "multiboot,module",
+        ];
+        if found.rule != Rule::Unknown || found.property.is_some() {
+            return None;
+        }
+        let at = self.locations.property(&found.path, "compatible")?.clone();
+        let text = self.sources.slice(&at)?.to_owned();
+        let strings = text.split('"').skip(1).step_by(2);
+        let (from, to) = strings
+            .filter(|string| !KNOWN.contains(string))
+            .find_map(|string| Some((string, alike(string, KNOWN.into_iter())?)))?;
+        let quoted = |name: &str| format!("\"{name}\"");
+        let fix = self.replaced(at, text.replacen(&quoted(from), &quoted(to), 1));
+        Some((format!("did you mean \"{to}\"?"), fix))
     }
 
     /// `edit` of the node `path`, as words and as text.
@@ -121,6 +174,18 @@ impl Source<'_> {
         }
     }
 
+    /// `text` in place of a property of node `path`.
+    pub(super) fn replacement(&mut self, path: &str, property: &str, text: String) -> Option<Fix> {
+        let at = self.locations.property(path, property).cloned();
+        Some(match at {
+            Some(at) => self.replaced(at, text),
+            None => Fix {
+                summary: format!("let {} have `{text}`", subject(path)),
+                edit: None,
+            },
+        })
+    }
+
     fn replaced(&mut self, at: Span, text: String) -> Fix {
         let old = self.quote(&at).unwrap_or_default();
         let line = at.start.line;
@@ -137,7 +202,7 @@ impl Source<'_> {
     }
 
     /// An insertion as the first line of a node: its properties come before its children.
-    fn first_in(&mut self, path: &str, text: &str) -> Option<TextEdit> {
+    pub(super) fn first_in(&mut self, path: &str, text: &str) -> Option<TextEdit> {
         let node = self.locations.node(path)?.clone();
         let source = self.sources.text(&node.file)?;
         let brace = offset(source, node.start)?;
@@ -162,13 +227,23 @@ impl Source<'_> {
         })
     }
 
-    /// The node with its name.
+    /// The node with its name and its labels.
     fn whole_node(&mut self, path: &str) -> Option<TextEdit> {
         let node = self.locations.node(path)?.clone();
         let name = self.sources.name(&node)?;
+        let text = self.sources.text(&node.file)?;
+        let mut start = offset(text, name.start)?;
+        while let Some(before) = text.get(..start)?.trim_end().strip_suffix(':') {
+            let label = before.trim_end();
+            let is_of_label = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            start = label.trim_end_matches(is_of_label).len();
+            if start == label.len() {
+                return None;
+            }
+        }
         Some(TextEdit {
             at: Span {
-                start: name.start,
+                start: point(text, start),
                 ..node
             },
             text: String::new(),
@@ -181,18 +256,7 @@ impl Source<'_> {
             .property
             .as_deref()
             .filter(|_| found.rule == Rule::Unknown)?;
-        let depth = found.path.matches('/').count();
-        let here = NODES.iter().filter(|node| match node.name {
-            "/chosen" => depth == 1,
-            "Domain" => depth == 2,
-            _ => depth == 3,
-        });
-        let known = here.flat_map(|node| node.properties);
-        let known = known.filter(|known| !known.example.is_empty());
-        let best = known
-            .map(|known| (strsim::jaro_winkler(name, known.name), known.name))
-            .max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (best.0 >= ALIKE).then(|| (name.to_owned(), best.1))
+        alike(name, properties_at(&found.path)).map(|known| (name.to_owned(), known))
     }
 
     fn renamed(&mut self, found: &Diagnostic, from: &str, to: &'static str) -> Option<Fix> {
@@ -200,6 +264,19 @@ impl Source<'_> {
         let old = self.sources.slice(&at)?.to_owned();
         Some(self.replaced(at, old.replacen(from, to, 1)))
     }
+}
+
+/// Properties that a node at `path` may have and that say something.
+fn properties_at(path: &str) -> impl Iterator<Item = &'static str> {
+    let depth = path.matches('/').count();
+    let here = NODES.iter().filter(move |node| match node.name {
+        "/chosen" => depth == 1,
+        "Domain" => depth == 2,
+        _ => depth == 3,
+    });
+    let known = here.flat_map(|node| node.properties);
+    let known = known.filter(|known| !known.example.is_empty());
+    known.map(|known| known.name)
 }
 
 /// How a node is called in a message: a domain by its name.

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use clap::Args;
 
-use super::{DomainsFile, Outcome};
+use super::{DomainsFile, Outcome, say};
 use crate::check::{Report, Severity, Style, check};
 
 /// Columns where the width of the terminal is not known.
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let mut report = check(file, files, board);
     if arguments.json {
         match report.json() {
-            Ok(text) => print!("{text}"),
+            Ok(text) => say(&text),
             Err(error) => {
                 eprintln!("error: {error}");
                 return Outcome::Failed;
@@ -72,8 +72,14 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     } else {
         eprint!("{}", report.show(style()));
         if arguments.mend {
+            let elsewhere = report.elsewhere();
+            if elsewhere > 0 {
+                eprintln!(
+                    "note: {elsewhere} of the changes are of included files, which --mend leaves alone"
+                );
+            }
             match report.mended() {
-                Some(text) => print!("{text}"),
+                Some(text) => say(&text),
                 None => {
                     eprintln!("error: {} has no source to mend", file.display());
                     return Outcome::Failed;
@@ -111,11 +117,11 @@ fn domains(report: &Report) {
         } else {
             "heap"
         };
-        println!(
-            "domain {}: {}, {} MiB from {source}",
+        say(&format!(
+            "domain {}: {}, {} MiB from {source}\n",
             record.domid,
             record.name,
             domain.ram() >> 20
-        );
+        ));
     }
 }

@@ -1,11 +1,9 @@
 //! `zazen completions`.
 
-use std::io::stdout;
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Outcome, Zazen};
+use super::{Outcome, Zazen, say};
 
 /// Write completions for a shell to standard output
 #[derive(Args, Debug)]
@@ -22,11 +20,8 @@ Examples:
   zazen completions fish > ~/.config/fish/completions/zazen.fish";
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    clap_complete::generate(
-        arguments.shell,
-        &mut Zazen::command(),
-        "zazen",
-        &mut stdout(),
-    );
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Zazen::command(), "zazen", &mut script);
+    say(&String::from_utf8_lossy(&script));
     Outcome::Good
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Outcome, board};
+use super::{Outcome, board, say};
 use crate::board::{Board, DEFAULT};
 use crate::explain::{explain, explain_log, overview};
 use crate::load::{Missing, load_with};
@@ -60,9 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     };
     let config = loaded.as_ref().map(|loaded| &loaded.config);
     let what = arguments.what.join(" ");
-    match what.as_str() {
+    match what.trim() {
         "" => {
-            print!("{}", overview());
+            say(&overview());
             return Outcome::Good;
         }
         "-" => {
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 return Outcome::Failed;
             }
             let text = explain_log(&String::from_utf8_lossy(&log), config);
-            print!("{text}");
+            say(&text);
             if text.is_empty() {
                 eprintln!("no line of the log is about a fault");
                 return Outcome::Bad;
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
     match explain(&what, config) {
         Ok(text) => {
-            print!("{text}");
+            say(&text);
             Outcome::Good
         }
         Err(proposals) => {

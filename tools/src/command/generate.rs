@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DomainsFile, Outcome};
+use super::{DomainsFile, Outcome, say};
 use crate::generate::{system, written};
 use crate::limits::MAX_PRIORITY;
 use crate::load::{LoadError, Missing, describe, load_with};
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
     };
     let Some(path) = &arguments.output else {
-        print!("{xml}");
+        say(&xml);
         return Outcome::Good;
     };
     match fs::write(path, xml) {

@@ -1,14 +1,13 @@
 //! `zazen inspect`.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
 use authority::report::{breaches, dot, json, svg, table};
 use authority::{Authority, Check};
 use clap::{Args, ValueEnum};
 
-use super::Outcome;
+use super::{Outcome, say};
 
 /// Say who holds which capability in an image, and check that it is as it should be
 ///
@@ -17,9 +16,8 @@ use super::Outcome;
 /// guest's capabilities and mappings, who may call or notify whom, who can touch which guest's RAM now and at run time, and applies the rules that docs/inspect.md explains.
 ///
 /// Broken rules are told with the chain of capabilities that breaks them.
-///
-/// Exit status: 0 if all rules hold, 1 if one is broken, 2 if the file cannot be used.
 #[derive(Args, Debug)]
+#[command(after_long_help = AFTER)]
 pub struct Arguments {
     /// The specification as JSON
     #[arg(value_name = "SPEC.json")]
@@ -31,6 +29,23 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
+
+const AFTER: &str = "\
+Exit status:
+  0  all rules hold
+  1  a rule is broken
+  2  wrong arguments, or the file cannot be used
+
+Examples:
+  ./build.sh inspect                 builds the image and inspects it
+  zazen inspect build/image/default/capdl.json
+  zazen inspect SPEC.json --format svg -o authority.svg
+
+Files:
+  docs/inspect.md  the rules, the fields of the JSON, how to read the picture
+
+See also:
+  zazen-generate(1), ./build.sh inspect --help, dot(1)";
 
 /// Forms of the report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -77,8 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let checks = authority.check();
     let report = arguments.format.write(&authority, &checks);
     match &arguments.output {
-        // Whoever reads it may stop reading.
-        None => drop(std::io::stdout().write_all(report.as_bytes())),
+        None => say(&report),
         Some(output) => {
             if let Err(error) = fs::write(output, report) {
                 eprintln!("error: {} cannot be written: {error}", output.display());

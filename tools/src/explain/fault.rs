@@ -149,6 +149,28 @@ pub(super) fn explain(line: &str, guests: &[Guest]) -> Option<String> {
     Some(text)
 }
 
+/// A protection domain by its name.
+pub(super) fn program(what: &str) -> Option<String> {
+    let is_vmm = what
+        .strip_prefix(pd::VMM_PREFIX)
+        .is_some_and(|guest| !guest.is_empty() && !guest.contains(' '));
+    let servers = [
+        pd::MEMORY_SERVER,
+        pd::DT_SERVER,
+        pd::TIMER_SERVER,
+        pd::FAULT_SERVER,
+        pd::CONSOLE,
+    ];
+    let is_known = is_vmm || servers.contains(&what);
+    is_known.then(|| format!("{}.\n", who(what)))
+}
+
+/// An address that nothing is said of: a guest's.
+pub(super) fn lone_address(what: &str, guests: &[Guest]) -> Option<String> {
+    let address = u64::from_str_radix(what.strip_prefix("0x")?, 16).ok()?;
+    Some(of_guest("", address, guests))
+}
+
 fn who(name: &str) -> String {
     match (name, name.strip_prefix(pd::VMM_PREFIX)) {
         (_, Some(guest)) => format!("{name}, the VMM of the guest {guest}; the other guests go on"),

@@ -4,8 +4,9 @@ use hypervisor_core::hypercall::table::{ROWS, Row, Status};
 use xen_abi::Errno;
 
 /// What the public headers put in front of names.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 11] = [
     "__HYPERVISOR_",
+    "HYPERVISOR_",
     "XENMEM_",
     "EVTCHNOP_",
     "GNTTABOP_",
@@ -49,15 +50,29 @@ pub(super) fn explain(what: &str) -> Option<String> {
     }
     match second {
         None => Some(whole(&family)),
-        Some(second) => joined(
-            family
-                .iter()
-                .filter(|row| {
-                    row.cmd_name == second || (row.cmd.is_some() && row.cmd == number(second))
-                })
-                .map(|row| one(row)),
-        ),
+        Some(second) => {
+            let of = |row: &&&Row| {
+                row.cmd_name == second || (row.cmd.is_some() && row.cmd == number(second))
+            };
+            joined(family.iter().filter(of).map(|row| one(row))).or_else(|| none(&family, second))
+        }
     }
+}
+
+/// What a hypercall has instead of the operation `wrong`.
+fn none(family: &[&Row], wrong: &str) -> Option<String> {
+    let name = family.first()?.name;
+    let known = family
+        .iter()
+        .filter_map(|row| Some(format!("{} {}", row.cmd?, row.cmd_name)));
+    let known: Vec<String> = known.collect();
+    Some(match known.as_slice() {
+        [] => format!("{name} has no operations, and no {wrong}.\n"),
+        _ => format!(
+            "{name} has no operation {wrong}. It has: {}.\n",
+            known.join(", ")
+        ),
+    })
 }
 
 fn joined(texts: impl Iterator<Item = String>) -> Option<String> {
@@ -152,7 +167,7 @@ mod tests {
         assert!(explain("domctl").unwrap().contains("Refused with E"));
         // `yield` is of one, `status` of events; `enable` of vm_assist.
         assert!(explain("SCHEDOP_yield").unwrap().contains("sched_op yield"));
-        assert_eq!(explain("memory_op 99"), None);
+        assert!(explain("memory_op 99").is_some_and(|text| text.contains("no operation 99")));
         assert_eq!(explain("nothing"), None);
         assert_eq!(explain("memory_op 6 7"), None);
     }
