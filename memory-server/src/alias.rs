@@ -69,7 +69,7 @@ impl MemoryServer<'_> {
         let (window, b, page) = self.named(d, slot)?;
         if self.records.get(b).state != BlockState::Split
             || page >= self.untyped_of(b).pages()
-            || self.page_window(d, b) != Some(window)
+            || self.held_window(d, b) != Some(window)
         {
             return Err(Error::NotYours);
         }

@@ -4,8 +4,9 @@ use hv_types::FrameSize;
 use memory_server_api::Error;
 
 use crate::kernel::{Destination, Kernel, Object, OwnSlot};
-use crate::records::{BlockState, HEAP, NEVER, NIL, Records};
+use crate::records::{BlockState, HEAP, NEVER, NIL, Records, SplitRecord};
 use crate::server::{MemoryServer, Pool, UntypedRecord};
+use crate::spare::Use;
 
 /// Children carved from an untyped at a time: the first user pays 32 of about 1,000 instructions each.
 const CARVE_BATCH: u32 = 32;
@@ -97,14 +98,22 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// The oldest whole block of a pool, off its list. If none is left, a split one is merged or a returned one
-    /// revoked.
-    pub(crate) fn take_block(&mut self, kernel: &mut impl Kernel, home: u8) -> Result<u32, Error> {
-        if self.with_pool(home, |_, pool| pool.blocks.is_empty()) {
-            self.merge_one(kernel, home)?;
-            if home == HEAP && self.heap.blocks.is_empty() {
-                self.reclaim_any_block(kernel)?;
-            }
+    /// The oldest whole block of a pool, off its list. If none is left beside those that are kept for splits, a split one
+    /// is merged or a returned one revoked.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] if there is none beside those; [`Error::Kernel`].
+    pub(crate) fn take_block(
+        &mut self,
+        kernel: &mut impl Kernel,
+        home: u8,
+        purpose: Use,
+    ) -> Result<u32, Error> {
+        self.gather_blocks(kernel, home, 1)?;
+        if home == HEAP {
+            let copied = self.heap.blocks.head().is_some_and(|b| self.is_copied(b));
+            // What is gathered comes behind the head.
+            self.gather_blocks(kernel, home, self.kept_blocks(purpose, copied) + 1)?;
         }
         let b = self
             .with_pool(home, |records, pool| records.pop_block(&mut pool.blocks))
@@ -122,25 +131,74 @@ impl MemoryServer<'_> {
     ) -> Result<u32, Error> {
         match self.with_pool(home, |records, pool| records.pop_block(&mut pool.short)) {
             Some(b) => Ok(b),
-            None => self.take_block(kernel, home),
+            None => self.take_block(kernel, home, Use::Pages),
         }
     }
 
-    /// Makes one split block of whose pages nobody holds any whole again, better one without returned pages; none is
-    /// not an error.
-    fn merge_one(&mut self, kernel: &mut impl Kernel, home: u8) -> Result<(), Error> {
+    /// Sees to it that a pool has `least` whole blocks. Two that are missing can be made: that many an operation can be
+    /// short of where nothing was lost, for it takes one and can be the first for which one is kept.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]; [`Error::Kernel`].
+    pub(crate) fn gather_blocks(
+        &mut self,
+        kernel: &mut impl Kernel,
+        home: u8,
+        least: u32,
+    ) -> Result<(), Error> {
+        for _ in 0..2 {
+            if self.with_pool(home, |_, pool| pool.blocks.len()) >= least {
+                return Ok(());
+            }
+            let is_like =
+                |s: &SplitRecord, at| u32::from(s.pages) == FrameSize::Block.pages() && at == home;
+            if !self.merge_one(kernel, is_like)? && home == HEAP {
+                self.reclaim_any_block(kernel)?;
+            }
+        }
+        if self.with_pool(home, |_, pool| pool.blocks.len()) >= least {
+            Ok(())
+        } else {
+            Err(Error::NoMemory)
+        }
+    }
+
+    /// An unused split record for block `b`, if enough are left for splits. If there are too few, a split block of whose pages
+    /// nobody holds any is made whole: one of the heap or of the same home.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]; [`Error::Kernel`].
+    pub(crate) fn split_record(
+        &mut self,
+        kernel: &mut impl Kernel,
+        b: u32,
+        purpose: Use,
+    ) -> Result<u16, Error> {
+        let kept = self.kept_records(purpose);
+        if let Some(s) = self.records.unused_split(kept) {
+            return Ok(s);
+        }
+        let home = self.records.get(b).home;
+        self.merge_one(kernel, |_, at| at == HEAP || at == home)?;
+        self.records.unused_split(kept).ok_or(Error::NoMemory)
+    }
+
+    /// Makes one split block of whose pages nobody holds any whole again, better one without returned pages: one that
+    /// `is_wanted` accepts by its record and home. Returns whether there was one.
+    fn merge_one(
+        &mut self,
+        kernel: &mut impl Kernel,
+        is_wanted: impl Fn(&SplitRecord, u8) -> bool,
+    ) -> Result<bool, Error> {
         let unused = self.records.splits.iter().filter(|s| {
-            s.block != NIL
-                && s.is_unused()
-                && u32::from(s.pages) == FrameSize::Block.pages()
-                && self.records.get(s.block).home == home
+            s.block != NIL && s.is_unused() && is_wanted(s, self.records.get(s.block).home)
         });
         let Some(b) = unused.max_by_key(|s| s.free).map(|s| s.block) else {
-            return Ok(());
+            return Ok(false);
         };
         self.unsplit(kernel, b)?;
         self.put_block(b);
-        Ok(())
+        Ok(true)
     }
 
     /// Makes sure that the 2 MiB frame of a free block exists.
@@ -196,6 +254,7 @@ impl MemoryServer<'_> {
         block.holder = d;
         block.window = window;
         self.set_window(d, window, b);
+        self.count_whole(d, b);
         Ok(())
     }
 

@@ -47,7 +47,12 @@
 //! # Merging
 //!
 //! Split heap blocks whose pages are all free or returned become whole again when a whole block is
-//! wanted and none is left. Windows, records and page slots are reused.
+//! wanted and none is left, or a split record. Windows, records and page slots are reused.
+//!
+//! # Splitting
+//!
+//! A guest can give up any single page at any time, so what the split of its block needs is kept for it: nobody can grow into
+//! the last free blocks of the heap (`spare`).
 //!
 //! # What outlives what (LU-1)
 //!
@@ -83,6 +88,7 @@ mod returned;
 mod runs;
 mod server;
 mod shape;
+mod spare;
 mod split;
 mod totals;
 

@@ -108,6 +108,8 @@ impl<'a> MemoryServer<'a> {
                 extra: [NIL; Extra::COUNT as usize],
                 aliases: [0; ALIASES as usize / 64],
                 pending: None,
+                whole: 0,
+                whole_by_copy: 0,
                 released: false,
                 refusals: 0,
                 ending: Ending::START,

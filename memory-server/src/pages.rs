@@ -7,6 +7,7 @@ use crate::kernel::{Kernel, OwnSlot};
 use crate::manifest::DomainIndex;
 use crate::records::{HEAP, NEVER, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
+use crate::spare::Use;
 
 /// A free page off its list, and whether a block was split to get it.
 #[derive(Clone, Copy)]
@@ -59,7 +60,8 @@ impl MemoryServer<'_> {
                 return Ok(Taken { id, fresh: false });
             }
             if let For::Ram(d) = purpose {
-                self.ensure_window(kernel, d)?;
+                let kept = self.dom(d).kept_window();
+                self.ensure_window(kernel, d, kept)?;
             }
         }
         let b = self.take_block_for_pages(kernel, home)?;
@@ -71,7 +73,7 @@ impl MemoryServer<'_> {
 
     /// Makes pages of a free block that is on no list, and puts them on theirs.
     pub(crate) fn spread(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
-        self.split_free(kernel, b)
+        self.split_free(kernel, b, Use::Pages)
             .inspect_err(|_| self.put_block_first(b))?;
         // `put_page` counts; the record says that all are free already.
         if let Some((_, split)) = self.records.split_of(b) {
@@ -104,7 +106,7 @@ impl MemoryServer<'_> {
     /// the RAM of others, and where they are no block becomes whole again. Bounded by the split pool.
     fn heap_split_for(&self, purpose: For) -> Option<u16> {
         let window_left = match purpose {
-            For::Ram(d) => self.free_window(d).is_some(),
+            For::Ram(d) => self.free_window(d, self.dom(d).kept_window()).is_some(),
             For::Extra => true,
         };
         let mut any = None;

@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
+use crate::spare::{Kept, Use};
 
 pub(crate) const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
 
@@ -76,23 +77,32 @@ impl MemoryServer<'_> {
         if dom.ram + BLOCK_PAGES > dom.config.max_pages {
             return Err(Error::OverQuota); // SM-13, BL-6
         }
+        let home = self.ram_home(d);
         if let Some(oldest) = dom.returned_blocks.head() {
             let fits = wanted.is_none_or(|wanted| wanted == self.records.get(oldest).window);
-            return Ok(fits.then(|| self.regrant_block(d)).flatten());
+            if !fits {
+                return Ok(None);
+            }
+            if home == HEAP {
+                let kept = self.kept_blocks(Use::Whole(d), self.is_copied(oldest));
+                self.gather_blocks(kernel, home, kept)?;
+            }
+            return Ok(self.regrant_block(d));
         }
-        let home = self.ram_home(d);
         if home == HEAP && wanted.is_none() {
-            self.ensure_window(kernel, d)?;
+            self.ensure_window(kernel, d, Kept::One)?;
         }
         let b = if self.is_direct(d) {
             self.take_block_at(kernel, d, gfn)?
         } else {
-            self.take_block(kernel, home)?
+            self.take_block(kernel, home, Use::Whole(d))?
         };
+        let kept = Kept::One;
         let window = if home == HEAP {
             match wanted {
-                Some(w) => Some(w).filter(|w| self.is_free_window(d, *w)),
-                None => self.free_window(d),
+                Some(w) => Some(w)
+                    .filter(|w| self.is_free_window(d, *w) && self.free_window(d, kept).is_some()),
+                None => self.free_window(d, kept),
             }
         } else {
             let fixed = self.records.get(b).window;
@@ -167,7 +177,8 @@ impl MemoryServer<'_> {
             self.take_page(kernel, home, For::Ram(d))?
         };
         let (b, page) = (taken.id.block(), taken.id.page());
-        let Some(window) = self.page_window(d, b) else {
+        let kept = self.dom(d).kept_window();
+        let Some(window) = self.page_window(d, b, kept) else {
             self.untake_page(kernel, taken);
             return Err(Error::NoMemory);
         };
@@ -185,20 +196,25 @@ impl MemoryServer<'_> {
         Ok(Placed { slot, was: None })
     }
 
-    /// The window in which `d` has, or will have, its pages of split block `b`.
-    pub(crate) fn page_window(&mut self, d: u8, b: u32) -> Option<u16> {
-        if self.records.get(b).home != HEAP {
-            return Some(self.records.get(b).window).filter(|w| *w != NIL16);
-        }
-        let held = self
-            .records
-            .split_of(b)
-            .map(|(_, s)| s.window[usize::from(d)])?;
-        if held == NIL16 {
-            self.free_window(d)
+    /// The window in which `d` has pages of split block `b`, or for a static block will have.
+    pub(crate) fn held_window(&self, d: u8, b: u32) -> Option<u16> {
+        let block = self.records.get(b);
+        let window = if block.home == HEAP {
+            let split = self.records.splits.get(usize::from(block.split))?;
+            split.window[usize::from(d)]
         } else {
-            Some(held)
+            block.window
+        };
+        Some(window).filter(|w| *w != NIL16)
+    }
+
+    /// The window in which `d` has, or will have, its pages of split block `b`; a new one leaves `kept` beside it.
+    pub(crate) fn page_window(&self, d: u8, b: u32, kept: Kept) -> Option<u16> {
+        let held = self.held_window(d, b);
+        if held.is_some() || self.records.get(b).home != HEAP {
+            return held;
         }
+        self.free_window(d, kept)
     }
 
     /// [`memory_server_api::Request::Release`], the only way RAM comes back while a domain lives (SM-3).
@@ -263,6 +279,9 @@ impl MemoryServer<'_> {
         kernel
             .revoke(self.own.frame(b))
             .map_err(|_| Error::Kernel)?;
+        if self.records.get(b).state == BlockState::Held {
+            self.uncount_whole(d, b);
+        }
         self.free_block(d, b);
         Ok(())
     }

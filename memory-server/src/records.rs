@@ -249,12 +249,13 @@ impl Records<'_> {
         let s = self.get(id.block()).split;
         &mut self.splits[usize::from(s)].page[id.page() as usize]
     }
-    /// An unused split record.
-    pub(crate) fn unused_split(&self) -> Option<u16> {
-        self.splits
-            .iter()
-            .position(|s| s.block == NIL)
-            .and_then(|s| u16::try_from(s).ok())
+    /// An unused split record, if `kept` others are unused.
+    pub(crate) fn unused_split(&self, kept: usize) -> Option<u16> {
+        let mut unused = (0u16..)
+            .zip(self.splits.iter())
+            .filter(|(_, s)| s.block == NIL);
+        let (s, _) = unused.next()?;
+        (unused.take(kept).count() == kept).then_some(s)
     }
 
     pub(crate) fn push_block(&mut self, list: &mut List, b: u32) {

@@ -18,6 +18,7 @@ use crate::pages::For;
 use crate::populate::{BLOCK_PAGES, record_gfn};
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
+use crate::spare::Kept;
 
 impl MemoryServer<'_> {
     /// Pages that `d` has returned.
@@ -49,7 +50,7 @@ impl MemoryServer<'_> {
     /// Takes a RAM page of `d` as returned, which it names by `window`.
     pub(crate) fn return_page(&mut self, d: u8, window: u16, id: PageId) -> Result<(), Error> {
         if id.page() >= self.untyped_of(id.block()).pages()
-            || self.page_window(d, id.block()) != Some(window)
+            || self.held_window(d, id.block()) != Some(window)
         {
             return Err(Error::NotYours);
         }
@@ -71,6 +72,7 @@ impl MemoryServer<'_> {
     /// Takes a whole heap block of `d` as returned.
     pub(crate) fn return_block(&mut self, d: u8, b: u32) {
         self.records.block(b).state = BlockState::Returned;
+        self.uncount_whole(d, b);
         let mut list = self.dom(d).returned_blocks;
         self.records.push_block(&mut list, b);
         self.dom_mut(d).returned_blocks = list;
@@ -106,7 +108,7 @@ impl MemoryServer<'_> {
         let record = self.records.page(id);
         let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
         record.state = PageState::Ram;
-        let window = self.page_window(d, id.block()).unwrap_or(NIL16);
+        let window = self.held_window(d, id.block()).unwrap_or(NIL16);
         Placed {
             slot: self.dom(d).layout.page(window, id.page()),
             was: (was != NIL).then_some(Gfn::new(u64::from(was))),
@@ -118,6 +120,7 @@ impl MemoryServer<'_> {
         let mut list = self.dom(d).returned_blocks;
         let b = self.records.pop_block(&mut list)?;
         self.records.block(b).state = BlockState::Held;
+        self.count_whole(d, b);
         let dom = self.dom_mut(d);
         dom.returned_blocks = list;
         dom.ram += BLOCK_PAGES;
@@ -184,7 +187,10 @@ impl MemoryServer<'_> {
             };
             let id = PageId::from_word(word);
             let usable = match purpose {
-                For::Ram(to) => self.page_window(to, id.block()).is_some(),
+                For::Ram(to) => {
+                    let kept = self.dom(to).kept_window();
+                    self.page_window(to, id.block(), kept).is_some()
+                }
                 For::Extra => true,
             };
             if usable && self.records.get(id.block()).home == HEAP {
@@ -195,12 +201,17 @@ impl MemoryServer<'_> {
         Ok(None)
     }
 
-    /// Makes sure that `d` has a free window, by revoking what it returned in one.
+    /// Makes sure that `d` has a free window, and `kept` beside it, by revoking what it returned in one.
     ///
     /// # Errors
     /// [`Error::NoMemory`] if it holds RAM in all of them, [`Error::Kernel`].
-    pub(crate) fn ensure_window(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
-        if self.free_window(d).is_some() || self.reclaim_block(kernel, d)? {
+    pub(crate) fn ensure_window(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        kept: Kept,
+    ) -> Result<(), Error> {
+        if self.free_window(d, kept).is_some() || self.reclaim_block(kernel, d)? {
             return Ok(());
         }
         let only_returned = self.records.splits.iter().find(|s| {

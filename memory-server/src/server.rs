@@ -10,6 +10,7 @@ use crate::kernel::{Kernel, Object};
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
 use crate::manifest::{DomainConfig, DomainIndex, Purpose};
 use crate::records::{BlockState, DOMAINS, HEAP, List, NIL, Records};
+use crate::spare::Kept;
 
 /// An untyped and what was made of it.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,10 @@ pub(crate) struct Domain {
     /// A bit for each alias slot that may hold a capability.
     pub(crate) aliases: [u64; ALIASES as usize / 64],
     pub(crate) pending: Option<Pending>,
+    /// Blocks that it holds whole, but for the source of a pending split.
+    pub(crate) whole: u32,
+    /// How many of them are split by copying them to a block of the heap.
+    pub(crate) whole_by_copy: u32,
     /// Has given RAM back: whole blocks are over for a static domain (SM-7).
     pub(crate) released: bool,
     pub(crate) refusals: u32,
@@ -314,17 +319,14 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// The lowest free window of `d`.
-    pub(crate) fn free_window(&self, d: u8) -> Option<u16> {
+    /// The lowest free window of `d`, if `kept` others are free.
+    pub(crate) fn free_window(&self, d: u8, kept: Kept) -> Option<u16> {
         let dom = self.dom(d);
         let (first, count) = (dom.first_window as usize, usize::from(dom.layout.windows()));
-        let free = self
-            .windows
-            .iter()
-            .skip(first)
-            .take(count)
-            .position(|b| *b == NIL)?;
-        u16::try_from(free).ok()
+        let windows = self.windows.iter().skip(first).take(count);
+        let mut free = (0u16..).zip(windows).filter(|(_, b)| **b == NIL);
+        let (window, _) = free.next()?;
+        (kept == Kept::None || free.next().is_some()).then_some(window)
     }
     /// Whether window `window` of `d` exists and is free.
     pub(crate) fn is_free_window(&self, d: u8, window: u16) -> bool {

@@ -9,6 +9,7 @@ use crate::records::{
     PageState,
 };
 use crate::server::MemoryServer;
+use crate::spare::Use;
 
 impl MemoryServer<'_> {
     /// Retypes a block's untyped, which has no children, into pages at split `s`; if that fails, it has none again.
@@ -60,8 +61,13 @@ impl MemoryServer<'_> {
     /// # Errors
     /// [`Error::NoMemory`] without a split record, [`Error::Kernel`]; the block is free and on no
     /// list, unless it is lost.
-    pub(crate) fn split_free(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<u16, Error> {
-        let s = self.records.unused_split().ok_or(Error::NoMemory)?;
+    pub(crate) fn split_free(
+        &mut self,
+        kernel: &mut impl Kernel,
+        b: u32,
+        purpose: Use,
+    ) -> Result<u16, Error> {
+        let s = self.split_record(kernel, b, purpose)?;
         self.reshaped = self.reshaped.wrapping_add(1);
         if self.records.get(b).state == BlockState::Framed {
             kernel

@@ -10,6 +10,7 @@ use memory_server_api::{Error, Granted, Slot, SplitKind};
 use crate::kernel::Kernel;
 use crate::records::{BlockState, HEAP, NEVER, NIL, NIL16, PageState};
 use crate::server::{MemoryServer, Pending};
+use crate::spare::{Kept, Use};
 
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Split`].
@@ -44,7 +45,7 @@ impl MemoryServer<'_> {
         d: u8,
         b: u32,
     ) -> Result<Granted, Error> {
-        let s = self.records.unused_split().ok_or(Error::NoMemory)?;
+        let s = self.split_record(kernel, b, Use::Copy)?;
         let window = self.records.get(b).window;
         let gfn = self.records.get(b).gfn;
         kernel
@@ -63,6 +64,7 @@ impl MemoryServer<'_> {
             }
             return Err(error);
         }
+        self.uncount_whole(d, b);
         Ok(Granted {
             first: self.dom(d).layout.page(window, 0),
             count: PAGES_PER_BLOCK,
@@ -86,6 +88,7 @@ impl MemoryServer<'_> {
 
     /// Withdraws a block that `d` held.
     fn lose_held(&mut self, kernel: &mut impl Kernel, d: u8, b: u32, s: u16) {
+        self.uncount_whole(d, b);
         self.lose_split(kernel, b, s);
         self.dom_mut(d).ram -= u64::from(PAGES_PER_BLOCK);
     }
@@ -130,14 +133,14 @@ impl MemoryServer<'_> {
         let home = self.ram_home(d);
         let gfn = self.records.get(b).gfn;
         if home == HEAP {
-            self.ensure_window(kernel, d)?;
+            self.ensure_window(kernel, d, Kept::None)?;
         }
-        let new = self.take_block(kernel, home)?;
-        if let Err(error) = self.split_free(kernel, new) {
+        let new = self.take_block(kernel, home, Use::Copy)?;
+        if let Err(error) = self.split_free(kernel, new, Use::Copy) {
             self.put_block_first(new);
             return Err(error);
         }
-        let granted = match self.page_window(d, new) {
+        let granted = match self.page_window(d, new, Kept::None) {
             Some(window) => self
                 .grant_all_pages(kernel, d, new, window, gfn)
                 .map(|()| window),
@@ -150,6 +153,7 @@ impl MemoryServer<'_> {
                 return Err(error);
             }
         };
+        self.uncount_whole(d, b);
         self.records.block(b).state = BlockState::Source;
         self.dom_mut(d).pending = Some(Pending {
             source: b,
@@ -211,6 +215,7 @@ impl MemoryServer<'_> {
         self.unsplit(kernel, pending.pages)?;
         self.put_block_first(pending.pages);
         self.records.block(b).state = BlockState::Held;
+        self.count_whole(d, b);
         self.dom_mut(d).pending = None;
         Ok(())
     }

@@ -5,7 +5,8 @@ mod common;
 
 use common::{D0, D1, MIB, System, domain, memory};
 use hv_types::{FrameSize, Gfn, PAGES_PER_BLOCK};
-use memory_server::{DomainIndex, Life, Purpose};
+use memory_server::layout::GrantLayout;
+use memory_server::{DomainConfig, DomainIndex, Life, Purpose};
 use memory_server_api::{
     Error, Extra, MAX_WORDS, Message, Reply, Request, Slot, SplitKind, WINDOW_SLOTS,
 };
@@ -333,7 +334,7 @@ fn extra_pages_keep_together_and_leave_the_blocks_of_others_alone() {
 fn split_pages_that_are_all_free_become_a_block_again_when_the_heap_needs_one() {
     let mut s = System::new(
         &[domain(1, false, 4)],
-        &[memory(0x8000_0000, 21, false, Purpose::Heap)],
+        &[memory(0x8000_0000, 21, true, Purpose::Heap)],
         1,
     );
     let page = s.page(D0).unwrap();
@@ -683,4 +684,92 @@ fn a_guest_frame_above_32_bits_is_no_error() {
         },
     )
     .unwrap();
+}
+
+/// BL-1, SM-9: split records are as few as the image has room for; one whose pages are all free or returned serves the next
+/// split, of the heap and of a domain's own memory.
+#[test]
+fn a_block_that_nobody_holds_gives_its_split_record_back() {
+    for is_static in [false, true] {
+        let ram = if is_static {
+            memory(0x8000_0000, 23, true, Purpose::Static(D0))
+        } else {
+            memory(0x8000_0000, 23, false, Purpose::Heap)
+        };
+        let config = domain(1, is_static, 6);
+        let mut s = System::new(&[config], &[ram], 2);
+        let granted = s.blocks(D0, 3).unwrap();
+        for n in [0, 1, 2, 0] {
+            let slot = granted.slot(n % 3);
+            let Ok(Reply::Split { kind, pages }) = s.ask(D0, Request::Split { slot }) else {
+                // The fourth is the first again: no block any more, and nothing was harmed.
+                assert_eq!(n, 0);
+                assert_eq!(s.usage(D0).ram, 512);
+                break;
+            };
+            if kind == SplitKind::Copy {
+                s.ask(D0, Request::SplitDone { slot }).unwrap();
+            }
+            // All pages of two blocks go back, of the third all but one.
+            let left = u32::from(n == 2) * 512;
+            for page in left..pages.count {
+                s.release(D0, pages.slot(page)).unwrap();
+            }
+        }
+        assert_eq!(s.usage(D0).ram, 512, "static {is_static}");
+    }
+}
+
+/// BL-1: nobody grows into the last split record while another may need it.
+#[test]
+fn growth_leaves_a_split_record() {
+    let mut s = System::new(
+        &[domain(1, false, 8), domain(2, false, 8)],
+        &[memory(0x8000_0000, 24, true, Purpose::Heap)],
+        2,
+    );
+    let slot = s.blocks(D0, 1).unwrap().first;
+    let got = (0..1024).take_while(|_| s.page(D1).is_ok()).count();
+    assert_eq!(got, 512);
+    assert!(matches!(
+        s.ask(D0, Request::Split { slot }),
+        Ok(Reply::Split {
+            kind: SplitKind::InPlace,
+            ..
+        })
+    ));
+}
+
+/// BL-1: a guest's pages, however scattered, leave it the window where the copy of a block has to be.
+#[test]
+fn scattered_pages_leave_a_window() {
+    let many = DomainConfig {
+        grant_radix: 18,
+        ..domain(1, false, 200)
+    };
+    let few = domain(2, false, 60);
+    let windows = GrantLayout::new(few.grant_radix, few.table_quota).windows();
+    let mut s = System::new(
+        &[many, few],
+        &[memory(0x8000_0000, 28, false, Purpose::Heap)],
+        128,
+    );
+    let slot = s.blocks(D1, 1).unwrap().first;
+    // The first has all pages of many blocks and gives one of each, which the second takes.
+    let pages: Vec<Slot> = (0..512 * u32::from(windows))
+        .map(|_| s.page(D0).unwrap())
+        .collect();
+    let mut taken = 0;
+    for first in pages.iter().step_by(512) {
+        s.release(D0, *first).unwrap();
+        taken += u16::from(s.page(D1).is_ok());
+    }
+    assert_eq!(taken, windows - 2);
+    assert!(matches!(
+        s.ask(D1, Request::Split { slot }),
+        Ok(Reply::Split { .. })
+    ));
+    s.ask(D1, Request::SplitDone { slot }).unwrap();
+    // Nothing is whole any more, so nothing is kept.
+    s.page(D1).unwrap();
 }

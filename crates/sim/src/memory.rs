@@ -81,6 +81,10 @@ impl Memory {
     pub fn totals(&self) -> Totals {
         self.server.borrow().totals()
     }
+    /// As [`MemoryServer::counts_hold`].
+    pub fn counts_hold(&self) -> bool {
+        self.server.borrow().counts_hold()
+    }
     /// A domain's accounting.
     ///
     /// # Panics

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use dt_server_api::Bank;
-use hv_types::{Gfn, Gpa, PAGE_SIZE, PageOrder};
+use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SIZE, PageOrder};
 use hypervisor_core::p2m::{Error, P2m, Page};
 use hypervisor_core::pages::Pages;
 use memory_server::{DomainIndex, Purpose, Untyped};
@@ -431,10 +431,10 @@ proptest! {
         steps in prop::collection::vec((small_op(), prop::option::weighted(0.5, (prop::bool::weighted(0.1), 0u32..8))), 1..80),
     ) {
         let mut world = World::new(false, false, overwrites);
-        // One block is pages, and there is no free memory.
+        // One block is pages, and there is no free memory but the block for the next split.
         world.decrease(&[0], false);
         world.populate(&[0], false);
-        while world.memory.totals().heap_free > 0 {
+        while world.memory.totals().heap_free > BLOCK_SIZE {
             let before = world.stolen.len();
             world.steal(64);
             assert!(world.stolen.len() > before, "free and not to be had");

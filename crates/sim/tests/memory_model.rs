@@ -548,6 +548,7 @@ fn memory_has_one_owner_and_failures_change_nothing() {
         for (d, op, fault) in &steps {
             world.run(*d, op, *fault);
             world.forget_revoked();
+            assert!(world.memory.counts_hold());
             world.check();
             taken.set(taken.get() + 1);
         }

@@ -287,6 +287,7 @@ impl System {
         let message = self.server.on_ppc(&mut self.kernel, d, message, &mut reply);
         let totals = self.server.totals();
         assert_eq!(totals.sum(), totals.all, "{totals:?}");
+        assert!(self.server.counts_hold());
         request.decode_reply(message)
     }
     pub fn granted(&mut self, d: DomainIndex, request: Request) -> Result<Granted, Error> {

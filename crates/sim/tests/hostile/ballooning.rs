@@ -184,7 +184,7 @@ fn giving_away_everything() {
 fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     let domain = |name| {
         Domain {
-            ram: 30 << 20,
+            ram: 28 << 20,
             ..Domain::new(name)
         }
         .heap()

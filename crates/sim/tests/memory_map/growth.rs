@@ -175,3 +175,73 @@ fn a_restart_begins_with_the_initial_size() {
         assert_accounted(&sys);
     }
 }
+
+/// BL-1, BL-6, SM-9: others grow as far as they can, in pages and in whole blocks, and every guest can still give up any
+/// single page, from each of its blocks in turn.
+#[test]
+fn growth_leaves_everybody_what_a_split_needs() {
+    for order in [0, 9] {
+        let big = Domain {
+            ram: 8 * MIB,
+            ..Domain::new("big").heap()
+        };
+        let domains = [
+            big,
+            Domain::new("one").growing(8 * MIB, 40 * MIB),
+            Domain::new("two").growing(8 * MIB, 40 * MIB),
+        ];
+        let heap = Range {
+            start: HEAP,
+            size: 40 * MIB,
+        };
+        let mut sys = System::with_heap(&domains, &[heap]);
+        // Not the 24 MiB that they start with, not extra pages, and not 2 MiB for each to split with.
+        let mut left = 10 * MIB >> 12 >> order;
+        for index in [1, 2] {
+            let above: Vec<u64> = (2048..10240).step_by(1 << order).collect();
+            let above: Vec<u64> = above.iter().map(|n| (RAM >> 12) + n).collect();
+            let got = reserve(&mut sys.guest(index), POPULATE_PHYSMAP, order, &above);
+            let got = u64::try_from(got).unwrap();
+            assert!(got <= left, "guest {index} got {got} of {left}");
+            assert!(index == 2 || got > left / 2, "{got} of {left}");
+            left -= got;
+        }
+        assert!(sys.memory.totals().heap_free >= 6 * MIB);
+        for index in 0..3 {
+            let mut guest = sys.guest(index);
+            let held = reservation(&mut guest);
+            // One page each of the blocks that were whole from the start.
+            for block in (0..4).rev() {
+                let gfn = (RAM >> 12) + block * 512 + 500;
+                assert_eq!(decrease(&mut guest, &[gfn]), 1, "{index}, block {block}");
+                assert!(!guest.is_mapped(gfn << 12));
+            }
+            assert_eq!(reservation(&mut guest), held - 4);
+        }
+        assert_accounted(&sys);
+    }
+}
+
+/// BL-1: what one guest gives up others grow by; but a split of its next block is possible whoever was first.
+#[test]
+fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
+    let mut sys = system();
+    let above: Vec<u64> = (2048..4096).map(|n| (RAM >> 12) + n).collect();
+    for round in 0..12 {
+        let gfn = (RAM >> 12) + (11 - round) * 512 + 500;
+        assert_eq!(decrease(&mut sys.guest(0), &[gfn]), 1, "round {round}");
+        // The other takes it, and all else that it can have.
+        let holes: Vec<u64> = above
+            .iter()
+            .copied()
+            .filter(|gfn| !sys.guest(1).is_mapped(gfn << 12))
+            .collect();
+        let got = populate(&mut sys.guest(1), &holes);
+        // At first there is more; and when all blocks of the one are pages, nothing is kept for it any more.
+        assert_eq!(got == 1, round != 0 && round != 11, "{round}: {got}");
+        assert_accounted(&sys);
+    }
+    assert_eq!(reservation(&mut sys.guest(0)), 6144 - 12);
+    assert_eq!(decrease(&mut sys.guest(1), &[(RAM >> 12) + 1024]), 1);
+    assert_accounted(&sys);
+}
