@@ -98,10 +98,12 @@ fn all_domains() -> Vec<(PathBuf, &'static Board)> {
     let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "dts"));
     let of = |path: &Path| {
         let name = path.file_name().unwrap().to_string_lossy();
-        let (first, _) = name.split_once('-').unwrap_or_default();
-        Board::by_name(first).unwrap_or(board())
+        let mut boards = BOARDS.iter().copied();
+        boards.find(|board| name.starts_with(&format!("{}-", board.name)))
     };
-    sources.map(|path| (path.clone(), of(&path))).collect()
+    sources
+        .map(|path| (path.clone(), of(&path).unwrap_or(board())))
+        .collect()
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn all_domains_files_fit_microkit_on_every_board() {
     }
     for board in BOARDS {
         let count = all.iter().filter(|(_, of)| of == board).count();
-        assert!(count >= 3, "{}: {count}", board.name);
+        assert!(count >= 1, "no domains file for {}", board.name);
     }
 }
 
