@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use el2_boot::payload::{self, DOMAINS, Entry, Header, MAGIC, VERSION};
 use el2_boot::{Ram, plan};
-use zazen_tools::board::Board;
+use zazen_tools::board::{Area, Board};
 use zazen_tools::load::{Loaded, describe, load};
 use zerocopy::IntoBytes;
 
@@ -115,8 +115,8 @@ fn assemble(
     );
 
     let base = place(&loaded.config, image.len() as u64 + own)?;
-    let start = loaded.config.memory.first().map_or(0, |range| range.start);
-    image[8..16].copy_from_slice(&(base - start).to_le_bytes());
+    let offset = base - first_ram(&loaded.config).start;
+    image[8..16].copy_from_slice(&offset.to_le_bytes());
     let total = image.len() as u64;
     image[16..24].copy_from_slice(&(total + own).to_le_bytes());
     Ok(Packed {
@@ -130,15 +130,26 @@ fn assemble(
 /// Room that QEMU wants behind what it loads, for a device tree that it puts at the next multiple of 2 MiB.
 const BOOT_LOADER: u64 = 4 << 20;
 
+/// The lowest RAM of the board: boot loaders count `text_offset` from its beginning, whatever part of it the domains file names.
+fn first_ram(config: &dt_server::Config) -> Area {
+    let lowest = config.board.ram.iter().min_by_key(|area| area.start);
+    lowest.copied().unwrap_or(Area::new(0, 0))
+}
+
 /// Where `bytes` of image and host memory go.
 fn place(config: &dt_server::Config, bytes: u64) -> Result<u64, String> {
     let mut ram: Ram = plan::unclaimed(config).map_err(|error| error.to_string())?;
-    // Boot loaders count text_offset from the beginning of the first RAM, and have little use for what lies far away.
-    for other in config.memory.iter().skip(1) {
+    // Boot loaders have little use for what lies far away.
+    let first = first_ram(config);
+    for other in config
+        .memory
+        .iter()
+        .filter(|range| range.start >= first.end())
+    {
         ram.claim(*other);
     }
     let place = ram.highest(bytes + BOOT_LOADER, LOAD_ALIGN).ok_or_else(|| {
-        format!("no {} MiB of the first RAM are left in one piece for the image; give the domains less of it", bytes.div_ceil(1 << 20))
+        format!("no {} MiB of the first RAM are left in one piece for the image; give the domains less of it, or name more of it in a memory node", bytes.div_ceil(1 << 20))
     })?;
     // What the domains and their tables need must fit besides.
     plan::Plan::new(config, place).map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use el2_boot::Payload;
 use el2_boot::payload::{ALIGN, DOMAINS};
 use zazen_el2_pack::pack;
-use zazen_tools::board::DEFAULT;
+use zazen_tools::board::{Board, DEFAULT};
 
 /// Bytes of memory that the program asks for, more than its file has.
 const PROGRAM: u64 = 0x2000;
@@ -107,6 +107,38 @@ fn an_image_has_everything_and_lies_where_nothing_else_is() {
     assert_eq!(config.domains[1].record.kernel.size, 0x1800);
     assert_eq!(packed.program, packed.image.len() as u64 - 0x1800);
     assert!(packed.image.len() <= at + 4 * ALIGN);
+}
+
+/// The ZCU102 has RAM at 0 and at 32 GiB; boot loaders count from 0.
+#[test]
+fn the_image_lies_in_the_boards_first_ram_whatever_the_file_names_first() {
+    let test = "the_image_lies_in_the_boards_first_ram_whatever_the_file_names_first";
+    if !has_dtc(test) {
+        return;
+    }
+    let files = Files::new("banks");
+    let text = fs::read_to_string(files.path("abi.dts")).expect("written above");
+    let text = text.replace(
+        "xen,static-mem = <0x0 0x40000000",
+        "xen,static-mem = <0x8 0x0",
+    );
+    let board = Board::by_name("zcu102").expect("a board");
+    for memory in [
+        "<0x8 0x0 0x0 0x80000000>, <0x0 0x0 0x0 0x78000000>",
+        "<0x0 0x10000000 0x0 0x68000000>, <0x8 0x0 0x0 0x80000000>",
+    ] {
+        let changed = text.replace("<0x0 0x40000000 0x0 0x80000000>", memory);
+        assert_ne!(changed, text);
+        files.write("abi.dts", changed.as_bytes());
+        let packed = pack(&files.path("program"), &files.path("abi.dts"), &[], board);
+        let packed = packed.expect("the files are in order");
+        assert_eq!(number(&packed.image, 8), packed.base, "{memory}");
+        let end = packed.base + packed.image.len() as u64 + packed.own;
+        assert!(
+            (0x7000_0000..0x7800_0000).contains(&end),
+            "{memory}: {end:#x}"
+        );
+    }
 }
 
 #[test]
