@@ -428,7 +428,7 @@ proptest! {
     #[test]
     fn few_pages_among_few_frames(
         overwrites: bool,
-        steps in prop::collection::vec((small_op(), prop::option::weighted(0.5, (prop::bool::weighted(0.1), 0u32..8))), 1..80),
+        steps in prop::collection::vec((small_op(), prop::option::weighted(0.5, (prop::bool::weighted(0.1), 0u32..8))), 1..40),
     ) {
         let mut world = World::new(false, false, overwrites);
         // One block is pages, and there is no free memory but the block for the next split.
