@@ -18,6 +18,8 @@ use sim::caps::{CNode, Faults, HeldFrame, JUNK, Place};
 use sim::memory::{Memory, domain_config};
 
 const MIB: u64 = 1 << 20;
+/// What the kernel owns of the heap, in 2 MiB blocks.
+const HEAP: std::ops::Range<u64> = 0x8000_0000..0x8080_0000;
 const STATIC: std::ops::Range<u64> = 0x4000_0000..0x4040_4000;
 const DOMAINS: u8 = 3;
 
@@ -86,7 +88,8 @@ struct Seen {
 }
 
 impl World {
-    fn new() -> Self {
+    /// With this many blocks that can be split at once, of ten.
+    fn new(splits: u16) -> Self {
         let untyped = |paddr, size_bits, device, purpose| Untyped {
             paddr,
             size_bits,
@@ -110,7 +113,7 @@ impl World {
                 tables(1, 0xb000_8000),
                 tables(2, 0xb001_0000),
             ],
-            5,
+            splits,
         );
         Self {
             memory,
@@ -168,6 +171,34 @@ impl World {
                 );
                 None
             }
+        }
+    }
+
+    /// Each domain that holds a block of the kernel's heap memory whole can split it: all at the same time.
+    fn everybody_can_split(&mut self) {
+        let mut split = Vec::new();
+        for d in 1..DOMAINS {
+            let domain = DomainIndex(d);
+            let machine = self.memory.machine().clone();
+            let is_copied = |slot: &Slot| {
+                let frame = machine.look().held_frame(domain, *slot);
+                frame.is_some_and(|f| HEAP.contains(&f.paddr) && f.bytes == 2 * MIB)
+            };
+            let free = self.copying[usize::from(d)].is_none();
+            let mut known = self.known[usize::from(d)].keys().copied();
+            if let Some(slot) = known.find(is_copied).filter(|_| free) {
+                let reply = self.memory.call(domain, Request::Split { slot });
+                let kind = SplitKind::Copy;
+                assert!(
+                    matches!(reply, Ok(Reply::Split { kind: k, .. }) if k == kind),
+                    "d{d}: {reply:?}"
+                );
+                split.push((domain, slot));
+            }
+        }
+        for (domain, slot) in split {
+            let request = Request::SplitAbort { slot };
+            assert_eq!(self.memory.call(domain, request), Ok(Reply::Done));
         }
     }
 
@@ -544,7 +575,7 @@ fn memory_has_one_owner_and_failures_change_nothing() {
     };
     let taken = Cell::new(0);
     let run = |steps: Vec<(u8, Op, Option<u32>)>| {
-        let mut world = World::new();
+        let mut world = World::new(5);
         for (d, op, fault) in &steps {
             world.run(*d, op, *fault);
             world.forget_revoked();
@@ -559,4 +590,29 @@ fn memory_has_one_owner_and_failures_change_nothing() {
         panic!("{error}");
     }
     assert!(taken.get() >= 100_000, "{} steps", taken.get());
+}
+
+/// BL-1, SM-9: whatever everybody did, whoever has a whole block of memory that is split by copying it can split it, and so
+/// can all at the same time.
+#[test]
+fn a_split_is_possible_at_any_time() {
+    let config = ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let run = |steps: Vec<(u8, Op, Option<u32>)>| {
+        let mut world = World::new(10);
+        for (d, op, _) in &steps {
+            world.run(*d, op, None);
+            world.everybody_can_split();
+            world.forget_revoked();
+            world.check();
+        }
+        Ok(())
+    };
+    let steps = prop::collection::vec(step(), 20..60);
+    if let Err(error) = TestRunner::new(config).run(&steps, run) {
+        panic!("{error}");
+    }
 }
