@@ -52,12 +52,12 @@ impl core::fmt::Display for AddError {
     }
 }
 
-/// A client, or a place for one.
+/// A client.
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
     pub(crate) name: String<NAME_MAX>,
     pub(crate) role: Role,
-    pub(crate) end: Option<ServerEnd<'a>>,
+    pub(crate) end: ServerEnd<'a>,
     pub(crate) filter: Filter,
     pub(crate) line: Line,
     pub(crate) backlog: Backlog,
@@ -72,26 +72,27 @@ pub(crate) struct Client<'a> {
     pub(crate) damaged: [bool; 2],
 }
 
-impl Client<'_> {
-    pub(crate) const EMPTY: Self = Self {
-        name: String::new(),
-        role: Role::Server,
-        end: None,
-        filter: Filter::new(),
-        line: Line::new(),
-        backlog: Backlog::new(),
-        waiting: Deque::new(),
-        output: 0,
-        input: 0,
-        dropped: 0,
-        damaged: [false; 2],
-    };
+impl<'a> Client<'a> {
+    /// A client that has said nothing yet.
+    pub(crate) const fn new(name: String<NAME_MAX>, role: Role, end: ServerEnd<'a>) -> Self {
+        Self {
+            name,
+            role,
+            end,
+            filter: Filter::new(),
+            line: Line::new(),
+            backlog: Backlog::new(),
+            waiting: Deque::new(),
+            output: 0,
+            input: 0,
+            dropped: 0,
+            damaged: [false; 2],
+        }
+    }
 
     /// Moves typed bytes that wait into the ring; returns whether the client must be notified.
     pub(crate) fn flush_input(&mut self) -> bool {
-        let Some(end) = &mut self.end else {
-            return false;
-        };
+        let end = &mut self.end;
         while let Some(&byte) = self.waiting.front() {
             if end.input.write(&[byte]) == 0 {
                 break;
@@ -104,9 +105,7 @@ impl Client<'_> {
     /// Takes a typed byte; `Err` when it had to be dropped, else whether the client must be notified.
     pub(crate) fn accept(&mut self, byte: u8) -> Result<bool, ()> {
         let mut notify = self.flush_input();
-        let Some(end) = &mut self.end else {
-            return Err(());
-        };
+        let end = &mut self.end;
         let direct = self.waiting.is_empty() && end.input.write(&[byte]) == 1;
         notify |= end.input.take_notify();
         if direct || self.waiting.push_back(byte).is_ok() {
@@ -120,7 +119,7 @@ impl Client<'_> {
 
     /// Output that has not been put on a line yet, in bytes.
     pub(crate) fn pending(&self) -> usize {
-        let ring = self.end.as_ref().map_or(0, |end| end.output.len());
+        let ring = self.end.output.len();
         ring + self.line.bytes().len()
     }
 }

@@ -49,7 +49,7 @@ impl<const N: usize> Mux<'_, N> {
             .iter()
             .enumerate()
             .skip(from)
-            .find(|(_, c)| c.role == Role::Guest && c.end.is_some())
+            .find(|(_, c)| c.role == Role::Guest)
             .map(|(i, _)| i);
         self.last_guest = self.focus.or(self.last_guest);
         self.announce = true;

@@ -123,7 +123,7 @@ impl<const N: usize> Mux<'_, N> {
     /// Hands `key` to the client called `name`.
     fn ask(&mut self, name: &str, key: u8) {
         let mut clients = self.clients.iter_mut().enumerate();
-        let found = clients.find(|(_, client)| client.end.is_some() && client.name == name);
+        let found = clients.find(|(_, client)| client.name == name);
         match found.map(|(index, client)| (index, client.accept(key))) {
             Some((index, Ok(notify))) => {
                 if notify {
@@ -161,7 +161,7 @@ impl<const N: usize> Mux<'_, N> {
             Job::Clients { row } => {
                 let index = row - 1;
                 let mut text: String<96> = String::new();
-                if let Some(client) = self.clients.get(index).filter(|c| c.end.is_some()) {
+                if let Some(client) = self.clients.get(index) {
                     let mark = if self.last_guest == Some(index) {
                         '>'
                     } else {

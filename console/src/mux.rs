@@ -1,7 +1,7 @@
 //! The multiplexer's state and its interface.
 
 use console_api::ServerEnd;
-use heapless::Deque;
+use heapless::{Deque, Vec};
 use uart::Uart;
 
 use crate::MONITOR;
@@ -34,8 +34,7 @@ pub struct Pumped {
 /// ([`Mux::on_client`], [`Mux::on_uart_irq`], the time of [`Pumped::wake_at`]) call [`Mux::pump`] until it has no more.
 #[derive(Debug)]
 pub struct Mux<'a, const N: usize> {
-    pub(crate) clients: [Client<'a>; N],
-    count: usize,
+    pub(crate) clients: Vec<Client<'a>, N>,
     /// Clients whose ring may hold something.
     pub(crate) ready: ClientSet,
     pub(crate) notify: ClientSet,
@@ -64,8 +63,7 @@ impl<'a, const N: usize> Mux<'a, N> {
     pub const fn new() -> Self {
         const { assert!(N <= 64, "ClientSet holds 64") };
         Self {
-            clients: [const { Client::EMPTY }; N],
-            count: 0,
+            clients: Vec::new(),
             ready: ClientSet::EMPTY,
             notify: ClientSet::EMPTY,
             next: 0,
@@ -94,15 +92,11 @@ impl<'a, const N: usize> Mux<'a, N> {
         if name == MONITOR || self.clients.iter().any(|c| c.name == name) {
             return Err(AddError::NameTaken);
         }
-        let index = self.count;
-        let client = self
-            .clients
-            .get_mut(index)
-            .ok_or(AddError::TooMany { most: N })?;
-        client.name.push_str(name).map_err(|_| AddError::BadName)?;
-        client.role = role;
-        client.end = Some(end);
-        self.count += 1;
+        let name = name.try_into().map_err(|_| AddError::BadName)?;
+        let index = self.clients.len();
+        self.clients
+            .push(Client::new(name, role, end))
+            .map_err(|_| AddError::TooMany { most: N })?;
         self.ready.insert(index);
         if role == Role::Guest && self.last_guest.is_none() {
             self.focus = Some(index);
@@ -123,7 +117,7 @@ impl<'a, const N: usize> Mux<'a, N> {
 
     /// Client `index` has sent a notification: it wrote, or took input.
     pub fn on_client(&mut self, index: usize) {
-        let Some(client) = self.clients.get_mut(index).filter(|c| c.end.is_some()) else {
+        let Some(client) = self.clients.get_mut(index) else {
             return;
         };
         self.ready.insert(index);

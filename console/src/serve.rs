@@ -204,7 +204,7 @@ impl<'a, const N: usize> Mux<'a, N> {
     }
 
     fn end(&mut self, index: usize) -> Option<&mut ServerEnd<'a>> {
-        self.clients.get_mut(index)?.end.as_mut()
+        Some(&mut self.clients.get_mut(index)?.end)
     }
 
     /// Says once that a client's ring has become unusable; returns whether it said something.
@@ -212,9 +212,7 @@ impl<'a, const N: usize> Mux<'a, N> {
         let Some(client) = self.clients.get_mut(index) else {
             return false;
         };
-        let Some(end) = &client.end else {
-            return false;
-        };
+        let end = &client.end;
         let checks = [
             ("output", end.output.check().err()),
             ("input", end.input.check().err()),
