@@ -18,7 +18,7 @@ use console::Role;
 use dt_server::{Config, DtServer, NoFiles, Range};
 use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
-use el2_boot::plan::{HEAP, Sizes, grant_directory};
+use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::life::Life;
@@ -47,8 +47,6 @@ unsafe extern "C" {
     static _text: u8;
     static _rodata: u8;
     static _data: u8;
-    static _guard: u8;
-    static _stack: u8;
     static _image_end: u8;
 }
 
@@ -74,8 +72,10 @@ struct Image {
     start: u64,
     /// First byte of the payload.
     files: u64,
-    /// First byte of the host's own memory, and the one after its last.
+    /// First byte of the host's own memory, and the one after its last, where the stack's guard page is.
     own: (u64, u64),
+    /// First byte of the stack, and the one after its last.
+    stack: (u64, u64),
 }
 
 impl Image {
@@ -90,17 +90,19 @@ impl Image {
         let bytes = unsafe { core::slice::from_raw_parts(files as *const u8, size) };
         let payload = Payload::read(bytes).unwrap_or_else(|error| panic!("{error}"));
         let own = files + payload.size();
+        let end = own + payload.own();
         Self {
             payload,
             start: image_start(),
             files,
-            own: (own, own + payload.own()),
+            own: (own, end - STACK - GUARD),
+            stack: (end - STACK, end),
         }
     }
 
     /// All of it.
     fn range(&self) -> Range {
-        Range::new(self.start, self.own.1 - self.start).expect("an image has bytes")
+        Range::new(self.start, self.stack.1 - self.start).expect("an image has bytes")
     }
 }
 
@@ -125,7 +127,7 @@ extern "C" fn el2_main() -> ! {
         .manifest()
         .unwrap_or_else(|error| panic!("the memory server's manifest: {error}"));
     let host = host_tables(&image, &mut own, &manifest);
-    let console = Console::new(uart);
+    let console = Console::new(&mut own, uart);
     let mut build = Build {
         image,
         own,
@@ -171,10 +173,10 @@ fn host_tables(image: &Image, own: &mut Own, manifest: &Manifest<'_>) -> Space {
     for (start, end, kind) in [
         (text, symbol!(_rodata), Kind::Code),
         (symbol!(_rodata), symbol!(_data), Kind::Constant),
-        (symbol!(_data), symbol!(_guard), Kind::Memory),
-        (symbol!(_stack), symbol!(_image_end), Kind::Memory),
+        (symbol!(_data), symbol!(_image_end), Kind::Memory),
         (image.files, image.own.0, Kind::Constant),
         (image.own.0, image.own.1, Kind::Memory),
+        (image.stack.0, image.stack.1, Kind::Memory),
     ] {
         space.map_identity(own, start, end, kind);
     }
@@ -352,6 +354,7 @@ impl Build {
             .filter(|guest| guest.state == State::Ready)
             .count();
         let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();
+        let own = self.own.all() + STACK + GUARD;
         let spare = (chunks * size_of::<Chunk>()) as u64 + self.own.all() - self.own.used();
         let of = |wanted: fn(Purpose) -> bool| -> u64 {
             let all = manifest
@@ -363,9 +366,9 @@ impl Build {
         let tables = of(|purpose| matches!(purpose, Purpose::Tables(_)));
         log.line(format_args!(
             "RAM: hypervisor {} KiB (program {}, tables and records {}, guests' page tables {}); {} KiB more if all is split into pages",
-            (program + self.own.all() - spare + tables) >> 10,
+            (program + own - spare + tables) >> 10,
             program >> 10,
-            (self.own.all() - spare) >> 10,
+            (own - spare) >> 10,
             tables >> 10,
             spare >> 10
         ));

@@ -83,6 +83,15 @@ impl Own {
         unsafe { core::slice::from_raw_parts_mut(at, count) }
     }
 
+    /// What `make` makes.
+    pub(crate) fn value<T>(&mut self, make: impl FnOnce() -> T) -> &'static mut T {
+        let at = self.take(size_of::<T>() as u64, align_of::<T>() as u64) as *mut T;
+        // SAFETY: ours alone and aligned.
+        unsafe { at.write(make()) };
+        // SAFETY: as above, and initialised.
+        unsafe { &mut *at }
+    }
+
     /// `bytes` bytes for the allocator.
     pub(crate) fn raw(&mut self, bytes: usize) -> *mut u8 {
         self.take(bytes as u64, 4096) as *mut u8

@@ -11,7 +11,6 @@ use core::ptr::NonNull;
 use board::UartKind;
 use console::{AddError, Mux, Role, SERVER_COMMANDS};
 use console_api::Region;
-use static_cell::ConstStaticCell;
 use topology::console_client::COUNT;
 use uart::{Cadence, Mapped, Pl011, Serial, Uart, UniqueMmioPointer};
 
@@ -19,9 +18,6 @@ use crate::board::{BOARD, LINE, UART};
 use crate::cpu;
 use crate::own::Own;
 use crate::services::{self, Port, RING};
-
-/// Some 60 KiB, so it lives here and not on the stack.
-static MUX: ConstStaticCell<Mux<'static, COUNT>> = ConstStaticCell::new(Mux::new());
 
 /// The UART. To be called once.
 pub(crate) fn uart() -> Serial<'static> {
@@ -76,9 +72,9 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// The console on `uart`, without clients.
-    pub(crate) fn new(uart: Serial<'static>) -> Self {
-        let mux = MUX.take();
+    /// The console on `uart`, without clients. Its 60 KiB come from `own`: in a static they would be part of the image.
+    pub(crate) fn new(own: &mut Own, uart: Serial<'static>) -> Self {
+        let mux = own.value(Mux::new);
         mux.set_frequency(cpu::frequency());
         mux.set_commands(SERVER_COMMANDS);
         Self {

@@ -1,18 +1,20 @@
 //! Image header, first instructions, exception vectors and the world switch.
 //!
 //! # Soundness
-//! Everything here is assembly. What Rust relies on: `el2_main` is entered once, at EL2 on the stack of
-//! the image, relocated, with its bss zeroed and memory cached; `el2_enter` keeps the procedure call
+//! Everything here is assembly. What Rust relies on: `el2_main` is entered once, at EL2 on a stack that
+//! ends where the header says that the image does, relocated, with its bss zeroed and memory cached; `el2_enter` keeps the procedure call
 //! standard, touches no memory but its stack and the frame it is given, and returns when the guest
 //! stops; an exception that EL2 itself takes ends in `el2_fault` and never returns.
 #![expect(unsafe_code, reason = "assembly")]
 
 use core::arch::global_asm;
 
+use el2_boot::plan::{GUARD, STACK};
+
 use crate::board::DEVICE_GIB;
 
 // The header is Linux's (Documentation/arm64/booting.rst); the packer fills in text_offset and the size of
-// all. The boot tables map the GiB that the image begins in, and where it ends in the next that one too, as memory and the board's
+// all, at whose end the stack is. The boot tables map the GiB that the image begins in, and where it ends in the next that one too, as memory and the board's
 // GiB of devices as such.
 global_asm!(
     r#"
@@ -22,7 +24,7 @@ _head:
     b       1f
     .long   0
     .quad   0
-    .quad   _image_end - _head
+    .quad   _image_end - _head + {stack}
     .quad   0xa
     .quad   0, 0, 0
     .ascii  "ARM\x64"
@@ -100,8 +102,8 @@ _head:
     add     x3, x3, :lo12:vectors
     msr     vbar_el2, x3
     isb
-    adrp    x3, _stack_top
-    mov     sp, x3
+    ldr     x3, [x20, #16]          // image_size
+    add     sp, x20, x3
     mov     x29, xzr
     mov     x30, xzr
     mov     x0, x20
@@ -114,6 +116,7 @@ boot_level0: .skip 4096
 boot_level1: .skip 4096
 "#,
     device_gib = const DEVICE_GIB,
+    stack = const GUARD + STACK,
 );
 
 // A guest that stops leaves x0..x30, the PC and PSTATE in its frame (whose address is in TPIDR_EL2), and
@@ -219,8 +222,9 @@ el2_enter:
 
     // A fault of the host's own: on a fresh stack, because it may be the stack that overflowed.
 host_fault:
-    adrp    x1, _stack_top
-    mov     sp, x1
+    adrp    x1, _head
+    ldr     x2, [x1, #16]
+    add     sp, x1, x2
     mrs     x1, esr_el2
     mrs     x2, elr_el2
     mrs     x3, far_el2

@@ -31,7 +31,7 @@ pub struct Header {
     pub count: u32,
     /// Bytes from the header to the end of the last file, a multiple of [`ALIGN`].
     pub size: u64,
-    /// Bytes of RAM behind the payload that are the host's own.
+    /// Bytes of RAM behind the payload that are the host's own, its stack at their end.
     pub own: u64,
 }
 

@@ -21,10 +21,14 @@ use crate::ram::Ram;
 
 /// Heap of the program: the dt-server's allocations and the guests' own state.
 pub const HEAP: u64 = 512 << 10;
+/// Stack of the program, at the end of the host's own memory.
+pub const STACK: u64 = 64 << 10;
+/// Below it, and never mapped once the final tables are in use: an overflow faults.
+pub const GUARD: u64 = PAGE_SIZE;
 /// Page tables, console regions and what else a domain costs the host.
 const PER_DOMAIN: u64 = 96 << 10;
-/// The same independent of domains: page tables, regions of servers, rounding.
-const FIXED: u64 = 256 << 10;
+/// The same independent of domains: page tables, the console with the regions of servers, rounding.
+const FIXED: u64 = 320 << 10;
 /// Blocks that can be split besides those that the domains' own RAM may come to: for extra pages and while copying.
 const SPARE_SPLITS: u64 = 4;
 
@@ -97,10 +101,10 @@ pub fn unclaimed(config: &Config) -> Result<Ram, PlanError> {
     Ok(ram)
 }
 
-/// Bytes that the host needs behind its image: an upper bound of what [`Plan`]'s tables and the guests come to.
+/// Bytes that the host needs behind its image, the last of them its stack: an upper bound of what [`Plan`]'s tables and the guests come to.
 pub fn own_bytes(config: &Config) -> u64 {
     let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
-    let mut bytes = FIXED + HEAP;
+    let mut bytes = FIXED + HEAP + GUARD + STACK;
     // Blocks that can be split, all of them at once, and blocks that are only there.
     let (mut split, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0);
     for domain in &config.domains {

@@ -64,7 +64,9 @@ fn assemble(
     loaded: &Loaded,
 ) -> Result<Packed, String> {
     let is_image = image.get(56..60) == Some(b"ARM\x64");
-    let end = number(&image, 16).filter(|&end| is_image && end >= image.len() as u64);
+    // Its header counts a stack, which comes last of all.
+    let end = number(&image, 16).and_then(|size| size.checked_sub(plan::GUARD + plan::STACK));
+    let end = end.filter(|&end| is_image && end >= image.len() as u64);
     let end = end.ok_or(
         "the program is no arm64 Image; build it in el2/ (the linker writes the Image itself)",
     )?;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use el2_boot::Payload;
 use el2_boot::payload::{ALIGN, DOMAINS};
+use el2_boot::{Payload, plan};
 use zazen_el2_pack::pack;
 use zazen_tools::board::{Board, DEFAULT};
 
@@ -21,7 +21,10 @@ impl Files {
             std::env::temp_dir().join(format!("zazen-el2-pack-{}-{test}", std::process::id()));
         fs::create_dir_all(&directory).expect("a temporary directory can be made");
         let files = Self(directory);
-        files.write("program", &header(PROGRAM, 0x100));
+        files.write(
+            "program",
+            &header(PROGRAM + plan::GUARD + plan::STACK, 0x100),
+        );
         files.write("probe.img", &header(0x3000, 0x1800));
         let domains = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domains/abi.dts");
         fs::copy(domains, files.path("abi.dts")).expect("the repository has the domains file");
@@ -166,7 +169,7 @@ fn what_cannot_be_packed_is_told() {
     };
     assert!(error("nothing").contains("cannot be read"));
     assert!(error("abi.dts").contains("no arm64 Image"));
-    files.write("cut", &header(PROGRAM, 0x3000));
+    files.write("cut", &header(PROGRAM + plan::GUARD + plan::STACK, 0x3000));
     assert!(
         error("cut").contains("no arm64 Image"),
         "larger than the memory it asks for"
