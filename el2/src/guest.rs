@@ -11,7 +11,7 @@ use hypervisor_core::life::Life;
 use hypervisor_core::line_rate::LineRate;
 use hypervisor_core::vm::Next;
 use memory_server::DomainIndex;
-use memory_server_api::Slot;
+use memory_server_api::{Remembering, Slot};
 
 use crate::cpu;
 use crate::gich::LIST_REGISTERS;
@@ -58,7 +58,7 @@ pub(crate) struct GuestHost {
     pub(crate) vcpu: Vcpu,
     services: &'static Services,
     domain: DomainIndex,
-    memory: MemoryClient,
+    memory: Remembering<MemoryClient>,
     window: RawWindow,
     console: GuestPort<Port>,
     rate: LineRate,
@@ -78,7 +78,7 @@ impl GuestHost {
             vcpu,
             services,
             domain,
-            memory: MemoryClient::new(services, domain),
+            memory: Remembering::new(MemoryClient::new(services, domain)),
             window,
             console: GuestPort::new(port),
             rate: LineRate::new(),
@@ -213,14 +213,14 @@ impl Stage2 for GuestHost {
 
 impl Host for GuestHost {
     type Window = RawWindow;
-    type Memory = MemoryClient;
+    type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<Port>;
 
     #[inline]
     fn window(&self) -> &RawWindow {
         &self.window
     }
-    fn memory(&mut self) -> &mut MemoryClient {
+    fn memory(&mut self) -> &mut Self::Memory {
         &mut self.memory
     }
     fn console(&mut self) -> &mut GuestPort<Port> {

@@ -8,7 +8,7 @@ use hv_types::Gva;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
 use hypervisor_core::line_rate::LineRate;
 use memory_server::DomainIndex;
-use memory_server_api::{MemoryServer as _, Request};
+use memory_server_api::{MemoryServer as _, Remembering, Request};
 use timer_server_api::{NEVER, OP_ARM};
 
 use crate::bus::{Bus, FREQUENCY};
@@ -33,7 +33,7 @@ pub(crate) struct SimHost {
     bus: Rc<Bus>,
     mapper: Mapper,
     window: SimWindow,
-    memory: MemoryClient,
+    memory: Remembering<MemoryClient>,
     console: Console,
 }
 
@@ -49,7 +49,7 @@ impl SimHost {
             bus,
             mapper: Mapper::new(machine.clone(), domain),
             window: SimWindow::new(machine, domain),
-            memory: memory.client(domain),
+            memory: Remembering::new(memory.client(domain)),
             console,
         }
     }
@@ -127,13 +127,13 @@ impl MapsBy for SimHost {
 
 impl Host for SimHost {
     type Window = SimWindow;
-    type Memory = MemoryClient;
+    type Memory = Remembering<MemoryClient>;
     type Console = Console;
 
     fn window(&self) -> &SimWindow {
         &self.window
     }
-    fn memory(&mut self) -> &mut MemoryClient {
+    fn memory(&mut self) -> &mut Self::Memory {
         // Whoever asks for the client sends a request.
         self.bus.spend();
         &mut self.memory

@@ -36,6 +36,9 @@ pub fn console_io<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Out
 
 fn write<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
     let [cmd, count, buffer, a3, a4] = args;
+    if count == 0 {
+        return Outcome::Return(0);
+    }
     let mut bytes = [0; CHUNK];
     let chunk = usize::try_from(count).map_or(CHUNK, |n| n.min(CHUNK));
     let bytes = bytes.get_mut(..chunk).unwrap_or(&mut []);

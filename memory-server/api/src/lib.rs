@@ -15,10 +15,12 @@
 
 mod batch;
 mod message;
+mod remember;
 mod types;
 
 pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
 pub use message::{MAX_WORDS, Message, Reply, Request, Words};
+pub use remember::{RamCount, Remembering};
 pub use types::{
     ALIASES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind, Usage,
     WINDOW_SLOTS,
@@ -33,4 +35,15 @@ pub trait MemoryServer {
     /// # Errors
     /// The server's refusal, or [`Error::Malformed`] if its reply does not decode.
     fn call(&mut self, request: Request) -> Result<Reply, Error>;
+
+    /// RAM that the domain holds now and may hold at most.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::call`].
+    fn ram_count(&mut self) -> Result<RamCount, Error> {
+        match self.call(Request::Usage)? {
+            Reply::Usage(usage) => Ok(usage.into()),
+            _ => Err(Error::Malformed),
+        }
+    }
 }

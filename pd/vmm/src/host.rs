@@ -9,7 +9,7 @@ use hv_types::Gva;
 use hypervisor_core::boot::Modules;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use hypervisor_core::line_rate::LineRate;
-use memory_server_api::{MemoryServer as _, Reply, Request};
+use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
@@ -25,7 +25,7 @@ pub(crate) struct GuestHost {
     /// The vCPU's registers.
     pub(crate) regs: VcpuRegs,
     mapper: Mapper,
-    memory: MemoryClient,
+    memory: Remembering<MemoryClient>,
     window: RawWindow,
     console: GuestPort<VmmConsole>,
     rate: LineRate,
@@ -38,7 +38,7 @@ impl GuestHost {
         Self {
             regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU),
             mapper: Mapper::take(),
-            memory: MemoryClient::take(),
+            memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
             console: GuestPort::new(vmm_console()),
             rate: LineRate::new(),
@@ -136,13 +136,13 @@ impl MapsBy for GuestHost {
 
 impl Host for GuestHost {
     type Window = RawWindow;
-    type Memory = MemoryClient;
+    type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
 
     fn window(&self) -> &RawWindow {
         &self.window
     }
-    fn memory(&mut self) -> &mut MemoryClient {
+    fn memory(&mut self) -> &mut Self::Memory {
         &mut self.memory
     }
     fn console(&mut self) -> &mut GuestPort<VmmConsole> {

@@ -1,7 +1,7 @@
 //! memory_op's questions about sizes, and the operations that only a toolstack may use.
 
 use hv_types::{DomId, Gva};
-use memory_server_api::{MemoryServer, Reply, Request, Usage};
+use memory_server_api::{MemoryServer, RamCount};
 use xen_abi::memory::{
     AcquireResource, DomainArg, Reservation, ReservedDeviceMemoryMap, VnumaTopologyInfo,
 };
@@ -24,9 +24,9 @@ const RDM_ALL: u32 = 1;
 pub(super) fn answer<H: Host>(vm: &Vm<'_>, host: &mut H, op: u64, arg: Gva) -> Result<i64, Errno> {
     let number = match op {
         memory::MAXIMUM_RAM_PAGE => MAXIMUM_RAM_PAGE,
-        memory::CURRENT_RESERVATION => usage(vm, host, arg)?.ram,
+        memory::CURRENT_RESERVATION => ram_count(vm, host, arg)?.ram,
         // GM-11: the maximum of the domain, which can be more than it started with.
-        memory::MAXIMUM_RESERVATION => usage(vm, host, arg)?.max,
+        memory::MAXIMUM_RESERVATION => ram_count(vm, host, arg)?.max,
         memory::MAXIMUM_GPFN => {
             self_only(vm, host, arg)?;
             vm.p2m.max_gfn().raw()
@@ -46,12 +46,9 @@ fn self_only<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> 
 }
 
 /// The memory server's accounting: RAM alone, extra pages are not in it (EX-4).
-fn usage<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<Usage, Errno> {
+fn ram_count<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<RamCount, Errno> {
     self_only(vm, host, arg)?;
-    match host.memory().call(Request::Usage) {
-        Ok(Reply::Usage(usage)) => Ok(usage),
-        _ => Err(Errno::Eio),
-    }
+    host.memory().ram_count().map_err(|_| Errno::Eio)
 }
 
 /// Claims are a toolstack's, for a domain by its real id.
