@@ -350,6 +350,21 @@ pub(crate) fn forget_host(at: u64) {
     }
 }
 
+/// Has all instruction caches forget what they hold. By address is not enough: where they are indexed by virtual address
+/// (Arm ARM D7.5.3, VIPT), the guest's addresses are others than the window's.
+pub(crate) fn forget_instructions() {
+    // SAFETY: forgetting what is in a cache of instructions only costs time.
+    unsafe {
+        asm!(
+            "dsb ish",
+            "ic ialluis",
+            "dsb ish",
+            "isb",
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Forgets everything about guests, once at boot.
 pub(crate) fn forget_all_guests() {
     // SAFETY: as above.

@@ -235,9 +235,13 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), memory_server_api::Error> {
         self.vcpu.renew();
         Ok(())
+    }
+
+    fn sync_instructions(&mut self, _at: Gpa, _len: u64) {
+        cpu::forget_instructions();
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use dt_server_api::{DomainRecord, DtServer, PvFeatures};
-use hv_types::{DomId, Gfn};
+use hv_types::{DomId, Gfn, PAGE_SIZE};
 use memory_server_api::{Extra, Request};
 
 mod error;
@@ -16,7 +16,7 @@ use crate::events::{Events, Service};
 use crate::host::Host;
 use crate::loader::{self, DTB_MAX, Image, LoadError};
 use crate::p2m::P2m;
-use crate::pages::write_clean;
+use crate::pages::{Pages as _, write_clean};
 use crate::teardown::Remains;
 use crate::vgic::VGic;
 use crate::vm::{Vm, Wait};
@@ -46,6 +46,8 @@ const USED_BLOCKS: u32 = 2;
 enum Stage {
     /// RAM from this frame on; `None` at the very beginning.
     Ram(Option<Gfn>),
+    /// The vCPU, where it has run before. It comes before the files, because the host may need a page that is empty.
+    Vcpu,
     /// The guest's files from this byte on.
     Files(u64),
     /// The device tree.
@@ -120,7 +122,13 @@ impl<'m> Boot<'m> {
                 .p2m
                 .build_some(host, &self.record.banks, from, self.blocks)
                 .map_err(|(gfn, error)| BootError::Ram(gfn, error))?
-                .map_or(Stage::Files(0), |next| Stage::Ram(Some(next))),
+                .map_or(Stage::Vcpu, |next| Stage::Ram(Some(next))),
+            Stage::Vcpu => {
+                if self.again {
+                    self.renew_vcpu(host)?;
+                }
+                Stage::Files(0)
+            }
             Stage::Files(from) => loader::load_some(
                 host.window(),
                 &self.p2m,
@@ -140,6 +148,18 @@ impl<'m> Boot<'m> {
         Ok(self.stage == Stage::Ready)
     }
 
+    /// Brings the vCPU back to its reset state.
+    fn renew_vcpu<H: Host>(&self, host: &mut H) -> Result<(), BootError> {
+        let page = self.plan.kernel.page_base();
+        let there = self.p2m.writable(page, PAGE_SIZE).ok_or({
+            BootError::Load(LoadError::NotRam {
+                name: "kernel",
+                at: page,
+            })
+        })?;
+        host.renew_vcpu(page, there).map_err(BootError::Vcpu)
+    }
+
     /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built where it stays, in `vm`.
     ///
     /// # Errors
@@ -147,14 +167,12 @@ impl<'m> Boot<'m> {
     pub fn finish<H: Host>(self, host: &mut H, vm: &mut Option<Vm<'m>>) -> Result<(), BootError> {
         let new = vm.insert(Vm::new(self.record, self.p2m));
         let pages = new.create_pages(host);
-        let ready = pages.and_then(|()| match self.again {
-            true => host.renew_vcpu().map_err(BootError::Vcpu),
-            false => Ok(()),
-        });
-        if ready.is_err() {
+        if pages.is_err() {
             *vm = None;
-            return ready;
+            return pages;
         }
+        // What was executed there before may have been anything.
+        host.sync_instructions(self.plan.kernel, self.plan.kernel_size);
         host.log(format_args!("{}", Summary(&new.record, &self.plan)));
         host.start(self.plan.entry, self.plan.dtb.raw());
         Ok(())

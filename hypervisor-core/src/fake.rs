@@ -225,9 +225,10 @@ impl Host for FakeHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));
     }
-    fn renew_vcpu(&mut self) -> Result<(), Error> {
+    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), Error> {
         Ok(())
     }
+    fn sync_instructions(&mut self, _at: Gpa, _len: u64) {}
     fn start(&mut self, pc: Gva, x0: u64) {
         self.started = Some((pc, x0));
     }

@@ -189,11 +189,17 @@ pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
     /// Gives vCPU 0, which is stopped and has run before, the system registers, the interrupt interface (list registers,
-    /// active and masked priorities) and the timer of a vCPU after reset.
+    /// active and masked priorities), the timer and the vector registers (q0..q31, `FPCR`, `FPSR`) of its first start.
+    ///
+    /// The page of guest RAM at `at`, which the window shows at `there`, is lent for that: it is zero, nothing has been loaded to
+    /// it, and it is zero again afterwards.
     ///
     /// # Errors
-    /// The memory server's refusal, where that takes memory.
-    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error>;
+    /// The memory server's refusal, where that takes memory; [`memory_server_api::Error::Kernel`] where the kernel refused.
+    fn renew_vcpu(&mut self, at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error>;
+    /// Has instruction caches forget what they know of `len` bytes (at least one) of guest RAM from `at` on, which were written and
+    /// cleaned to the point of coherency and are about to be executed.
+    fn sync_instructions(&mut self, at: Gpa, len: u64);
     /// Starts vCPU 0 at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
     fn start(&mut self, pc: Gva, x0: u64);
 }

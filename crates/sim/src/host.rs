@@ -4,7 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use console_api::{Client, ConsolePort};
-use hv_types::Gva;
+use guest_mem::Window as _;
+use hv_types::{Gpa, Gva, PAGE_SIZE, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
 use hypervisor_core::line_rate::LineRate;
 use memory_server::DomainIndex;
@@ -34,6 +35,8 @@ pub(crate) struct SimHost {
     mapper: Mapper,
     window: SimWindow,
     memory: Remembering<MemoryClient>,
+    /// What instruction caches were last told of.
+    synced: Option<(Gpa, u64)>,
     console: Console,
 }
 
@@ -50,6 +53,7 @@ impl SimHost {
             mapper: Mapper::new(machine.clone(), domain),
             window: SimWindow::new(machine, domain),
             memory: Remembering::new(memory.client(domain)),
+            synced: None,
             console,
         }
     }
@@ -148,7 +152,12 @@ impl Host for SimHost {
         let admission = self.rate.admit(self.now(), FREQUENCY);
         admission.tell(line, |line| self.say(line.to_string()));
     }
-    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(&mut self, _at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error> {
+        // Code of the host's own may run there, so nothing of the guest's may be there yet.
+        for word in (0..PAGE_SIZE).step_by(8) {
+            let at = WindowAddr::new(there.raw() + word);
+            assert_eq!(self.window.load_u64(at), 0, "the page lent has contents");
+        }
         // As on Microkit, where another vCPU object takes the place of the old one.
         self.memory.call(Request::Vcpu)?;
         assert_ne!(
@@ -159,7 +168,18 @@ impl Host for SimHost {
         self.cpu = Vcpu::new();
         Ok(())
     }
+    fn sync_instructions(&mut self, at: Gpa, len: u64) {
+        self.synced = Some((at, len));
+    }
     fn start(&mut self, pc: Gva, x0: u64) {
+        let fetched = self
+            .synced
+            .take()
+            .and_then(|(at, len)| pc.raw().checked_sub(at.raw()).filter(|&n| n < len));
+        assert!(
+            fetched.is_some(),
+            "the vCPU starts in what instruction caches may know otherwise"
+        );
         self.cpu.start(pc.raw(), x0);
     }
 }

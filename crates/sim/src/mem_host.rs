@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use console_api::ConsolePort;
-use hv_types::Gva;
+use hv_types::{Gpa, Gva, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use memory_server::DomainIndex;
 
@@ -148,9 +148,10 @@ impl Host for MemHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(line.to_string());
     }
-    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), memory_server_api::Error> {
         Ok(())
     }
+    fn sync_instructions(&mut self, _at: Gpa, _len: u64) {}
     fn start(&mut self, pc: Gva, x0: u64) {
         self.pc = pc.raw();
         self.x[0] = x0;

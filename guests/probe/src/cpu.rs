@@ -100,6 +100,83 @@ pub fn dirty() {
     set_timer_control(1);
 }
 
+/// The vector registers as they were at the first instruction: q0..q31, `FPCR`, `FPSR`.
+#[repr(C)]
+pub struct Vectors {
+    q: [u128; 32],
+    status: [u64; 2],
+}
+
+unsafe extern "C" {
+    /// From `start`, which alone writes it.
+    static first_vectors: Vectors;
+    /// From `start`: returns 1 as it is loaded.
+    fn changing() -> u32;
+}
+
+/// The first vector register that was not 0 at the first instruction, with its lower half; 32 is `FPCR`, 33 `FPSR`.
+pub fn fresh_vectors() -> Result<(), (usize, u64)> {
+    // SAFETY: written before any Rust code ran.
+    let Vectors { q, status } = unsafe { &first_vectors };
+    let all = q.iter().copied().chain(status.map(u128::from));
+    match all.enumerate().find(|(_, value)| *value != 0) {
+        Some((n, value)) => Err((n, (value | value >> 64) as u64)),
+        None => Ok(()),
+    }
+}
+
+/// Gives every vector register, `FPCR` (rounding) and `FPSR` (a sticky flag) another value. The caller's are lost, so
+/// whoever calls this goes on to code without them.
+pub fn dirty_vectors() {
+    // SAFETY: all that change are declared; rounding mode and sticky flags matter to nothing here.
+    unsafe {
+        asm!(
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+            r"movi v\n\().16b, #(\n + 1)",
+            ".endr",
+            "msr fpcr, {rounding}",
+            "msr fpsr, {sticky}",
+            rounding = in(reg) 3_u64 << 22,
+            sticky = in(reg) 1_u64,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nomem, nostack)
+        );
+    }
+}
+
+/// What the function that [`change_text`] changes returns now: 1 as it is loaded.
+pub fn text() -> u32 {
+    // SAFETY: a function without arguments that changes nothing.
+    unsafe { changing() }
+}
+
+/// Makes that function return 2, with the instruction cache on, so that it is in there.
+pub fn change_text() {
+    /// `mov w0, #2`.
+    const RETURN_TWO: u32 = 0x5280_0040;
+    // SAFETY: the instruction is this image's own, which is mapped writable because the MMU is off; it is cleaned to memory and
+    // caches of instructions forget it before it is executed. The cache's enable changes nothing else.
+    unsafe {
+        (changing as *mut u32).write_volatile(RETURN_TWO);
+        asm!(
+            "dc civac, {at}",
+            "dsb sy",
+            "mrs {t}, sctlr_el1",
+            "orr {t}, {t}, #(1 << 12)",
+            "msr sctlr_el1, {t}",
+            "ic iallu",
+            "dsb sy",
+            "isb",
+            at = in(reg) changing as *const u32,
+            t = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// PSCI and other SMCCC functions by `smc #0`; returns x0.
 pub fn smc(function: u64, a: u64, b: u64, c: u64) -> i64 {
     let result: i64;

@@ -34,6 +34,16 @@ pub fn run(report: &mut Report) -> ! {
         registers.is_ok(),
         format_args!("{registers:?}"),
     );
+    let vectors = cpu::fresh_vectors();
+    report.check(
+        "reboot",
+        "vectors",
+        vectors.is_ok(),
+        format_args!("{vectors:?}"),
+    );
+    report.equal("reboot", "text", cpu::text().into(), 1);
+    cpu::change_text();
+    report.equal("reboot", "changed", cpu::text().into(), 2);
     let loaded = LOADED.swap(2, Relaxed);
     report.check(
         "reboot",
@@ -77,7 +87,9 @@ pub fn run(report: &mut Report) -> ! {
     gic::leave_active();
     cpu::dirty();
     report.finish();
-    if cpu::counter() & 1 == 0 {
+    let reset = cpu::counter() & 1 == 0;
+    cpu::dirty_vectors();
+    if reset {
         cpu::reset();
     }
     let mut reason = REBOOT;

@@ -36,6 +36,29 @@ _head:
     str     xzr, [x1], #8
     b       2b
 3:
+    adrp    x1, first_vectors       // before the compiler's code uses them
+    add     x1, x1, :lo12:first_vectors
+    stp     q0, q1, [x1]
+    stp     q2, q3, [x1, #32]
+    stp     q4, q5, [x1, #64]
+    stp     q6, q7, [x1, #96]
+    stp     q8, q9, [x1, #128]
+    stp     q10, q11, [x1, #160]
+    stp     q12, q13, [x1, #192]
+    stp     q14, q15, [x1, #224]
+    stp     q16, q17, [x1, #256]
+    stp     q18, q19, [x1, #288]
+    stp     q20, q21, [x1, #320]
+    stp     q22, q23, [x1, #352]
+    stp     q24, q25, [x1, #384]
+    stp     q26, q27, [x1, #416]
+    stp     q28, q29, [x1, #448]
+    stp     q30, q31, [x1, #480]
+    mrs     x2, fpcr
+    mrs     x3, fpsr
+    add     x1, x1, #512
+    stp     x2, x3, [x1]
+
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
     msr     vbar_el1, x1
@@ -44,6 +67,18 @@ _head:
     bl      probe_main
 4:
     b       4b
+
+    // For the check that a new life executes what is loaded: `cpu` changes its first instruction.
+    .globl  changing
+changing:
+    mov     w0, #1
+    ret
+
+    .section .bss.first_vectors, "aw", @nobits
+    .balign 16
+    .globl  first_vectors
+first_vectors:
+    .skip   528
 
     .section .vectors, "ax"
     .balign 0x800

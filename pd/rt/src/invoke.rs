@@ -83,6 +83,17 @@ pub fn page_table_unmap(table: u64) -> bool {
         == 0
 }
 
+/// Cleans the bytes `start..end` of address space `vspace`, which lie in one page, to the point of unification and has instruction
+/// caches forget them; false if the kernel refused.
+pub fn unify_instruction(vspace: u64, start: u64, end: u64) -> bool {
+    with_msg_regs_mut(|mrs| {
+        mrs[0] = start;
+        mrs[1] = end;
+    });
+    let label = sel4::sys::invocation_label::ARMVSpaceUnify_Instruction;
+    call(vspace, label.into(), 2).label() == 0
+}
+
 /// First capability for protected calls in a protection domain's CSpace (libmicrokit, `BASE_ENDPOINT_CAP`).
 const BASE_ENDPOINT: u64 = 74;
 /// A protection domain's own fault endpoint (microkit-tool, `PD_FAULT_EP_CAP_IDX`).

@@ -6,7 +6,7 @@
 //!
 //! # Soundness
 //!
-//! This crate is one of the few that may use `unsafe`, for three things only:
+//! This crate is one of the few that may use `unsafe`, for four things only:
 //!
 //! * [`region`] turns a memory region that system.xml maps at a fixed address into a `'static`
 //!   slice of atomics or, for regions that nothing else can write, of bytes. The addresses come from
@@ -14,6 +14,7 @@
 //!   not pass the builder's simulation. Each region is taken once.
 //! * [`clock`] reads and writes the generic timer's registers, which have no memory effects; [`counter`] a board's timer, and
 //!   the page with the program of a virtual machine that can reach nothing but that page and a counter.
+//! * [`vectors`] shows the text of a program for a guest's thread as bytes.
 //! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault path can afford;
 //!   they only read and write the IPC buffer.
 #![no_std]
@@ -34,6 +35,7 @@ pub mod patched;
 pub mod region;
 pub mod stage2;
 pub mod vcpu;
+pub mod vectors;
 
 pub use region::boot_dtb;
 #[doc(hidden)]

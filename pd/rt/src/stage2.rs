@@ -1,12 +1,12 @@
 //! Mapping of granted frames: into the guest, and into the VMM's window.
 
-use hv_types::{FrameSize, Gpa, WindowAddr};
+use hv_types::{FrameSize, Gpa, PAGE_SIZE, WindowAddr};
 use hypervisor_core::host::{MapError, Stage2};
 use memory_server_api::Slot;
 use sel4::{CapRights, VmAttributes, cap};
 use topology::{caps, vaddr};
 
-use crate::invoke::page_table_unmap;
+use crate::invoke::{page_table_unmap, unify_instruction};
 
 /// The VMM's power over address spaces: its guest's and its own, and whatever the memory server
 /// has put into its grant CNode.
@@ -17,6 +17,24 @@ impl Mapper {
     /// The mapper; a VMM takes it once.
     pub fn take() -> Self {
         Self(())
+    }
+}
+
+impl Mapper {
+    /// Has instruction caches forget `len` bytes of guest RAM from `at` on.
+    pub fn sync_instructions(&self, at: Gpa, len: u64) {
+        let end = at.raw().saturating_add(len);
+        let mut start = at.raw();
+        while start < end {
+            let next = (start | (PAGE_SIZE - 1)).saturating_add(1).min(end);
+            // It is RAM and mapped, which is all that the kernel wants.
+            unify_instruction(caps::VMM_GUEST_VSPACE, start, next);
+            // A kernel for caches that are indexed by virtual address drops everything each time.
+            if sel4::sel4_cfg_bool!(ARM_ICACHE_VIPT) {
+                break;
+            }
+            start = next;
+        }
     }
 }
 

@@ -210,7 +210,7 @@ impl VcpuRegs {
     /// the kernel refused. A new object has all system registers, list registers, priorities and the timer in their reset state,
     /// most of which a VMM could not bring them back to.
     ///
-    /// The vector registers are the thread's, not the vCPU's, and stay; those of a processor after reset are unknown.
+    /// The vector registers are the thread's, not the vCPU's: see [`VcpuRegs::run_until`].
     pub fn renew(&mut self, slot: Slot) -> bool {
         let vcpu = sel4::Cap::from_bits(caps::cptr(caps::VMM_GRANT_ROOT, slot.0));
         let done = sel4::cap::VCpu::vcpu_set_tcb(vcpu, sel4::Cap::from_bits(self.tcb)).is_ok();
@@ -218,6 +218,28 @@ impl VcpuRegs {
             self.vcpu = vcpu;
         }
         done
+    }
+
+    /// Runs the thread, which is stopped, from `pc` to the instruction at `stop`, where it traps; false if it did not come there.
+    /// Its general registers are anything afterwards, and it is parked.
+    ///
+    /// The program between is the VMM's own and short, so nothing else happens on its way: the fault that stops it
+    /// is waited for here and taken back.
+    pub fn run_until(&mut self, pc: u64, stop: u64) -> bool {
+        /// Turns of the processor. The thread gets one at each, with the VMM's own priority, and needs a part of one.
+        const TURNS: u32 = 16;
+        let started = self.start(pc, 0);
+        let mut there = false;
+        for _ in 0..TURNS {
+            sel4::r#yield();
+            let mut regs = [0; CONTEXT_LEN];
+            there = read_registers(self.tcb, &mut regs, 1, 0) && regs[CONTEXT_PC] == stop;
+            if there {
+                break;
+            }
+        }
+        self.park();
+        started && there
     }
 
     /// Starts the thread at `pc` in EL1h with D, A, I and F masked and `x0`.

@@ -4,8 +4,8 @@ use core::fmt;
 
 use console_api::GuestPort;
 use dt_server_api::DomainRecord;
-use guest_mem::RawWindow;
-use hv_types::Gva;
+use guest_mem::{RawWindow, Window as _};
+use hv_types::{Gpa, Gva, WindowAddr};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use hypervisor_core::line_rate::LineRate;
@@ -17,6 +17,7 @@ use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::VcpuRegs;
+use zazen_rt::vectors;
 
 const VIRTUAL_TIMER: u64 = 27;
 
@@ -157,12 +158,25 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(&mut self, at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error> {
         // The object of the life before went with the page tables.
         match self.memory.call(Request::Vcpu)? {
-            Reply::Tables { first, .. } if self.regs.renew(first) => Ok(()),
-            _ => Err(memory_server_api::Error::Kernel),
+            Reply::Tables { first, .. } if self.regs.renew(first) => {}
+            _ => return Err(memory_server_api::Error::Kernel),
         }
+        let (program, stop) = vectors::program();
+        let len = program.len() as u64;
+        self.window.write(there, program);
+        self.window.clean(there, len);
+        self.mapper.sync_instructions(at, len);
+        let done = self.regs.run_until(at.raw(), at.raw() + stop);
+        self.window.zero(there, len);
+        self.window.clean(there, len);
+        done.then_some(()).ok_or(memory_server_api::Error::Kernel)
+    }
+
+    fn sync_instructions(&mut self, at: Gpa, len: u64) {
+        self.mapper.sync_instructions(at, len);
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {

@@ -57,7 +57,7 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
 
 /// Waits for the restarts, each of which must have found a machine as new.
 fn hundred_lives(machine: &Machine, guest: &str) -> Result<(), Failure> {
-    let line = format!("{guest}: probe: done 6 passed, 0 failed");
+    let line = format!("{guest}: probe: done 9 passed, 0 failed");
     let failed = Regex::new(&format!("(?m)^{guest}: probe: .* FAIL .*$"))
         .map_err(|error| Failure(error.to_string()))?;
     let mut lives = 0;
