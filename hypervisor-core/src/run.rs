@@ -94,6 +94,7 @@ impl Vm<'_> {
     }
 
     /// Moves bytes between the guest's consoles and the console server.
+    #[inline(never)]
     fn pump_console<H: Host>(&mut self, host: &mut H) {
         self.hc.console_kick = false;
         let (window, console) = host.window_and_console();
@@ -117,6 +118,8 @@ impl Vm<'_> {
         }
     }
 
+    /// Of every exit the end, which for most finds nothing to do: what there may be is out of line.
+    #[inline]
     fn settle<H: Host>(&mut self, host: &mut H, next: Do) -> Next {
         if self.hc.console_kick {
             self.pump_console(host);
@@ -134,20 +137,27 @@ impl Vm<'_> {
         }
     }
 
+    #[inline]
     fn run<H: Host>(&mut self, host: &mut H) -> Next {
         if self.wait != Wait::None {
-            self.wait = Wait::None;
-            self.hc.resumed();
-            hypercall::set_runstate(self, host, RunState::Running);
-            // The sleep may have asked for an earlier wake-up than a watchdog's.
-            if let Some(deadline) = self.hc.next_deadline() {
-                host.wake_at(Some(deadline));
-            }
+            self.end_wait(host);
         }
         Next::Resume
     }
 
+    #[inline(never)]
+    fn end_wait<H: Host>(&mut self, host: &mut H) {
+        self.wait = Wait::None;
+        self.hc.resumed();
+        hypercall::set_runstate(self, host, RunState::Running);
+        // The sleep may have asked for an earlier wake-up than a watchdog's.
+        if let Some(deadline) = self.hc.next_deadline() {
+            host.wake_at(Some(deadline));
+        }
+    }
+
     /// Puts the vCPU to sleep, or lets it run where what it waits for is there already.
+    #[inline(never)]
     fn wait<H: Host>(&mut self, host: &mut H, wait: Wait) -> Next {
         let timer = match wait {
             Wait::None => return self.run(host),

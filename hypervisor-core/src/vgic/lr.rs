@@ -73,10 +73,15 @@ impl VGic {
     }
 
     /// Puts deliverable interrupts into free list registers, the most urgent first.
+    #[inline]
     pub fn flush<I: Interrupts>(&mut self, interface: &mut I) {
-        if !self.enabled || self.cpus[BOOT].summary == 0 {
-            return;
+        if self.enabled && self.cpus[BOOT].summary != 0 {
+            self.fill(interface);
         }
+    }
+
+    #[inline(never)]
+    fn fill<I: Interrupts>(&mut self, interface: &mut I) {
         let count = I::LIST_REGISTERS.min(MAX_LIST_REGISTERS);
         let exist = u32::MAX >> (32 - count.max(1));
         let mut free = !u32::from(self.cpus[BOOT].used) & exist;

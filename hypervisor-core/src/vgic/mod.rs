@@ -92,17 +92,20 @@ impl VGic {
     /// interrupt; a level-sensitive one is pending while the line is high.
     ///
     /// An `intid` that does not exist, or an SGI, which has no line, is ignored.
+    #[inline]
     pub fn set_level(&mut self, intid: u16, high: bool) {
+        if intid >= 16 && self.level(intid) != high {
+            self.turn(intid, high);
+        }
+    }
+
+    /// The line of `intid`, if that exists, changes to `high`.
+    #[inline(never)]
+    fn turn(&mut self, intid: u16, high: bool) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
-        if intid < 16 {
-            return;
-        }
         let Some(word) = self.word_mut(n) else { return };
-        if (word.level & bit != 0) == high {
-            return;
-        }
         word.level ^= bit;
         if high {
             word.latch |= word.edge & bit;
