@@ -1,12 +1,19 @@
-//! From fault messages to lines.
+//! From fault messages to lines, and to the memory server.
 
 use core::fmt;
 
-use topology::console_client;
+use memory_server_api::{Error, Relinquished};
+use topology::{console_client, pd};
 
 use crate::fault::Fault;
 use crate::place::Place;
 use crate::who::{Names, Who};
+
+/// Most messages that one domain's end may take. Each takes back at least as much as one step's worth, so far fewer do; a
+/// memory server that never comes to an end must not keep other faults from being told.
+const MOST_MESSAGES: u32 = 1 << 20;
+/// How often in a row the memory server may refuse.
+const MOST_REFUSALS: u32 = 3;
 
 /// Counts what each PD sent.
 ///
@@ -18,6 +25,8 @@ pub struct Server<'a> {
     /// Last address of a PD.
     top: u64,
     counts: [u32; console_client::COUNT + 1],
+    /// The memory server has stopped: a call would wait for ever.
+    alone: bool,
 }
 
 impl<'a> Server<'a> {
@@ -27,15 +36,21 @@ impl<'a> Server<'a> {
             names,
             top,
             counts: [0; console_client::COUNT + 1],
+            alone: false,
         }
     }
 
-    /// Child `child` has faulted; `line` gets each line to be logged.
+    /// Child `child` has faulted; `line` gets each line to be logged. `crash` tells the memory server that the VMM of a
+    /// domain, by its number from 0, has stopped, and returns its answer: whether something is left to take back, and what
+    /// was taken back so far.
+    ///
+    /// Only the first message of a VMM is passed on. One that lies about itself loses its own domain's memory and nothing else.
     pub fn on_fault(
         &mut self,
         child: usize,
         fault: Fault,
         mut line: impl FnMut(fmt::Arguments<'_>),
+        crash: impl FnMut(u8) -> Result<(bool, Relinquished), Error>,
     ) {
         // Numbers that no PD has share a counter.
         let index = child.min(console_client::COUNT);
@@ -62,6 +77,52 @@ impl<'a> Server<'a> {
             )),
             None => line(format_args!("  try: please report it with the lines above")),
         }
+        if who == Who::Server(pd::MEMORY_SERVER) {
+            self.alone = true;
+        }
+        if let Some(domain) = who.domain() {
+            self.take_back(&who, domain, &mut line, crash);
+        }
+    }
+
+    /// Has the memory server take back all that `domain` has.
+    fn take_back(
+        &self,
+        who: &Who<'_>,
+        domain: u8,
+        line: &mut impl FnMut(fmt::Arguments<'_>),
+        mut crash: impl FnMut(u8) -> Result<(bool, Relinquished), Error>,
+    ) {
+        if self.alone {
+            line(format_args!(
+                "{who}: its memory stays with it, because memory_server has stopped"
+            ));
+            return;
+        }
+        let mut refusals = 0;
+        for _ in 0..MOST_MESSAGES {
+            match crash(domain) {
+                Ok((true, _)) => refusals = 0,
+                Ok((false, Relinquished { ram, extra, tables })) => {
+                    line(format_args!(
+                        "{who}: {ram} pages of RAM, {extra} extra pages and {tables} page tables are back"
+                    ));
+                    return;
+                }
+                Err(error) => {
+                    refusals += 1;
+                    if refusals == MOST_REFUSALS {
+                        line(format_args!(
+                            "{who}: part of its memory stays with it: {error}"
+                        ));
+                        return;
+                    }
+                }
+            }
+        }
+        line(format_args!(
+            "{who}: part of its memory stays with it: memory_server came to no end"
+        ));
     }
 
     fn describe(&self, who: &Who<'_>, fault: Fault, line: &mut impl FnMut(fmt::Arguments<'_>)) {

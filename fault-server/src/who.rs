@@ -45,7 +45,7 @@ impl<'a> Who<'a> {
     pub fn consequence(&self) -> &'static str {
         match self {
             Self::Vmm { .. } => {
-                "its guest stands still and keeps its memory; the other guests go on"
+                "its guest has ended with it and its memory goes back; the other guests go on"
             }
             Self::Server(pd::MEMORY_SERVER) => {
                 "no VMM gets or gives back memory any more; one that tries stands still"
@@ -54,6 +54,15 @@ impl<'a> Who<'a> {
             Self::Server(_) | Self::Unknown(_) => {
                 "VMMs that ask it for something stand still, with their guests"
             }
+        }
+    }
+
+    /// Number of its domain for the memory server, if it is a VMM.
+    pub fn domain(&self) -> Option<u8> {
+        match self {
+            // Domain ids count from 1 in the order of the domains file.
+            Self::Vmm { domid, .. } => u8::try_from(domid.checked_sub(1)?).ok(),
+            Self::Server(_) | Self::Unknown(_) => None,
         }
     }
 

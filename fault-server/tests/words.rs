@@ -1,6 +1,7 @@
 //! What is said of faults.
 
 use fault_server::{Access, Fault, NAME_BYTES, Names, Place, Server, Who};
+use memory_server_api::{Error, Relinquished};
 use topology::{console_client, vaddr};
 
 /// seL4's `seL4_UserVSpaceTop` with a stage 2 of 40 bits.
@@ -14,10 +15,41 @@ fn names() -> Names {
     names
 }
 
+/// What the memory server takes back at once from anybody.
+const ALL: Relinquished = Relinquished {
+    ram: 4096,
+    extra: 5,
+    tables: 13,
+};
+
 fn said(server: &mut Server<'_>, child: usize, fault: Fault) -> Vec<String> {
     let mut lines = Vec::new();
-    server.on_fault(child, fault, |line| lines.push(line.to_string()));
+    server.on_fault(
+        child,
+        fault,
+        |line| lines.push(line.to_string()),
+        |_| Ok((false, ALL)),
+    );
     lines
+}
+
+/// The lines about child `child`, a VMM, and how often the memory server was told of which domain; it answers with `answer`.
+fn crashed(
+    server: &mut Server<'_>,
+    child: usize,
+    mut answer: impl FnMut(u32) -> Result<(bool, Relinquished), Error>,
+) -> (Vec<String>, Vec<u8>) {
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
+    server.on_fault(
+        child,
+        Fault::GaveUp,
+        |line| lines.push(line.to_string()),
+        |domain| {
+            told.push(domain);
+            answer(u32::try_from(told.len()).unwrap())
+        },
+    );
+    (lines, told)
 }
 
 fn first(child: usize, fault: Fault) -> String {
@@ -40,8 +72,9 @@ fn a_vmm_that_looks_at_memory_taken_from_its_guest() {
         [
             "vmm_linux1 (VMM of domain 1, linux1) stopped: read of address 0x4041000008 (its window onto guest memory, \
              guest address 0x41000008), where nothing is mapped (taken back, or never granted); pc 0x210abc",
-            "  its guest stands still and keeps its memory; the other guests go on",
+            "  its guest has ended with it and its memory goes back; the other guests go on",
             "  try: addr2line -fie vmm.elf 0x210abc names the source line; please report it with the lines above",
+            "vmm_linux1 (VMM of domain 1, linux1): 4096 pages of RAM, 5 extra pages and 13 page tables are back",
         ]
     );
 }
@@ -129,18 +162,17 @@ fn somebody_who_sends_messages_for_ever_gets_few_lines() {
     for _ in 0..1_000_000 {
         lines.extend(said(&mut server, 0, Fault::SystemCall));
     }
-    // Three lines for the first, then one each time the number has doubled: 2^1 to 2^19.
-    assert_eq!(lines.len(), 3 + 19);
-    assert!(lines[3].contains("2 fault messages"), "{}", lines[3]);
+    // Four lines for the first, then one each time the number has doubled: 2^1 to 2^19.
+    assert_eq!(lines.len(), 4 + 19);
+    assert!(lines[4].contains("2 fault messages"), "{}", lines[4]);
     assert_eq!(
         said(&mut server, 1, Fault::SystemCall).len(),
-        3,
+        4,
         "another PD's counter"
     );
     for child in 60..64 {
-        server.on_fault(child, Fault::SystemCall, |line| {
-            assert!(line.to_string().len() <= 200);
-        });
+        let lines = said(&mut server, child, Fault::SystemCall);
+        assert!(lines.iter().all(|line| line.len() <= 200), "{lines:?}");
     }
 }
 
@@ -158,4 +190,68 @@ fn lines_fit_the_log() {
         let all = said(&mut Server::new(&names, TOP), 7, fault);
         assert!(all.iter().all(|line| line.len() <= 240), "{all:?}");
     }
+}
+
+/// LU-7: the memory server is told of a VMM that stopped, by its domain, until nothing is left, and once only.
+#[test]
+fn the_memory_server_is_told_until_nothing_is_left() {
+    let names = names();
+    let mut server = Server::new(&names, TOP);
+    let (lines, told) = crashed(&mut server, 1, |n| Ok((n < 700, ALL)));
+    assert_eq!(told, [1; 700]);
+    assert!(lines[3].ends_with("13 page tables are back"), "{lines:?}");
+    let (_, told) = crashed(&mut server, 1, |_| Ok((false, ALL)));
+    assert!(told.is_empty(), "it cannot stop twice");
+    let (_, told) = crashed(&mut server, 7, |_| Ok((false, ALL)));
+    assert_eq!(told, [7]);
+    for child in [
+        console_client::MEMORY_SERVER,
+        console_client::DT_SERVER,
+        console_client::TIMER_SERVER,
+        console_client::FAULT_SERVER,
+        63,
+    ] {
+        let (_, told) = crashed(&mut server, child, |_| Ok((false, ALL)));
+        assert!(told.is_empty(), "child {child} is no VMM");
+    }
+}
+
+#[test]
+fn a_memory_server_that_refuses_is_asked_again_and_then_told_of() {
+    let names = names();
+    let mut server = Server::new(&names, TOP);
+    // Two refusals in a row, twice: it comes to an end all the same.
+    let (lines, told) = crashed(&mut server, 0, |n| match n {
+        1 | 2 | 4 | 5 => Err(Error::Kernel),
+        3 => Ok((true, ALL)),
+        _ => Ok((false, ALL)),
+    });
+    assert_eq!(told.len(), 6);
+    assert!(lines[3].ends_with("are back"), "{lines:?}");
+    let (lines, told) = crashed(&mut server, 1, |_| Err(Error::Kernel));
+    assert_eq!(told.len(), 3);
+    assert_eq!(
+        lines[3],
+        "vmm_sixteen-bytes-xy (VMM of domain 2, sixteen-bytes-xy): part of its memory stays with it: \
+         the kernel refused; the memory server's lines say what"
+    );
+}
+
+#[test]
+fn a_memory_server_without_end_or_without_life_holds_nobody_up() {
+    let names = names();
+    let mut server = Server::new(&names, TOP);
+    let (lines, told) = crashed(&mut server, 0, |_| Ok((true, ALL)));
+    assert_eq!(told.len(), 1 << 20);
+    assert!(
+        lines[3].ends_with("memory_server came to no end"),
+        "{lines:?}"
+    );
+    said(&mut server, console_client::MEMORY_SERVER, Fault::GaveUp);
+    let (lines, told) = crashed(&mut server, 1, |_| Ok((false, ALL)));
+    assert!(told.is_empty(), "a call would wait for ever");
+    assert!(
+        lines[3].ends_with("because memory_server has stopped"),
+        "{lines:?}"
+    );
 }

@@ -5,7 +5,7 @@
 //!
 //! The end is a row of small steps, taken a bounded number at a time, because its caller waits for the
 //! answer and everybody else for the caller. Between two messages the domain is dying (SM-15): others go on with what was
-//! taken back from it, and if its VMM never asks again, that is all that happens.
+//! taken back from it, and if its VMM never asks again, that is all that happens. If its VMM has stopped, the fault server asks in its place (LU-7).
 //!
 //! | stage | what it takes back |
 //! |---|---|
@@ -16,7 +16,7 @@
 //! | 5 | page tables and vCPUs |
 
 use hv_types::FrameSize;
-use memory_server_api::{Error, Extra, Relinquished};
+use memory_server_api::{Crash, Error, Extra, Message, Relinquished, Reply};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
@@ -99,6 +99,47 @@ impl MemoryServer<'_> {
         Ok((false, taken))
     }
 
+    /// Answers the fault server's message.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], and those of [`MemoryServer::crashed`].
+    pub fn on_crash(
+        &mut self,
+        kernel: &mut impl Kernel,
+        message: Message<'_>,
+    ) -> Result<Reply, Error> {
+        let Crash { domain } = Crash::decode(message)?;
+        self.crashed(kernel, DomainIndex(domain))
+            .map(|(more, taken)| Reply::Relinquished { more, taken })
+    }
+
+    /// The VMM of `domain` has stopped: takes a bounded part of what it holds back, and gives it nothing more. Whether
+    /// something is left, and what was taken back so far.
+    ///
+    /// Nobody has to stop the guest: it executes nothing without memory, and the fault of its next instruction
+    /// goes to where nobody listens.
+    ///
+    /// # Errors
+    /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: calling again goes on at the same place.
+    pub fn crashed(
+        &mut self,
+        kernel: &mut impl Kernel,
+        domain: DomainIndex,
+    ) -> Result<(bool, Relinquished), Error> {
+        let dom = self
+            .domains
+            .get_mut(usize::from(domain.0))
+            .ok_or(Error::NotYours)?;
+        if !dom.crashed {
+            dom.crashed = true;
+            if dom.life == Life::Dead {
+                // A guest that was down already: what it had was told then.
+                dom.ending.taken = Relinquished::default();
+            }
+        }
+        self.relinquish(kernel, domain.0, false)
+    }
+
     /// Takes everything back that `domain` holds; it is dead then. The VMM must not run: its mappings go.
     ///
     /// # Errors
@@ -114,13 +155,13 @@ impl MemoryServer<'_> {
     /// Lets a dead domain live again, with all of its reserve.
     ///
     /// # Errors
-    /// [`Error::WrongState`] unless it is dead.
+    /// [`Error::WrongState`] unless it is dead and its VMM runs.
     pub fn revive(&mut self, domain: DomainIndex) -> Result<(), Error> {
         let dom = self
             .domains
             .get_mut(usize::from(domain.0))
             .ok_or(Error::NotYours)?;
-        if dom.life != Life::Dead {
+        if dom.life != Life::Dead || dom.crashed {
             return Err(Error::WrongState);
         }
         dom.life = Life::Alive;
@@ -281,20 +322,18 @@ impl MemoryServer<'_> {
     /// and die (SM-22): those before any restart, and those of the 1st, 2nd, 4th, 8th …
     fn log_end(&self, kernel: &mut impl Kernel, d: u8, again: bool) {
         let dom = self.dom(d);
-        if dom.restarts != 0 && !dom.restarts.is_power_of_two() {
+        if dom.restarts != 0 && !dom.restarts.is_power_of_two() && !dom.crashed {
             return;
         }
         let (domid, Relinquished { ram, extra, tables }) = (dom.config.domid.0, dom.ending.taken);
         let t = self.totals();
         let (of_static, of_heap) = (t.static_free >> 10, t.heap_free >> 10);
-        let (n, what) = (
-            dom.restarts,
-            if again {
-                "restarts"
-            } else {
-                "is down after restart"
-            },
-        );
+        let n = dom.restarts;
+        let what = match (again, dom.crashed) {
+            (true, _) => "restarts",
+            (false, false) => "is down after restart",
+            (false, true) => "crashed with its VMM after restart",
+        };
         kernel.log(format_args!(
             "d{domid} {what} {n}: {ram} pages of RAM, {extra} extra pages and {tables} page tables taken back; \
              free now: reserve {} pages, static {of_static} KiB, heap {of_heap} KiB",

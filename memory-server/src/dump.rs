@@ -141,10 +141,12 @@ impl MemoryServer<'_> {
 
     fn dump_domain(&self, out: &mut impl Write, d: u8) -> fmt::Result {
         let dom = self.dom(d);
-        let life = match dom.life {
-            Life::Alive => "alive",
-            Life::Dying => "dying",
-            Life::Dead => "dead",
+        let life = match (dom.life, dom.crashed) {
+            (Life::Alive, _) => "alive",
+            (Life::Dying, false) => "dying",
+            (Life::Dead, false) => "dead",
+            (Life::Dying, true) => "crashed, dying",
+            (Life::Dead, true) => "crashed",
         };
         let kind = if dom.config.is_static {
             "static"

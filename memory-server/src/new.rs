@@ -114,6 +114,7 @@ impl<'a> MemoryServer<'a> {
                 refusals: 0,
                 ending: Ending::START,
                 restarts: 0,
+                crashed: false,
             };
             first_window += u32::from(layout.windows());
             // The manifest has at most as many domains as the vector has room for.

@@ -112,6 +112,8 @@ pub(crate) struct Domain {
     pub(crate) ending: Ending,
     /// How often it began to live again.
     pub(crate) restarts: u32,
+    /// Its VMM has stopped: it is dying or dead, and stays so.
+    pub(crate) crashed: bool,
 }
 
 /// The state machine that owns all frames.
@@ -181,14 +183,13 @@ impl MemoryServer<'_> {
         request: &Request,
     ) -> Result<Reply, Error> {
         let d = domain.0;
-        let life = self
-            .domains
-            .get(usize::from(d))
-            .ok_or(Error::NotYours)?
-            .life;
+        let dom = self.domains.get(usize::from(d)).ok_or(Error::NotYours)?;
+        let (life, crashed) = (dom.life, dom.crashed);
         match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
+            // Somebody who was said to have stopped and has not.
+            _ if crashed => return Err(Error::Dying),
             Request::Release { .. }
             | Request::ReleasePages { .. }
             | Request::DestroyExtra { .. }
@@ -273,6 +274,12 @@ impl MemoryServer<'_> {
     /// Where `domain` is in its life; `None` if there is no such domain.
     pub fn life(&self, domain: DomainIndex) -> Option<Life> {
         self.domains.get(usize::from(domain.0)).map(|d| d.life)
+    }
+
+    /// Whether the VMM of `domain` has stopped; the domain is dying or dead then.
+    pub fn has_crashed(&self, domain: DomainIndex) -> bool {
+        let dom = self.domains.get(usize::from(domain.0));
+        dom.is_some_and(|dom| dom.crashed)
     }
 
     // The index of a domain was checked in `serve`; the others come from the server's own records.

@@ -2,6 +2,7 @@
 
 pub mod balloon;
 pub mod compare;
+pub mod crash;
 pub mod hostile;
 pub mod lab;
 pub mod memory;

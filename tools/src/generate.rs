@@ -158,8 +158,9 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
     };
     let faults = server(
         pd::FAULT_SERVER,
-        "Says which of its children stopped, and why. It gets their faults; the image builder takes\n\
-         away the capabilities to their threads that Microkit gives a parent.",
+        "Says which of its children stopped, and why, and has the memory server take a VMM's memory back.\n\
+         It gets their faults; the image builder takes away the capabilities to their threads that\n\
+         Microkit gives a parent.",
         priority::FAULT_SERVER,
         "fault-server.elf",
     );
@@ -268,6 +269,10 @@ fn channels(config: &Config) -> Vec<Channel> {
             });
         }
     }
+    channels.push(Channel {
+        a: end(pd::FAULT_SERVER, channel::FAULTS_MEMORY, true, false),
+        b: end(pd::MEMORY_SERVER, channel::MEMORY_FAULTS, false, false),
+    });
     for (client, _, pd, id) in console_clients(config) {
         channels.push(Channel {
             a: end(&pd, id, false, true),

@@ -84,6 +84,7 @@ pub(crate) fn check(authority: &Authority) -> Vec<Check> {
         kernel_objects::special(authority),
         kernel_objects::guests(authority),
         talk::apart(authority),
+        talk::callers(authority),
         talk::uphill(authority),
         talk::receive(authority),
         memory::write_or_execute(authority),

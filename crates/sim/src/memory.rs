@@ -10,7 +10,9 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Life, Manifest, MemoryServer, Report, SplitRecord,
     Tables, Totals, Untyped, UntypedRecord, manifest,
 };
-use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Slot, Usage, Words};
+use memory_server_api::{
+    Error, MAX_WORDS, Message, Relinquished, Reply, Request, Slot, Usage, Words,
+};
 
 use crate::caps::{Machine, Shared};
 
@@ -121,6 +123,22 @@ impl Memory {
         self.server
             .borrow_mut()
             .destroy(&mut self.machine.clone(), domain)
+    }
+    /// What the fault server does when a VMM has stopped; what was taken back.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::crashed`].
+    pub fn crash(&self, domain: DomainIndex) -> Result<Relinquished, Error> {
+        loop {
+            let mut server = self.server.borrow_mut();
+            if let (false, taken) = server.crashed(&mut self.machine.clone(), domain)? {
+                return Ok(taken);
+            }
+        }
+    }
+    /// Whether the VMM of a domain has crashed.
+    pub fn has_crashed(&self, domain: DomainIndex) -> bool {
+        self.server.borrow().has_crashed(domain)
     }
     /// Lets a dead domain live again.
     ///

@@ -11,6 +11,7 @@ use dt_server::{DtServer, Range};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::StopReason;
 use memory_server::{DomainIndex, Report};
+use memory_server_api::Relinquished;
 use topology::console_client::{COUNT, DT_SERVER, MEMORY_SERVER};
 use topology::pd;
 
@@ -163,6 +164,17 @@ impl System {
     pub fn hang(&mut self, index: usize) {
         self.vmms[index].hangs = true;
         self.vmms[index].host.cpu.thread = Thread::Parked;
+    }
+
+    /// The VMM of guest `index` crashes and the memory server is told; what it took back. What the guest executes
+    /// next it does not find any more.
+    ///
+    /// # Panics
+    /// If the memory server refuses.
+    pub fn crash(&mut self, index: usize) -> Relinquished {
+        self.hang(index);
+        let taken = self.memory.crash(Self::domain(index));
+        taken.unwrap_or_else(|error| panic!("domain {index} is not taken apart: {error}"))
     }
 
     /// Whether the vCPU of guest `index` waits.

@@ -12,6 +12,10 @@ pub const CONSOLE: usize = 3;
 /// In `memory_server`, `dt_server` and `timer_server`: notifications to and from the console.
 /// (VMM `i` is channel `i` there, and in the console client `c` is channel `c`.)
 pub const SERVER_CONSOLE: usize = 60;
+/// In `memory_server`: the fault server's protected calls, which say that a VMM has stopped.
+pub const MEMORY_FAULTS: usize = 59;
+/// In the fault server, whose children have the numbers of the console's clients: protected calls to the memory server.
+pub const FAULTS_MEMORY: usize = 59;
 /// In the console: protected calls to the timer server, and its notifications.
 pub const CONSOLE_TIMER: usize = 60;
 /// In `timer_server`: the console, as a client whose deadlines it keeps.

@@ -6,7 +6,7 @@ pub const MEMORY_SERVER: &str = "memory_server";
 pub const DT_SERVER: &str = "dt_server";
 /// Deadlines of sleeping guests.
 pub const TIMER_SERVER: &str = "timer_server";
-/// Parent of everybody but the console: who says why one of them stopped.
+/// Parent of everybody but the console: who says why one of them stopped, and has the memory of a VMM taken back.
 pub const FAULT_SERVER: &str = "fault_server";
 /// Owner of the UART.
 pub const CONSOLE: &str = "console";
@@ -32,8 +32,9 @@ pub mod priority {
     /// VMMs: as guests, so that they share the processor with them by time slices and one that never stops takes no more
     /// than its part. A fault switches to the VMM and a reply back at once all the same.
     pub const VMM: u8 = VM;
-    /// The fault server: above the VMMs, so that a line comes at once; below all whom it writes about otherwise.
-    pub const FAULT_SERVER: u8 = 200;
+    /// The fault server: as VMMs and guests, so that it shares the processor with them by time slices while it has the
+    /// memory of a domain taken back, which the memory server does on its time.
+    pub const FAULT_SERVER: u8 = VMM;
     /// The console.
     pub const CONSOLE: u8 = 220;
     /// The timer server's virtual machine: above everybody who needs the time, so that it has run before they do.

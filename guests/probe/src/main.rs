@@ -9,6 +9,7 @@
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
 //! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
 //! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
+//! - `probe=spin`: takes what it can have, then computes for ever without an exit.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -31,6 +32,7 @@ mod gic;
 mod page;
 mod reboot;
 mod report;
+mod spin;
 mod start;
 mod trap;
 mod xen;
@@ -71,6 +73,7 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 println!("bench: done 0");
             }
             "reboot" => reboot::run(&mut report),
+            "spin" => spin::run(&mut report),
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

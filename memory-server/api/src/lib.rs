@@ -14,11 +14,13 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod crash;
 mod message;
 mod remember;
 mod types;
 
 pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
+pub use crash::Crash;
 pub use message::{MAX_WORDS, Message, Reply, Request, Words};
 pub use remember::{RamCount, Remembering};
 pub use types::{

@@ -1,9 +1,11 @@
-//! The fault server's protection domain: gets its children's faults and says what they are.
+//! The fault server's protection domain: gets its children's faults, says what they are, and tells the memory server of
+//! those of VMMs.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
 use fault_server::{Fault, Server};
+use zazen_rt::clients::crash;
 use zazen_rt::fault::{Fault as Message, Faulted};
 use zazen_rt::log::ServerLog;
 use zazen_rt::{
@@ -58,7 +60,7 @@ impl Handler for Pd {
     ) -> Result<Option<MessageInfo>, Infallible> {
         let log = &mut self.log;
         self.server
-            .on_fault(child.index(), fault(&info), |line| log.line(line));
+            .on_fault(child.index(), fault(&info), |line| log.line(line), crash);
         // Without a reply it stays stopped. The next fault takes the reply object over; a debug kernel then prints
         // "Reply object already has unexecuted reply", which is as it should be.
         Ok(None)

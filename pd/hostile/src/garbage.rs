@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use hv_types::Gfn;
-use memory_server_api::{Granted, MemoryServer, Reply, Request, SplitKind};
+use memory_server_api::{Error, Granted, MemoryServer, Reply, Request, SplitKind};
 use topology::channel;
 use zazen_rt::clients::MemoryClient;
 use zazen_rt::invoke;
@@ -40,7 +40,7 @@ impl Garbage {
         }
     }
 
-    /// Sends all of it, says what came of it, then begins a split and falls silent.
+    /// Sends all of it and says what came of it; at last it begins a split and pretends, without end, to have faulted.
     pub(crate) fn run(&mut self, log: &mut Log) {
         for (name, channel, count) in [
             ("memory_server", channel::MEMORY, MEMORY),
@@ -53,14 +53,15 @@ impl Garbage {
                 "[hostile] {name}: {count} messages, {refused} refused, {accepted} accepted"
             );
         }
+        let _ = writeln!(log, "[hostile] {} given back", give_back());
+        let _ = writeln!(log, "[hostile] {}", begin_split());
         for _ in 0..FAULTS {
             let (label, words) = (self.random.below(16), self.random.below(WORDS + 1));
             self.fill(words);
             invoke::pretend_fault(label, words);
         }
         let _ = writeln!(log, "[hostile] {FAULTS} false faults sent");
-        let _ = writeln!(log, "[hostile] {} given back", give_back());
-        let _ = writeln!(log, "[hostile] {}", begin_and_stop());
+        let _ = writeln!(log, "[hostile] taken for dead: {}", ask_again());
     }
 
     /// Fills the first `words` message registers.
@@ -110,22 +111,41 @@ fn give_back() -> u64 {
     0
 }
 
+/// Asks for a life, and for memory, after it has said that it is dead; whether it gets any.
+fn ask_again() -> &'static str {
+    let mut server = MemoryClient::take();
+    let requests = [
+        Request::Relinquish { again: true },
+        Request::populate_page(Gfn::new(0x40000)),
+        Request::Tables { count: 1 },
+        Request::Vcpu,
+    ];
+    let mut refused = requests
+        .into_iter()
+        .map(|request| server.call(request) == Err(Error::Dying));
+    if refused.all(|dying| dying) {
+        "every request is refused"
+    } else {
+        "a request is not refused"
+    }
+}
+
 /// Asks for a block of RAM, has it split, and leaves it there.
-fn begin_and_stop() -> &'static str {
+fn begin_split() -> &'static str {
     let mut server = MemoryClient::take();
     let request = Request::PopulateBlocks {
         gfn: Gfn::new(0x40000),
         blocks: 1,
     };
     let Ok(Reply::Granted(Granted { first, .. })) = server.call(request) else {
-        return "no block is left; silent now";
+        return "no block is left";
     };
     match server.call(Request::Split { slot: first }) {
         Ok(Reply::Split {
             kind: SplitKind::Copy,
             ..
-        }) => "silent now, in the middle of a split",
-        Ok(_) => "silent now, behind a split",
-        Err(_) => "the block is not split; silent now",
+        }) => "in the middle of a split",
+        Ok(_) => "behind a split",
+        Err(_) => "the block is not split",
     }
 }

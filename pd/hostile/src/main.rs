@@ -4,13 +4,15 @@
 //! - `module` writes to the file of its guest's kernel,
 //! - `overflow` uses up its stack,
 //! - `panic` panics,
-//! - anybody else floods the servers with garbage, begins something and never ends it.
+//! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then they panic,
+//! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to have stopped.
 //!
 //! It is for boot tests and in no product image: the tests put it where `vmm.elf` would be.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
 
+mod fragile;
 mod garbage;
 mod random;
 
@@ -23,8 +25,9 @@ use guest_mem::Window;
 use hv_types::WindowAddr;
 use zazen_rt::clients::dt_call;
 use zazen_rt::log::{VmmConsole, vmm_console};
-use zazen_rt::{ChannelSet, Handler, Infallible, protection_domain, region};
+use zazen_rt::{ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, region};
 
+use crate::fragile::Fragile;
 use crate::garbage::Garbage;
 
 protection_domain!(init);
@@ -32,9 +35,13 @@ protection_domain!(init);
 /// The log, as a VMM has it.
 pub(crate) type Log = Logger<VmmConsole>;
 
-struct Silent;
+enum Hostile {
+    /// Handles nothing any more.
+    Silent,
+    Fragile(Fragile),
+}
 
-fn init() -> Silent {
+fn init() -> Hostile {
     let mut log = Logger::new(vmm_console());
     let record = dt_server_api::Client::new(dt_call).record();
     let name = record.as_ref().map_or("", |record| record.name.as_str());
@@ -49,10 +56,11 @@ fn init() -> Silent {
         "overflow" => {
             let _ = writeln!(log, "[hostile] {}", deeper(1));
         }
+        "fragile" | "brittle" => return Hostile::Fragile(Fragile::new()),
         "panic" => panic!("{name} panics, as asked"),
         _ => Garbage::new().run(&mut log),
     }
-    Silent
+    Hostile::Silent
 }
 
 /// Uses a page of stack for each level; more than there is.
@@ -65,10 +73,24 @@ fn deeper(level: u64) -> u64 {
     page[7] + deeper(level + 1)
 }
 
-impl Handler for Silent {
+impl Handler for Hostile {
     type Error = Infallible;
 
-    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        match self {
+            Self::Silent => Ok(()),
+            Self::Fragile(fragile) => fragile.notified(channels),
+        }
+    }
+
+    fn fault(
+        &mut self,
+        child: Child,
+        info: MessageInfo,
+    ) -> Result<Option<MessageInfo>, Infallible> {
+        match self {
+            Self::Silent => Ok(None),
+            Self::Fragile(fragile) => fragile.vmm.fault(child, info),
+        }
     }
 }

@@ -7,8 +7,8 @@ use memory_server::{
     BlockRecord, DomainIndex, Manifest, MemoryServer, Report, SplitRecord, Tables, UntypedRecord,
     layout,
 };
-use topology::MAX_DOMAINS;
-use zazen_rt::clients::answer;
+use topology::{MAX_DOMAINS, channel};
+use zazen_rt::clients::{answer, answer_crash};
 use zazen_rt::kernel::Sel4Kernel;
 use zazen_rt::log::ServerLog;
 use zazen_rt::region::Records;
@@ -94,6 +94,11 @@ impl Handler for Pd {
         client: Channel,
         message: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
+        if client.index() == channel::MEMORY_FAULTS {
+            return Ok(answer_crash(&message, |message| {
+                self.server.on_crash(&mut self.kernel, message)
+            }));
+        }
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.
         let domain = DomainIndex(u8::try_from(client.index()).unwrap_or(u8::MAX));
         Ok(answer(&message, |label, request| {

@@ -1,6 +1,6 @@
 //! The servers' APIs as protected procedure calls.
 
-use memory_server_api::{Error, MemoryServer, Message, Reply, Request, Words};
+use memory_server_api::{Crash, Error, MemoryServer, Message, Relinquished, Reply, Request, Words};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
 use timer_server_api::{NEVER, OP_ARM};
 use topology::channel;
@@ -52,6 +52,25 @@ pub fn answer(
 ) -> MessageInfo {
     let request = received(info, Request::decode);
     let reply = serve(info.label(), request.as_ref().map_err(|error| *error));
+    put(|words| Reply::encode(&reply, words))
+}
+
+/// Tells the memory server that the VMM of domain `domain` has stopped; for the fault server.
+///
+/// # Errors
+/// The server's refusal, or [`Error::Malformed`] if its reply does not decode.
+pub fn crash(domain: u8) -> Result<(bool, Relinquished), Error> {
+    let info = put(|words| Crash { domain }.encode(words));
+    let info = Channel::new(channel::FAULTS_MEMORY).pp_call(info);
+    received(&info, Crash::decode_reply)
+}
+
+/// Answers the fault server, whose message, with tag `info`, is in the message registers.
+pub fn answer_crash(
+    info: &MessageInfo,
+    serve: impl FnOnce(Message<'_>) -> Result<Reply, Error>,
+) -> MessageInfo {
+    let reply = received(info, serve);
     put(|words| Reply::encode(&reply, words))
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, hostile, memory, probe, reboot, refused, two_linux};
+use zazen_tests::scenes::{compare, crash, hostile, memory, probe, reboot, refused, two_linux};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
     if microkit {
         for config in ["debug", "release"] {
             hostile::run(&mut suite, &lab, config);
+            crash::run(&mut suite, &lab, config);
         }
         compare::run(&mut suite, &lab);
     }

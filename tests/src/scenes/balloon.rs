@@ -52,19 +52,28 @@ pub fn set(machine: &mut Machine, guest: &str, kib: u64) -> Result<u64, Failure>
     mem_total(machine, guest)
 }
 
-/// Pages of RAM that the memory server says `guest` has, by the monitor's `m`; its sums must hold.
+/// What the memory server says by the monitor's `m`; its sums must hold.
 ///
 /// # Errors
-/// The monitor does not answer, the server reports an error, or it does not know the guest.
-pub fn server_ram(machine: &mut Machine, guest: &str) -> Result<u64, Failure> {
+/// The monitor does not answer, or the server reports an error.
+pub fn dump(machine: &mut Machine) -> Result<String, Failure> {
     focus(machine, "zazen")?;
     machine.mark();
     machine.send("m")?;
     machine.expect(r"^memory_server:   sum +\d+ bytes = all memory$", PATIENCE)?;
     let seen = machine.seen();
-    if let Some(error) = seen.lines().find(|line| line.contains("ERROR")) {
-        return Err(Failure(error.to_owned()));
+    match seen.lines().find(|line| line.contains("ERROR")) {
+        Some(error) => Err(Failure(error.to_owned())),
+        None => Ok(seen),
     }
+}
+
+/// Pages of RAM that the memory server says `guest` has.
+///
+/// # Errors
+/// As [`dump`]; it does not know the guest.
+pub fn server_ram(machine: &mut Machine, guest: &str) -> Result<u64, Failure> {
+    let seen = dump(machine)?;
     let pattern = format!(
         r"d\d+ {guest} \(alive, [^)]*\)\n(?:[^\n]*\n)*?memory_server:   ram (\d+) static, (\d+) heap, "
     );

@@ -19,10 +19,13 @@ pub const EL2: &str = "el2";
 pub const ZCU102: &str = "zcu102-";
 
 /// Where images are built and started.
+#[derive(Clone)]
 pub struct Lab {
     build_sh: PathBuf,
     /// What `build.sh` gets as `ZAZEN_TEST_VMMS`.
     test_vmms: String,
+    /// Whether the machine counts instructions.
+    counts: bool,
 }
 
 impl Lab {
@@ -32,6 +35,25 @@ impl Lab {
         Self {
             build_sh: build_sh.to_path_buf(),
             test_vmms: String::new(),
+            counts: false,
+        }
+    }
+
+    /// The same with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each, separated by spaces.
+    #[must_use]
+    pub fn with_vmms(self, vmms: &str) -> Self {
+        Self {
+            test_vmms: vmms.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same with machines whose time is the instructions that they have executed, however busy the host is.
+    #[must_use]
+    pub fn counting(self) -> Self {
+        Self {
+            counts: true,
+            ..self
         }
     }
 
@@ -107,24 +129,6 @@ impl Lab {
         Ok(changed)
     }
 
-    /// Boots `domains` with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each, separated by spaces.
-    ///
-    /// # Errors
-    /// As [`Lab::boot`].
-    pub fn boot_with_vmms(
-        &self,
-        config: &str,
-        domains: &str,
-        name: &str,
-        vmms: &str,
-    ) -> Result<Machine, Failure> {
-        let lab = Self {
-            test_vmms: vmms.to_owned(),
-            build_sh: self.build_sh.clone(),
-        };
-        lab.boot(config, domains, name)
-    }
-
     /// MiB of RAM of the first domain in `domains`.
     ///
     /// # Errors
@@ -161,7 +165,11 @@ impl Lab {
 
     fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
         self.image(config, domains)?;
-        let command = self.on(config, &["run", "--dry-run"], domains)?;
+        let mut run = vec!["run", "--dry-run"];
+        if self.counts {
+            run.push("--icount");
+        }
+        let command = self.on(config, &run, domains)?;
         Machine::start(&command, &self.log(name))
     }
 

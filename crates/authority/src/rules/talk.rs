@@ -1,6 +1,9 @@
 //! Rules about calls and notifications.
 
-use super::{Check, Tally};
+use topology::{MAX_DOMAINS, caps, channel, pd};
+
+use super::{Check, Tally, only};
+use crate::run_time::grant_cnodes;
 use crate::spec::Kind;
 use crate::talk::{owner, receives};
 use crate::{Authority, Edge, Role, Subject, Way};
@@ -32,6 +35,78 @@ pub(super) fn apart(authority: &Authority) -> Check {
         }
     }
     check.needs_some()
+}
+
+/// The memory server takes a badge for the domain that asks, the fault server one for the VMM that stopped.
+pub(super) fn callers(authority: &Authority) -> Check {
+    let mut check = Check::new(
+        "callers",
+        "calls to the memory server and faults of VMMs",
+        "A VMM calls the memory server, and its faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped.",
+    );
+    let mut tally = Tally::default();
+    for edge in &authority.edges {
+        let Some((from, to)) = ends(authority, edge) else {
+            continue;
+        };
+        let calls = to.role == Role::MemoryServer && edge.way == Way::Call;
+        let reports = to.name == pd::FAULT_SERVER && edge.way == Way::Fault;
+        if !calls && !reports {
+            continue;
+        }
+        let own = from.domain().and_then(|domain| number(authority, domain));
+        if reports && from.role != Role::Vmm {
+            // A server's number must be no VMM's.
+            let vmm = edge.badge & BADGE_NUMBER < MAX_DOMAINS as u64;
+            check.looked_at += 1;
+            if vmm {
+                check.broken(
+                    format!("faults of {} look like those of a VMM", from.name),
+                    vec![edge.chain.clone()],
+                );
+            }
+            continue;
+        }
+        check.looked_at += 1;
+        let faults = u64::try_from(channel::MEMORY_FAULTS).ok();
+        let allowed = match own {
+            None if from.name == pd::FAULT_SERVER => faults,
+            own => own,
+        };
+        let number = edge.badge & BADGE_NUMBER;
+        if allowed == Some(number) {
+            if allowed == faults {
+                tally.add(format!("{}: that a VMM has stopped", from.name));
+            }
+            continue;
+        }
+        let what = match (calls, allowed) {
+            (true, None) => "can call the memory server".to_owned(),
+            (true, _) if Some(number) == faults => {
+                "can tell the memory server that a VMM has stopped".to_owned()
+            }
+            (true, _) => format!("calls the memory server as domain {}", number + 1),
+            (false, _) => format!(
+                "reports faults as the VMM of domain {}, which has its memory taken back",
+                number + 1
+            ),
+        };
+        check.broken(format!("{} {what}", from.name), vec![edge.chain.clone()]);
+    }
+    check.allowed = tally.lines();
+    check.needs_some()
+}
+
+/// The part of a badge that Microkit fills with the number of a channel or child.
+const BADGE_NUMBER: u64 = 0x3f;
+
+/// Number of `domain` from 0: the memory server has the grant CNode of domain `i` in slot `i` of those set aside for them.
+fn number(authority: &Authority, domain: &str) -> Option<u64> {
+    let server = only(authority, Role::MemoryServer)?;
+    let (cnode, ..) = grant_cnodes(authority).find(|(_, name, _)| *name == domain)?;
+    let held = server.held.iter().filter(|held| held.invocable);
+    let mut slots = held.filter(|held| held.cap.object == Some(cnode));
+    u64::from(slots.next()?.slot).checked_sub(caps::MEM_GRANT_LEAF)
 }
 
 /// Calls go to strictly higher priorities, and the faults of guests to no lower ones.

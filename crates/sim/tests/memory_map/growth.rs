@@ -243,5 +243,43 @@ fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
     }
     assert_eq!(reservation(&mut sys.guest(0)), 6144 - 12);
     assert_eq!(decrease(&mut sys.guest(1), &[(RAM >> 12) + 1024]), 1);
+
+/// LU-7, SM-14, GM-8: the VMM of one guest crashes: nothing of its guest is mapped any more, the other grows into what it
+/// leaves, zeroed, and goes on as before.
+#[test]
+fn one_grows_by_what_a_crash_leaves() {
+    let mut sys = system();
+    let mut big = sys.guest(0);
+    let given: Vec<u64> = (1024..1100).map(|n| (RAM >> 12) + n).collect();
+    for gfn in &given {
+        big.put(gfn << 12, b"big's secret");
+    }
+    // Some of it split, some of it returned.
+    assert_eq!(decrease(&mut big, &given[..40]), 40);
+    assert_eq!(populate(&mut big, &given[..10]), 10);
+    big.map_shared_info();
+
+    let taken = sys.crash(0);
+    assert_eq!(taken.ram, 6144 - 30);
+    assert!(taken.extra > 0 && taken.tables > 0, "{taken:?}");
+    let big = sys.guest(0);
+    let everywhere = (RAM..RAM + 24 * MIB).step_by(4096);
+    assert!(everywhere.into_iter().all(|at| !big.is_mapped(at)));
+    assert!(!big.is_mapped(sim::guest::SHARED_INFO));
+    let held = sys.memory.machine().look();
+    let mut of_big = held.held_frames();
+    assert!(!of_big.any(|frame| frame.domain == System::domain(0)));
+    drop(of_big);
+    drop(held);
+    assert_accounted(&sys);
+    assert!(sys.memory.dump().contains("d1 big (crashed, heap memory)"));
+
+    let above: Vec<u64> = (2048..4096).map(|n| (RAM >> 12) + n).collect();
+    let mut small = sys.guest(1);
+    assert_eq!(populate(&mut small, &above), 2048);
+    for gfn in &above {
+        assert_eq!(small.bytes(gfn << 12, 16), [0; 16], "{gfn:#x}");
+    }
+    assert_untouched(&mut small, "small");
     assert_accounted(&sys);
 }
