@@ -16,7 +16,7 @@
 //! | 5 | page tables and vCPUs |
 
 use hv_types::FrameSize;
-use memory_server_api::{Crash, Error, Extra, Message, Relinquished, Reply};
+use memory_server_api::{Crash, Error, Extra, Relinquished, Reply};
 
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
@@ -99,16 +99,12 @@ impl MemoryServer<'_> {
         Ok((false, taken))
     }
 
-    /// Answers the fault server's message.
+    /// Answers the fault server.
     ///
     /// # Errors
-    /// [`Error::Malformed`], and those of [`MemoryServer::crashed`].
-    pub fn on_crash(
-        &mut self,
-        kernel: &mut impl Kernel,
-        message: Message<'_>,
-    ) -> Result<Reply, Error> {
-        let Crash { domain } = Crash::decode(message)?;
+    /// As [`MemoryServer::crashed`].
+    pub fn on_crash(&mut self, kernel: &mut impl Kernel, crash: Crash) -> Result<Reply, Error> {
+        let Crash { domain } = crash;
         self.crashed(kernel, DomainIndex(domain))
             .map(|(more, taken)| Reply::Relinquished { more, taken })
     }

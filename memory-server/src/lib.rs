@@ -61,6 +61,11 @@
 //! The purpose of an untyped says which it is. No protection domain maps a frame that is not granted to it; this server
 //! maps one only while it zeroes it (LU-8).
 //!
+//! # When a VMM stops
+//!
+//! The fault server says so, by a channel of its own ([`MemoryServer::on_crash`]): what the domain holds is taken back as at the
+//! end of a guest, whatever was half done, and no request of that VMM is served any more (LU-7).
+//!
 //! # What one message can cost
 //!
 //! The server runs above everybody, so what a client can make it do at once is bounded: at most 8

@@ -374,3 +374,55 @@ fn no_additional_capability_goes_unseen() {
     }
     assert!(seen > 100 && had > 30, "{seen} seen, {had} had already");
 }
+
+/// The endpoint capability in slot `slot` of `holder` under another number.
+fn numbered(system: &System, holder: &str, slot: u32, number: u64) -> Cap {
+    let mut cap = system.at(holder, slot);
+    cap.badge = cap.badge & !0x3f | number;
+    cap
+}
+
+/// A VMM's capability to call the memory server (Microkit: 74 plus the channel).
+const MEMORY: u32 = 74;
+/// A thread's fault handler, by capDL's numbers.
+const FAULT: u32 = 5;
+
+#[test]
+fn a_vmm_that_calls_the_memory_server_as_another() {
+    let system = System::new();
+    let cap = numbered(&system, "cnode_vmm_linux2", MEMORY, 0);
+    let system = system.put("cnode_vmm_linux2", MEMORY, cap);
+    broken("callers-domain", "callers", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_can_say_that_another_has_stopped() {
+    let system = System::new();
+    let cap = numbered(&system, "cnode_vmm_linux2", MEMORY, 59);
+    let system = system.put("cnode_vmm_linux2", FREE, cap);
+    broken("callers-crash", "callers", &[], &system.authority());
+}
+
+#[test]
+fn a_server_that_calls_the_memory_server() {
+    let system = System::new();
+    let cap = system.at("cnode_vmm_linux2", MEMORY);
+    let system = system.put("cnode_console", FREE, cap);
+    broken("callers-server", "callers", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_whose_faults_end_another_domain() {
+    let system = System::new();
+    let cap = numbered(&system, "tcb_vmm_linux2", FAULT, 0);
+    let system = system.put("tcb_vmm_linux2", FAULT, cap);
+    broken("callers-fault", "callers", &[], &system.authority());
+}
+
+#[test]
+fn a_server_whose_faults_end_a_domain() {
+    let system = System::new();
+    let cap = numbered(&system, "tcb_dt_server", FAULT, 1);
+    let system = system.put("tcb_dt_server", FAULT, cap);
+    broken("callers-child", "callers", &[], &system.authority());
+}

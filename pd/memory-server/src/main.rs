@@ -95,8 +95,8 @@ impl Handler for Pd {
         message: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
         if client.index() == channel::MEMORY_FAULTS {
-            return Ok(answer_crash(&message, |message| {
-                self.server.on_crash(&mut self.kernel, message)
+            return Ok(answer_crash(&message, |crash| {
+                self.server.on_crash(&mut self.kernel, crash)
             }));
         }
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.

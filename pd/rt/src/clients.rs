@@ -68,9 +68,11 @@ pub fn crash(domain: u8) -> Result<(bool, Relinquished), Error> {
 /// Answers the fault server, whose message, with tag `info`, is in the message registers.
 pub fn answer_crash(
     info: &MessageInfo,
-    serve: impl FnOnce(Message<'_>) -> Result<Reply, Error>,
+    serve: impl FnOnce(Crash) -> Result<Reply, Error>,
 ) -> MessageInfo {
-    let reply = received(info, serve);
+    // The message registers are free again before the server asks the kernel for anything.
+    let crash = received(info, Crash::decode);
+    let reply = crash.and_then(serve);
     put(|words| Reply::encode(&reply, words))
 }
 

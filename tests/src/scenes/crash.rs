@@ -180,7 +180,7 @@ fn unharmed(scene: &mut Scene) -> Result<(), Failure> {
          echo \"$(ls /m | wc -l) files, $(md5sum /m/* | cut -c 1-32 | sort -u | wc -l) content\"; umount /m; \
          echo \"$(dmesg | grep -ciE 'stall|lockup|blocked for|hung|oops|BUG') complaints\"",
     )?;
-    if answer.contains("131 files, 1 content") && answer.contains("\n0 complaints") {
+    if answer.contains("131 files, 1 content") && answer.contains("linux1: 0 complaints") {
         Ok(())
     } else {
         Err(Failure(answer))

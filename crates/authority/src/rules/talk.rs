@@ -37,14 +37,15 @@ pub(super) fn apart(authority: &Authority) -> Check {
     check.needs_some()
 }
 
-/// The memory server takes a badge for the domain that asks, the fault server one for the VMM that stopped.
+/// The memory server takes a caller's number for the domain that asks, the fault server a child's for the VMM that stopped.
 pub(super) fn callers(authority: &Authority) -> Check {
     let mut check = Check::new(
         "callers",
-        "calls to the memory server and faults of VMMs",
+        "calls to the memory server and reports of faults",
         "A VMM calls the memory server, and its faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped.",
     );
     let mut tally = Tally::default();
+    let crash = channel::MEMORY_FAULTS as u64;
     for edge in &authority.edges {
         let Some((from, to)) = ends(authority, edge) else {
             continue;
@@ -54,42 +55,22 @@ pub(super) fn callers(authority: &Authority) -> Check {
         if !calls && !reports {
             continue;
         }
-        let own = from.domain().and_then(|domain| number(authority, domain));
-        if reports && from.role != Role::Vmm {
-            // A server's number must be no VMM's.
-            let vmm = edge.badge & BADGE_NUMBER < MAX_DOMAINS as u64;
-            check.looked_at += 1;
-            if vmm {
-                check.broken(
-                    format!("faults of {} look like those of a VMM", from.name),
-                    vec![edge.chain.clone()],
-                );
-            }
-            continue;
-        }
         check.looked_at += 1;
-        let faults = u64::try_from(channel::MEMORY_FAULTS).ok();
-        let allowed = match own {
-            None if from.name == pd::FAULT_SERVER => faults,
-            own => own,
-        };
-        let number = edge.badge & BADGE_NUMBER;
-        if allowed == Some(number) {
-            if allowed == faults {
-                tally.add(format!("{}: that a VMM has stopped", from.name));
-            }
+        let has = edge.badge & BADGE_NUMBER;
+        let own = from.domain().and_then(|domain| number(authority, domain));
+        if calls && from.name == pd::FAULT_SERVER && has == crash {
+            tally.add(format!("{}: that a VMM has stopped", from.name));
             continue;
         }
-        let what = match (calls, allowed) {
-            (true, None) => "can call the memory server".to_owned(),
-            (true, _) if Some(number) == faults => {
-                "can tell the memory server that a VMM has stopped".to_owned()
-            }
-            (true, _) => format!("calls the memory server as domain {}", number + 1),
-            (false, _) => format!(
-                "reports faults as the VMM of domain {}, which has its memory taken back",
-                number + 1
-            ),
+        // What is no VMM has no domain, and must not report faults under the number of one.
+        let is_server = own.is_none() && reports && has >= MAX_DOMAINS as u64;
+        if own == Some(has) || is_server {
+            continue;
+        }
+        let what = match (calls, has) {
+            (true, _) if has == crash => "can tell the memory server that a VMM has stopped".into(),
+            (true, _) => format!("calls the memory server as domain {}", has + 1),
+            (false, _) => format!("reports faults as the VMM of domain {}", has + 1),
         };
         check.broken(format!("{} {what}", from.name), vec![edge.chain.clone()]);
     }
