@@ -174,7 +174,7 @@ fn the_memory_server_with_a_vmms_cnode() {
     broken(
         "objects-cnode",
         "objects",
-        &["uphill", "receive"],
+        &["callers", "uphill", "receive"],
         &system.authority(),
     );
 }
@@ -243,7 +243,12 @@ fn a_guest_with_a_capability() {
     let mut cap = system.cap("ep_memory_server");
     cap.badge = 1 << 63;
     let system = system.put("cnode_linux1_0", 7, cap);
-    broken("guests-cap", "guests", &["receive"], &system.authority());
+    broken(
+        "guests-cap",
+        "guests",
+        &["callers", "receive"],
+        &system.authority(),
+    );
 }
 
 #[test]
