@@ -291,14 +291,14 @@ fn the_system_description_is_what_the_servers_expect() {
         .collect();
     assert_eq!(irqs, [("30", "61"), ("33", "61")]);
 
-    // VMMs call; servers and guests do not.
+    // VMMs call, the console sets its deadlines and the fault server tells of VMMs that stopped; nobody else does.
     let callers: BTreeSet<_> = all("end")
         .filter(|end| end.attribute("pp") == Some("true"))
         .map(|end| end.attribute("pd").unwrap())
         .collect();
     assert_eq!(
         callers,
-        BTreeSet::from(["console", "vmm_linux1", "vmm_linux2"])
+        BTreeSet::from(["console", "fault_server", "vmm_linux1", "vmm_linux2"])
     );
     let between = |a: &str, b: &str| {
         all("channel").find_map(|channel| {
@@ -324,7 +324,8 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(between("vmm_linux2", "console"), pair("3", "1"));
     assert_eq!(between("memory_server", "console"), pair("60", "8"));
     assert_eq!(between("console", "timer_server"), pair("60", "59"));
-    assert_eq!(all("channel").count(), 2 * 4 + 5);
+    assert_eq!(between("fault_server", "memory_server"), pair("59", "59"));
+    assert_eq!(all("channel").count(), 2 * 4 + 6);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
 
@@ -351,7 +352,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (13, 8 * 4 + 5));
+    assert_eq!((built.pds.len(), built.channels.len()), (13, 8 * 4 + 6));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions

@@ -121,8 +121,8 @@ pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u6
     endpoint.call(info).label()
 }
 
-/// Sends this protection domain's fault handler a message as if it had faulted. For tests of the handler.
+/// Sends this protection domain's fault handler a message as if it had faulted, when it listens. For tests of the handler.
 pub fn pretend_fault(label: u64, words: u64) {
     let info = sel4::MessageInfo::new(label, 0, 0, words as usize);
-    sel4::cap::Endpoint::from_bits(FAULT_ENDPOINT).nb_send(info);
+    sel4::cap::Endpoint::from_bits(FAULT_ENDPOINT).send(info);
 }
