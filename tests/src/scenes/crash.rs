@@ -1,10 +1,8 @@
 //! VMMs that crash while their guests run: `domains/crash.dts`. The machine counts instructions, so that who shares the
 //! processor with whom shows in the time that a piece of work takes.
 
-use std::time::Duration;
-
 use crate::machine::{Failure, Machine};
-use crate::scenes::lab::Lab;
+use crate::scenes::lab::{Lab, PATIENCE};
 use crate::scenes::{balloon, shell};
 use crate::suite::Suite;
 
@@ -12,8 +10,6 @@ use crate::suite::Suite;
 const LINUX: &str = "linux1";
 /// KiB by which it grows: all that fragile had.
 const GROWTH: u64 = 128 << 10;
-/// A machine that counts is slow.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Percent of the time before, that work takes at most when two guests that compute without end have stopped: it should be a
 /// third.
 const FALLS_TO: u64 = 50;
