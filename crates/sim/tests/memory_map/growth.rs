@@ -243,6 +243,8 @@ fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
     }
     assert_eq!(reservation(&mut sys.guest(0)), 6144 - 12);
     assert_eq!(decrease(&mut sys.guest(1), &[(RAM >> 12) + 1024]), 1);
+    assert_accounted(&sys);
+}
 
 /// LU-7, SM-14, GM-8: the VMM of one guest crashes: nothing of its guest is mapped any more, the other grows into what it
 /// leaves, zeroed, and goes on as before.
