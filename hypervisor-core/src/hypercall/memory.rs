@@ -35,8 +35,10 @@ pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outc
         memory::ADD_TO_PHYSMAP => physmap::add(vm, host, start, arg),
         memory::ADD_TO_PHYSMAP_BATCH => physmap::add_batch(vm, host, args, start),
         memory::ACQUIRE_RESOURCE => questions::acquire_resource(vm, host, arg).into(),
-        // Nothing is shared between domains. The number is looked at with the progress in it.
-        memory::GET_SHARING_FREED_PAGES | memory::GET_SHARING_SHARED_PAGES if start == 0 => {
+        // Nothing is shared between domains. The number is looked at with the progress in it, and as 32 bits.
+        memory::GET_SHARING_FREED_PAGES | memory::GET_SHARING_SHARED_PAGES
+            if cmd & u64::from(u32::MAX) == op =>
+        {
             Outcome::Return(0)
         }
         _ if !memory_op_exists(op) => Errno::Enosys.into(),

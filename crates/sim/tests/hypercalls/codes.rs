@@ -35,6 +35,8 @@ fn progress_is_looked_at_first() {
         for op in [18, 19] {
             assert_eq!(guest.hvc(MEMORY_OP, &[op, 8]), 0);
             assert_eq!(guest.hvc(MEMORY_OP, &[op | 1 << 6, 8]), ENOSYS);
+            assert_eq!(guest.hvc(MEMORY_OP, &[op | 1 << 31, 8]), ENOSYS);
+            assert_eq!(guest.hvc(MEMORY_OP, &[op | 1 << 32, 8]), 0, "32 bits");
         }
     });
 }

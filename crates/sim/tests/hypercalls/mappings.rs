@@ -353,6 +353,23 @@ fn copies_by_reference_follow_the_entries() {
         ] {
             assert_eq!(copy(&mut g, from, to, flags, offset), want, "{from} {to}");
         }
+        // Marks that the guest has set itself go with the use that would have set them.
+        for (flags, frame, to, status, after) in [
+            (1 | 8 | 16, gfn, false, 0, 1 | 16),
+            (1 | 8 | 16, gfn, true, 0, 1),
+            (1 | 4 | 8 | 16, gfn, true, -1, 1 | 4 | 8 | 16),
+            (8 | 16, gfn, false, -1, 8 | 16),
+            (1 | 8 | 16, 0x100, false, -9, 1 | 16),
+            (1 | 8 | 16, 0x100, true, -9, 1),
+        ] {
+            g.own(25, flags, frame);
+            let got = if to {
+                copy(&mut g, gfn + 3, 25, 2, 0)
+            } else {
+                copy(&mut g, 25, gfn + 3, 1, 0)
+            };
+            assert_eq!((got, g.flags(25)), (status, after), "{flags:#x} {to}");
+        }
         // In use, a grant is the page it was mapped as, whatever its entry says meanwhile.
         let handle = g.map(20, AT, HOST | READ).unwrap();
         g.own(20, 0, gfn + 5);

@@ -407,6 +407,26 @@ fn granted_copies(c: &mut Codes<'_>) {
     c.is("both-bad", run((2048, me, 0), (25, me, 0), 3), -3);
     c.is("dest-bad-flags-after", run((20, me, 0), (25, me, 0), 3), -9);
     c.is("flags-after-failure", flags(20) << 16 | flags(25), 0x1_0001);
+    // Marks that the guest has set itself go when a use ends that would have set them.
+    let (both, hole_frame) = (1 | 8 | 16, hole);
+    for (gref, entry, frame, writes, want, after) in [
+        (30, both, a, false, 0, 0x11),
+        (30, both, a, true, 0, 1),
+        (30, both | 4, a, true, -1, 0x1d),
+        (30, both & !1, a, false, -1, 0x18),
+        (30, both, hole_frame, false, -9, 0x11),
+        (30, both, hole_frame, true, -9, 1),
+    ] {
+        publish(gref, entry, me, frame);
+        let got = if writes {
+            run((b, SELF, 0), (gref, me, 0), 2)
+        } else {
+            run((gref, me, 0), (b, SELF, 0), 1)
+        };
+        let case = u64::from(entry) << 4 | u64::from(writes);
+        c.of("own-marks", case, got, want);
+        c.of("own-marks-after", case, flags(gref), after);
+    }
     c.is("ref-past-page", run((20, me, 4090), (21, me, 0), 3), -10);
     c.is("past-page-of-bad", run((23, me, 4090), (21, me, 0), 3), -1);
     // Three elements: each has its own status.

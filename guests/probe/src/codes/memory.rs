@@ -225,6 +225,7 @@ fn others(c: &mut Codes<'_>) {
             op(cmd | 1 << 6, WILD),
             errno::NOSYS,
         );
+        c.of("sharing-pages-32", cmd, op(cmd | 1 << 32, WILD), 0);
     }
     // xen_reserved_device_memory_map: flags @0, nr_entries @4, buffer @8, dev @16.
     c.is("rdm-start", op(27 | 1 << 6, WILD), errno::INVAL);

@@ -79,6 +79,9 @@ fn check<H: Host>(
 
 /// The page that grant `gref` gives to the domain itself for a copy, in the window.
 ///
+/// As far as the guest can see, the grant is marked as in use and no longer so before it runs again: marks that
+/// no mapping needs are gone afterwards, whoever set them.
+///
 /// # Errors
 /// A status of [`mod@status`]: no such reference; not granted to the domain, or not for this use; no page there.
 pub(super) fn acquire<H: Host>(
@@ -94,6 +97,7 @@ pub(super) fn acquire<H: Host>(
         Some(alias) if !writable || pins.writable => Ok(alias.window()),
         mapped => {
             let gfn = check(vm, host, entry, gtf::TYPE_MASK, writable, &pins)?;
+            unpin(vm, host, gref, writable);
             let at = page(vm, gfn).ok_or(status::BAD_PAGE)?;
             // In use for reading, it must still be that page.
             if mapped.is_some_and(|alias| alias.window() != at) {
