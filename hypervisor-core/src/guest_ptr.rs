@@ -8,7 +8,7 @@
 //! that nothing changed (unless the guest unmaps the range from another vCPU at the same time).
 
 use guest_mem::Window;
-use hv_types::{Gva, PAGE_SIZE, WindowAddr};
+use hv_types::{Gfn, Gpa, Gva, PAGE_SIZE, WindowAddr};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -93,6 +93,7 @@ pub struct Copier {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     page: Gva,
+    gpa: Gpa,
     at: WindowAddr,
     access: Access,
 }
@@ -110,6 +111,16 @@ impl Copier {
     /// Forgets where pages lie; to be called after the p2m changed.
     pub fn forget_pages(&mut self) {
         self.pages = [None; ENTRIES];
+    }
+
+    /// Whether a page that is remembered is one of the `count` frames from `gfn` on.
+    pub fn remembers(&self, gfn: Gfn, count: u64) -> bool {
+        self.pages.iter().flatten().any(|entry| {
+            let frame = entry.gpa.gfn().raw();
+            frame
+                .checked_sub(gfn.raw())
+                .is_some_and(|offset| offset < count)
+        })
     }
 
     /// As [`copy_in`].
@@ -270,7 +281,12 @@ impl Copier {
         };
         let at = at.ok_or(Errno::Efault)?;
         if let Some(slot) = self.pages.get_mut(self.next % ENTRIES) {
-            *slot = Some(Entry { page, at, access });
+            *slot = Some(Entry {
+                page,
+                gpa,
+                at,
+                access,
+            });
         }
         self.next = (self.next + 1) % ENTRIES;
         Ok(at)

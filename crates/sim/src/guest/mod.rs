@@ -30,7 +30,7 @@ const OTHER_TEXTS: [u64; 2] = [RAM + 0x80_0000, RAM + 0x90_0000];
 /// Its exception vectors.
 pub const VECTORS: u64 = TEXT + PAGE_SIZE;
 /// Its page tables, eight pages.
-const TABLES: u64 = VECTORS + PAGE_SIZE;
+pub const TABLES: u64 = VECTORS + PAGE_SIZE;
 /// Pages for arguments of hypercalls.
 pub const ARGS: u64 = RAM + 0x11_0000;
 /// How many.

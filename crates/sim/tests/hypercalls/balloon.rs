@@ -147,3 +147,41 @@ fn ballooning_in_blocks() {
         assert!(guest.is_mapped(FREE) && guest.is_mapped(FREE + 0x3f_ffff));
     });
 }
+
+/// GM-5, SM-22: the entries of a list are read as their turn comes, so one that gives its own page away ends there.
+#[test]
+fn a_list_that_gives_its_own_page_away_ends_there() {
+    in_every_way(|guest| {
+        let (page, frame) = (FREE + 0x4_0000, (FREE >> 12) + 0x40);
+        let before = reservation(guest);
+        let given = |guest: &mut sim::Guest<'_>, at: u64, list: &[u64], order: u32| {
+            guest.put(at, list);
+            let arg = memory::Reservation {
+                extent_start: GuestHandle::new(Gva::new(guest.ptr(at))),
+                nr_extents: list.len() as u64,
+                extent_order: order,
+                mem_flags: 0,
+                domid: SELF,
+                pad: [0; 6],
+            };
+            guest.op_in(MEMORY_OP, DECREASE_RESERVATION, arg)
+        };
+        // The list is in frame 0, its frames are 1, 0, 2 and 3.
+        let list = [frame + 1, frame, frame + 2, frame + 3];
+        assert_eq!(given(guest, page, &list, 0), 2);
+        assert_eq!(reservation(guest), before - 2);
+        assert!(!guest.is_mapped(page) && guest.is_mapped(page + 0x2000));
+        assert_eq!(populate(guest, &[frame, frame + 1]), 2);
+        // In extents of two.
+        let list = [frame + 2, frame, frame + 4];
+        assert_eq!(given(guest, page + 0x1000, &list, 1), 2);
+        for n in 0..4 {
+            assert_eq!(populate(guest, &[frame + n]), 1);
+        }
+        // What is left of it in the next page is done.
+        let list = [frame + 3, frame, frame + 4, frame + 5];
+        assert_eq!(given(guest, page + 0x1000 - 16, &list, 0), 4);
+        assert_eq!(populate(guest, &list), 4);
+        assert_eq!(reservation(guest), before);
+    });
+}

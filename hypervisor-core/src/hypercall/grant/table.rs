@@ -1,5 +1,7 @@
 //! The grant table: its frames, its version, and the swapping of entries.
 
+use core::mem::offset_of;
+
 use guest_mem::Window;
 use hv_types::{DomId, Gfn, Gva};
 use memory_server_api::Extra;
@@ -80,8 +82,15 @@ pub(super) fn setup<H: Host>(
         }
         _ => status::GENERAL_ERROR,
     };
-    guest.copy_out(host, &vm.p2m, at, &op)?;
+    let result = field(at, offset_of!(SetupTable, status))?;
+    guest.copy_out(host, &vm.p2m, result, &op.status)?;
     Ok(0)
+}
+
+/// Where the field at `offset` of the structure at `at` lies: the one that is written, so that the others need
+/// not be writable.
+fn field(at: Gva, offset: usize) -> Result<Gva, Errno> {
+    guest_ptr::element(at, 1, offset)
 }
 
 fn list_frames<H: Host>(
@@ -144,22 +153,23 @@ pub(super) fn get_status_frames<H: Host>(
     if count != 1 {
         return Err(Errno::Einval);
     }
-    let mut op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    op.status = match (own(vm, op.dom), op.nr_frames) {
+    let op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    let status = match (own(vm, op.dom), op.nr_frames) {
         (Err(status), _) => status,
         (Ok(()), 0) => status::OKAY,
         (Ok(()), _) => status::GENERAL_ERROR,
     };
-    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    let result = field(at, offset_of!(GetStatusFrames, status))?;
+    guest_ptr::copy_out(host, &vm.p2m, result, &status)?;
     Ok(0)
 }
 
 /// `GNTTABOP_get_version`.
 pub(super) fn get_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Result<i64, Errno> {
-    let mut op: GetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
+    let op: GetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
     caller(vm, op.dom)?;
-    op.version = VERSION;
-    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    let result = field(at, offset_of!(GetVersion, version))?;
+    guest_ptr::copy_out(host, &vm.p2m, result, &VERSION)?;
     Ok(0)
 }
 

@@ -36,7 +36,10 @@ pub(super) fn adjust<H: Host>(
         return done(start);
     }
     let order = PageOrder(request.extent_order);
-    // The list is read before memory changes: it may lie in what is given away.
+    // The list is read before memory changes, up to the first extent that takes a page of it away: what comes
+    // after that is read when its turn comes, and not found.
+    let mut list = guest;
+    list.forget_pages();
     let batch = (BUDGET >> order.0).max(1);
     let mut gfns = [0u64; BUDGET];
     let mut count = 0;
@@ -44,11 +47,18 @@ pub(super) fn adjust<H: Host>(
         let Ok(at) = guest_ptr::element(request.extent_start.gva(), n, size_of::<u64>()) else {
             break;
         };
-        let Ok(raw) = guest.copy_in(host, &vm.p2m, at) else {
+        let Ok(raw) = list.copy_in(host, &vm.p2m, at) else {
             break;
         };
         *gfn = raw;
         count += 1;
+    }
+    if op == memory::DECREASE_RESERVATION {
+        let takes = |gfn: &u64| list.remembers(Gfn::new(*gfn), 1 << order.0);
+        count = gfns[..count]
+            .iter()
+            .position(takes)
+            .map_or(count, |last| last + 1);
     }
     // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of a direct-mapped domain
     // stays for good: a device may reach it (BL-9).
