@@ -178,6 +178,22 @@ fn lists(c: &mut Codes<'_>) {
         1,
     );
     c.is("lists-pages", pages(), before);
+    // The list gives away its own page, and ends there.
+    let inside = scratch::address(3);
+    for (n, frame) in [a, scratch::frame(3), b].into_iter().enumerate() {
+        scratch::write(inside + 8 * n as u64, frame);
+    }
+    let arg = reservation(inside, 3);
+    c.is(
+        "decrease-own-list",
+        call2(nr::MEMORY, DECREASE, { arg }.at()),
+        2,
+    );
+    c.is(
+        "populate-own-list",
+        extents(POPULATE, &[a, scratch::frame(3)], 0),
+        2,
+    );
     // The argument itself lies in the page that is given up.
     let inside = scratch::address(3);
     for (n, value) in [inside + 64, 1, 0, u64::from(SELF)].into_iter().enumerate() {

@@ -81,6 +81,42 @@ pub fn run(c: &mut Codes<'_>) {
     places(c);
     given_up(c);
     lists(c);
+    fields(c);
+}
+
+/// Structures that lie half in a page that may not be written: only what an operation writes must be writable.
+fn fields(c: &mut Codes<'_>) {
+    let (me, page) = (c.me, scratch::address(12));
+    let views = [(AT, 2), (AT + 0x1000, 6), (AT + 0x2000, 2)];
+    let handles = views.map(|(at, flags)| {
+        let (_, status, handle) = map(at, 40, flags, me);
+        c.of("fields-map", at, status, 0);
+        handle
+    });
+    let op = |cmd: u64, at: u64| call3(nr::GRANT, cmd, at, 1);
+    let own = u64::from(SELF);
+    // setup_table of no frames: its status is before the edge, its list behind it.
+    scratch::write(page + 4080, own);
+    scratch::write(page + 4088, 0);
+    c.is("fields-setup", op(2, AT + 0x1000 - 16), 0);
+    scratch::write(page + 4088, own);
+    scratch::write(page, 0);
+    c.is("fields-setup-status", op(2, AT + 0x1000 - 8), errno::FAULT);
+    c.is("fields-query", op(6, AT + 0x1000 - 8), errno::FAULT);
+    // get_status_frames: the domain at 4, the status at 6.
+    scratch::write(page + 4088, own << 32);
+    c.is("fields-status-frames", op(9, AT + 0x1000 - 8), 0);
+    // get_version: the domain in a page for reading, the version behind it.
+    c.is("fields-version", op(10, AT + 0x2000 - 4), 0);
+    c.is("fields-version-written", scratch::read(page) as i64, 1);
+    c.is(
+        "fields-version-read-only",
+        op(10, AT + 0x1000 - 4),
+        errno::FAULT,
+    );
+    for ((at, _), handle) in views.into_iter().zip(handles) {
+        c.of("fields-unmap", at, unmap(at, handle), 0);
+    }
 }
 
 fn refused(c: &mut Codes<'_>) {
