@@ -10,6 +10,7 @@ pub mod man;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::board::{BOARDS, Board, DEFAULT};
@@ -36,12 +37,13 @@ Environment:
   NO_COLOR  if set and not empty, no colours
 
 Files:
-  docs/domains.md  every property of a domains file and every rule, with its code
+  docs/domains.md  every property of a domains file, every rule with its code
   docs/check.md    the JSON that `zazen check --json` writes
   domains/         domains files to start from
 
 See also:
-  ./build.sh --help (images and runs), dtc(1), https://docs.sel4.systems/projects/microkit/";
+  ./build.sh --help (images and runs), dtc(1),
+  https://docs.sel4.systems/projects/microkit/";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -110,11 +112,12 @@ pub struct DomainsFile {
     #[arg(long = "files", value_name = "DIR")]
     pub files: Vec<PathBuf>,
     /// The board that it is for
-    #[arg(long, default_value = DEFAULT.name, value_parser = board)]
+    #[arg(long, default_value = DEFAULT.name, value_parser = boards())]
     pub board: &'static Board,
 }
 
-fn board(name: &str) -> Result<&'static Board, String> {
-    let known: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-    Board::by_name(name).ok_or_else(|| format!("no such board; known are: {}", known.join(", ")))
+/// Takes the name of a board; shells complete it.
+fn boards() -> impl TypedValueParser<Value = &'static Board> {
+    let names = PossibleValuesParser::new(BOARDS.iter().map(|board| board.name));
+    names.try_map(|name| Board::by_name(&name).ok_or("no such board"))
 }

@@ -72,7 +72,7 @@ fn completions_and_manual_pages_know_every_command() {
     assert!(output.status.success(), "{}", stderr(&output));
     let page = fs::read_to_string(directory.join("zazen-check.1")).unwrap();
     assert!(
-        page.contains("deny") && page.contains("Exit status"),
+        page.contains("deny") && page.contains("EXIT STATUS"),
         "{page}"
     );
     assert!(directory.join("zazen.1").is_file());

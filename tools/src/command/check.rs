@@ -47,7 +47,7 @@ Exit status:
 
 Examples:
   zazen check domains/two-linux.dts --files build/guest/files
-  zazen check my.dts --json | jq -r '.diagnostics[] | \"\\(.file):\\(.line): \\(.code)\"'
+  zazen check my.dts --json | jq -r '.diagnostics[].message'
   zazen check my.dts --mend > mended.dts
   zazen explain zazen::static::overlap
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Outcome, board, say};
+use super::{Outcome, boards, say};
 use crate::board::{Board, DEFAULT};
 use crate::explain::{explain, explain_log, overview};
 use crate::load::{Missing, load_with};
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     domains: Option<PathBuf>,
     /// The board that it ran on
-    #[arg(long, default_value = DEFAULT.name, value_parser = board)]
+    #[arg(long, default_value = DEFAULT.name, value_parser = boards())]
     board: &'static Board,
 }
 
@@ -41,7 +41,7 @@ Examples:
   zazen explain -22                  an error; also: EINVAL, GNTST_bad_domain
   zazen explain zazen::static::overlap
   zazen explain xen,enhanced         a property of a domains file
-  zazen explain 'vmm_linux1 stopped: read of address 0x4041000008; pc 0x210abc'
+  zazen explain 'vmm_linux1 stopped: read of address 0x4041000008'
   zazen explain --domains domains/two-linux.dts - < run.log
 
 See also:

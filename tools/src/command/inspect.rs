@@ -42,7 +42,7 @@ Examples:
   zazen inspect SPEC.json --format svg -o authority.svg
 
 Files:
-  docs/inspect.md  the rules, the fields of the JSON, how to read the picture
+  docs/inspect.md  the rules, the JSON, how to read the picture
 
 See also:
   zazen-generate(1), ./build.sh inspect --help, dot(1)";

@@ -14,18 +14,18 @@ mod untyped;
 use self::canvas::{Area, Canvas};
 use crate::{Authority, Check, Role, RunTime, Way, What};
 
-/// Size of the picture.
+/// Size of the picture: less than the smallest screen in use, 1280 x 720.
 const WIDTH: f64 = 1200.0;
-const HEIGHT: f64 = 800.0;
+const HEIGHT: f64 = 680.0;
 /// Where the columns of domains begin and end.
 const COLUMNS: (f64, f64) = (284.0, 890.0);
 /// The servers' boxes.
 const SERVERS: (f64, f64) = (76.0, 254.0);
 /// Upper edges and heights of the rows.
-const MEMORY_SERVER: (f64, f64) = (92.0, 118.0);
-const ROWS: (f64, f64) = (228.0, 492.0);
-const VMM: (f64, f64) = (520.0, 84.0);
-const GUEST: (f64, f64) = (676.0, 62.0);
+const MEMORY_SERVER: (f64, f64) = (76.0, 112.0);
+const ROWS: (f64, f64) = (200.0, 448.0);
+const VMM: (f64, f64) = (460.0, 80.0);
+const GUEST: (f64, f64) = (588.0, 54.0);
 
 /// A domain's column.
 struct Column {
@@ -84,7 +84,7 @@ struct Picture<'a> {
     canvas: Canvas,
 }
 
-/// The report as an SVG picture of 1200 x 800.
+/// The report as an SVG picture of 1200 x 680, which a screen of 1280 x 720 shows whole.
 pub fn svg(authority: &Authority, checks: &[Check]) -> String {
     let mut picture = Picture {
         authority,
@@ -179,10 +179,10 @@ impl Picture<'_> {
         let pds = subjects.len() - subjects.iter().filter(machine).count();
         let guests = self.columns.len();
         self.canvas
-            .text(24.0, 34.0, 22.0, "font-weight=\"bold\"", "Who holds what");
+            .text(24.0, 30.0, 22.0, "font-weight=\"bold\"", "Who holds what");
         self.canvas.text(
             244.0,
-            34.0,
+            30.0,
             12.0,
             "fill=\"#555\"",
             format_args!(
@@ -193,9 +193,9 @@ impl Picture<'_> {
         if let Some(monitor) = monitor {
             let area = Area {
                 x: SERVERS.0,
-                y: 52.0,
+                y: 42.0,
                 w: COLUMNS.1 - SERVERS.0,
-                h: 26.0,
+                h: 24.0,
             };
             self.canvas.area(area, 5.0, "#f4f4f4", "#999", "");
             let text = format!(

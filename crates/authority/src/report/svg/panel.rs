@@ -9,7 +9,7 @@ const RIGHT: f64 = WIDTH - 20.0;
 
 impl Picture<'_> {
     pub(super) fn panel(&mut self) {
-        let mut y = 66.0;
+        let mut y = 56.0;
         let canvas = &mut self.canvas;
         canvas.text(
             LEFT,
@@ -25,7 +25,7 @@ impl Picture<'_> {
         for (domain, who) in &ram {
             let colour = self.columns.iter().find(|c| c.domain == *domain);
             let colour = colour.map_or("#888", |column| column.colour);
-            y += if few { 18.0 } else { 15.0 };
+            y += if few { 18.0 } else { 14.0 };
             let swatch = Area {
                 x: LEFT,
                 y: y - 10.0,
@@ -36,7 +36,7 @@ impl Picture<'_> {
             canvas.text(LEFT + 18.0, y, 12.5, "font-weight=\"bold\"", domain);
             let names: Vec<&str> = who.iter().map(|&index| self.authority.who(index)).collect();
             for line in lines(&names.join(", "), 11.5, RIGHT - LEFT - 18.0) {
-                y += 15.0;
+                y += if few { 15.0 } else { 13.0 };
                 canvas.text(LEFT + 18.0, y, 11.5, "", line);
             }
             if few && hold {
@@ -44,7 +44,7 @@ impl Picture<'_> {
                 canvas.text(LEFT + 18.0, y, 11.5, "fill=\"#555\"", "and nobody else");
             }
         }
-        y += 20.0;
+        y += if few { 20.0 } else { 16.0 };
         let text = match hold {
             true => {
                 "Nobody else can, now or at run time. The memory server gives static RAM to its domain alone; the kernel sees to the rest."
@@ -55,12 +55,14 @@ impl Picture<'_> {
             canvas.text(LEFT, y, 11.0, "fill=\"#555\"", line);
             y += 14.0;
         }
-        y = self.legend(y + 18.0);
-        y = self.shared(y + 32.0);
-        self.rules(y + 14.0);
+        // With many domains everything is closer together.
+        let gap = if few { 18.0 } else { 8.0 };
+        y = self.legend(y + gap, if few { 18.0 } else { 15.5 });
+        y = self.shared(y + gap + 12.0);
+        self.rules(y + gap);
     }
 
-    fn legend(&mut self, top: f64) -> f64 {
+    fn legend(&mut self, top: f64, pitch: f64) -> f64 {
         let canvas = &mut self.canvas;
         let mut y = top;
         canvas.text(LEFT, y, 14.0, "font-weight=\"bold\"", "How to read it");
@@ -71,7 +73,7 @@ impl Picture<'_> {
             (Stroke::Memory, "mapped by both ends"),
         ];
         for (stroke, text) in rows {
-            y += 18.0;
+            y += pitch;
             let arrow = stroke != Stroke::Memory;
             canvas.line(
                 &[(LEFT, y - 4.0), (LEFT + 40.0, y - 4.0)],
@@ -80,7 +82,7 @@ impl Picture<'_> {
             );
             canvas.text(LEFT + 50.0, y, 11.5, "", text);
         }
-        y += 18.0;
+        y += pitch;
         canvas.dot(LEFT + 20.0, y - 4.0, Stroke::Call);
         canvas.text(
             LEFT + 50.0,
@@ -89,7 +91,7 @@ impl Picture<'_> {
             "",
             "connected; without a dot, lines cross",
         );
-        y += 18.0;
+        y += pitch;
         let chip = Area {
             x: LEFT,
             y: y - 12.0,
@@ -104,7 +106,7 @@ impl Picture<'_> {
             "",
             "memory; inside a box: that PD's alone",
         );
-        y += 18.0;
+        y += pitch;
         let band = Area {
             x: LEFT + 12.0,
             y: y - 12.0,
@@ -152,7 +154,7 @@ impl Picture<'_> {
 
     fn rules(&mut self, top: f64) {
         let canvas = &mut self.canvas;
-        let mut y = top + 14.0;
+        let mut y = top;
         let broken: Vec<_> = self.checks.iter().filter(|check| !check.holds()).collect();
         if broken.is_empty() {
             let title = format!("All {} rules hold", self.checks.len());
@@ -187,9 +189,12 @@ impl Picture<'_> {
             return;
         }
         let names: Vec<&str> = self.checks.iter().map(|check| check.name).collect();
-        for line in lines(&names.join(", "), 11.5, RIGHT - LEFT) {
-            y += 15.0;
-            canvas.text(LEFT, y, 11.5, "fill=\"#555\"", line);
+        for line in lines(&names.join(", "), 11.0, RIGHT - LEFT) {
+            y += 14.0;
+            if y > HEIGHT - 6.0 {
+                return;
+            }
+            canvas.text(LEFT, y, 11.0, "fill=\"#555\"", line);
         }
     }
 }

@@ -97,7 +97,7 @@ impl Picture<'_> {
         let title = format!("{}  {}", subject.name, subject.priority);
         self.canvas.text(
             area.x + 10.0,
-            area.y + 19.0,
+            area.y + 17.0,
             13.0,
             "font-weight=\"bold\"",
             title,
@@ -138,7 +138,7 @@ impl Picture<'_> {
         for (text, memory) in chips {
             let chip = Area {
                 x,
-                y: area.y + area.h - 26.0,
+                y: area.y + area.h - 24.0,
                 w: super::canvas::width(&text, 10.5) + 12.0,
                 h: 18.0,
             };
