@@ -43,8 +43,11 @@ struct Scene {
     before: u64,
 }
 
+/// A test of the scene, with its name.
+type Step = (&'static str, fn(&mut Scene) -> Result<(), Failure>);
+
 /// The steps, each a test.
-const STEPS: [(&str, fn(&mut Scene) -> Result<(), Failure>); 6] = [
+const STEPS: [Step; 6] = [
     ("guests-run-beside-linux", started),
     ("a-crash-is-told-and-the-heap-has-its-memory", |scene| {
         crashes(&mut scene.machine, &FRAGILE)

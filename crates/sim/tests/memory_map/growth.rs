@@ -196,7 +196,7 @@ fn growth_leaves_everybody_what_a_split_needs() {
         };
         let mut sys = System::with_heap(&domains, &[heap]);
         // Not the 24 MiB that they start with, not extra pages, and not 2 MiB for each to split with.
-        let mut left = 10 * MIB >> 12 >> order;
+        let mut left = ((10 * MIB) >> 12) >> order;
         for index in [1, 2] {
             let above: Vec<u64> = (2048..10240).step_by(1 << order).collect();
             let above: Vec<u64> = above.iter().map(|n| (RAM >> 12) + n).collect();
