@@ -23,6 +23,15 @@ pub enum SmcccAction {
     Stop(StopReason),
 }
 
+/// The instruction by which a call was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conduit {
+    /// `SMC #0`.
+    Smc,
+    /// `HVC #0`.
+    Hvc,
+}
+
 /// vCPUs of the guest; one until SMP guests come.
 const VCPUS: u64 = 1;
 
@@ -84,7 +93,7 @@ mod function {
 use function as f;
 
 /// Carries out the call whose function is in w0.
-pub fn call<H: Host>(host: &mut H) -> SmcccAction {
+pub fn call<H: Host>(host: &mut H, conduit: Conduit) -> SmcccAction {
     #[expect(clippy::cast_possible_truncation, reason = "the identifier is w0")]
     let id = host.x(0) as u32;
     let wide = id & 1 << 30 != 0;
@@ -116,9 +125,15 @@ pub fn call<H: Host>(host: &mut H) -> SmcccAction {
         f::SMCCC_VERSION => SMCCC_VERSION_1_2,
         // No workaround is offered.
         f::SMCCC_ARCH_FEATURES => NOT_SUPPORTED.cast_unsigned(),
-        // They have no result, and nothing to do on a CPU that is not said to need them.
+        // They have no result, and nothing to do on a CPU that is not said to need them. What is left in the
+        // registers is Xen's.
         f::SMCCC_WORKAROUND_1 | f::SMCCC_WORKAROUND_2 | f::SMCCC_WORKAROUND_3 => {
-            return SmcccAction::Resume;
+            let zeros = match (conduit, id) {
+                (Conduit::Smc, _) => 0,
+                (Conduit::Hvc, f::SMCCC_WORKAROUND_2) => 4,
+                (Conduit::Hvc, _) => 2,
+            };
+            return finish(host, [0; 4].get(..zeros).unwrap_or(&[]));
         }
         f::STD_CALL_COUNT => STANDARD_CALLS,
         f::STD_CALL_UID => return finish(host, &STANDARD_UID),
@@ -211,11 +226,15 @@ mod tests {
     const ALL_ONES: u64 = u64::MAX;
 
     fn run(id: u64, args: [u64; 3]) -> (SmcccAction, [u64; 4]) {
+        run_by(Conduit::Smc, id, args)
+    }
+
+    fn run_by(conduit: Conduit, id: u64, args: [u64; 3]) -> (SmcccAction, [u64; 4]) {
         let mut host = FakeHost::new(0x1000);
         host.x[0] = id;
         host.x[1..4].copy_from_slice(&args);
         let before = host.x;
-        let action = call(&mut host);
+        let action = call(&mut host, conduit);
         assert_eq!(host.x[4..], before[4..], "no other register changes");
         (action, [host.x[0], host.x[1], host.x[2], host.x[3]])
     }
@@ -269,6 +288,14 @@ mod tests {
         }
         for id in [0x8000_8000, 0x8000_7fff, 0x8000_3fff] {
             assert_eq!(result(id, NONE), id.cast_signed(), "no result");
+        }
+        for (id, left) in [
+            (0x8000_8000, [0, 0, 8, 9]),
+            (0x8000_7fff, [0; 4]),
+            (0x8000_3fff, [0, 0, 8, 9]),
+        ] {
+            let by_hvc = run_by(Conduit::Hvc, id, NONE);
+            assert_eq!(by_hvc, (SmcccAction::Resume, left));
         }
         for id in [0x8400_0002, 1] {
             assert_eq!(run(id, NONE).0, SmcccAction::Off);

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::hypercall::{self, Outcome, RunState};
 use crate::mmio::Mmio;
 use crate::place::Map;
-use crate::psci::{self, SmcccAction};
+use crate::psci::{self, Conduit, SmcccAction};
 use crate::vgic::{self, EVENT_UPCALL, VTIMER};
 use crate::vm::{Next, StopReason, Vm, Wait};
 use crate::vpl011::Vpl011;
@@ -250,15 +250,15 @@ impl Vm<'_> {
     fn other_hvc<H: Host>(&mut self, host: &mut H, imm: u16, at: Gva) -> Do {
         host.set_pc(Gva::new(at.raw().wrapping_add(INSTRUCTION)));
         if imm == 0 {
-            return self.smccc(host);
+            return self.smccc(host, Conduit::Hvc);
         }
         // Xen answers another immediate with UNDEF, its ELR behind the instruction.
         inject::undefined(host);
         Do::Run
     }
 
-    fn smccc<H: Host>(&mut self, host: &mut H) -> Do {
-        match psci::call(host) {
+    fn smccc<H: Host>(&mut self, host: &mut H, conduit: Conduit) -> Do {
+        match psci::call(host, conduit) {
             SmcccAction::Resume => Do::Run,
             SmcccAction::Wait => Do::Wait(Wait::Interrupt),
             SmcccAction::Off => Do::Wait(Wait::Off),
@@ -283,7 +283,7 @@ impl Vm<'_> {
         match trap {
             Trap::Smc { imm: 0 } => {
                 host.set_pc(after);
-                self.smccc(host)
+                self.smccc(host, Conduit::Smc)
             }
             Trap::Wait(WaitKind::Wfi) => {
                 host.set_pc(after);

@@ -133,9 +133,10 @@ fn services(c: &mut Codes<'_>) {
     // There the call may be made, and does nothing on this CPU.
     let ssbd = smc(0x8000_0001, 0x8000_7fff, 0, 0);
     c.differs("arch-features-ssbd", ssbd, 0, NOT_SUPPORTED);
-    // Calls without a result leave x0 as it was.
+    // Calls without a result leave x0 as it was, or zero it.
     for id in [0x8000_8000, 0x8000_7fff, 0x8000_3fff] {
         c.of("workaround", id, smc(id, 0, 0, 0), id as i64);
+        c.of("workaround-hvc", id, hvc0(id, 0, 0, 0), 0);
     }
     for (id, want) in [
         (0x8500_ff00, 3),
