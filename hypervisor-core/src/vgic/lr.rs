@@ -80,14 +80,37 @@ impl VGic {
         }
     }
 
-    #[inline(never)]
     fn fill<I: Interrupts>(&mut self, interface: &mut I) {
         let count = I::LIST_REGISTERS.min(MAX_LIST_REGISTERS);
         let exist = u32::MAX >> (32 - count.max(1));
-        let mut free = !u32::from(self.cpus[BOOT].used) & exist;
+        let free = !u32::from(self.cpus[BOOT].used) & exist;
         if free == 0 || count == 0 {
             return;
         }
+        // Mostly there is one, and nothing to choose.
+        let words = self.cpus[BOOT].summary;
+        let n = words.trailing_zeros();
+        let ready = self.word(n as usize).map_or(0, |word| word.ready);
+        if words.is_power_of_two() && ready.is_power_of_two() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "below 32 * 32, and below 16"
+            )]
+            let (intid, lr) = (
+                (32 * n + ready.trailing_zeros()) as u16,
+                free.trailing_zeros() as u8,
+            );
+            let priority = self.priority(intid);
+            self.hold(lr, intid);
+            interface.inject(lr, intid, priority);
+        } else {
+            self.choose(interface, free);
+        }
+    }
+
+    /// [`VGic::flush`] of several, into the list registers `free`.
+    #[inline(never)]
+    fn choose<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
         let mut candidates = Candidates::new(free.count_ones());
         let mut words = self.cpus[BOOT].summary;
         while words != 0 {

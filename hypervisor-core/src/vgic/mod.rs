@@ -100,7 +100,6 @@ impl VGic {
     }
 
     /// The line of `intid`, if that exists, changes to `high`.
-    #[inline(never)]
     fn turn(&mut self, intid: u16, high: bool) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
