@@ -97,14 +97,14 @@ END
 }
 
 usage_image() {
-    printf 'Usage: ./build.sh image [OPTIONS] [-o FILE]\n\nBuilds the image that the board'\''s boot loader loads, and prints its path.\n\n'
+    printf 'Usage: ./build.sh image [OPTIONS] [-o FILE]\n\nChecks the domains file, builds the image that the board'\''s boot loader loads, and prints its path.\n\n'
     usage_image_options
     printf '  -o FILE                also copy the image to FILE\n'
     usage_environment
 }
 
 usage_run() {
-    printf 'Usage: ./build.sh run [OPTIONS]\n\nBuilds what is missing and boots it in QEMU. Ctrl-a three times moves the input to the next guest;\nCtrl-] x ends QEMU.\n\n'
+    printf 'Usage: ./build.sh run [OPTIONS]\n\nChecks the domains file, builds what is missing and boots it in QEMU. Ctrl-a three times moves the input to the next guest;\nCtrl-] x ends QEMU.\n\n'
     usage_image_options
     cat <<'END'
   --until REGEX          end with 0 when a line of the serial output matches (grep -E)
