@@ -451,7 +451,7 @@ fn what_is_missing_is_named() {
     );
     let output = zazen(&["generate", "--board", "toaster", "x.dts"]);
     assert!(
-        stderr(&output).contains("known are: qemu_virt_aarch64"),
+        stderr(&output).contains("possible values: qemu_virt_aarch64"),
         "{}",
         stderr(&output)
     );
