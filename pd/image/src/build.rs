@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use microkit_tool::MemoryRegion;
-use microkit_tool::capdl::CapDLSpecContainer;
+use microkit_tool::capdl::{CapDLSpecContainer, FrameFill};
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::loader::Loader;
 use microkit_tool::sel4::{Config, emulate_kernel_boot};
+use sel4_capdl_initializer_types::{Object, Spec};
 use untyped_plan::{BootUntyped, Chunk, Paddr, Simulation, Span, human, simulate, subtract};
 
 use crate::error::Error;
@@ -64,7 +65,7 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
     let mut inputs = prepare(request)?;
     let mut layout = Layout::empty(request.needs);
     for _ in 0..ROUNDS {
-        let attempt = inputs.attempt(&layout)?;
+        let mut attempt = inputs.attempt(&layout)?;
         let next = inputs.choose(&attempt, &layout)?;
         if next != layout {
             layout = next;
@@ -73,6 +74,7 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
         let checked = inputs.check(&attempt)?;
         let image = inputs.write(&attempt)?;
         if let Some(path) = &request.capdl_json {
+            forget_contents(&mut attempt.container.spec);
             let json = serde_json::to_string_pretty(&attempt.container.spec).map_err(|error| {
                 Error::new(format!("the specification cannot be encoded: {error}"))
             })?;
@@ -92,6 +94,16 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
         Error::new("the places of the memory server's untypeds do not settle")
             .advise("leave --heap all out, or move a range of the domains file by 2 MiB"),
     )
+}
+
+/// Removes what frames are filled with: nobody who asks for capabilities wants it, and a RAM disk as a list of numbers takes
+/// thirty times its size.
+fn forget_contents(spec: &mut Spec<FrameFill>) {
+    for named in &mut spec.objects {
+        if let Object::Frame(frame) = &mut named.object {
+            frame.init.entries.clear();
+        }
+    }
 }
 
 fn span_of(region: &MemoryRegion) -> Option<Span> {
