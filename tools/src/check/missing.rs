@@ -65,8 +65,12 @@ fn or_here(directory: &Path) -> &Path {
 /// A directory in words; that it is not there is why nothing was found in it.
 fn shown(directory: &Path) -> String {
     let directory = or_here(directory);
+    let name = directory.display();
     match directory.is_dir() {
-        true => directory.display().to_string(),
-        false => format!("{} (no such directory)", directory.display()),
+        true => name.to_string(),
+        false if directory.ends_with("build/guest/files") => {
+            format!("{name} (not there yet: ./build.sh image makes it)")
+        }
+        false => format!("{name} (no such directory)"),
     }
 }
