@@ -35,6 +35,10 @@ protection_domain!(init);
 /// The log, as a VMM has it.
 pub(crate) type Log = Logger<VmmConsole>;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it, and no heap to put it on"
+)]
 enum Hostile {
     /// Handles nothing any more.
     Silent,
