@@ -69,8 +69,8 @@
 //! # What one message can cost
 //!
 //! The server runs above everybody, so what a client can make it do at once is bounded: at most 8
-//! blocks made and zeroed, or 64 pages revoked, zeroed and granted, and one block made pages of, made
-//! whole again, or revoked page by page (at most some 1,600 operations of the kernel, none of which takes longer
+//! blocks made and zeroed, or 64 pages revoked, zeroed and granted, and one block made pages of, one revoked page by
+//! page and three made whole again (at most some 1,600 operations of the kernel, none of which takes longer
 //! than zeroing 2 MiB). Searches are bounded by the number of split blocks, windows or domains.
 #![no_std]
 #![forbid(unsafe_code)]
