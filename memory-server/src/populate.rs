@@ -86,6 +86,10 @@ impl MemoryServer<'_> {
             if home == HEAP {
                 let kept = self.kept_blocks(Use::Whole(d), self.is_copied(oldest));
                 self.gather_blocks(kernel, home, kept)?;
+                // That may have been what was gathered, and the next does not lie where this did.
+                if self.dom(d).returned_blocks.head() != Some(oldest) {
+                    return Ok(None);
+                }
             }
             return Ok(self.regrant_block(d));
         }

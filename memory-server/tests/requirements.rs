@@ -773,3 +773,29 @@ fn scattered_pages_leave_a_window() {
     // Nothing is whole any more, so nothing is kept.
     s.page(D1).unwrap();
 }
+
+/// SM-9, BL-1: a run of returned blocks ends where one of them had to be revoked for the next split: what is granted is
+/// where the answer says.
+#[test]
+fn a_run_of_returned_blocks_has_no_gap() {
+    let mut s = System::new(
+        &[domain(1, false, 8), domain(2, false, 8)],
+        &[memory(0x8000_0000, 23, false, Purpose::Heap)],
+        4,
+    );
+    let run = s.blocks(D0, 3).unwrap();
+    assert_eq!(run.count, 3);
+    (0..3).for_each(|n| s.release(D0, run.slot(n)).unwrap());
+    // The other takes the free block as pages; nothing is whole, so it may.
+    (0..512).for_each(|_| _ = s.page(D1).unwrap());
+    for _ in 0..3 {
+        if let Ok(run) = s.blocks(D0, 3) {
+            (0..run.count).for_each(|n| _ = s.paddr(D0, run.slot(n)));
+        }
+    }
+    // One of the three is kept for the next split.
+    assert_eq!(s.usage(D0).ram, 1024);
+    let slot = *s.kernel.of(0).keys().next().unwrap();
+    let split = s.ask(D0, Request::Split { slot });
+    assert!(matches!(split, Ok(Reply::Split { .. })), "{split:?}");
+}
