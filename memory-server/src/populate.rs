@@ -86,9 +86,12 @@ impl MemoryServer<'_> {
             if home == HEAP {
                 let kept = self.kept_blocks(Use::Whole(d), self.is_copied(oldest));
                 self.gather_blocks(kernel, home, kept)?;
-                // That may have been what was gathered, and the next does not lie where this did.
+                // That may have been what was gathered, and the next does not lie where this did. Nothing is gathered twice.
                 if self.dom(d).returned_blocks.head() != Some(oldest) {
-                    return Ok(None);
+                    return match wanted {
+                        Some(_) => Ok(None),
+                        None => self.populate_block(kernel, d, gfn, None),
+                    };
                 }
             }
             return Ok(self.regrant_block(d));

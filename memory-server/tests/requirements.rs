@@ -778,6 +778,36 @@ fn scattered_pages_leave_a_window() {
 /// where the answer says.
 #[test]
 fn a_run_of_returned_blocks_has_no_gap() {
+    // The first block is split where it lies, the others by copying them, for which a free block is kept.
+    let mut s = System::new(
+        &[domain(1, false, 8), domain(2, false, 8)],
+        &[
+            memory(0x4000_0000, 21, true, Purpose::Heap),
+            memory(0x8000_0000, 23, false, Purpose::Heap),
+        ],
+        4,
+    );
+    let run = s.blocks(D0, 3).unwrap();
+    assert_eq!(run.count, 3);
+    assert_eq!(s.paddr(D0, run.slot(0)), 0x4000_0000);
+    (0..3).for_each(|n| s.release(D0, run.slot(n)).unwrap());
+    // The other takes the free blocks as pages; nothing is whole, so it may.
+    (0..1024).for_each(|_| _ = s.page(D1).unwrap());
+    let again = s.blocks(D0, 3).unwrap();
+    assert_eq!(again.first, run.first);
+    assert_eq!(again.count, 1, "the second was revoked");
+    assert_eq!(s.paddr(D0, again.slot(0)), 0x4000_0000);
+    let third = s.blocks(D0, 3).unwrap();
+    assert_eq!((third.first, third.count), (run.slot(2), 1));
+    assert_eq!(s.usage(D0).ram, 1024);
+    let slot = third.first;
+    let split = s.ask(D0, Request::Split { slot });
+    assert!(matches!(split, Ok(Reply::Split { .. })), "{split:?}");
+}
+
+/// SM-9, BL-1: the first of them may be the one.
+#[test]
+fn the_first_returned_block_may_be_kept_for_the_next_split() {
     let mut s = System::new(
         &[domain(1, false, 8), domain(2, false, 8)],
         &[memory(0x8000_0000, 23, false, Purpose::Heap)],
@@ -786,16 +816,9 @@ fn a_run_of_returned_blocks_has_no_gap() {
     let run = s.blocks(D0, 3).unwrap();
     assert_eq!(run.count, 3);
     (0..3).for_each(|n| s.release(D0, run.slot(n)).unwrap());
-    // The other takes the free block as pages; nothing is whole, so it may.
     (0..512).for_each(|_| _ = s.page(D1).unwrap());
-    for _ in 0..3 {
-        if let Ok(run) = s.blocks(D0, 3) {
-            (0..run.count).for_each(|n| _ = s.paddr(D0, run.slot(n)));
-        }
-    }
-    // One of the three is kept for the next split.
-    assert_eq!(s.usage(D0).ram, 1024);
-    let slot = *s.kernel.of(0).keys().next().unwrap();
-    let split = s.ask(D0, Request::Split { slot });
-    assert!(matches!(split, Ok(Reply::Split { .. })), "{split:?}");
+    let again = s.blocks(D0, 3).unwrap();
+    assert_eq!(again.count, 2);
+    (0..2).for_each(|n| _ = s.paddr(D0, again.slot(n)));
+    assert!(s.blocks(D0, 1).is_err(), "the last is kept");
 }
