@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use microkit_tool::MemoryRegion;
-use microkit_tool::capdl::{CapDLSpecContainer, FrameFill};
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
+use microkit_tool::capdl::{CapDLSpecContainer, FrameFill};
 use microkit_tool::loader::Loader;
 use microkit_tool::sel4::{Config, emulate_kernel_boot};
 use sel4_capdl_initializer_types::{Object, Spec};
