@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use ::board::Board;
 use dt_server::{Config, Rule, survey};
 use dtoolkit::fdt::Fdt;
+use dtoolkit::{Node as _, Property as _};
 
 use self::sources::Sources;
 use self::tree::Source;
@@ -138,13 +139,13 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
         Err(diagnostics) => diagnostics,
     };
     report.dropped = diagnostics.dropped();
+    let tree = Fdt::new(&dtb).ok();
     for found in diagnostics.iter() {
         let mut mistake = source.mistake(found);
-        let quoted = found
-            .what
-            .split_once('"')
-            .and_then(|(_, rest)| rest.rsplit_once('"'));
-        if let (Rule::FileMissing, Some((name, _))) = (found.rule, quoted) {
+        let name = tree
+            .filter(|_| found.rule == Rule::FileMissing)
+            .and_then(|tree| tree.find_node(&mistake.path)?.property("zazen,file"));
+        if let Some(name) = name.as_ref().and_then(|name| name.value_as::<&str>().ok()) {
             let (what, hint) = missing::why(name, &directories);
             mistake.message = mistake.message.replace(found.what.as_str(), &what);
             mistake.hint = hint;
@@ -155,14 +156,11 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
         }
         report.mistakes.push(mistake);
     }
-    let tree = Fdt::new(&dtb).ok();
     let of_board = board::mistakes(&survey, tree, board, &mut source);
     report.mistakes.extend(of_board);
     if let Some(tree) = tree {
         let devices = partial::mistakes(tree, board, &files, &mut source);
         report.mistakes.extend(devices);
-    }
-    if let Some(tree) = tree {
         cells::tell(tree, board, &mut source, &mut report.mistakes);
     }
     report.mistakes.sort_by_key(|mistake| {

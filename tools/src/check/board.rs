@@ -260,46 +260,39 @@ fn heap(
     if need <= room {
         return;
     }
-    let largest = config.domains.iter().max_by_key(|domain| domain.heap);
-    let path = largest.map_or_else(
+    let tables = config.domains.iter().max_by_key(|domain| domain.tables);
+    let (domain, property, message, hint) = match tables.filter(|domain| domain.tables > room) {
+        Some(domain) => (
+            Some(domain),
+            "xen,domain-p2m-mem-mb",
+            format!(
+                "{} MiB of page tables have no room in the RAM that seL4 owns, which has {} MiB to spare",
+                domain.tables >> 20,
+                room >> 20
+            ),
+            "the number is in MiB; leave it out for Xen's formula",
+        ),
+        None => (
+            config.domains.iter().max_by_key(|domain| domain.heap),
+            "memory",
+            format!(
+                "RAM, page tables and extra pages of all domains need {} MiB of the RAM that seL4 owns, which has {} MiB to spare",
+                need.div_ceil(1 << 20),
+                room >> 20
+            ),
+            "give the largest domain less memory, or static memory that seL4 does not own (xen,static-mem)",
+        ),
+    };
+    let path = domain.map_or_else(
         || String::from("/chosen"),
         |domain| path_of(domain.record.name.as_ref(), tree),
     );
-    let tables = config.domains.iter().max_by_key(|domain| domain.tables);
-    if let Some(domain) = tables.filter(|domain| domain.tables > room) {
-        let path = path_of(domain.record.name.as_ref(), tree);
-        let message = format!(
-            "{} MiB of page tables have no room in the RAM that seL4 owns, which has {} MiB to spare",
-            domain.tables >> 20,
-            room >> 20
-        );
-        let hint = String::from("the number is in MiB; leave it out for Xen's formula");
-        let place = (path.as_str(), Some("xen,domain-p2m-mem-mb"));
-        found.push(mistake(
-            HostRule::HeapRoom,
-            Severity::Error,
-            place,
-            &message,
-            hint,
-            source,
-        ));
-        return;
-    }
-    let message = format!(
-        "RAM, page tables and extra pages of all domains need {} MiB of the RAM that seL4 owns, which has {} MiB to spare",
-        need.div_ceil(1 << 20),
-        room >> 20
-    );
-    let hint = String::from(
-        "give the largest domain less memory, or static memory that seL4 does not own (xen,static-mem)",
-    );
-    let place = (path.as_str(), Some("memory"));
     found.push(mistake(
         HostRule::HeapRoom,
         Severity::Error,
-        place,
+        (path.as_str(), Some(property)),
         &message,
-        hint,
+        hint.to_owned(),
         source,
     ));
 }
