@@ -105,7 +105,8 @@ impl Vpl011 {
             register::DR => self.receive(c),
             register::FR => {
                 self.send(c);
-                if self.rx.is_empty() && self.pv != Pv::Used {
+                // Elsewhere the console's notification has brought it.
+                if self.pv == Pv::Unused && self.rx.is_empty() {
                     self.fill(c);
                 }
                 self.flags()
