@@ -21,4 +21,4 @@ mod who;
 pub use fault::{Access, Fault};
 pub use place::Place;
 pub use server::Server;
-pub use who::{NAME_BYTES, Names, Who};
+pub use who::{NAME_BYTES, Names, Who, passive_children};

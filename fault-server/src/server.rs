@@ -3,7 +3,7 @@
 use core::fmt;
 
 use memory_server_api::{Error, Relinquished};
-use topology::{console_client, pd};
+use topology::{child, pd};
 
 use crate::fault::Fault;
 use crate::place::Place;
@@ -24,7 +24,7 @@ pub struct Server<'a> {
     names: &'a Names,
     /// Last address of a PD.
     top: u64,
-    counts: [u32; console_client::COUNT + 1],
+    counts: [u32; child::COUNT + 1],
     /// The memory server has stopped: a call would wait for ever.
     alone: bool,
 }
@@ -35,7 +35,7 @@ impl<'a> Server<'a> {
         Self {
             names,
             top,
-            counts: [0; console_client::COUNT + 1],
+            counts: [0; child::COUNT + 1],
             alone: false,
         }
     }
@@ -45,28 +45,29 @@ impl<'a> Server<'a> {
     /// was taken back so far.
     ///
     /// Only the first message of a VMM is passed on. One that lies about itself loses its own domain's memory and nothing else.
+    /// Returns whether this was the child's first.
     pub fn on_fault(
         &mut self,
         child: usize,
         fault: Fault,
         mut line: impl FnMut(fmt::Arguments<'_>),
         crash: impl FnMut(u8) -> Result<(bool, Relinquished), Error>,
-    ) {
+    ) -> bool {
         // Numbers that no PD has share a counter.
-        let index = child.min(console_client::COUNT);
+        let index = child.min(child::COUNT);
         let Some(count) = self.counts.get_mut(index) else {
-            return;
+            return false;
         };
         *count = count.saturating_add(1);
         if !count.is_power_of_two() {
-            return;
+            return false;
         }
         let who = Who::new(child, self.names);
         if *count > 1 {
             line(format_args!(
                 "{who} has sent {count} fault messages: it is not stopped but pretends to be"
             ));
-            return;
+            return false;
         }
         self.describe(&who, fault, &mut line);
         line(format_args!("  {}", who.consequence()));
@@ -83,6 +84,7 @@ impl<'a> Server<'a> {
         if let Some(domain) = who.domain() {
             self.take_back(&who, domain, &mut line, crash);
         }
+        true
     }
 
     /// Has the memory server take back all that `domain` has.

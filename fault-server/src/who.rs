@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use topology::{MAX_DOMAINS, console_client, pd};
+use topology::{MAX_DOMAINS, child, console_client, pd};
 
 /// Bytes of a name, padded with zeroes.
 pub const NAME_BYTES: usize = 16;
@@ -10,7 +10,7 @@ pub const NAME_BYTES: usize = 16;
 /// Names of the console's clients by number, zero-padded; all zero where there is no such client. The image builder makes them.
 pub type Names = [[u8; NAME_BYTES]; console_client::COUNT];
 
-/// A PD whose faults come here. Its child number is its number as a client of the console.
+/// A PD whose faults come here, by its child number ([`topology::child`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Who<'a> {
     /// The VMM of a domain.
@@ -20,10 +20,24 @@ pub enum Who<'a> {
         /// Its id.
         domid: usize,
     },
+    /// The gate of a domain's VMM.
+    Gate {
+        /// The domain's name.
+        name: &'a str,
+    },
     /// A server, by its name.
     Server(&'static str),
     /// No PD has this number.
     Unknown(usize),
+}
+
+/// Children that have no processor time of their own once they wait: gates, VMMs, and the servers that run on the time of
+/// whoever calls.
+pub fn passive_children(names: &Names) -> impl Iterator<Item = usize> {
+    let domains = (0..MAX_DOMAINS).filter(|domain| names[*domain][0] != 0);
+    domains
+        .flat_map(|domain| [domain, child::GATE + domain])
+        .chain([console_client::MEMORY_SERVER, console_client::DT_SERVER])
 }
 
 impl<'a> Who<'a> {
@@ -37,6 +51,9 @@ impl<'a> Who<'a> {
                 name: names.get(vmm).map_or("?", text),
                 domid: vmm + 1,
             },
+            gate if (child::GATE..child::COUNT).contains(&gate) => Self::Gate {
+                name: names.get(gate - child::GATE).map_or("?", text),
+            },
             other => Self::Unknown(other),
         }
     }
@@ -46,6 +63,9 @@ impl<'a> Who<'a> {
         match self {
             Self::Vmm { .. } => {
                 "its guest has ended with it and its memory goes back; the other guests go on"
+            }
+            Self::Gate { .. } => {
+                "its VMM reaches no server any more and stands still, with its guest; the other guests go on"
             }
             Self::Server(pd::MEMORY_SERVER) => {
                 "no VMM gets or gives back memory any more; one that tries stands still"
@@ -62,7 +82,7 @@ impl<'a> Who<'a> {
         match self {
             // Domain ids count from 1 in the order of the domains file.
             Self::Vmm { domid, .. } => u8::try_from(domid.checked_sub(1)?).ok(),
-            Self::Server(_) | Self::Unknown(_) => None,
+            Self::Gate { .. } | Self::Server(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -70,6 +90,7 @@ impl<'a> Who<'a> {
     pub fn program(&self) -> &'static str {
         match self {
             Self::Vmm { .. } | Self::Unknown(_) => "vmm",
+            Self::Gate { .. } => "gate",
             Self::Server(pd::MEMORY_SERVER) => "memory-server",
             Self::Server(pd::DT_SERVER) => "dt-server",
             Self::Server(_) => "timer-server",
@@ -93,6 +114,7 @@ impl fmt::Display for Who<'_> {
                     pd::VMM_PREFIX
                 )
             }
+            Self::Gate { name } => write!(f, "{}{name} (gate of {name}'s VMM)", pd::GATE_PREFIX),
             Self::Server(name) => f.write_str(name),
             Self::Unknown(child) => write!(f, "child {child}, which no protection domain is,"),
         }

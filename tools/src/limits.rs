@@ -191,7 +191,7 @@ mod tests {
             name: name.into(),
             comment: String::new(),
             priority,
-            passive: false,
+            time: topology::pd::time::VMM,
             stack: 0x1000,
             image: "x.elf",
             maps: vec![],
@@ -309,6 +309,7 @@ mod tests {
                     pd.vm = Some(Vm {
                         name: "vm".into(),
                         priority: 1,
+                        time: topology::pd::time::VCPU,
                         maps: vec![],
                     });
                 }

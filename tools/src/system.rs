@@ -1,5 +1,7 @@
 //! A Microkit system description as data: what `generate` builds, `limits` checks and `xml` writes.
 
+use topology::pd::time::Time;
+
 /// A system.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct System {
@@ -37,8 +39,8 @@ pub struct Pd {
     pub comment: String,
     /// Priority, 0..=254.
     pub priority: u8,
-    /// Whether it runs on its callers' time.
-    pub passive: bool,
+    /// Its own processor time.
+    pub time: Time,
     /// Bytes of stack.
     pub stack: u64,
     /// ELF file.
@@ -60,6 +62,8 @@ pub struct Vm {
     pub name: String,
     /// Priority, 0..=254.
     pub priority: u8,
+    /// Its processor time.
+    pub time: Time,
     /// What the guest can reach from the start.
     pub maps: Vec<Map>,
 }

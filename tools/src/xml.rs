@@ -100,7 +100,8 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
         ("name", Some(pd.name.clone())),
         ("id", pd.parent.as_ref().map(|(_, id)| id.to_string())),
         ("priority", Some(pd.priority.to_string())),
-        ("passive", flag(pd.passive, "true")),
+        ("budget", Some(pd.time.budget.to_string())),
+        ("period", Some(pd.time.period.to_string())),
         ("stack_size", Some(hex(pd.stack))),
     ]);
     line(xml, depth, &format!("<protection_domain{list}>"));
@@ -123,6 +124,8 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
         let list = attributes(&[
             ("name", Some(vm.name.clone())),
             ("priority", Some(vm.priority.to_string())),
+            ("budget", Some(vm.time.budget.to_string())),
+            ("period", Some(vm.time.period.to_string())),
         ]);
         line(xml, depth + 1, &format!("<virtual_machine{list}>"));
         line(xml, depth + 2, "<vcpu id=\"0\" />");

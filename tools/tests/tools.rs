@@ -220,7 +220,9 @@ fn the_system_description_is_what_the_servers_expect() {
             "memory_server",
             "dt_server",
             "timer_server",
+            "gate_linux1",
             "vmm_linux1",
+            "gate_linux2",
             "vmm_linux2",
             "console"
         ]
@@ -242,15 +244,28 @@ fn the_system_description_is_what_the_servers_expect() {
             ("memory_server", "8"),
             ("dt_server", "9"),
             ("timer_server", "10"),
+            ("gate_linux1", "12"),
             ("vmm_linux1", "0"),
+            ("gate_linux2", "13"),
             ("vmm_linux2", "1")
         ]
     );
-    let passive: Vec<_> = all("protection_domain")
-        .filter(|n| n.attribute("passive") == Some("true"))
-        .map(|n| n.attribute("name").unwrap())
-        .collect();
-    assert_eq!(passive, ["memory_server", "dt_server"]);
+    // Microkit's own way to make one passive would give each a capability to its monitor.
+    assert!(all("protection_domain").all(|n| n.attribute("passive").is_none()));
+    let time = |node: roxmltree::Node<'_, '_>| {
+        ["budget", "period"].map(|name| node.attribute(name).unwrap().parse::<u64>().unwrap())
+    };
+    for guest in all("virtual_machine") {
+        assert_eq!(time(guest), [500, 500]);
+    }
+    for (name, expected) in [
+        ("vmm_linux1", [50, 50]),
+        ("console", [50, 50]),
+        ("timer_server", [50, 1000]),
+        ("fault_server", [500, 500]),
+    ] {
+        assert_eq!(time(pd(name)), expected, "{name}");
+    }
 
     // Nobody but the console sees the UART, nobody but its owner a p2m, and modules cannot be changed.
     let users = |region: &'static str| -> Vec<&str> {
@@ -291,14 +306,21 @@ fn the_system_description_is_what_the_servers_expect() {
         .collect();
     assert_eq!(irqs, [("30", "61"), ("33", "61")]);
 
-    // VMMs call, the console sets its deadlines and the fault server tells of VMMs that stopped; nobody else does.
+    // VMMs and their gates call, the console sets its deadlines and the fault server tells of VMMs that stopped; nobody else does.
     let callers: BTreeSet<_> = all("end")
         .filter(|end| end.attribute("pp") == Some("true"))
         .map(|end| end.attribute("pd").unwrap())
         .collect();
     assert_eq!(
         callers,
-        BTreeSet::from(["console", "fault_server", "vmm_linux1", "vmm_linux2"])
+        BTreeSet::from([
+            "console",
+            "fault_server",
+            "gate_linux1",
+            "gate_linux2",
+            "vmm_linux1",
+            "vmm_linux2"
+        ])
     );
     let between = |a: &str, b: &str| {
         all("channel").find_map(|channel| {
@@ -318,14 +340,17 @@ fn the_system_description_is_what_the_servers_expect() {
         })
     };
     let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
-    assert_eq!(between("vmm_linux2", "memory_server"), pair("0", "1"));
-    assert_eq!(between("vmm_linux2", "dt_server"), pair("1", "1"));
+    assert_eq!(between("gate_linux2", "memory_server"), pair("8", "1"));
+    assert_eq!(between("gate_linux2", "dt_server"), pair("9", "1"));
+    for server in ["memory_server", "dt_server"] {
+        assert_eq!(between("vmm_linux2", server), None, "{server}");
+    }
     assert_eq!(between("vmm_linux2", "timer_server"), pair("2", "1"));
     assert_eq!(between("vmm_linux2", "console"), pair("3", "1"));
     assert_eq!(between("memory_server", "console"), pair("60", "8"));
     assert_eq!(between("console", "timer_server"), pair("60", "59"));
     assert_eq!(between("fault_server", "memory_server"), pair("59", "59"));
-    assert_eq!(all("channel").count(), 2 * 4 + 6);
+    assert_eq!(all("channel").count(), 2 * 6 + 6);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
 

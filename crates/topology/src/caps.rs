@@ -21,12 +21,31 @@ pub const VMM_PRIVATE_ROOT: u64 = 2;
 pub const VMM_PRIVATE_LEAF: u64 = 458;
 /// In a VMM: the guest's VSpace (stage-2 root).
 pub const VMM_GUEST_VSPACE: u64 = 459;
+/// In a VMM: the second reply object, with which it listens while its guest waits for the first one's reply.
+pub const VMM_SECOND_REPLY: u64 = 460;
+/// In every protection domain: the endpoint it receives on (Microkit).
+pub const INPUT: u64 = 1;
+/// In every protection domain: its reply object (Microkit).
+pub const REPLY: u64 = 4;
+/// In every protection domain: the first endpoint for protected calls (Microkit); that of channel `i` is this plus `i`.
+pub const CALL: u64 = 74;
 /// In every protection domain: its own VSpace (Microkit).
 pub const OWN_VSPACE: u64 = 3;
 /// In a VMM, and in a timer server with a virtual machine: thread of vCPU 0 (Microkit).
 pub const VMM_VCPU_TCB: u64 = 266;
 /// And vCPU object 0 (Microkit).
 pub const VMM_VCPU: u64 = 330;
+
+/// Slots of the Microkit's CNode.
+pub const MICROKIT_SLOTS: u64 = 512;
+/// In the fault server: scheduling context of child `child` ([`crate::child`]).
+pub const fn child_time(child: usize) -> u64 {
+    458 + 2 * child as u64
+}
+/// In the fault server: notification of child `child`.
+pub const fn child_notification(child: usize) -> u64 {
+    child_time(child) + 1
+}
 
 /// In the memory server: root slot of its own CNode.
 pub const MEM_OWN_ROOT: u64 = 1;

@@ -1,20 +1,25 @@
 //! Channel ids. Microkit allows 0..=61 for channels and interrupts of a PD together.
 
-/// In a VMM: protected calls to the memory server.
+/// In a VMM and at its gate: protected calls to the memory server.
 pub const MEMORY: usize = 0;
-/// In a VMM: protected calls to the dt-server.
+/// In a VMM and at its gate: protected calls to the dt-server.
 pub const DT: usize = 1;
 /// In a VMM: protected calls to the timer server, and its notifications.
 pub const TIMER: usize = 2;
 /// In a VMM: notifications to and from the console.
 pub const CONSOLE: usize = 3;
 
+/// In a gate: its own calls to the memory server.
+pub const GATE_MEMORY: usize = 8;
+/// In a gate: its own calls to the dt-server.
+pub const GATE_DT: usize = 9;
+
 /// In `memory_server`, `dt_server` and `timer_server`: notifications to and from the console.
-/// (VMM `i` is channel `i` there, and in the console client `c` is channel `c`.)
+/// (VMM `i`, or its gate, is channel `i` there, and in the console client `c` is channel `c`.)
 pub const SERVER_CONSOLE: usize = 60;
 /// In `memory_server`: the fault server's protected calls, which say that a VMM has stopped.
 pub const MEMORY_FAULTS: usize = 59;
-/// In the fault server, whose children have the numbers of the console's clients: protected calls to the memory server.
+/// In the fault server, whose children have the numbers in [`crate::child`]: protected calls to the memory server.
 pub const FAULTS_MEMORY: usize = 59;
 /// In the console: protected calls to the timer server, and its notifications.
 pub const CONSOLE_TIMER: usize = 60;

@@ -10,6 +10,7 @@
 
 pub mod caps;
 pub mod channel;
+pub mod child;
 pub mod console_client;
 pub mod console_key;
 pub mod pd;
@@ -34,6 +35,10 @@ const PAGE: u64 = 0x1000;
 const _: () = {
     assert!(MAX_DOMAINS <= console_client::MEMORY_SERVER);
     assert!(console_client::COUNT <= channel::SERVER_CONSOLE);
+    assert!(child::COUNT <= channel::FAULTS_MEMORY);
+    assert!(channel::DT < channel::GATE_MEMORY && channel::GATE_MEMORY < channel::GATE_DT);
+    // Each child's two capabilities fit behind the Microkit's own.
+    assert!(caps::child_notification(child::COUNT - 1) < caps::MICROKIT_SLOTS);
     assert!(channel::SERVER_CONSOLE < channel::IRQ);
     assert!(console_client::COUNT <= channel::CONSOLE_TIMER);
     assert!(channel::CONSOLE_TIMER < channel::IRQ);

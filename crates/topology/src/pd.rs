@@ -14,6 +14,8 @@ pub const CONSOLE: &str = "console";
 pub const CLOCK_VM: &str = "clock";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
+/// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to the servers.
+pub const GATE_PREFIX: &str = "gate_";
 /// Names that no domain may have: the server PDs and the timer server's virtual machine, and Microkit's own monitor.
 pub const RESERVED: [&str; 7] = [
     MEMORY_SERVER,
@@ -25,12 +27,16 @@ pub const RESERVED: [&str; 7] = [
     "monitor",
 ];
 
-/// Scheduling priorities (0..=254). A protected call needs a strictly higher target.
+/// Scheduling priorities (0..=254) of the system description, where a protected call needs a strictly higher target.
+///
+/// The image builder then gives everybody but the timer server and its virtual machine [`SHARED`](priority::SHARED): docs/design/calls.md.
 pub mod priority {
+    /// What VMMs, guests and the servers that they call run at. A time slice that ends inside a server then puts the server
+    /// behind all others, with the client whose time it was; at a higher priority the next slice would go to the same client.
+    pub const SHARED: u8 = VM;
     /// Guests.
     pub const VM: u8 = 100;
-    /// VMMs: as guests, so that they share the processor with them by time slices and one that never stops takes no more
-    /// than its part. A fault switches to the VMM and a reply back at once all the same.
+    /// VMMs: as guests. A fault switches to the VMM and a reply back at once all the same.
     pub const VMM: u8 = VM;
     /// The fault server: as VMMs and guests, so that it shares the processor with them by time slices while it has the
     /// memory of a domain taken back, which the memory server does on its time.
@@ -41,8 +47,46 @@ pub mod priority {
     pub const CLOCK_VM: u8 = 225;
     /// The timer server.
     pub const TIMER_SERVER: u8 = 230;
+    /// The gates.
+    pub const GATE: u8 = 235;
     /// The dt-server.
     pub const DT_SERVER: u8 = 240;
     /// The memory server.
     pub const MEMORY_SERVER: u8 = 250;
+}
+
+/// Time slices, as budget and period in microseconds; where the two are equal a thread that has used its slice waits for all
+/// others of its priority, and then has the next. The reasons are in docs/design/calls.md.
+pub mod time {
+    /// A budget and its period.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Time {
+        /// Microseconds of processor time within each period.
+        pub budget: u64,
+        /// Microseconds.
+        pub period: u64,
+    }
+
+    const fn slice(budget: u64) -> Time {
+        let period = budget;
+        Time { budget, period }
+    }
+
+    /// A vCPU. Its VMM and the passive servers work on it too, whatever the guest asks for.
+    pub const VCPU: Time = slice(500);
+    /// What a VMM has for notifications that come while its guest runs, and to start from.
+    pub const VMM: Time = slice(50);
+    /// Servers that run on their callers' time: to start from, and what the monitor asks for.
+    pub const PASSIVE: Time = slice(500);
+    /// The console: output of a guest that floods it is worth a tenth of another guest's slice.
+    pub const CONSOLE: Time = slice(50);
+    /// The fault server, which has a crashed VMM's domain taken apart in a guest's place.
+    pub const FAULT_SERVER: Time = slice(500);
+    /// The timer server, above everybody else: what callers and interrupts together can make it take.
+    pub const TIMER_SERVER: Time = Time {
+        budget: 50,
+        period: 1000,
+    };
+    /// The timer server's virtual machine.
+    pub const CLOCK_VM: Time = slice(1000);
 }

@@ -2,8 +2,10 @@
 
 use console_api::ConsolePort;
 use topology::channel;
+use zazen_rt::MessageInfo;
+use zazen_rt::event::Signals;
+use zazen_rt::lent::Vmm as _;
 use zazen_rt::log::{VmmConsole, vmm_console};
-use zazen_rt::{Channel, ChannelSet, Handler, Infallible};
 use zazen_vmm::Vmm;
 
 /// What makes it crash when it is typed at its guest, which may be executing whatever it likes at that moment.
@@ -19,19 +21,19 @@ impl Fragile {
     pub(crate) fn new() -> Self {
         Self {
             input: vmm_console(),
-            vmm: zazen_vmm::init(),
+            vmm: zazen_vmm::start(),
         }
     }
 
-    pub(crate) fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+    pub(crate) fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
         let mut typed = [0; 64];
-        let count = match channels.contains(Channel::new(channel::CONSOLE)) {
+        let count = match signals.contains(channel::CONSOLE) {
             true => self.input.read(&mut typed),
             false => 0,
         };
         if typed.iter().take(count).any(|byte| *byte == CRASH) {
             panic!("as was typed, while the guest ran");
         }
-        self.vmm.notified(channels)
+        self.vmm.notified(signals)
     }
 }

@@ -5,6 +5,7 @@
 //! - `overflow` uses up its stack,
 //! - `panic` panics,
 //! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then they panic,
+//! - those of [`syscalls`] make system calls that no VMM makes,
 //! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to have stopped.
 //!
 //! It is for boot tests and in no product image: the tests put it where `vmm.elf` would be.
@@ -15,6 +16,7 @@
 mod fragile;
 mod garbage;
 mod random;
+mod syscalls;
 
 use core::fmt::Write;
 use core::hint::black_box;
@@ -25,7 +27,9 @@ use guest_mem::Window;
 use hv_types::WindowAddr;
 use zazen_rt::clients::dt_call;
 use zazen_rt::log::{VmmConsole, vmm_console};
-use zazen_rt::{ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, region};
+use zazen_rt::event::Signals;
+use zazen_rt::lent::{self, Lent};
+use zazen_rt::{MessageInfo, protection_domain, region};
 
 use crate::fragile::Fragile;
 use crate::garbage::Garbage;
@@ -45,7 +49,11 @@ enum Hostile {
     Fragile(Fragile),
 }
 
-fn init() -> Hostile {
+fn init() -> Lent<Hostile> {
+    Lent(hostile())
+}
+
+fn hostile() -> Hostile {
     let mut log = Logger::new(vmm_console());
     let record = dt_server_api::Client::new(dt_call).record();
     let name = record.as_ref().map_or("", |record| record.name.as_str());
@@ -62,6 +70,7 @@ fn init() -> Hostile {
         }
         "fragile" | "brittle" => return Hostile::Fragile(Fragile::new()),
         "panic" => panic!("{name} panics, as asked"),
+        _ if syscalls::run(name, &mut log) => {}
         _ => Garbage::new().run(&mut log),
     }
     Hostile::Silent
@@ -77,24 +86,25 @@ fn deeper(level: u64) -> u64 {
     page[7] + deeper(level + 1)
 }
 
-impl Handler for Hostile {
-    type Error = Infallible;
-
-    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+impl lent::Vmm for Hostile {
+    fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
         match self {
-            Self::Silent => Ok(()),
-            Self::Fragile(fragile) => fragile.notified(channels),
+            Self::Silent => None,
+            Self::Fragile(fragile) => fragile.notified(signals),
         }
     }
 
-    fn fault(
-        &mut self,
-        child: Child,
-        info: MessageInfo,
-    ) -> Result<Option<MessageInfo>, Infallible> {
+    fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
         match self {
-            Self::Silent => Ok(None),
-            Self::Fragile(fragile) => fragile.vmm.fault(child, info),
+            Self::Silent => None,
+            Self::Fragile(fragile) => fragile.vmm.fault(info),
+        }
+    }
+
+    fn guest_waits(&self) -> bool {
+        match self {
+            Self::Silent => false,
+            Self::Fragile(fragile) => fragile.vmm.guest_waits(),
         }
     }
 }

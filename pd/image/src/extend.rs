@@ -8,8 +8,8 @@ use sel4_capdl_initializer_types::{
 };
 use topology::{caps, pd};
 
-use crate::Error;
 use crate::layout::Layout;
+use crate::{Error, time};
 
 /// Guard of a vCPU's CSpace: 55 bits that no capability pointer of a guest has.
 ///
@@ -113,7 +113,7 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
     }
     guard_vcpus(container);
-    Ok(())
+    time::arrange(container, layout)
 }
 
 /// Takes away from the fault server the capabilities to its children's threads that Microkit gives a parent: it gets their
@@ -163,7 +163,7 @@ fn guard_vcpus(container: &mut CapDLSpecContainer) {
     }
 }
 
-fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {
+pub(crate) fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {
     let named: CapDLNamedObject = NamedObject {
         name: Some(name),
         object,
@@ -193,7 +193,7 @@ fn invocable(object: ObjectId) -> Cap {
     })
 }
 
-fn find(container: &CapDLSpecContainer, name: &str) -> Result<ObjectId, Error> {
+pub(crate) fn find(container: &CapDLSpecContainer, name: &str) -> Result<ObjectId, Error> {
     let position = container
         .spec
         .objects
@@ -236,7 +236,7 @@ fn insert_root(
 }
 
 /// Puts `cap` into a slot that must be empty.
-fn insert_leaf(
+pub(crate) fn insert_leaf(
     container: &mut CapDLSpecContainer,
     cnode: ObjectId,
     slot: u64,

@@ -25,6 +25,7 @@ mod pack;
 mod patch;
 mod report;
 mod sdk;
+mod time;
 
 pub use build::{Request, build, write_file};
 pub use error::Error;

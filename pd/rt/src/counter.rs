@@ -29,7 +29,7 @@ use topology::{caps, vaddr};
 
 use crate::MessageInfo;
 use crate::fault::Fault;
-use crate::vcpu::VcpuRegs;
+use crate::vcpu::{Time, VcpuRegs};
 
 /// Counts after which the relation is refreshed: a quarter of the way round.
 const REFRESH: u16 = 0x4000;
@@ -152,11 +152,12 @@ impl CounterTimer {
         };
         ttc::Free::start(counter);
         place_program();
-        let mut vcpu = VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU);
+        let mut vcpu = VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU, Time::Kept);
         vcpu.start(
             vaddr::CLOCK_VM_CODE,
             vaddr::CLOCK_VM_COUNTER + ttc::VALUE_OFFSET as u64,
         );
+        vcpu.resume();
         Self {
             timer: ttc::OneShot::new(timer),
             page: clock_page(page),

@@ -55,11 +55,11 @@ pub fn read_registers(tcb: u64, regs: &mut [u64; CONTEXT_LEN], count: usize, kee
     true
 }
 
-/// Writes the first `count` registers of thread `tcb` and makes it run: a thread
-/// that waits for a fault reply needs no reply any more.
-pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize) -> bool {
+/// Writes the first `count` registers of thread `tcb` and, with `resume`, makes it run: a thread
+/// that waits for a fault reply then needs no reply any more.
+pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume: bool) -> bool {
     with_msg_regs_mut(|mrs| {
-        mrs[0] = 1; // resume
+        mrs[0] = u64::from(resume);
         mrs[1] = count as u64;
         mrs[2..2 + count].copy_from_slice(&regs[..count]);
     });
@@ -94,10 +94,8 @@ pub fn unify_instruction(vspace: u64, start: u64, end: u64) -> bool {
     call(vspace, label.into(), 2).label() == 0
 }
 
-/// First capability for protected calls in a protection domain's CSpace (libmicrokit, `BASE_ENDPOINT_CAP`).
-const BASE_ENDPOINT: u64 = 74;
 /// A protection domain's own fault endpoint (microkit-tool, `PD_FAULT_EP_CAP_IDX`).
-const FAULT_ENDPOINT: u64 = 2;
+pub const FAULT_ENDPOINT: u64 = 2;
 
 /// Puts `word(i)` into message register `i` for each below `words`, as far as there are registers. For tests.
 pub fn fill_message(words: u64, mut word: impl FnMut(usize) -> u64) {
@@ -117,7 +115,7 @@ pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u6
     }
     // The label has 52 bits.
     let info = sel4::MessageInfo::new(label & ((1 << 52) - 1), 0, caps, words as usize);
-    let endpoint = sel4::cap::Endpoint::from_bits(BASE_ENDPOINT + channel as u64);
+    let endpoint = sel4::cap::Endpoint::from_bits(topology::caps::CALL + channel as u64);
     endpoint.call(info).label()
 }
 
@@ -125,4 +123,55 @@ pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u6
 pub fn pretend_fault(label: u64, words: u64) {
     let info = sel4::MessageInfo::new(label, 0, 0, words as usize);
     sel4::cap::Endpoint::from_bits(FAULT_ENDPOINT).send(info);
+}
+
+fn endpoint(slot: u64) -> sel4::cap::Endpoint {
+    sel4::Cap::from_bits(slot)
+}
+
+fn plain(label: u64, words: u64) -> sel4::MessageInfo {
+    sel4::MessageInfo::new(label, 0, 0, words as usize)
+}
+
+/// `seL4_Send` on the capability at `slot`, with whatever is in the message registers. For tests, like those that follow.
+pub fn send(slot: u64, label: u64, words: u64) {
+    endpoint(slot).send(plain(label, words));
+}
+
+/// `seL4_NBSend`.
+pub fn nb_send(slot: u64, label: u64, words: u64) {
+    endpoint(slot).nb_send(plain(label, words));
+}
+
+/// `seL4_Call`; returns the reply's label.
+pub fn call_slot(slot: u64, label: u64, words: u64) -> u64 {
+    endpoint(slot).call(plain(label, words)).label()
+}
+
+/// `seL4_NBSendRecv`: sends to `slot` with this thread's time, and receives on its own endpoint.
+pub fn nb_send_recv(slot: u64, label: u64, words: u64) {
+    let input = endpoint(topology::caps::INPUT);
+    let reply = sel4::cap::Reply::from_bits(topology::caps::REPLY);
+    endpoint(slot).nb_send_recv(plain(label, words), input, reply);
+}
+
+/// `seL4_NBSendWait`: the same without a reply object.
+pub fn nb_send_wait(slot: u64, label: u64, words: u64) {
+    sel4::with_ipc_buffer_mut(|buffer| {
+        buffer.inner_mut().seL4_NBSendWait(
+            slot,
+            plain(label, words).into_inner(),
+            topology::caps::INPUT,
+        );
+    });
+}
+
+/// `seL4_Poll`, which is a receive that does not block.
+pub fn poll(slot: u64) {
+    sel4::cap::Notification::from_bits(slot).poll();
+}
+
+/// `seL4_Yield`: gives up the rest of this thread's time slice.
+pub fn sched_yield() {
+    sel4::r#yield();
 }

@@ -3,7 +3,7 @@
 //! What a fault message brings costs nothing; anything else costs a `TCB_ReadRegisters`, about 1,000
 //! instructions. An unknown-syscall fault (the stock kernel's HVC) lets its reply set x0..x7 and the PC, so a
 //! hypercall that changes nothing else needs no write; every other change takes one
-//! `TCB_WriteRegisters`, which also resumes the thread and thereby saves the reply.
+//! `TCB_WriteRegisters`. Where the thread's time is not lent ([`crate::lent`]) that also resumes it and saves the reply.
 
 use hv_types::Gva;
 use hypervisor_core::host::SysReg;
@@ -11,6 +11,10 @@ use memory_server_api::Slot;
 use sel4::VCpuReg;
 use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
 use topology::caps;
+
+use crate::event::{Event, Signals};
+use crate::fault::Fault;
+use crate::lent;
 
 use crate::invoke::{
     CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
@@ -25,8 +29,17 @@ enum Stopped {
     Syscall,
     /// Blocked on the reply to another fault: the reply just resumes.
     Fault,
-    /// Suspended by [`VcpuRegs::park`].
+    /// Suspended by [`VcpuRegs::park`], or not started yet.
     Parked,
+}
+
+/// Who goes on when a thread has faulted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Time {
+    /// Whoever gets the fault runs on time of its own: the thread may be suspended and resumed.
+    Kept,
+    /// Whoever gets the fault runs on the thread's time, which only a reply gives back.
+    Lent,
 }
 
 /// One vCPU's registers.
@@ -40,22 +53,41 @@ pub struct VcpuRegs {
     /// Bit `i`: `regs[i]` has been changed.
     dirty: u64,
     stopped: Stopped,
+    time: Time,
+    /// Notifications that came in [`VcpuRegs::run_until`].
+    missed: Signals,
 }
 
+/// All registers.
+const ALL: u64 = (1 << CONTEXT_LEN) - 1;
 /// x0..x7 in the kernel's order, and the PC.
 const REPLY_SET: u64 = (0xff << 3) | (1 << CONTEXT_PC);
 
 impl VcpuRegs {
     /// The vCPU whose thread and vCPU object have these CPtrs.
-    pub const fn new(tcb: u64, vcpu: u64) -> Self {
+    pub const fn new(tcb: u64, vcpu: u64, time: Time) -> Self {
         Self {
             tcb,
             vcpu: sel4::Cap::from_bits(vcpu),
             regs: [0; CONTEXT_LEN],
             valid: 0,
             dirty: 0,
-            stopped: Stopped::Not,
+            stopped: Stopped::Parked,
+            time,
+            missed: Signals::NONE,
         }
+    }
+
+    /// The thread stopped with the fault whose message, with tag `info`, is in the message registers. Returns the fault.
+    pub fn stopped_with(&mut self, info: &MessageInfo) -> Fault {
+        let fault = Fault::decode(info);
+        match fault {
+            Fault::UnknownSyscall => self.stopped_in_syscall(),
+            Fault::Cap { pc } | Fault::User { pc } => self.stopped_in_fault(Some(pc)),
+            Fault::Vm(at) => self.stopped_in_fault(Some(at.pc)),
+            _ => self.stopped_in_fault(None),
+        }
+        fault
     }
 
     /// The thread stopped with an unknown-syscall fault, whose message is in the message registers.
@@ -158,8 +190,8 @@ impl VcpuRegs {
         let _ = self.vcpu.vcpu_ack_vppi(intid);
     }
 
-    /// Writes what changed and lets the thread run.
-    fn write_back(&mut self) {
+    /// Writes what changed, and lets the thread run if it is to be resumed.
+    fn write_back(&mut self, resume: bool) {
         let count = 64 - self.dirty.leading_zeros() as usize;
         // All registers up to the last changed one travel; those unknown are read first.
         let missing = !self.valid & ((1_u64 << count) - 1);
@@ -167,7 +199,7 @@ impl VcpuRegs {
             self.get(63 - missing.leading_zeros() as usize);
         }
         self.dirty = 0;
-        write_registers(self.tcb, &self.regs, count);
+        write_registers(self.tcb, &self.regs, count, resume);
     }
 
     /// Lets the thread run. Returns the reply for the fault handler to give, or `None` where the thread
@@ -189,16 +221,38 @@ impl VcpuRegs {
                 let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_resume();
                 None
             }
+            Stopped::Syscall | Stopped::Fault if self.time == Time::Lent => {
+                self.write_back(false);
+                Some(MessageInfo::new(0, 0))
+            }
             _ => {
-                self.write_back();
+                self.write_back(true);
                 None
             }
         }
     }
 
+    /// Whether the thread waits for a reply.
+    pub const fn waits(&self) -> bool {
+        matches!(self.stopped, Stopped::Syscall | Stopped::Fault)
+    }
+
+    /// The thread does not run until [`VcpuRegs::resume`]: one whose time is lent goes on waiting for its reply, or is suspended
+    /// if it runs (a watchdog may end a guest that makes no exit).
+    pub fn hold(&mut self) {
+        if self.stopped == Stopped::Not {
+            self.park();
+        }
+    }
+
+    /// Notifications that came in [`VcpuRegs::run_until`], which forgets them.
+    pub fn take_missed(&mut self) -> Signals {
+        core::mem::take(&mut self.missed)
+    }
+
     /// Takes the thread out of its fault without letting it run, so that the reply object is free
-    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`]. A thread that runs is stopped: a watchdog
-    /// may end a guest that makes no exit.
+    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`]. A thread that runs is stopped. Where the
+    /// thread's time is lent it would stay with whoever has it: see [`VcpuRegs::hold`].
     pub fn park(&mut self) {
         if self.stopped != Stopped::Parked {
             let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_suspend();
@@ -221,37 +275,32 @@ impl VcpuRegs {
     }
 
     /// Runs the thread, which is stopped, from `pc` to the instruction at `stop`, where it traps; false if it did not come there.
-    /// Its general registers are anything afterwards, and it is parked.
+    /// Its general registers are anything afterwards, and it waits for a reply.
     ///
-    /// The program between is the VMM's own and short, so nothing else happens on its way: the fault that stops it
-    /// is waited for here and taken back.
+    /// The program between is the VMM's own and short, so the fault that stops it is waited for here. Notifications that come
+    /// meanwhile are kept for [`VcpuRegs::take_missed`].
     pub fn run_until(&mut self, pc: u64, stop: u64) -> bool {
-        /// Turns of the processor. The thread gets one at each, with the VMM's own priority, and needs a part of one.
-        const TURNS: u32 = 16;
-        let started = self.start(pc, 0);
-        let mut there = false;
-        for _ in 0..TURNS {
-            sel4::r#yield();
-            let mut regs = [0; CONTEXT_LEN];
-            there = read_registers(self.tcb, &mut regs, 1, 0) && regs[CONTEXT_PC] == stop;
-            if there {
-                break;
+        self.start(pc, 0);
+        let mut reply = self.resume();
+        loop {
+            match lent::next(reply.take(), false) {
+                Event::Signals(signals) => self.missed = self.missed.with(signals),
+                Event::Fault(info) => {
+                    self.stopped_with(&info);
+                    return self.pc().raw() == stop;
+                }
             }
         }
-        self.park();
-        started && there
     }
 
-    /// Starts the thread at `pc` in EL1h with D, A, I and F masked and `x0`.
-    pub fn start(&mut self, pc: u64, x0: u64) -> bool {
+    /// Has the thread start at `pc` in EL1h with D, A, I and F masked and `x0` when it is resumed next.
+    pub fn start(&mut self, pc: u64, x0: u64) {
         self.regs = [0; CONTEXT_LEN];
         self.regs[CONTEXT_PC] = pc;
         self.regs[CONTEXT_SPSR] = 0x3c5;
         self.regs[3] = x0;
-        self.valid = u64::MAX;
-        self.dirty = 0;
-        self.stopped = Stopped::Not;
-        write_registers(self.tcb, &self.regs, CONTEXT_LEN)
+        self.valid = ALL;
+        self.dirty = ALL;
     }
 }
 

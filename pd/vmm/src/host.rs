@@ -16,7 +16,7 @@ use zazen_rt::clock;
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
-use zazen_rt::vcpu::VcpuRegs;
+use zazen_rt::vcpu::{Time, VcpuRegs};
 use zazen_rt::vectors;
 
 const VIRTUAL_TIMER: u64 = 27;
@@ -37,7 +37,7 @@ impl GuestHost {
     /// The host; taken once, at start.
     pub(crate) fn take() -> Self {
         Self {
-            regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU),
+            regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU, Time::Lent),
             mapper: Mapper::take(),
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
@@ -180,10 +180,6 @@ impl Host for GuestHost {
     }
 
     fn start(&mut self, pc: Gva, x0: u64) {
-        if !self.regs.start(pc.raw(), x0) {
-            self.say(format_args!(
-                "the kernel refused to start the vCPU at {pc:#x}"
-            ));
-        }
+        self.regs.start(pc.raw(), x0);
     }
 }

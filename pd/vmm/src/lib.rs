@@ -14,8 +14,10 @@ use hypervisor_core::life::Life;
 use hypervisor_core::vm::Next;
 use topology::channel;
 use zazen_rt::clients::dt_call;
+use zazen_rt::event::Signals;
 use zazen_rt::fault::{Fault, Faulted};
-use zazen_rt::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
+use zazen_rt::lent::{self, Lent};
+use zazen_rt::MessageInfo;
 
 use crate::host::GuestHost;
 
@@ -29,20 +31,20 @@ pub struct Vmm {
     host: GuestHost,
     /// `None` without a domain record; the log says why.
     life: Option<Life<'static, Dt>>,
-    waiting: bool,
 }
 
 /// The VMM, which builds its guest when the timer server answers; called once, at start.
-pub fn init() -> Vmm {
+pub fn init() -> Lent<Vmm> {
+    Lent(start())
+}
+
+/// The same without the loop around it.
+pub fn start() -> Vmm {
     let mut host = GuestHost::take();
     let life = life(&mut host);
     // The guest is built where it stays: when the notification comes that is asked for here.
     host.wake_at(Some(host.now()));
-    Vmm {
-        host,
-        life,
-        waiting: true,
-    }
+    Vmm { host, life }
 }
 
 fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
@@ -63,20 +65,16 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 }
 
 impl Vmm {
+    /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to continue.
     fn apply(&mut self, next: Next) -> Option<MessageInfo> {
         match next {
-            Next::Resume => {
-                self.waiting = false;
-                self.host.regs.resume()
-            }
+            Next::Resume => self.host.regs.resume(),
             Next::Wait => {
-                self.waiting = true;
-                self.host.regs.park();
+                self.host.regs.hold();
                 None
             }
             Next::Stop(reason) => {
-                self.waiting = false;
-                self.host.regs.park();
+                self.host.regs.hold();
                 self.host.say(format_args!("guest stopped: {reason}"));
                 None
             }
@@ -84,63 +82,36 @@ impl Vmm {
     }
 
     fn exit(&mut self, info: &MessageInfo) -> Exit {
-        let regs = &mut self.host.regs;
-        match Fault::decode(info) {
-            Fault::UnknownSyscall => {
-                regs.stopped_in_syscall();
-                Exit::Hvc
-            }
+        match self.host.regs.stopped_with(info) {
             // A capability fault is an HVC whose x7 looked like one of seL4's own calls.
-            Fault::Cap { pc } => {
-                regs.stopped_in_fault(Some(pc));
-                Exit::Hvc
-            }
-            Fault::Vcpu { hsr } => {
-                regs.stopped_in_fault(None);
-                Exit::Trap { esr: hsr }
-            }
+            Fault::UnknownSyscall | Fault::Cap { .. } => Exit::Hvc,
+            Fault::Vcpu { hsr } => Exit::Trap { esr: hsr },
             Fault::Vm(Faulted {
-                pc,
                 address,
                 iss,
                 fetch,
-            }) => {
-                regs.stopped_in_fault(Some(pc));
-                Exit::Abort {
-                    gpa: Gpa::new(address),
-                    iss,
-                    fetch,
-                }
-            }
-            Fault::Maintenance { lr } => {
-                regs.stopped_in_fault(None);
-                Exit::Maintenance { lr }
-            }
-            Fault::Vppi { irq: VIRTUAL_TIMER } => {
-                regs.stopped_in_fault(None);
-                Exit::VirtualTimer
-            }
-            Fault::User { pc } => {
-                // An undefined instruction that the kernel took for a native thread's.
-                regs.stopped_in_fault(Some(pc));
-                Exit::Trap { esr: 0 }
-            }
-            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => {
-                regs.stopped_in_fault(None);
-                Exit::Unknown {
-                    pc: Gva::new(regs.pc().raw()),
-                }
-            }
+                ..
+            }) => Exit::Abort {
+                gpa: Gpa::new(address),
+                iss,
+                fetch,
+            },
+            Fault::Maintenance { lr } => Exit::Maintenance { lr },
+            Fault::Vppi { irq: VIRTUAL_TIMER } => Exit::VirtualTimer,
+            // An undefined instruction that the kernel took for a native thread's.
+            Fault::User { .. } => Exit::Trap { esr: 0 },
+            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => Exit::Unknown {
+                pc: Gva::new(self.host.regs.pc().raw()),
+            },
         }
     }
 }
 
-impl Handler for Vmm {
-    type Error = Infallible;
-
-    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+impl lent::Vmm for Vmm {
+    fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
+        let mut last = None;
         for (id, console) in [(channel::TIMER, false), (channel::CONSOLE, true)] {
-            if !channels.contains(Channel::new(id)) {
+            if !signals.contains(id) {
                 continue;
             }
             if console {
@@ -152,25 +123,32 @@ impl Handler for Vmm {
             } else {
                 life.on_wake(&mut self.host)
             };
-            // A vCPU that runs needs no resuming; one that waits gets no reply but is made to run.
-            if self.waiting || next != Next::Resume {
-                let reply = self.apply(next);
-                debug_assert!(reply.is_none(), "a parked vCPU owes no reply");
+            match next {
+                Next::Stop(_) => {
+                    self.apply(next);
+                    last = None;
+                }
+                Next::Resume | Next::Wait => last = Some(next),
             }
         }
-        Ok(())
+        // The reply is made last: what comes before it uses the message registers.
+        last.and_then(|next| self.apply(next))
     }
 
-    fn fault(
-        &mut self,
-        _vcpu: Child,
-        info: MessageInfo,
-    ) -> Result<Option<MessageInfo>, Infallible> {
+    fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
         let exit = self.exit(&info);
         let next = match &mut self.life {
             Some(life) => life.handle(&mut self.host, exit),
             None => Next::Wait,
         };
-        Ok(self.apply(next))
+        self.apply(next)
+    }
+
+    fn guest_waits(&self) -> bool {
+        self.host.regs.waits()
+    }
+
+    fn take_missed(&mut self) -> Signals {
+        self.host.regs.take_missed()
     }
 }

@@ -1,6 +1,6 @@
 //! What the timer server and everybody who needs the time have on a board where user level cannot read the system counter.
 
-use topology::pd::{self, priority};
+use topology::pd::{self, priority, time};
 use topology::vaddr;
 
 use super::regions::region;
@@ -57,6 +57,7 @@ pub(super) fn give_timer(server: &mut Pd, board: &Board) {
     server.vm = Some(Vm {
         name: pd::CLOCK_VM.to_owned(),
         priority: priority::CLOCK_VM,
+        time: time::CLOCK_VM,
         maps: vec![
             Map::new("clock_code", vaddr::CLOCK_VM_CODE, "rx"),
             Map::uncached("clock_counter", vaddr::CLOCK_VM_COUNTER, "r"),

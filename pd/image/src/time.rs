@@ -1,0 +1,255 @@
+//! Who runs at which priority, and on whose time: what Microkit's description cannot say.
+//!
+//! The reasons are in docs/design/calls.md.
+
+use microkit_tool::capdl::CapDLSpecContainer;
+use sel4_capdl_initializer_types::{Cap, Object, Rights, Word, cap, object};
+use topology::pd::priority;
+use topology::{caps, child, console_client, pd};
+
+use crate::Error;
+use crate::extend::{add, find, insert_leaf};
+use crate::layout::Layout;
+
+/// No right at all: a notification to which a scheduling context is bound needs none.
+const NONE: Rights = Rights {
+    read: false,
+    write: false,
+    grant: false,
+    grant_reply: false,
+};
+
+/// Sets priorities, and gives VMMs, gates and passive servers to the fault server to be made passive.
+///
+/// # Errors
+/// An object that Microkit's specification should have and has not.
+pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Result<(), Error> {
+    share_priority(container);
+    for (index, domain) in layout.domains.iter().enumerate() {
+        let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
+        let reply = add(
+            container,
+            format!("reply_zazen_{}", domain.name),
+            Object::Reply,
+        );
+        let leaf = find(container, &format!("cnode_{vmm}"))?;
+        let reply = Cap::Reply(cap::Reply { object: reply });
+        insert_leaf(container, leaf, caps::VMM_SECOND_REPLY, reply)?;
+        entrust(container, index, &vmm)?;
+        let gate = format!("{}{}", pd::GATE_PREFIX, domain.name);
+        entrust(container, child::GATE + index, &gate)?;
+    }
+    entrust(
+        container,
+        console_client::MEMORY_SERVER,
+        pd::MEMORY_SERVER,
+    )?;
+    entrust(container, console_client::DT_SERVER, pd::DT_SERVER)
+}
+
+/// Gives the fault server what it binds together for child `number`: its scheduling context and its notification.
+fn entrust(
+    container: &mut CapDLSpecContainer,
+    number: usize,
+    name: &str,
+) -> Result<(), Error> {
+    let holder = find(container, &format!("cnode_{}", pd::FAULT_SERVER))?;
+    let time = find(container, &format!("sched_context_{name}"))?;
+    let time = Cap::SchedContext(cap::SchedContext { object: time });
+    insert_leaf(container, holder, caps::child_time(number), time)?;
+    let notification = Cap::Notification(cap::Notification {
+        object: find(container, &format!("ntfn_{name}"))?,
+        badge: Word(0),
+        rights: NONE,
+    });
+    insert_leaf(
+        container,
+        holder,
+        caps::child_notification(number),
+        notification,
+    )
+}
+
+/// Gives everybody but the timer server, its virtual machine and Microkit's monitor the one priority, and lets nobody set any.
+///
+/// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is, for which the kernel puts the
+/// thread before all others of that priority.
+fn share_priority(container: &mut CapDLSpecContainer) {
+    let above = [
+        format!("tcb_{}", pd::TIMER_SERVER),
+        format!("tcb_{}_0", pd::CLOCK_VM),
+        "tcb_monitor".to_owned(),
+    ];
+    for named in &mut container.spec.objects {
+        let Object::Tcb(object::Tcb { extra, .. }) = &mut named.object else {
+            continue;
+        };
+        extra.max_prio = 0;
+        if !named.name.as_ref().is_some_and(|name| above.contains(name)) {
+            extra.prio = extra.prio.min(priority::SHARED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::DomainLayout;
+    use sel4_capdl_initializer_types::CapSlot;
+
+    fn thread(prio: u8) -> Object<microkit_tool::capdl::FrameFill> {
+        Object::Tcb(object::Tcb {
+            slots: vec![],
+            extra: Box::new(object::TcbExtraInfo {
+                ipc_buffer_addr: 0.into(),
+                affinity: Word(0),
+                prio,
+                max_prio: prio,
+                resume: true,
+                fpu_disabled: false,
+                ip: 0.into(),
+                sp: 0.into(),
+                gprs: Vec::new(),
+                master_fault_ep: None,
+                domain: None,
+            }),
+        })
+    }
+
+    fn system(pds: &[(&str, u8)]) -> CapDLSpecContainer {
+        let mut container = CapDLSpecContainer::new();
+        for (pd, prio) in pds {
+            add(&mut container, format!("tcb_{pd}"), thread(*prio));
+            let time = object::SchedContext {
+                size_bits: 8,
+                extra: object::SchedContextExtraInfo {
+                    period: 500,
+                    budget: 500,
+                    badge: Word(0),
+                },
+            };
+            let time = Object::SchedContext(time);
+            add(&mut container, format!("sched_context_{pd}"), time);
+            add(&mut container, format!("ntfn_{pd}"), Object::Notification);
+            let cnode = object::CNode {
+                size_bits: 9,
+                slots: Vec::new(),
+            };
+            add(&mut container, format!("cnode_{pd}"), Object::CNode(cnode));
+        }
+        container
+    }
+
+    fn whole() -> CapDLSpecContainer {
+        system(&[
+            ("fault_server", 100),
+            ("memory_server", 250),
+            ("dt_server", 240),
+            ("timer_server", 230),
+            ("console", 220),
+            ("gate_a", 235),
+            ("vmm_a", 100),
+            ("a_0", 100),
+        ])
+    }
+
+    fn layout() -> Layout {
+        Layout {
+            domains: vec![DomainLayout {
+                name: "a".into(),
+                grant_radix: 18,
+            }],
+            untypeds: Vec::new(),
+            own_radix: 17,
+            splits: 0,
+        }
+    }
+
+    fn priorities(container: &CapDLSpecContainer) -> Vec<(&str, u8, u8)> {
+        let threads = container.spec.objects.iter().filter_map(|named| {
+            let Object::Tcb(tcb) = &named.object else {
+                return None;
+            };
+            let name = named.name.as_deref()?.strip_prefix("tcb_")?;
+            Some((name, tcb.extra.prio, tcb.extra.max_prio))
+        });
+        threads.collect()
+    }
+
+    #[test]
+    fn all_but_the_timer_server_share_one_priority_and_nobody_sets_any() {
+        let mut container = whole();
+        arrange(&mut container, &layout()).unwrap();
+        for (name, prio, max_prio) in priorities(&container) {
+            let expected = if name == "timer_server" { 230 } else { 100 };
+            assert_eq!((prio, max_prio), (expected, 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_fault_server_alone_holds_the_time_of_passive_children() {
+        let mut container = whole();
+        arrange(&mut container, &layout()).unwrap();
+        let objects = &container.spec.objects;
+        let name = |id: usize| objects[id].name.clone().unwrap();
+        let mut held = Vec::new();
+        for named in objects {
+            for entry in named.object.slots().into_iter().flatten() {
+                let what = match &entry.cap {
+                    Cap::SchedContext(cap) => name(cap.object.into()),
+                    Cap::Notification(cap) => {
+                        assert_eq!(cap.rights, NONE);
+                        name(cap.object.into())
+                    }
+                    _ => continue,
+                };
+                assert_eq!(named.name.as_deref(), Some("cnode_fault_server"));
+                held.push((entry.slot, what));
+            }
+        }
+        let expected = [
+            (0, "vmm_a"),
+            (child::GATE, "gate_a"),
+            (console_client::MEMORY_SERVER, "memory_server"),
+            (console_client::DT_SERVER, "dt_server"),
+        ];
+        let slot = |slot: u64| CapSlot(u32::try_from(slot).unwrap());
+        let mut expected: Vec<_> = expected
+            .into_iter()
+            .flat_map(|(child, pd)| {
+                [
+                    (slot(caps::child_time(child)), format!("sched_context_{pd}")),
+                    (slot(caps::child_notification(child)), format!("ntfn_{pd}")),
+                ]
+            })
+            .collect();
+        expected.sort();
+        held.sort();
+        assert_eq!(held, expected);
+    }
+
+    #[test]
+    fn a_vmm_has_a_second_reply_object_of_its_own() {
+        let mut container = whole();
+        arrange(&mut container, &layout()).unwrap();
+        let leaf = find(&container, "cnode_vmm_a").unwrap();
+        let slots = container.spec.objects[usize::from(leaf)].object.slots();
+        let [entry] = slots.unwrap() else {
+            panic!("one capability");
+        };
+        assert_eq!(u64::from(entry.slot.0), caps::VMM_SECOND_REPLY);
+        assert!(matches!(entry.cap, Cap::Reply(_)));
+    }
+
+    #[test]
+    fn a_system_without_gates_is_refused() {
+        let mut container = system(&[
+            ("fault_server", 100),
+            ("memory_server", 250),
+            ("dt_server", 240),
+            ("vmm_a", 100),
+        ]);
+        let error = arrange(&mut container, &layout()).unwrap_err();
+        assert!(error.to_string().contains("gate_a"), "{error}");
+    }
+}

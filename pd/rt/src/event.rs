@@ -1,0 +1,59 @@
+//! What a protection domain receives, for those with a loop of their own.
+
+use sel4_microkit::MessageInfo;
+
+/// Bit of a badge that marks a protected call (libmicrokit, `BADGE_ENDPOINT_BIT`).
+const CALL: u64 = 1 << 63;
+/// Bit of a badge that marks a fault (libmicrokit, `BADGE_FAULT_BIT`).
+const FAULT: u64 = 1 << 62;
+/// Bits of a badge with the channel of a call (libmicrokit, `CHANNEL_MASK`).
+const CHANNEL: u64 = 0x3f;
+
+/// Channels whose notifications came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signals(u64);
+
+impl Signals {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Whether that of channel `id` came.
+    pub const fn contains(self, id: usize) -> bool {
+        self.0 & (1 << id) != 0
+    }
+
+    /// Whether none came.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// These and `more`.
+    pub const fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+}
+
+/// What was received.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Notifications.
+    Signals(Signals),
+    /// A fault of the protection domain's virtual machine, with the message's tag.
+    Fault(MessageInfo),
+}
+
+impl Event {
+    /// The event behind a received tag and badge, for a receiver that nobody calls.
+    pub(crate) fn new((info, badge): (sel4::MessageInfo, sel4::Badge)) -> Self {
+        if badge & FAULT != 0 {
+            Self::Fault(MessageInfo::from_inner(info))
+        } else {
+            Self::Signals(Signals(badge & !CALL))
+        }
+    }
+
+    /// Channel of the call that has this badge, if it is one.
+    pub(crate) fn call(badge: sel4::Badge) -> Option<usize> {
+        (badge & CALL != 0).then_some((badge & CHANNEL) as usize)
+    }
+}
