@@ -38,7 +38,8 @@ struct RemoveFromPhysmap {
 
 /// `XENMEM_decrease_reservation`.
 pub const DECREASE: u64 = 1;
-const POPULATE: u64 = 6;
+/// `XENMEM_populate_physmap`.
+pub const POPULATE: u64 = 6;
 
 /// Runs the set.
 pub fn run(report: &mut Report) {

@@ -14,7 +14,7 @@ const DECREASE: u64 = 1;
 const POPULATE: u64 = 6;
 
 /// `xen_memory_reservation`, as words: list, extents, order and flags, domain.
-fn reservation(command: u64, frames: &[u64], order: u64) -> i64 {
+pub fn reservation(command: u64, frames: &[u64], order: u64) -> i64 {
     let mut words = [
         frames.as_ptr() as u64,
         frames.len() as u64,

@@ -10,6 +10,8 @@
 //! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
 //! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
 //! - `probe=spin`: takes what it can have, then computes for ever without an exit.
+//! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after `warm-up=MS`.
+//! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -32,8 +34,10 @@ mod gic;
 mod page;
 mod reboot;
 mod report;
+mod share;
 mod spin;
 mod start;
+mod storm;
 mod trap;
 mod xen;
 
@@ -74,6 +78,12 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
             }
             "reboot" => reboot::run(&mut report),
             "spin" => spin::run(&mut report),
+            "share" => {
+                let windows = option("windows=").and_then(|n| n.parse().ok());
+                let warm_up = option("warm-up=").and_then(|n| n.parse().ok());
+                share::run(windows, warm_up)
+            }
+            "storm" => storm::run(option("attack=").unwrap_or_default()),
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

@@ -6,6 +6,8 @@ use core::arch::asm;
 pub mod nr {
     /// `memory_op`.
     pub const MEMORY: u64 = 12;
+    /// `multicall`.
+    pub const MULTICALL: u64 = 13;
     /// `xen_version`.
     pub const VERSION: u64 = 17;
     /// `console_io`.

@@ -1,0 +1,198 @@
+//! Guests that ask for as much work as they can: each attack is a row of [`ATTACKS`], chosen by `attack=NAME`.
+//!
+//! An attack says that it begins, then repeats its round for ever and says now and then how many rounds it has had, so whoever
+//! reads its lines knows that there was one.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+
+use crate::gic::{self, gicd};
+use crate::page::{self, Use};
+use crate::xen::{call_with, call2, call3, nr};
+use crate::{abi_events, abi_memory, attempt, bench_memory, cpu, println};
+
+/// A hole in Xen's guest layout, below all devices.
+const HOLE: u64 = 0x0100_0000;
+/// Entries of a multicall.
+const ENTRIES: usize = 128;
+/// Pages of one ballooning call.
+const PAGES: usize = 512;
+/// Reports a second.
+const REPORTS: u64 = 4;
+/// `sched_op(yield)` and `sched_op(poll)`.
+const YIELD: u64 = 0;
+const POLL: u64 = 3;
+/// SMCCC function of PSCI `PSCI_VERSION`.
+const PSCI_VERSION: u64 = 0x8400_0000;
+
+/// What an attack keeps from round to round.
+struct Storm {
+    frequency: u64,
+    rounds: u64,
+    /// A port of this guest's own.
+    port: u32,
+    frames: [u64; PAGES],
+}
+
+/// An attack: its name, what makes it ready, and a round.
+type Attack = (&'static str, fn(&mut Storm), fn(&mut Storm));
+
+/// Every attack.
+const ATTACKS: [Attack; 20] = [
+    ("hypercalls", nothing, |_| _ = call2(nr::VERSION, 0, 0)),
+    ("unknown", nothing, |_| _ = call2(48, 0, 0)),
+    ("multicalls", nothing, multicall),
+    ("smc", nothing, |_| _ = cpu::smc(PSCI_VERSION, 0, 0, 0)),
+    ("console", nothing, |_| console(&FLOOD)),
+    ("characters", nothing, |_| console(b"#")),
+    ("faults", nothing, |_| {
+        _ = attempt!("ldr x0, [{}]", in(reg) HOLE);
+    }),
+    ("undefined", nothing, |_| {
+        _ = attempt!("hvc #0x1234", in("x7") 0);
+    }),
+    ("gic", nothing, |_| _ = gic::read_distributor(gicd::TYPER)),
+    ("priorities", nothing, |_| {
+        gic::write_distributor(gicd::IPRIORITYR + 4, 0xa0a0_a0a0);
+    }),
+    (
+        "sgis",
+        |_| gic::start(),
+        |_| {
+            gic::write_distributor(gicd::SGIR, 2 << 24);
+            open_interrupts();
+        },
+    ),
+    (
+        "timer",
+        |_| gic::start(),
+        |_| {
+            cpu::set_timer(cpu::counter().wrapping_sub(1));
+            cpu::set_timer_control(1);
+            open_interrupts();
+        },
+    ),
+    ("physical", nothing, |_| physical_timer()),
+    (
+        "wakes",
+        |_| gic::start(),
+        |storm| sleep(storm.frequency / 50_000),
+    ),
+    (
+        "ticks",
+        |_| gic::start(),
+        |storm| sleep(storm.frequency / 500),
+    ),
+    ("polls", nothing, |storm| poll(storm.frequency)),
+    ("yields", nothing, |_| _ = call2(nr::SCHED, YIELD, 0)),
+    ("events", bind, |storm| {
+        _ = call_with(nr::EVTCHN, 4, &mut storm.port)
+    }),
+    ("balloon", choose_frames, |storm| balloon(&storm.frames)),
+    ("restarts", nothing, |_| cpu::reset()),
+];
+
+/// Runs the attack of this name.
+pub fn run(name: &str) -> ! {
+    let Some((_, prepare, round)) = ATTACKS.iter().find(|(known, ..)| *known == name) else {
+        println!("storm: there is no attack {name}");
+        cpu::power_off()
+    };
+    let mut storm = Storm {
+        frequency: cpu::frequency(),
+        rounds: 0,
+        port: 0,
+        frames: [0; PAGES],
+    };
+    prepare(&mut storm);
+    println!("storm: {name} begins");
+    let mut report = cpu::counter();
+    loop {
+        round(&mut storm);
+        storm.rounds += 1;
+        if cpu::counter() >= report {
+            println!("storm: {name} {} rounds", storm.rounds);
+            report = cpu::counter() + storm.frequency / REPORTS;
+        }
+    }
+}
+
+fn nothing(_: &mut Storm) {}
+
+/// Takes what is pending.
+fn open_interrupts() {
+    // SAFETY: interrupts are open only inside, where everything that the handler may change is declared.
+    unsafe {
+        asm!(
+            "msr daifclr, #2",
+            "isb",
+            "msr daifset, #2",
+            clobber_abi("C")
+        )
+    }
+}
+
+/// Waits for the virtual timer `ticks` from now, and takes its interrupt.
+fn sleep(ticks: u64) {
+    cpu::set_timer(cpu::counter() + ticks);
+    cpu::set_timer_control(1);
+    // SAFETY: waiting changes nothing.
+    unsafe { asm!("wfi", options(nomem, nostack)) };
+    open_interrupts();
+}
+
+/// The physical timer, expired and enabled; where it is not the guest's the accesses are undefined.
+fn physical_timer() {
+    _ = attempt!("msr cntp_cval_el0, xzr");
+    _ = attempt!("msr cntp_ctl_el0, {}", in(reg) 1_u64);
+    _ = attempt!("isb");
+}
+
+/// 127 characters and a newline.
+static FLOOD: [u8; 128] = {
+    let mut line = [b'#'; 128];
+    line[127] = b'\n';
+    line
+};
+
+fn console(bytes: &[u8]) {
+    call3(nr::CONSOLE, 0, bytes.len() as u64, bytes.as_ptr() as u64);
+}
+
+/// `multicall_entry`s: number, result, six arguments.
+struct List(UnsafeCell<[[u64; 8]; ENTRIES]>);
+
+// SAFETY: one CPU, and only the hypervisor writes it, during the call.
+unsafe impl Sync for List {}
+
+static LIST: List = List(UnsafeCell::new(
+    [[nr::VERSION, 0, 0, 0, 0, 0, 0, 0]; ENTRIES],
+));
+
+fn multicall(_: &mut Storm) {
+    call2(nr::MULTICALL, LIST.0.get() as u64, ENTRIES as u64);
+}
+
+/// Sleeps in the hypervisor for 20 microseconds.
+fn poll(frequency: u64) {
+    // `struct sched_poll`: no ports, and the time in nanoseconds of the system counter.
+    let now = u128::from(cpu::counter()) * 1_000_000_000 / u128::from(frequency);
+    let mut poll = [0, 0, now as u64 + 20_000];
+    call_with(nr::SCHED, POLL, &mut poll);
+}
+
+fn bind(storm: &mut Storm) {
+    abi_memory::map_shared_info();
+    storm.port = abi_events::alloc_unbound();
+}
+
+/// 2 MiB that hold nothing, as in [`bench_memory`].
+fn choose_frames(storm: &mut Storm) {
+    let first = ((page::address(Use::Balloon) & !0x3fff_ffff) >> 12) + 1024;
+    storm.frames = core::array::from_fn(|n| first + n as u64);
+}
+
+fn balloon(frames: &[u64]) {
+    bench_memory::reservation(abi_memory::DECREASE, frames, 0);
+    bench_memory::reservation(abi_memory::POPULATE, frames, 0);
+}
