@@ -9,7 +9,7 @@ BUILD=$ROOT/build
 LOGS=$BUILD/log
 readonly ROOT BUILD LOGS
 
-for part in common doctor sdk guest image el2 qemu check test bench inspect; do
+for part in common doctor sdk guest image el2 qemu check test bench fairness inspect; do
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/$part.sh"
 done
@@ -27,7 +27,8 @@ OUTPUT=         # image -o, inspect -o
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
 INSTALL=no
-FILTER=         # test: only boot tests whose name contains this
+FILTER=         # test: only boot tests whose name contains this; bench --fairness: only such attacks
+FAIRNESS=no
 
 usage() {
     cat <<'END'
@@ -117,12 +118,16 @@ END
 
 usage_bench() {
     cat <<'END'
-Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG]
+Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--fairness [--filter TEXT]]
 
 Instruction counts of single operations and of a boot on qemu_virt_aarch64, as a table beside Xen's
 and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
 release configuration and the boot on debug and release. With --host el2 there is one configuration,
 and the hypervisor's RAM and the size of the image are shown too.
+
+  --fairness             instead: what guests get of the processor beside guests that attack it, as a
+                         table in Markdown; ends 1 where one gets too little or waits for too long
+  --filter TEXT          only the attacks whose name contains TEXT
 END
     usage_environment
 }
@@ -163,7 +168,7 @@ parse() {
         test) allowed='--host-only --filter' ;;
         image) allowed='--host --board --config --domains -o' ;;
         run) allowed='--host --board --config --domains --until --timeout --icount --dry-run' ;;
-        bench) allowed='--host --config' ;;
+        bench) allowed='--host --config --fairness --filter' ;;
         inspect) allowed='--host --board --config --domains --format -o' ;;
         clean) allowed='--all' ;;
         *) allowed='' ;;
@@ -184,7 +189,7 @@ parse() {
         fi
         [[ " $allowed " == *" $option "* ]] || usage_error "$command" "'$option' is not an option of '$command'"
         case $option in
-            --install | --host-only | --icount | --dry-run | --all) shift ;;
+            --install | --host-only | --icount | --dry-run | --all | --fairness) shift ;;
             *)
                 (($# >= 2)) || usage_error "$command" "'$option' needs a value"
                 value=$2
@@ -197,6 +202,7 @@ parse() {
             --icount) ICOUNT=yes ;;
             --dry-run) DRY_RUN=yes ;;
             --all) CLEAN_ALL=yes ;;
+            --fairness) FAIRNESS=yes ;;
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
             --board) BOARD=$(one_of --board "$value" qemu_virt_aarch64 zcu102) ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark) CONFIG_GIVEN=yes ;;

@@ -284,6 +284,8 @@ impl Build {
                 host,
                 life,
                 state: State::Gone,
+                time_waits: false,
+                console_waits: false,
             });
             if let Some(life) = &mut guest.life
                 && life.start(&mut guest.host)

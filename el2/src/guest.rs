@@ -39,9 +39,33 @@ pub(crate) struct Guest {
     pub(crate) life: Option<Life<'static, DtClient>>,
     /// What its vCPU does.
     pub(crate) state: State,
+    /// Its core has not been told yet that time has passed.
+    pub(crate) time_waits: bool,
+    /// Nor that the console has something for it.
+    pub(crate) console_waits: bool,
 }
 
 impl Guest {
+    /// Whether there is something to do for it.
+    pub(crate) fn wants_to_run(&self) -> bool {
+        self.state == State::Ready || self.time_waits || self.console_waits
+    }
+
+    /// Tells the core one of the things that it has not been told.
+    pub(crate) fn catch_up(&mut self) -> Next {
+        let console = core::mem::take(&mut self.console_waits);
+        if console {
+            self.host.flush_log();
+        } else {
+            self.time_waits = false;
+        }
+        match &mut self.life {
+            Some(life) if console => life.on_console(&mut self.host),
+            Some(life) => life.on_wake(&mut self.host),
+            None => Next::Wait,
+        }
+    }
+
     /// Hands an exit to the core.
     #[inline]
     pub(crate) fn handle(&mut self, exit: Exit) -> Next {

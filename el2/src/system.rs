@@ -1,10 +1,14 @@
-//! Who has the processor: interrupts, notifications and the round robin of vCPUs.
+//! Interrupts, notifications, and the guest that has the processor.
+//!
+//! [`Schedule`] says who runs. Everything that is done for a guest is done while it is that guest's turn and is charged to it: what its
+//! core does when time has passed or the console has something for it waits until then.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
+use el2_schedule::Schedule;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::vm::Next;
 use topology::{MAX_DOMAINS, channel, console_client};
@@ -16,8 +20,6 @@ use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::{gicd, gich};
 
-/// Slices a second that a vCPU gets while another one wants the processor too.
-const SLICES_PER_SECOND: u64 = 125;
 /// The console's number among the clients of the timer.
 const CONSOLE_TIMER: usize = channel::TIMER_CLIENT_CONSOLE;
 
@@ -33,11 +35,13 @@ pub(crate) struct System {
     timer_masked: bool,
     /// Whose registers are in the processor.
     loaded: Option<usize>,
-    /// Who runs next, because it has just been woken.
-    woken: Option<usize>,
+    schedule: Schedule,
     /// The vCPU that runs has to make way.
     yields: bool,
-    slice: u64,
+    /// The tick up to which time has been charged.
+    charged: u64,
+    /// Who ran before and went to sleep: it pays for the switch to the next.
+    left: Option<usize>,
 }
 
 impl System {
@@ -62,6 +66,13 @@ impl System {
             // PPIs of this board exist; a GIC without the UART's SPI leaves the console without input.
             let _ = gic.enable_interrupt(intid, true);
         }
+        let now = cpu::now();
+        let mut schedule = Schedule::new(guests.len(), cpu::frequency());
+        for (index, guest) in guests.iter().enumerate() {
+            if guest.wants_to_run() {
+                schedule.wake(index, now);
+            }
+        }
         Self {
             guests,
             services,
@@ -69,9 +80,10 @@ impl System {
             gic,
             timer_masked: true,
             loaded: None,
-            woken: None,
+            schedule,
             yields: false,
-            slice: cpu::frequency() / SLICES_PER_SECOND,
+            charged: now,
+            left: None,
         }
     }
 
@@ -79,9 +91,19 @@ impl System {
     pub(crate) fn run(&mut self) -> ! {
         self.pump();
         loop {
-            match self.choose() {
-                Some(index) => self.run_guest(index),
+            match self.schedule.start() {
+                Some(index) => {
+                    self.run_guest(index);
+                    let wants = self
+                        .guests
+                        .get(index)
+                        .is_some_and(|guest| guest.wants_to_run());
+                    self.schedule.stop(wants);
+                    self.left = (!wants).then_some(index);
+                }
                 None => {
+                    let payer = self.left.take();
+                    self.charge(payer);
                     self.mask_timer(true);
                     cpu::wait_for_interrupt();
                     self.interrupt(None);
@@ -99,16 +121,14 @@ impl System {
             .is_some_and(|guest| guest.state == State::Ready)
     }
 
-    /// Who runs next: one that was just woken, else the next in turn.
-    fn choose(&mut self) -> Option<usize> {
-        let count = self.guests.len();
-        let after = self.loaded.map_or(0, |index| index + 1);
-        let woken = self.woken.take().filter(|index| self.is_ready(*index));
-        woken.or_else(|| {
-            (after..after + count)
-                .map(|n| n % count)
-                .find(|index| self.is_ready(*index))
-        })
+    /// Charges the time since this was called last to a guest, or to nobody.
+    fn charge(&mut self, payer: Option<usize>) {
+        let now = cpu::now();
+        let ticks = now.saturating_sub(self.charged);
+        self.charged = now;
+        if let Some(index) = payer {
+            self.schedule.charge(index, ticks, now);
+        }
     }
 
     /// Masks or unmasks the virtual timer's interrupt in the distributor.
@@ -133,16 +153,30 @@ impl System {
             }
             self.loaded = Some(index);
         }
-        let others = (0..self.guests.len()).any(|other| other != index && self.is_ready(other));
-        let end = others.then(|| cpu::now() + self.slice);
+    }
+
+    /// Sets the timer to the end of the slice of the guest that runs, up to now charged.
+    fn set_slice(&mut self) {
+        let left = self.schedule.left();
+        let end = left.map(|left| self.charged.saturating_add(left));
         self.services.timer.borrow_mut().set_slice(end);
     }
 
     /// Runs guest `index` until it waits, stops or has to make way.
     fn run_guest(&mut self, index: usize) {
-        self.load(index);
         self.yields = false;
-        loop {
+        let mut payer = self.left.unwrap_or(index);
+        if !self.is_ready(index) {
+            self.catch_up(index);
+            payer = index;
+        }
+        if self.is_ready(index) {
+            self.load(index);
+        }
+        self.charge(Some(payer));
+        self.catch_up(index);
+        self.set_slice();
+        while self.is_ready(index) && !self.yields {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
@@ -153,7 +187,12 @@ impl System {
             }
             let next = match guest.host.vcpu.enter() {
                 Stopped::Synchronous => guest.handle(decode(cpu::syndrome())),
-                Stopped::Interrupt => self.interrupt(Some(index)),
+                Stopped::Interrupt => {
+                    let next = self.interrupt(Some(index));
+                    self.catch_up(index);
+                    self.set_slice();
+                    next
+                }
                 Stopped::Other => {
                     let pc = guest.host.vcpu.pc();
                     guest.handle(Exit::Unknown { pc })
@@ -161,15 +200,13 @@ impl System {
             };
             if next != Next::Resume {
                 self.apply(index, next);
-                return;
             }
             if services::bells() {
                 self.pump();
-            }
-            if self.yields || !self.is_ready(index) {
-                return;
+                self.catch_up(index);
             }
         }
+        self.charge(Some(index));
     }
 
     /// Does what a core says about its vCPU.
@@ -181,8 +218,7 @@ impl System {
             Next::Resume => {
                 if guest.state == State::Waiting {
                     guest.state = State::Ready;
-                    self.woken = Some(index);
-                    self.yields = true;
+                    self.yields |= self.schedule.wake(index, cpu::now());
                 }
             }
             Next::Wait => guest.state = State::Waiting,
@@ -202,6 +238,7 @@ impl System {
         else {
             return Next::Resume;
         };
+        self.charge(current);
         let mut next = Next::Resume;
         match u32::from(intid) {
             VIRTUAL_TIMER => {
@@ -263,23 +300,35 @@ impl System {
         }
     }
 
-    /// Tells the core of guest `index` that time has passed, or that the console has something for it.
+    /// Time has passed for guest `index`, or the console has something for it: its core is told when it is its turn.
     fn wake(&mut self, index: usize, console: bool) {
         let Some(guest) = self.guests.get_mut(index) else {
             return;
         };
         if console {
-            guest.host.flush_log();
-        }
-        let Some(life) = &mut guest.life else { return };
-        let next = if console {
-            life.on_console(&mut guest.host)
+            guest.console_waits = true;
         } else {
-            life.on_wake(&mut guest.host)
-        };
-        // A vCPU that runs needs no resuming, and one that has gone no rest.
-        if guest.state == State::Waiting || (guest.state == State::Ready && next != Next::Resume) {
-            self.apply(index, next);
+            guest.time_waits = true;
+        }
+        if self.schedule.current() != Some(index) {
+            self.yields |= self.schedule.wake(index, cpu::now());
+            // Who wakes pays for that, not who runs.
+            self.charge(Some(index));
+        }
+    }
+
+    /// Tells the core of guest `index`, whose turn it is, what it has not been told.
+    #[inline]
+    fn catch_up(&mut self, index: usize) {
+        while let Some(guest) = self.guests.get_mut(index)
+            && (guest.time_waits || guest.console_waits)
+        {
+            let next = guest.catch_up();
+            // A vCPU that runs needs no resuming, and one that has gone no rest.
+            let state = guest.state;
+            if state == State::Waiting || (state == State::Ready && next != Next::Resume) {
+                self.apply(index, next);
+            }
         }
     }
 
@@ -288,6 +337,9 @@ impl System {
         let mut notify = 0_u32;
         let wake_at = self.console.pump(|client| notify |= 1 << client);
         self.services.timer.borrow_mut().arm(CONSOLE_TIMER, wake_at);
+        if notify != 0 {
+            self.charge(self.schedule.current());
+        }
         while notify != 0 {
             match notify.trailing_zeros() as usize {
                 console_client::MEMORY_SERVER => self.services.report_memory(),

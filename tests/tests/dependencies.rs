@@ -50,6 +50,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("sim", Ends),
     ("fuzz-targets", Ends),
     ("el2-boot", Ends),
+    ("el2-schedule", Ends),
     ("zazen-el2-pack", Ends),
     ("zazen-tools", Ends),
     ("zazen-tests", Ends),

@@ -154,6 +154,11 @@ command_bench() {
         boots=(el2)
     fi
     need qemu-system-aarch64
+    if [[ $FAIRNESS == yes ]]; then
+        bench_fairness "$config"
+        return
+    fi
+    [[ ! $FILTER ]] || fail "--filter goes with --fairness"
     JSON=()
     bench_operations "$config"
     for boot in "${boots[@]}"; do bench_boot "$boot"; done

@@ -85,7 +85,7 @@ run_interactive() {
     return "$status"
 }
 
-# Runs until the serial output matches UNTIL (0), the machine stops or $1 seconds have passed (1).
+# Runs until RUN_MATCHES lines (1 where that is not set) of the serial output match UNTIL (0), the machine stops or $1 seconds have passed (1).
 # Input is passed on. The output is shown and kept in build/log/serial.log.
 run_until() {
     local log=$LOGS/serial.log limit=$1 start=$SECONDS qemu viewer terminal='' result='' status=0
@@ -100,7 +100,7 @@ run_until() {
     trap 'kill -KILL "$qemu" "$viewer" 2>/dev/null || true' EXIT
     while [[ ! $result ]]; do
         sleep 0.1
-        if tr -d '\r' <"$log" | grep -aqE -- "$UNTIL"; then
+        if (($(tr -d '\r' <"$log" | grep -acE -- "$UNTIL") >= ${RUN_MATCHES:-1})); then
             result=matched
         elif ! kill -0 "$qemu" 2>/dev/null; then
             result=stopped

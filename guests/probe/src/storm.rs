@@ -45,49 +45,18 @@ const ATTACKS: [Attack; 20] = [
     ("smc", nothing, |_| _ = cpu::smc(PSCI_VERSION, 0, 0, 0)),
     ("console", nothing, |_| console(&FLOOD)),
     ("characters", nothing, |_| console(b"#")),
-    ("faults", nothing, |_| {
-        _ = attempt!("ldr x0, [{}]", in(reg) HOLE);
-    }),
-    ("undefined", nothing, |_| {
-        _ = attempt!("hvc #0x1234", in("x7") 0);
-    }),
+    ("faults", nothing, read_hole),
+    ("undefined", nothing, undefined),
     ("gic", nothing, |_| _ = gic::read_distributor(gicd::TYPER)),
-    ("priorities", nothing, |_| {
-        gic::write_distributor(gicd::IPRIORITYR + 4, 0xa0a0_a0a0);
-    }),
-    (
-        "sgis",
-        |_| gic::start(),
-        |_| {
-            gic::write_distributor(gicd::SGIR, 2 << 24);
-            open_interrupts();
-        },
-    ),
-    (
-        "timer",
-        |_| gic::start(),
-        |_| {
-            cpu::set_timer(cpu::counter().wrapping_sub(1));
-            cpu::set_timer_control(1);
-            open_interrupts();
-        },
-    ),
-    ("physical", nothing, |_| physical_timer()),
-    (
-        "wakes",
-        |_| gic::start(),
-        |storm| sleep(storm.frequency / 50_000),
-    ),
-    (
-        "ticks",
-        |_| gic::start(),
-        |storm| sleep(storm.frequency / 500),
-    ),
+    ("priorities", nothing, set_priorities),
+    ("sgis", interrupts, send_sgi),
+    ("timer", interrupts, expired_timer),
+    ("physical", nothing, expired_physical_timer),
+    ("wakes", interrupts, |storm| sleep(storm.frequency / 50_000)),
+    ("ticks", interrupts, |storm| sleep(storm.frequency / 500)),
     ("polls", nothing, |storm| poll(storm.frequency)),
     ("yields", nothing, |_| _ = call2(nr::SCHED, YIELD, 0)),
-    ("events", bind, |storm| {
-        _ = call_with(nr::EVTCHN, 4, &mut storm.port)
-    }),
+    ("events", bind, send_event),
     ("balloon", choose_frames, |storm| balloon(&storm.frames)),
     ("restarts", nothing, |_| cpu::reset()),
 ];
@@ -119,6 +88,38 @@ pub fn run(name: &str) -> ! {
 
 fn nothing(_: &mut Storm) {}
 
+fn interrupts(_: &mut Storm) {
+    gic::start();
+}
+
+fn read_hole(_: &mut Storm) {
+    _ = attempt!("ldr x0, [{}]", in(reg) HOLE);
+}
+
+fn undefined(_: &mut Storm) {
+    _ = attempt!("hvc #0x1234", in("x7") 0);
+}
+
+fn set_priorities(_: &mut Storm) {
+    gic::write_distributor(gicd::IPRIORITYR + 4, 0xa0a0_a0a0);
+}
+
+fn send_sgi(_: &mut Storm) {
+    gic::write_distributor(gicd::SGIR, 2 << 24);
+    open_interrupts();
+}
+
+fn send_event(storm: &mut Storm) {
+    call_with(nr::EVTCHN, 4, &mut storm.port);
+}
+
+/// The virtual timer, expired before it is armed.
+fn expired_timer(_: &mut Storm) {
+    cpu::set_timer(cpu::counter().wrapping_sub(1));
+    cpu::set_timer_control(1);
+    open_interrupts();
+}
+
 /// Takes what is pending.
 fn open_interrupts() {
     // SAFETY: interrupts are open only inside, where everything that the handler may change is declared.
@@ -142,7 +143,7 @@ fn sleep(ticks: u64) {
 }
 
 /// The physical timer, expired and enabled; where it is not the guest's the accesses are undefined.
-fn physical_timer() {
+fn expired_physical_timer(_: &mut Storm) {
     _ = attempt!("msr cntp_cval_el0, xzr");
     _ = attempt!("msr cntp_ctl_el0, {}", in(reg) 1_u64);
     _ = attempt!("isb");

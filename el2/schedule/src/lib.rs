@@ -1,0 +1,202 @@
+//! Who has the processor, and for how long.
+//!
+//! Domains take turns. A domain has credit, at first a slice of [`SLICE_US`] microseconds, and everything that is done for it is
+//! taken from that: its own instructions, its exits, the servers that it calls. Whoever has used its credit up gets a new slice and goes to the
+//! end of the queue. Whoever goes to sleep keeps what is left, and comes before the others when it is awakened, but only
+//! for as long as that lasts: however often a domain wakes, it gets no more than a slice before everybody else has had a turn.
+//!
+//! # The bound
+//!
+//! A domain that wants to run is overtaken by each other domain for at most one slice: who overtakes it uses its credit up and is
+//! behind it then. What a domain uses beyond its credit, because the host does one piece of work to its end, is taken from its next
+//! slice. A domain also overtakes with what it has left of a slice for each *round*, the time in which all others can use a slice
+//! each: so who computes little never waits. That overtakes nobody for more than a slice either, because nobody is kept waiting for
+//! longer than a round.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use topology::MAX_DOMAINS;
+
+/// A slice, in microseconds. Two thirds of what a domain may keep each other one waiting: the longest piece of work that the host
+/// does to its end for a guest takes half a millisecond.
+pub const SLICE_US: u64 = 1500;
+
+/// What is known of a domain.
+#[derive(Clone, Copy, Debug)]
+struct Domain {
+    /// Ticks until it has to go behind the others. Below 0 it has used more than it had.
+    credit: i64,
+    /// It does not want to run.
+    asleep: bool,
+    /// What it has used in the round that has this number, and in the one before.
+    used: [i64; 2],
+    round: u64,
+}
+
+impl Domain {
+    /// Round `round` is the present one.
+    fn enter(&mut self, round: u64) {
+        match round.saturating_sub(self.round) {
+            0 => return,
+            1 => self.used = [0, self.used[0]],
+            _ => self.used = [0; 2],
+        }
+        self.round = round;
+    }
+
+    fn used(&self) -> i64 {
+        self.used[0].saturating_add(self.used[1])
+    }
+}
+
+/// The queue of those who want to run, and everybody's credit.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    slice: i64,
+    domains: [Domain; MAX_DOMAINS],
+    /// How many domains there are.
+    count: usize,
+    /// Those who want to run and do not, the next one first.
+    queue: [u8; MAX_DOMAINS],
+    len: usize,
+    /// How many at the head of the queue have overtaken the others.
+    overtaking: usize,
+    current: Option<usize>,
+}
+
+impl Schedule {
+    /// `count` domains, at most [`MAX_DOMAINS`], on a counter of `frequency` ticks a second. All sleep.
+    #[must_use]
+    pub fn new(count: usize, frequency: u64) -> Self {
+        let slice = frequency.saturating_mul(SLICE_US) / 1_000_000;
+        let slice = i64::try_from(slice).unwrap_or(i64::MAX).max(1);
+        Self {
+            slice,
+            domains: [Domain {
+                credit: slice,
+                asleep: true,
+                used: [0; 2],
+                round: 0,
+            }; MAX_DOMAINS],
+            count: count.min(MAX_DOMAINS),
+            queue: [0; MAX_DOMAINS],
+            len: 0,
+            overtaking: 0,
+            current: None,
+        }
+    }
+
+    /// Who runs.
+    #[must_use]
+    pub const fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// Whether another domain than the one that runs wants to run.
+    #[must_use]
+    pub const fn contended(&self) -> bool {
+        self.len != 0
+    }
+
+    /// The number of the round at tick `now`.
+    fn round(&self, now: u64) -> u64 {
+        let others = self.count.saturating_sub(1).max(1) as u64;
+        now / self.slice.cast_unsigned().saturating_mul(others)
+    }
+
+    /// Domain `index` wants to run from tick `now` on. Returns whether it overtakes the one that runs, which then has to be
+    /// [stopped](Schedule::stop). Nothing changes where it runs or waits already, or is none of the domains.
+    pub fn wake(&mut self, index: usize, now: u64) -> bool {
+        let (slice, round) = (self.slice, self.round(now));
+        let Some(domain) = self.domains[..self.count].get_mut(index) else {
+            return false;
+        };
+        if !core::mem::take(&mut domain.asleep) {
+            return false;
+        }
+        domain.enter(round);
+        domain.credit = domain.credit.max(slice.saturating_sub(domain.used()));
+        let overtakes = domain.credit > 0;
+        if overtakes {
+            self.insert(self.overtaking, index);
+            self.overtaking += 1;
+        } else {
+            self.put_last(index);
+        }
+        overtakes
+    }
+
+    /// The next domain, which runs from now on; none where nobody wants to. The one that ran before has been stopped.
+    pub fn start(&mut self) -> Option<usize> {
+        // Each turn through the queue brings everybody nearer to credit.
+        while self.len != 0 {
+            let index = usize::from(self.queue[0]);
+            self.queue.copy_within(1..self.len, 0);
+            self.len -= 1;
+            self.overtaking = self.overtaking.saturating_sub(1);
+            if self.domains[index].credit > 0 || self.len == 0 {
+                self.current = Some(index);
+                return self.current;
+            }
+            self.put_last(index);
+        }
+        self.current = None;
+        None
+    }
+
+    /// The one that runs stops; `wants` says whether it would like to go on.
+    pub fn stop(&mut self, wants: bool) {
+        let Some(index) = self.current.take() else {
+            return;
+        };
+        if !wants {
+            self.domains[index].asleep = true;
+        } else if self.domains[index].credit > 0 {
+            // It was overtaken, and goes on behind those who did that.
+            self.insert(self.overtaking, index);
+        } else {
+            self.put_last(index);
+        }
+    }
+
+    /// Takes `ticks` of the processor's time, which ended at tick `now`, from domain `index`, for which they were used. Where nobody
+    /// else wants to run it gets a new slice at once.
+    pub fn charge(&mut self, index: usize, ticks: u64, now: u64) {
+        let (alone, round) = (self.len == 0, self.round(now));
+        if let Some(domain) = self.domains.get_mut(index) {
+            let ticks = i64::try_from(ticks).unwrap_or(i64::MAX);
+            domain.enter(round);
+            domain.used[0] = domain.used[0].saturating_add(ticks);
+            domain.credit = domain.credit.saturating_sub(ticks);
+            if alone && domain.credit <= 0 {
+                domain.credit = self.slice;
+            }
+        }
+    }
+
+    /// Ticks that the one that runs has left; none where nobody else wants to run.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        let index = self.current.filter(|_| self.contended())?;
+        Some(self.domains[index].credit.max(0).cast_unsigned())
+    }
+
+    /// Gives `index` a new slice, at the end of the queue.
+    fn put_last(&mut self, index: usize) {
+        let domain = &mut self.domains[index];
+        domain.credit = domain.credit.saturating_add(self.slice).min(self.slice);
+        self.insert(self.len, index);
+    }
+
+    fn insert(&mut self, at: usize, index: usize) {
+        let at = at.min(self.len);
+        // A domain is in the queue once, so there is room.
+        if self.len < MAX_DOMAINS {
+            self.queue.copy_within(at..self.len, at + 1);
+            #[expect(clippy::cast_possible_truncation, reason = "below MAX_DOMAINS")]
+            let entry = index as u8;
+            self.queue[at] = entry;
+            self.len += 1;
+        }
+    }
+}

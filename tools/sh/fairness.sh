@@ -1,0 +1,68 @@
+# Who gets what of the processor while others do what they like. Sourced by build.sh.
+#
+# Each attack of guests/probe/src/storm.rs runs beside guests that measure what they get: one beside one (domains/storm.dts) and six
+# beside two (domains/storms.dts). The rule: in every 100 ms at least 80 % of a fair share, and never kept waiting for more than
+# 2 ms for each other domain and 1 ms.
+
+# Names of the attacks that contain $1.
+attacks() {
+    sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/guests/probe/src/storm.rs" | grep -F -- "$1"
+}
+
+# Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring guest in permille, and
+# the longest gap in microseconds.
+measure_attack() {
+    local domains=$1 attack=$2 log=$LOGS/fairness-$1-$2.log victims line least=1000 longest=0
+    mkdir -p "$BUILD/domains"
+    sed "s/attack=hypercalls/attack=$attack/" "$ROOT/domains/$domains.dts" >"$BUILD/domains/$domains-$attack.dts"
+    victims=$(grep -c 'probe=share' "$BUILD/domains/$domains-$attack.dts")
+    BOARD=qemu_virt_aarch64 CONFIG=$3 DOMAINS=$BUILD/domains/$domains-$attack.dts ICOUNT=yes
+    # What is measured says so once; the last of them ends the run.
+    UNTIL='share: done .* us$'
+    build_image >/dev/null
+    qemu_command "$(image_path)"
+    RUN_MATCHES=$victims run_until 300 </dev/null >"$LOGS/fairness-run.log" 2>&1 || {
+        tail -n 20 "$LOGS/fairness-run.log" >&2
+        fail "no figures for attack $attack on $domains ($3); the whole output is in build/log/serial.log"
+    }
+    tr -d '\r' <"$LOGS/serial.log" >"$log"
+    grep -q "storm: $attack begins" "$log" || fail "attack $attack on $domains ($3) did not begin; see ${log#"$ROOT"/}"
+    while read -r line; do
+        [[ $line =~ least\ ([0-9]+),\ longest\ gap\ ([0-9]+)\ us ]] || fail "'$line' in ${log#"$ROOT"/} has no figures"
+        ((BASH_REMATCH[1] >= least)) || least=${BASH_REMATCH[1]}
+        ((BASH_REMATCH[2] <= longest)) || longest=${BASH_REMATCH[2]}
+    done < <(grep -o 'share: done.*' "$log")
+    printf '%s %s\n' "$least" "$longest"
+}
+
+# One half of a row: domains file $1, attack $2, configuration $3, number of domains $4. Appends to ROW, and to BROKEN what breaks the rule.
+fairness_cells() {
+    local figures least longest fair
+    figures=$(measure_attack "$1" "$2" "$3")
+    read -r least longest <<<"$figures"
+    # Percent of a fair share: permille * domains / 10.
+    fair=$((least * $4 / 10))
+    ROW+=$(printf ' %3d %% | %6d |' "$fair" "$longest")
+    ((fair >= 80)) || BROKEN+=("$2 with $4 domains: $fair % of a fair share")
+    ((longest <= 2000 * ($4 - 1) + 1000)) || BROKEN+=("$2 with $4 domains: a gap of $longest us")
+}
+
+# The table of configuration $1 in Markdown; fails where the rule is broken.
+bench_fairness() {
+    local attack
+    ROW='' BROKEN=()
+    echo "| attack ($1) | 2 domains: least share | longest gap, us | 8 domains: least share | longest gap, us |"
+    echo '|---|--:|--:|--:|--:|'
+    for attack in $(attacks "$FILTER"); do
+        ROW="| $attack |"
+        fairness_cells storm "$attack" "$1" 2
+        fairness_cells storms "$attack" "$1" 8
+        echo "$ROW"
+    done
+    [[ $ROW ]] || fail "no attack's name contains '$FILTER'"
+    say "The least share is percent of a fair share, in the worst window of 100 ms."
+    ((${#BROKEN[@]} == 0)) || {
+        printf 'build.sh: the rule is broken: %s\n' "${BROKEN[@]}" >&2
+        return 1
+    }
+}
