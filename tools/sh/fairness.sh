@@ -1,22 +1,47 @@
 # Who gets what of the processor while others do what they like. Sourced by build.sh.
 #
-# Each attack of guests/probe/src/storm.rs runs beside guests that measure what they get: one beside one (domains/storm.dts) and six
-# beside two (domains/storms.dts). The rule: in every 100 ms at least 80 % of a fair share, and never kept waiting for more than
+# Each attack of guests/probe/src/storm.rs, and on Microkit of pd/hostile/src/greedy.rs, runs beside guests that measure what they
+# get: one beside one (domains/storm.dts) and six beside two
+# (domains/storms.dts). The rule: in every 100 ms at least 80 % of a fair share, and never kept waiting for more than
 # 2 ms for each other domain and 1 ms.
 
-# Names of the attacks that contain $1.
+# Names of the guests' attacks that contain $1.
 attacks() {
     sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/guests/probe/src/storm.rs" | grep -F -- "$1"
+}
+
+# Names of the VMMs' attacks that contain $1, as domains are named for them.
+vmm_attacks() {
+    local attack
+    for attack in $(sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/pd/hostile/src/greedy.rs"); do
+        printf 'vmm:%s\nvmm:%s-lent\n' "$attack" "$attack"
+    done | grep -F -- "$1"
+}
+
+# Writes the domains file for attack $2 on domains/$1.dts to $3. A VMM's attack is known by its domain's name; its guest computes
+# without end, or has its VMM work without end where it strikes on its guest's time. Sets TEST_VMMS to who is replaced.
+attack_domains() {
+    local attack=${2#vmm:} guest='probe=spin' suffix='' name
+    TEST_VMMS=()
+    if [[ $2 != vmm:* ]]; then
+        sed "s/attack=hypercalls/attack=$2/" "$ROOT/domains/$1.dts" >"$3"
+        return
+    fi
+    if [[ $attack == *-lent ]]; then
+        attack=${attack%-lent} suffix=-lent guest='probe=storm attack=hypercalls'
+    fi
+    sed -E "s/attacker([0-9]*) \{/$attack\\1$suffix {/; s/probe=storm attack=hypercalls/$guest/" "$ROOT/domains/$1.dts" >"$3"
+    while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t($attack[0-9]*$suffix) \{/\1/p" "$3")
 }
 
 # Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring guest in permille, and
 # the longest gap in microseconds.
 measure_attack() {
-    local domains=$1 attack=$2 log=$LOGS/fairness-$1-$2.log victims line least=1000 longest=0
+    local domains=$1 attack=$2 log=$LOGS/fairness-$1-${2/:/-}.log victims line least=1000 longest=0 file=$1-${2/:/-}
     mkdir -p "$BUILD/domains"
-    sed "s/attack=hypercalls/attack=$attack/" "$ROOT/domains/$domains.dts" >"$BUILD/domains/$domains-$attack.dts"
-    victims=$(grep -c 'probe=share' "$BUILD/domains/$domains-$attack.dts")
-    BOARD=qemu_virt_aarch64 CONFIG=$3 DOMAINS=$BUILD/domains/$domains-$attack.dts ICOUNT=yes
+    attack_domains "$domains" "$attack" "$BUILD/domains/$file.dts"
+    victims=$(grep -c 'probe=share' "$BUILD/domains/$file.dts")
+    BOARD=qemu_virt_aarch64 CONFIG=$3 DOMAINS=$BUILD/domains/$file.dts ICOUNT=yes
     # What is measured says so once; the last of them ends the run.
     UNTIL='share: done .* us$'
     build_image >/dev/null
@@ -26,7 +51,11 @@ measure_attack() {
         fail "no figures for attack $attack on $domains ($3); the whole output is in build/log/serial.log"
     }
     tr -d '\r' <"$LOGS/serial.log" >"$log"
-    grep -q "storm: $attack begins" "$log" || fail "attack $attack on $domains ($3) did not begin; see ${log#"$ROOT"/}"
+    case $attack in
+        vmm:*) line="\\[hostile\\] ${attack#vmm:}" line="${line%-lent} begins" ;;
+        *) line="storm: $attack begins" ;;
+    esac
+    grep -q -- "$line" "$log" || fail "attack $attack on $domains ($3) did not begin; see ${log#"$ROOT"/}"
     while read -r line; do
         [[ $line =~ least\ ([0-9]+),\ longest\ gap\ ([0-9]+)\ us ]] || fail "'$line' in ${log#"$ROOT"/} has no figures"
         ((BASH_REMATCH[1] >= least)) || least=${BASH_REMATCH[1]}
@@ -53,7 +82,7 @@ bench_fairness() {
     ROW='' BROKEN=()
     echo "| attack ($1) | 2 domains: least share | longest gap, us | 8 domains: least share | longest gap, us |"
     echo '|---|--:|--:|--:|--:|'
-    for attack in $(attacks "$FILTER"); do
+    for attack in $(attacks "$FILTER") $([[ $HOST == el2 ]] || vmm_attacks "$FILTER"); do
         ROW="| $attack |"
         fairness_cells storm "$attack" "$1" 2
         fairness_cells storms "$attack" "$1" 8

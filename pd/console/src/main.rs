@@ -9,6 +9,7 @@ use topology::{MAX_DOMAINS, channel, console_client};
 use uart::Serial;
 use zazen_rt::clients::arm_timer_over;
 use zazen_rt::clock;
+use zazen_rt::event::poll;
 use zazen_rt::{Channel, ChannelSet, Handler, Infallible, patched, protection_domain, region};
 
 protection_domain!(init);
@@ -76,6 +77,24 @@ fn init() -> Pd {
 }
 
 impl Pd {
+    /// Takes note of the notification of channel `id`.
+    fn take(&mut self, id: usize) {
+        match id {
+            channel::IRQ => {
+                self.mux.on_uart_irq(&mut self.uart);
+                let _ = Channel::new(channel::IRQ).irq_ack();
+            }
+            channel::CONSOLE_TIMER => self.armed = None,
+            client => {
+                if let Some(Some(index)) = self.indices.get(client) {
+                    self.mux.on_client(*index);
+                }
+            }
+        }
+    }
+
+    /// Moves output until there is none. Clients that always have more must keep neither others nor what is typed waiting, so
+    /// each round looks at what has come meanwhile.
     fn pump(&mut self) {
         let wake_at = loop {
             let pumped = self.mux.pump(&mut self.uart, clock::now());
@@ -85,6 +104,7 @@ impl Pd {
             if !pumped.more {
                 break pumped.wake_at;
             }
+            poll().iter().for_each(|id| self.take(id));
         };
         // Being woken too early costs less than a call for each byte that moves the deadline.
         if let Some(at) = wake_at
@@ -100,20 +120,10 @@ impl Handler for Pd {
     type Error = Infallible;
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
-        for channel in channels.iter() {
-            if channel.index() == channel::IRQ {
-                self.mux.on_uart_irq(&mut self.uart);
-            } else if let Some(Some(index)) = self.indices.get(channel.index()) {
-                self.mux.on_client(*index);
-            }
-        }
-        if channels.contains(TIMER) {
-            self.armed = None;
-        }
+        channels
+            .iter()
+            .for_each(|channel| self.take(channel.index()));
         self.pump();
-        if channels.contains(Channel::new(channel::IRQ)) {
-            let _ = Channel::new(channel::IRQ).irq_ack();
-        }
         Ok(())
     }
 }

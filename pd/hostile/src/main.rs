@@ -5,6 +5,7 @@
 //! - `overflow` uses up its stack,
 //! - `panic` panics,
 //! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then they panic,
+//! - those of [`greedy`] are VMMs like any other until their guests run, then take all the time they get,
 //! - those of [`syscalls`] make system calls that no VMM makes,
 //! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to have stopped.
 //!
@@ -15,6 +16,7 @@
 
 mod fragile;
 mod garbage;
+mod greedy;
 mod random;
 mod syscalls;
 
@@ -33,6 +35,7 @@ use zazen_rt::{MessageInfo, protection_domain, region};
 
 use crate::fragile::Fragile;
 use crate::garbage::Garbage;
+use crate::greedy::Greedy;
 
 protection_domain!(init);
 
@@ -47,6 +50,7 @@ enum Hostile {
     /// Handles nothing any more.
     Silent,
     Fragile(Fragile),
+    Greedy(Greedy),
 }
 
 fn init() -> Lent<Hostile> {
@@ -71,7 +75,10 @@ fn hostile() -> Hostile {
         "fragile" | "brittle" => return Hostile::Fragile(Fragile::new()),
         "panic" => panic!("{name} panics, as asked"),
         _ if syscalls::run(name, &mut log) => {}
-        _ => Garbage::new().run(&mut log),
+        _ => match Greedy::new(name, log) {
+            Ok(greedy) => return Hostile::Greedy(greedy),
+            Err(mut log) => Garbage::new().run(&mut log),
+        },
     }
     Hostile::Silent
 }
@@ -91,6 +98,7 @@ impl lent::Vmm for Hostile {
         match self {
             Self::Silent => None,
             Self::Fragile(fragile) => fragile.notified(signals),
+            Self::Greedy(greedy) => greedy.notified(signals),
         }
     }
 
@@ -98,6 +106,7 @@ impl lent::Vmm for Hostile {
         match self {
             Self::Silent => None,
             Self::Fragile(fragile) => fragile.vmm.fault(info),
+            Self::Greedy(greedy) => greedy.fault(info),
         }
     }
 
@@ -105,6 +114,7 @@ impl lent::Vmm for Hostile {
         match self {
             Self::Silent => false,
             Self::Fragile(fragile) => fragile.vmm.guest_waits(),
+            Self::Greedy(greedy) => greedy.vmm.guest_waits(),
         }
     }
 }

@@ -27,10 +27,22 @@ impl Signals {
         self.0 == 0
     }
 
+    /// Their channels.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |id| self.contains(*id))
+    }
+
     /// These and `more`.
     pub const fn with(self, more: Self) -> Self {
         Self(self.0 | more.0)
     }
+}
+
+/// Notifications that have come since the last look, without waiting; for a protection domain that nobody calls and that has no
+/// virtual machine, so that it receives on its notification.
+pub fn poll() -> Signals {
+    let (_, badge) = sel4::cap::Notification::from_bits(topology::caps::INPUT).poll();
+    Signals(badge)
 }
 
 /// What was received.

@@ -175,3 +175,21 @@ pub fn poll(slot: u64) {
 pub fn sched_yield() {
     sel4::r#yield();
 }
+
+/// `TCB_SetPriority` of thread `tcb` on the authority of thread `authority`; whether the kernel did it.
+pub fn set_priority(tcb: u64, authority: u64, priority: u8) -> bool {
+    let authority = sel4::cap::Tcb::from_bits(authority);
+    sel4::with_ipc_buffer_mut(|buffer| {
+        buffer
+            .inner_mut()
+            .seL4_TCB_SetPriority(tcb, authority.bits(), priority.into())
+            == 0
+    })
+}
+
+/// `TCB_Suspend` and `TCB_Resume`.
+pub fn suspend_and_resume(tcb: u64) {
+    let tcb = sel4::cap::Tcb::from_bits(tcb);
+    let _ = tcb.tcb_suspend();
+    let _ = tcb.tcb_resume();
+}
