@@ -15,10 +15,6 @@ pub const fn cptr(root: u64, slot: u32) -> u64 {
 
 /// In a VMM: root slot of the grant CNode (no leaf).
 pub const VMM_GRANT_ROOT: u64 = 1;
-/// In a VMM: root slot of its private CNode.
-pub const VMM_PRIVATE_ROOT: u64 = 2;
-/// In a VMM: leaf with the invocable private CNode.
-pub const VMM_PRIVATE_LEAF: u64 = 458;
 /// In a VMM: the guest's VSpace (stage-2 root).
 pub const VMM_GUEST_VSPACE: u64 = 459;
 /// In a VMM: the second reply object, with which it listens while its guest waits for the first one's reply.
@@ -53,5 +49,3 @@ pub const MEM_OWN_ROOT: u64 = 1;
 pub const MEM_OWN_LEAF: u64 = 458;
 /// In the memory server: leaf with the grant CNode of domain `i` is this plus `i`.
 pub const MEM_GRANT_LEAF: u64 = 464;
-/// log2 of the slots of a VMM's private CNode.
-pub const PRIVATE_RADIX: u32 = 12;

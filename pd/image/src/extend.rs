@@ -93,21 +93,6 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
             invocable(grant),
         )?;
 
-        let radix = u8::try_from(caps::PRIVATE_RADIX).unwrap_or(12);
-        let private = add_cnode(
-            container,
-            format!("cnode_zazen_private_{}", domain.name),
-            radix,
-            Vec::new(),
-        );
-        insert_root(container, vmm_root, caps::VMM_PRIVATE_ROOT, private, radix)?;
-        insert_leaf(
-            container,
-            vmm_leaf,
-            caps::VMM_PRIVATE_LEAF,
-            invocable(private),
-        )?;
-
         let vspace = vspace_of(container, &format!("tcb_{}_0", domain.name))?;
         let vspace = Cap::PageTable(cap::PageTable { object: vspace });
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;

@@ -3,7 +3,7 @@
 //! Microkit's own tool gives a protection domain frames, channels and interrupts, but no
 //! untyped memory and no CNodes. This one uses its library to do the same and adds, between
 //! building the capDL specification and packing it, what the memory server and the VMMs need:
-//! the memory server's untypeds and CNodes, each VMM's grant and private CNode, and the
+//! the memory server's untypeds and CNodes, each VMM's grant CNode, and the
 //! capability to its guest's address space. The SDK stays as it is.
 //!
 //! Key types: [`Sdk`], [`Needs`] (what the domains file asks for), [`Request`] and [`build`]. The image is written only after the initialiser's allocation was

@@ -52,15 +52,7 @@ impl Report {
         for domain in &layout.domains {
             let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
             let grant = caps::cptr(caps::VMM_GRANT_ROOT, 0);
-            cnodes.push((
-                vmm.clone(),
-                "grant CNode".to_owned(),
-                grant,
-                domain.grant_radix,
-            ));
-            let private = caps::cptr(caps::VMM_PRIVATE_ROOT, 0);
-            let radix = u8::try_from(caps::PRIVATE_RADIX).unwrap_or(u8::MAX);
-            cnodes.push((vmm, "private CNode".to_owned(), private, radix));
+            cnodes.push((vmm, "grant CNode".to_owned(), grant, domain.grant_radix));
         }
         Self {
             title: format!(
