@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod cspace;
+mod expect;
 mod memory;
 pub mod report;
 mod rules;
@@ -22,10 +23,11 @@ mod talk;
 mod vspace;
 
 pub use cspace::{Chain, Held};
+pub use expect::{Domain, System};
 pub use memory::{Memory, What};
 pub use rules::{Breach, Check};
 pub use run_time::{Grant, RunTime};
-pub use spec::{Cap, Id, Kind, Object, Rights, Spec, SpecError};
+pub use spec::{Cap, Id, Kind, Object, Rights, Spec, SpecError, Time};
 pub use subject::{Role, Subject};
 pub use talk::{Edge, Way};
 pub use vspace::{Mapping, Run};
@@ -90,9 +92,19 @@ impl Authority {
         }
     }
 
-    /// Applies every rule.
+    /// Applies every rule, to what the specification seems to be of: see [`Self::system`].
     pub fn check(&self) -> Vec<Check> {
-        rules::check(self)
+        self.check_as(&self.system())
+    }
+
+    /// Applies every rule to the specification as one of `system`.
+    pub fn check_as(&self, system: &System) -> Vec<Check> {
+        rules::check(self, system)
+    }
+
+    /// The system that the specification seems to be of. Sizes and static memory stay open.
+    pub fn system(&self) -> System {
+        System::of(&self.spec, &self.subjects)
     }
 
     /// What can change at run time.
@@ -114,14 +126,21 @@ impl Authority {
     /// Everybody who reaches `memory` by what is mapped for them or lies in their CSpace.
     pub fn reach(&self, memory: &Memory) -> Vec<Reach> {
         let mut found: Vec<Reach> = Vec::new();
+        // Objects of one thing lie close together, so most others are told by their position.
+        let (first, last) = (memory.objects.first(), memory.objects.last());
+        let has = |id: Id| {
+            let near =
+                first.is_some_and(|&first| first <= id) && last.is_some_and(|&last| id <= last);
+            near && memory.objects.binary_search(&id).is_ok()
+        };
         for (subject, who) in self.subjects.iter().enumerate() {
-            let mut add = |how, rights: Rights, executable, chain: Chain| {
+            let mut add = |how, rights: Rights, executable, chain: &dyn Fn() -> Chain| {
                 let same = |reach: &&mut Reach| reach.subject == subject && reach.how == how;
                 match found.iter_mut().find(same) {
                     Some(reach) => {
                         // The way that allows most is the one to tell.
                         if rights.write && !reach.rights.write {
-                            reach.chain = chain;
+                            reach.chain = chain();
                         }
                         reach.rights = reach.rights.or(rights);
                         reach.executable |= executable;
@@ -131,28 +150,29 @@ impl Authority {
                         how,
                         rights,
                         executable,
-                        chain,
+                        chain: chain(),
                     }),
                 }
             };
             for mapping in &who.mappings {
-                if memory.objects.binary_search(&mapping.frame).is_ok() {
-                    let chain = self.mapping_chain(who, mapping);
-                    add(How::Mapped, mapping.rights, mapping.executable, chain);
+                if has(mapping.frame) {
+                    let chain = || self.mapping_chain(who, mapping);
+                    add(How::Mapped, mapping.rights, mapping.executable, &chain);
                 }
             }
             for &buffer in &who.ipc_buffers {
-                if memory.objects.binary_search(&buffer).is_ok() {
-                    let frame = format!("frame {}", self.spec.name(buffer));
-                    let chain = vec![who.name.clone(), "its thread's IPC buffer".into(), frame];
-                    add(How::IpcBuffer, Rights::default(), false, chain);
+                if has(buffer) {
+                    let frame = || format!("frame {}", self.spec.name(buffer));
+                    let what = || "its thread's IPC buffer".to_owned();
+                    let chain = || vec![who.name.clone(), what(), frame()];
+                    add(How::IpcBuffer, Rights::default(), false, &chain);
                 }
             }
             for held in &who.held {
-                let of = |id| memory.objects.binary_search(&id).is_ok();
-                if held.cap.object.is_some_and(of) {
+                if held.cap.object.is_some_and(has) {
                     let rights = held.cap.rights.unwrap_or_default();
-                    add(How::Held, rights, held.cap.executable, held.chain.clone());
+                    let chain = || held.chain.clone();
+                    add(How::Held, rights, held.cap.executable, &chain);
                 }
             }
         }

@@ -141,7 +141,7 @@ pub(crate) fn memories(spec: &Spec) -> Vec<Memory> {
 }
 
 /// `spans` in order, adjacent ones joined.
-fn join(mut spans: Vec<Span>) -> Vec<Span> {
+pub(crate) fn join(mut spans: Vec<Span>) -> Vec<Span> {
     spans.sort();
     let mut joined: Vec<Span> = Vec::new();
     for span in spans {

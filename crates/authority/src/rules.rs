@@ -1,14 +1,17 @@
 //! The rules of the system. Each says what it looked at, what it lets pass by name, and, if it is
 //! broken, by which capabilities.
 
+mod allowed;
 mod by_name;
 mod kernel_objects;
 mod memory;
+mod pages;
 mod talk;
 
 use std::collections::BTreeMap;
 
 use crate::cspace::Chain;
+use crate::expect::{System, wanted};
 use crate::{Authority, Role, Subject};
 
 /// A rule that is broken in one place.
@@ -58,6 +61,15 @@ impl Check {
         self.breaches.push(Breach { message, chains });
     }
 
+    /// Tells of no more than `most` places, and how many there are beside them.
+    fn first(&mut self, most: usize) {
+        let more = self.breaches.len().saturating_sub(most);
+        self.breaches.truncate(most);
+        if more > 0 {
+            self.broken(format!("and in {more} more places"), Vec::new());
+        }
+    }
+
     /// A rule that found nothing to look at has shown nothing.
     fn needs_some(mut self) -> Self {
         if self.looked_at == 0 {
@@ -71,8 +83,9 @@ impl Check {
     }
 }
 
-/// Every rule applied to `authority`, in the order in which docs/inspect.md explains them.
-pub(crate) fn check(authority: &Authority) -> Vec<Check> {
+/// Every rule applied to `authority` as an image of `system`, in the order in which docs/inspect.md explains them.
+pub(crate) fn check(authority: &Authority, system: &System) -> Vec<Check> {
+    let wanted = wanted(system, &authority.spec);
     vec![
         memory::untyped(authority),
         memory::disjoint(authority),
@@ -88,6 +101,11 @@ pub(crate) fn check(authority: &Authority) -> Vec<Check> {
         talk::uphill(authority),
         talk::receive(authority),
         memory::write_or_execute(authority),
+        allowed::expected(authority, &wanted),
+        allowed::threads(authority, &wanted),
+        allowed::time(authority, &wanted),
+        pages::mappings(authority, &wanted),
+        pages::board(authority, system, &wanted),
     ]
 }
 

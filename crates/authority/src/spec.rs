@@ -10,7 +10,7 @@ use core::fmt;
 use serde::Deserialize;
 use untyped_plan::{Paddr, Span};
 
-use self::raw::{RawIrq, RawSpec, object};
+use self::raw::{RawSpec, object};
 
 /// Position of an object in a specification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
@@ -158,8 +158,27 @@ pub struct Object {
     pub level: Option<u8>,
     /// Scheduling priority of a thread.
     pub priority: u8,
+    /// Highest priority that a thread can give itself or others (maximum controlled priority).
+    pub max_priority: u8,
+    /// What seL4's domain scheduler takes a thread for; `None` is domain 0.
+    pub sched_domain: Option<u64>,
+    /// What a scheduling context is worth.
+    pub time: Option<Time>,
     /// Number of an interrupt (GIC INTID).
     pub irq: Option<u64>,
+    /// Whether an interrupt is edge-triggered.
+    pub edge: bool,
+}
+
+/// What a scheduling context is worth: so much time in each period.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Time {
+    /// Microseconds in each period.
+    pub budget: u64,
+    /// Microseconds of a period.
+    pub period: u64,
+    /// What a timeout handler is told.
+    pub badge: u64,
 }
 
 impl Object {
@@ -185,6 +204,8 @@ impl Object {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Spec {
     objects: Vec<Object>,
+    irqs: Vec<(u64, Id)>,
+    domain_schedule: bool,
 }
 
 /// Why a specification cannot be read.
@@ -234,7 +255,11 @@ impl Spec {
             let name = named.name.unwrap_or_else(|| format!("object {index}"));
             objects.push(object(name, named.object)?);
         }
-        let spec = Self { objects };
+        let spec = Self {
+            objects,
+            irqs: raw.irqs.iter().map(|irq| (irq.irq, irq.handler)).collect(),
+            domain_schedule: raw.domain_schedule.is_some(),
+        };
         for object in &spec.objects {
             for (slot, cap) in &object.slots {
                 if cap.object.is_some_and(|id| spec.get(id).is_none()) {
@@ -246,16 +271,42 @@ impl Spec {
                 }
             }
         }
-        Ok(spec.with_irqs(&raw.irqs))
+        Ok(spec.with_irqs())
     }
 
-    fn with_irqs(mut self, irqs: &[RawIrq]) -> Self {
-        for irq in irqs {
-            if let Some(object) = self.objects.get_mut(irq.handler.0) {
-                object.irq = Some(irq.irq);
+    fn with_irqs(mut self) -> Self {
+        for &(irq, handler) in &self.irqs {
+            if let Some(object) = self.objects.get_mut(handler.0) {
+                object.irq = Some(irq);
             }
         }
         self
+    }
+
+    /// Interrupt lines (GIC INTIDs) and the objects that stand for them.
+    pub fn irqs(&self) -> &[(u64, Id)] {
+        &self.irqs
+    }
+
+    /// Makes interrupt `irq` of what entry `index` of [`Self::irqs`] has.
+    /// Nothing happens if there is no such entry.
+    pub fn set_irq(&mut self, index: usize, irq: u64) {
+        if let Some(entry) = self.irqs.get_mut(index) {
+            entry.0 = irq;
+            if let Some(object) = self.objects.get_mut(entry.1.0) {
+                object.irq = Some(irq);
+            }
+        }
+    }
+
+    /// Whether seL4's domain scheduler is given anything to do.
+    pub fn has_domain_schedule(&self) -> bool {
+        self.domain_schedule
+    }
+
+    /// The object at `id`, to be changed: for questions of the form "what if it were so?".
+    pub fn edit(&mut self, id: Id) -> Option<&mut Object> {
+        self.objects.get_mut(id.0)
     }
 
     /// Fills slot `slot` of object `id`: for questions of the form "what if it had this?".

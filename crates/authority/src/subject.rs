@@ -10,14 +10,15 @@ use crate::spec::{Cap, Id, Kind, Spec};
 use crate::vspace::{self, Mapping, Run};
 
 /// Slots of a TCB, by capDL's numbers.
-mod slot {
-    pub(super) const CSPACE: u32 = 0;
-    pub(super) const VSPACE: u32 = 1;
-    pub(super) const IPC_BUFFER: u32 = 4;
-    pub(super) const FAULT: u32 = 5;
-    pub(super) const SCHED_CONTEXT: u32 = 6;
-    pub(super) const NOTIFICATION: u32 = 8;
-    pub(super) const VCPU: u32 = 9;
+pub(crate) mod slot {
+    pub(crate) const CSPACE: u32 = 0;
+    pub(crate) const VSPACE: u32 = 1;
+    pub(crate) const IPC_BUFFER: u32 = 4;
+    pub(crate) const FAULT: u32 = 5;
+    pub(crate) const SCHED_CONTEXT: u32 = 6;
+    pub(crate) const TIMEOUT: u32 = 7;
+    pub(crate) const NOTIFICATION: u32 = 8;
+    pub(crate) const VCPU: u32 = 9;
 }
 
 /// What part somebody plays; the rules go by this.

@@ -18,6 +18,8 @@ pub struct Mapping {
     pub frame: Id,
     /// Bytes.
     pub bytes: u64,
+    /// Bytes that an entry of its page table stands for.
+    pub room: u64,
     /// Rights.
     pub rights: Rights,
     /// Mapped as normal memory, not as a device.
@@ -90,6 +92,7 @@ fn visit(
                 vaddr,
                 frame,
                 bytes: spec.get(frame).map_or(0, crate::spec::Object::bytes),
+                room: 1u64.checked_shl(shift).unwrap_or(0),
                 rights: cap.rights.unwrap_or_default(),
                 cached: cap.cached,
                 executable: cap.executable,

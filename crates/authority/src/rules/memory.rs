@@ -1,12 +1,14 @@
 //! Rules about memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use untyped_plan::Span;
 
 use super::by_name::{Named, named};
 use super::{Check, list};
-use crate::spec::Kind;
+use crate::memory::What;
+use crate::spec::{Id, Kind};
+use crate::vspace::Mapping;
 use crate::{Authority, Memory, Reach, Role};
 
 /// Only the memory server reaches untyped memory.
@@ -190,27 +192,64 @@ pub(super) fn devices(authority: &Authority) -> Check {
     check
 }
 
-/// No page can be both written and executed.
+/// No frame can be both written and executed, at the same address or at two, by one protection domain or by two.
 pub(super) fn write_or_execute(authority: &Authority) -> Check {
     let mut check = Check::new(
         "write-or-execute",
         "mapped pages of PDs",
-        "No PD can write a page that it can execute. (What a guest's own page tables say is the guest's affair.)",
+        "No PD can write a frame that it or another can execute, wherever it is mapped. (What a guest's own page tables say is the guest's affair.)",
     );
-    let pds = authority.subjects.iter().filter(|s| s.role != Role::Guest);
-    for subject in pds {
-        check.looked_at += subject.mappings.len();
-        let both = |run: &&crate::Run| run.rights.write && run.executable;
-        for run in subject.runs.iter().filter(both) {
-            check.broken(
-                format!("{} can write and execute '{}'", subject.name, run.what),
-                vec![vec![
-                    subject.name.clone(),
-                    format!("its VSpace at {:#x}", run.vaddr),
-                    format!("{} ({}x)", run.what, run.rights),
-                ]],
-            );
+    // Who can write a frame, and who can execute it.
+    let mut ways: BTreeMap<Id, [Option<(usize, &Mapping)>; 2]> = BTreeMap::new();
+    for (index, subject) in authority.subjects.iter().enumerate() {
+        if subject.role == Role::Guest {
+            continue;
         }
+        check.looked_at += subject.mappings.len();
+        for mapping in &subject.mappings {
+            let [write, execute] = ways.entry(mapping.frame).or_default();
+            if mapping.rights.write {
+                write.get_or_insert((index, mapping));
+            }
+            if mapping.executable {
+                execute.get_or_insert((index, mapping));
+            }
+        }
+    }
+    let both = ways
+        .into_values()
+        .filter_map(|[write, execute]| write.zip(execute));
+    // One frame of a program stands for the others.
+    let mut told = BTreeSet::new();
+    for ((writer, write), (executor, execute)) in both {
+        let Some(what) = authority.spec.get(write.frame).and_then(What::of) else {
+            continue;
+        };
+        if !told.insert((writer, executor, what.clone())) {
+            continue;
+        }
+        let name = |index| authority.who(index);
+        let message = match writer == executor {
+            true => format!("{} can write and execute '{what}'", name(writer)),
+            false => format!(
+                "{} can write '{what}', which {} executes",
+                name(writer),
+                name(executor)
+            ),
+        };
+        let chain = |index, mapping: &Mapping| {
+            let executable = if mapping.executable { "x" } else { "" };
+            vec![
+                name(index).to_owned(),
+                format!("its VSpace at {:#x}", mapping.vaddr),
+                format!("{what} ({}{executable})", mapping.rights),
+            ]
+        };
+        let mut chains = vec![chain(writer, write)];
+        if write != execute {
+            chains.push(chain(executor, execute));
+        }
+        check.broken(message, chains);
     }
     check.needs_some()
 }

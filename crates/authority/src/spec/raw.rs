@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use untyped_plan::Paddr;
 
-use super::{Cap, Id, Kind, Object, Rights, SpecError};
+use super::{Cap, Id, Kind, Object, Rights, SpecError, Time};
 
 pub(super) fn object(name: String, raw: RawObject) -> Result<Object, SpecError> {
     let (kind, body) = match raw {
@@ -20,6 +20,7 @@ pub(super) fn object(name: String, raw: RawObject) -> Result<Object, SpecError> 
         let cap = cap(entry.cap).ok_or_else(|| SpecError::Object(name.clone()))?;
         slots.push((entry.slot, cap));
     }
+    let extra = body.extra.unwrap_or_default();
     Ok(Object {
         name,
         kind: Kind::new(&kind),
@@ -27,8 +28,16 @@ pub(super) fn object(name: String, raw: RawObject) -> Result<Object, SpecError> 
         size_bits: body.size_bits,
         paddr: body.paddr.map(Paddr),
         level: body.level,
-        priority: body.extra.unwrap_or_default().prio,
+        priority: extra.prio,
+        max_priority: extra.max_prio,
+        sched_domain: extra.domain,
+        time: extra.budget.zip(extra.period).map(|(budget, period)| Time {
+            budget,
+            period,
+            badge: extra.badge,
+        }),
         irq: None,
+        edge: extra.trigger != 0,
     })
 }
 
@@ -60,6 +69,7 @@ pub(super) struct RawSpec {
     pub(super) objects: Vec<RawNamed>,
     #[serde(default)]
     pub(super) irqs: Vec<RawIrq>,
+    pub(super) domain_schedule: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +106,15 @@ pub(super) struct RawBody {
 struct RawExtra {
     #[serde(default)]
     prio: u8,
+    #[serde(default)]
+    max_prio: u8,
+    domain: Option<u64>,
+    budget: Option<u64>,
+    period: Option<u64>,
+    #[serde(default)]
+    badge: u64,
+    #[serde(default)]
+    trigger: u64,
 }
 
 #[derive(Deserialize)]

@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use authority::{Authority, Cap, Id, Kind, Rights, Spec};
 use serde_json::Value;
+use untyped_plan::{Paddr, Span};
 
 /// Read and write.
 pub(crate) const RW: Rights = Rights {
@@ -52,7 +54,9 @@ fn reduced(whole: &str) -> String {
             .pointer_mut("/object/Tcb/extra")
             .and_then(Value::as_object_mut)
         {
-            extra.retain(|key, _| key == "prio" || key == "max_prio");
+            extra.retain(|key, value| {
+                matches!(key.as_str(), "prio" | "max_prio" | "domain") && !value.is_null()
+            });
         }
         let mut object = object.to_string();
         // What is false when it is not there.
@@ -88,8 +92,10 @@ pub(crate) struct System {
 impl System {
     /// The sample.
     pub(crate) fn new() -> Self {
+        static SAMPLE: OnceLock<Spec> = OnceLock::new();
+        let sample = || Spec::parse(&sample()).expect("the sample is a specification");
         Self {
-            spec: Spec::parse(&sample()).expect("the sample is a specification"),
+            spec: SAMPLE.get_or_init(sample).clone(),
         }
     }
 
@@ -154,6 +160,25 @@ pub(crate) fn with_field(name: &str, pointer: &str, value: Value) -> Authority {
     let field = object.and_then(|object| object["object"].pointer_mut(pointer));
     *field.unwrap_or_else(|| panic!("'{name}' has no {pointer}")) = value;
     Authority::read(&spec.to_string()).expect("still a specification")
+}
+
+/// What domains/two-linux.dts describes.
+pub(crate) fn described() -> authority::System {
+    let domain = |name: &str, start| authority::Domain {
+        name: name.to_owned(),
+        gicc: 0x300_2000,
+        modules: vec![
+            (0, "module_Image".to_owned()),
+            (1, "module_initrd.cpio".to_owned()),
+        ],
+        p2m: Some(topology::p2m_bytes(192 << 20)),
+        static_mem: Span::sized(Paddr(start), 192 << 20).map(|span| vec![span]),
+    };
+    authority::System {
+        board: &board::QEMU_VIRT,
+        domains: vec![domain("linux1", 0x4000_0000), domain("linux2", 0x4c00_0000)],
+        benchmark: false,
+    }
 }
 
 /// Compares `text` with the committed file at `path` below the repository's root.

@@ -1,0 +1,196 @@
+//! What a specification is expected to be: a description of the system, and what follows from it.
+//!
+//! [`System`] says which domains there are and on which board. [`roles`] is the table of everybody's part: who calls
+//! whom under which number, what is mapped where, who has how much time. [`microkit`] turns that into the slots that Microkit's
+//! library fills, [`zazen`] adds what the image builder adds. The rules compare the specification with it, slot by slot.
+//!
+//! The table is written by hand and shares only numbers with the generator of system descriptions (`crates/topology`): what the
+//! generator does by mistake is not expected here.
+
+mod microkit;
+pub(crate) mod roles;
+mod wanted;
+mod zazen;
+
+use std::collections::HashMap;
+
+use board::Board;
+use topology::{MAX_MODULES, caps, pd, vaddr};
+use untyped_plan::Span;
+
+use crate::memory::What;
+use crate::run_time::GRANT_PREFIX;
+use crate::spec::{Kind, Object, Spec};
+use crate::subject::Subject;
+
+pub(crate) use wanted::{Page, Place, Want, Wanted, full};
+
+/// Where Xen's guests have the GIC's CPU interface (`GUEST_GICC_BASE` of Xen's `arch-arm.h`).
+const GUEST_GICC: u64 = 0x0300_2000;
+
+/// A system: everything that the expectation depends on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct System {
+    /// The board that the image is for.
+    pub board: &'static Board,
+    /// The domains in the order of their numbers.
+    pub domains: Vec<Domain>,
+    /// Whether each protection domain has a capability to its own thread, as Microkit's benchmark configuration gives it.
+    pub benchmark: bool,
+}
+
+/// A domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Guest physical address of the GIC's virtual CPU interface.
+    pub gicc: u64,
+    /// Its files: number of the module and name of the memory region.
+    pub modules: Vec<(u8, String)>,
+    /// Bytes of the table behind its p2m; `None` if that is not known.
+    pub p2m: Option<u64>,
+    /// Its static memory; `None` if that is not known.
+    pub static_mem: Option<Vec<Span>>,
+}
+
+impl System {
+    /// The system that `spec` seems to be of, where no domains file tells. What cannot be seen from it stays open: sizes,
+    /// and where static memory lies. `subjects` are those of `spec`.
+    pub(crate) fn of(spec: &Spec, subjects: &[Subject]) -> Self {
+        let board = board(spec);
+        let domains = names(spec, subjects);
+        let domain = |name: String| {
+            let vmm = find(subjects, &format!("{}{name}", pd::VMM_PREFIX));
+            let first = |at: u64| {
+                let mut mappings = vmm.into_iter().flat_map(|vmm| &vmm.mappings);
+                mappings.find(|mapping| mapping.vaddr == at)
+            };
+            let modules = (0..u8::try_from(MAX_MODULES).unwrap_or(u8::MAX)).filter_map(|number| {
+                let mapping = first(vaddr::module(number))?;
+                let what = spec.get(mapping.frame).and_then(What::of)?;
+                let region = what.region().filter(|name| name.starts_with("module_"))?;
+                Some((number, region.to_owned()))
+            });
+            let direct = board.gic.cpu.start;
+            let guest = find(subjects, &name);
+            let at_direct = guest.is_some_and(|g| g.mappings.iter().any(|m| m.vaddr == direct));
+            Domain {
+                gicc: if at_direct { direct } else { GUEST_GICC },
+                modules: modules.collect(),
+                p2m: None,
+                static_mem: None,
+                name,
+            }
+        };
+        Self {
+            board,
+            domains: domains.into_iter().map(domain).collect(),
+            benchmark: benchmark(spec),
+        }
+    }
+}
+
+fn find<'a>(subjects: &'a [Subject], name: &str) -> Option<&'a Subject> {
+    subjects.iter().find(|subject| subject.name == name)
+}
+
+/// The domains' names: the memory server has the grant CNode of domain `i` in slot `i` of those set aside for them.
+fn names(spec: &Spec, subjects: &[Subject]) -> Vec<String> {
+    let server = spec.find(&format!("cnode_{}", pd::MEMORY_SERVER));
+    let mut found: Vec<(u32, &str)> = server
+        .and_then(|id| spec.get(id))
+        .into_iter()
+        .flat_map(|server| &server.slots)
+        .filter(|(slot, _)| u64::from(*slot) >= caps::MEM_GRANT_LEAF)
+        .filter_map(|(slot, cap)| Some((*slot, spec.name(cap.object?).strip_prefix(GRANT_PREFIX)?)))
+        .collect();
+    found.sort_unstable();
+    let mut names: Vec<String> = Vec::new();
+    let vmms = subjects.iter().filter_map(Subject::domain);
+    for name in found.into_iter().map(|(_, name)| name).chain(vmms) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// The board that most of the devices and interrupts of `spec` are of; the default one if none.
+fn board(spec: &Spec) -> &'static Board {
+    let frame = |name: &str| {
+        let id = spec.find(&format!("frame_mr_{name}_000000000"))?;
+        Some(spec.get(id)?.paddr?.0)
+    };
+    let (uart, gicv) = (frame("uart"), frame("gicv"));
+    let hits = |board: &Board| {
+        let irqs = [board.uart.intid, board.timer.intid()];
+        let irq = |&&(irq, _): &&(u64, _)| irqs.iter().any(|&has| u64::from(has) == irq);
+        usize::from(uart == Some(board.uart.registers.start))
+            + usize::from(gicv == Some(board.gic.virtual_cpu.start))
+            + spec.irqs().iter().filter(irq).count()
+    };
+    let best = board::BOARDS
+        .iter()
+        .copied()
+        .rev()
+        .max_by_key(|board| hits(board));
+    best.filter(|board| hits(board) > 0)
+        .unwrap_or(board::DEFAULT)
+}
+
+/// Whether most CNodes of protection domains hold a thread where the benchmark configuration puts it.
+fn benchmark(spec: &Spec) -> bool {
+    let cnodes = spec
+        .objects()
+        .filter(|(_, object)| object.kind == Kind::CNode && object.slot(microkit::REPLY).is_some());
+    let (mut with, mut without) = (0, 0);
+    for (_, cnode) in cnodes {
+        match cnode.slot(microkit::OWN_TCB) {
+            Some(_) => with += 1,
+            None => without += 1,
+        }
+    }
+    with > without
+}
+
+/// Everything that is expected of `spec` if it is of `system`.
+pub(crate) fn wanted(system: &System, spec: &Spec) -> Wanted {
+    let names = Names::of(spec);
+    let mut wanted = Wanted::default();
+    microkit::add(system, &names, &mut wanted);
+    zazen::add(system, &names, &mut wanted);
+    wanted
+}
+
+/// Objects by name; of several with one name the first.
+struct Names<'a>(HashMap<&'a str, &'a Object>);
+
+impl<'a> Names<'a> {
+    fn of(spec: &'a Spec) -> Self {
+        let mut names = HashMap::new();
+        for (_, object) in spec.objects() {
+            names.entry(object.name.as_str()).or_insert(object);
+        }
+        Self(names)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Object> {
+        self.0.get(name).copied()
+    }
+
+    fn of_kind(&self, kind: &Kind) -> impl Iterator<Item = &'a Object> {
+        let all = self.0.values().copied();
+        all.filter(move |object| object.kind == *kind)
+    }
+
+    /// Frames whose names start with `prefix`, in the order of their numbers.
+    fn frames(&self, prefix: &str) -> Vec<&'a Object> {
+        let mut frames = Vec::new();
+        // Microkit numbers the frames of a region with nine digits, from 0.
+        while let Some(frame) = self.get(&format!("{prefix}_{:09}", frames.len())) {
+            frames.push(frame);
+        }
+        frames
+    }
+}
