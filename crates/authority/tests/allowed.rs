@@ -560,7 +560,7 @@ fn authority_that_nobody_uses() {
         "frame_mr_p2m_linux1_000000000",
     ] {
         let held = of().give("cnode_vmm_linux1", FREE, object);
-        caught("expected", &format!("{object}"), held);
+        caught("expected", object, held);
     }
     // In the place where Microkit's benchmark configuration has it.
     let own = of().give("cnode_vmm_linux1", 6, "tcb_vmm_linux1");

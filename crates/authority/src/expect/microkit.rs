@@ -219,7 +219,7 @@ fn page(wanted: &mut Wanted, name: &str, vaddr: u64, frame: String) {
         executable: false,
         cached: true,
     };
-    wanted.pages.insert((name.to_owned(), vaddr), page);
+    wanted.page(name, vaddr, page);
 }
 
 fn monitor(names: &Names<'_>, wanted: &mut Wanted) {
@@ -227,10 +227,7 @@ fn monitor(names: &Names<'_>, wanted: &mut Wanted) {
     wanted.object(Kind::CNode, &cnode, sized(CNODE_BITS));
     wanted.object(Kind::Endpoint, MONITOR_ENDPOINT, plain());
     wanted.object(Kind::Reply, format!("reply_{MONITOR}"), plain());
-    let share = Share {
-        budget: 1000,
-        period: 1000,
-    };
+    let share = roles::SLICE;
     thread(wanted, MONITOR, MONITOR, MONITOR_PRIORITY, share, 0);
     let root = Want::to(Kind::CNode, &cnode, "the monitor's CSpace");
     let root = root.guarded(0, WORD - CNODE_BITS);
@@ -398,7 +395,7 @@ fn maps(names: &Names<'_>, wanted: &mut Wanted, who: &str, maps: &[Map]) {
                 executable: map.executable,
                 cached: map.cached,
             };
-            wanted.pages.insert((who.to_owned(), vaddr), page);
+            wanted.page(who, vaddr, page);
             vaddr = vaddr.saturating_add(frame.bytes());
         }
     }

@@ -15,10 +15,14 @@ pub(crate) struct Share {
 }
 
 /// What Microkit gives everybody who is given nothing else: a time slice, and the next one at once.
-const SLICE: Share = Share {
+pub(super) const SLICE: Share = Share {
     budget: 1000,
     period: 1000,
 };
+/// What a vCPU has, a VMM for itself, and a server.
+const VCPU: Share = SLICE;
+const VMM: Share = SLICE;
+const SERVER: Share = SLICE;
 
 /// A protection domain.
 pub(crate) struct Pd {
@@ -140,7 +144,7 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
     let server = |name: &str, priority| Pd {
         name: name.to_owned(),
         priority,
-        share: SLICE,
+        share: SERVER,
         passive: false,
         parent: SERVERS
             .iter()
@@ -193,7 +197,7 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
         Pd {
             name: vmm_name(&domain.name),
             priority: priority::VMM,
-            share: SLICE,
+            share: VMM,
             passive: false,
             parent: Some((pd::FAULT_SERVER, i as u64)),
             stack: stack::LARGE,
@@ -202,7 +206,7 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
             vm: Some(Vm {
                 name: domain.name.clone(),
                 priority: priority::VM,
-                share: SLICE,
+                share: VCPU,
                 maps: vec![device("gicv", domain.gicc, RW)],
             }),
         }
@@ -341,7 +345,7 @@ fn clock_vm(board: &Board) -> Option<Vm> {
     Some(Vm {
         name: pd::CLOCK_VM.to_owned(),
         priority: priority::CLOCK_VM,
-        share: SLICE,
+        share: VCPU,
         maps: vec![
             Map {
                 executable: true,

@@ -1,6 +1,6 @@
 //! What is expected, slot by slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use untyped_plan::Paddr;
 
@@ -159,11 +159,11 @@ pub(crate) struct Wanted {
     /// Capabilities by the name of the CNode, thread or interrupt and the slot.
     pub(crate) slots: BTreeMap<(String, u32), Want>,
     /// Pages by protection domain or guest, and address.
-    pub(crate) pages: BTreeMap<(String, u64), Page>,
+    pub(crate) pages: BTreeMap<String, BTreeMap<u64, Page>>,
     /// Frames of the programs of protection domains: how many there are, and their rights, is the program's affair.
     pub(crate) programs: BTreeMap<String, Vec<String>>,
     /// Where frames must be, by their names.
-    pub(crate) places: BTreeMap<String, Place>,
+    pub(crate) places: HashMap<String, Place>,
     /// Memory regions that have not the size that they should have: name, bytes, and what is expected.
     pub(crate) sizes: Vec<(String, u64, String)>,
 }
@@ -171,6 +171,17 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(crate) fn object(&mut self, kind: Kind, name: impl Into<String>, thing: Thing) {
         self.objects.insert(name.into(), (kind, thing));
+    }
+
+    pub(crate) fn page(&mut self, who: &str, vaddr: u64, page: Page) {
+        match self.pages.get_mut(who) {
+            Some(pages) => pages.insert(vaddr, page),
+            None => self
+                .pages
+                .entry(who.to_owned())
+                .or_default()
+                .insert(vaddr, page),
+        };
     }
 
     pub(crate) fn slot(&mut self, holder: &str, slot: u64, want: Want) {
