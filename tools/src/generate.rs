@@ -94,6 +94,12 @@ pub fn system(config: &Config, board: &Board) -> System {
     system
 }
 
+/// Tells the names of the memory regions of module files.
+pub fn module_regions(config: &Config) -> impl Fn(&str) -> String {
+    let modules = ModuleRegions::new(config);
+    move |file| modules.of(file)
+}
+
 fn p2m_name(domain: &DomainConfig) -> String {
     format!("p2m_{}", domain.record.name)
 }

@@ -4,16 +4,24 @@ use std::fs;
 use std::path::PathBuf;
 
 use authority::report::{breaches, dot, json, svg, table};
-use authority::{Authority, Check};
+use authority::{Authority, Check, Domain, System};
+use board::Board;
 use clap::{Args, ValueEnum};
+use dt_server::Config;
+use untyped_plan::{Paddr, Span};
 
-use super::{Outcome, say};
+use super::{Outcome, boards, say};
+use crate::generate::module_regions;
+use crate::load::{LoadError, Missing, load_with};
 
 /// Say who holds which capability in an image, and check that it is as it should be
 ///
 /// Reads the capDL specification that the image builder writes beside each image (`zazen-image
 /// --capdl-json`): every kernel object, and every capability that exists when the system has started. Reports each protection domain's and
 /// guest's capabilities and mappings, who may call or notify whom, who can touch which guest's RAM now and at run time, and applies the rules that docs/inspect.md explains.
+///
+/// With the domains file, sizes, files and static memory are compared with what it says; without it, domains, files and board are
+/// taken from the specification.
 ///
 /// Broken rules are told with the chain of capabilities that breaks them.
 #[derive(Args, Debug)]
@@ -22,6 +30,15 @@ pub struct Arguments {
     /// The specification as JSON
     #[arg(value_name = "SPEC.json")]
     spec: PathBuf,
+    /// The domains file that the image was made of
+    #[arg(long, value_name = "FILE")]
+    domains: Option<PathBuf>,
+    /// Where to look for kernels and RAM disks that are not next to the domains file; may be given several times
+    #[arg(long = "files", value_name = "DIR")]
+    files: Vec<PathBuf>,
+    /// The board that the image is for; the one whose devices the specification has if not given
+    #[arg(long, value_parser = boards())]
+    board: Option<&'static Board>,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -39,6 +56,7 @@ Exit status:
 Examples:
   ./build.sh inspect                 builds the image and inspects it
   zazen inspect build/image/default/capdl.json
+  zazen inspect SPEC.json --domains my.dts --board zcu102
   zazen inspect SPEC.json --format svg -o authority.svg
 
 Files:
@@ -89,7 +107,14 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             return Outcome::Failed;
         }
     };
-    let checks = authority.check();
+    let system = match described(arguments, authority.system()) {
+        Ok(system) => system,
+        Err(error) => {
+            eprint!("{error}");
+            return Outcome::Failed;
+        }
+    };
+    let checks = authority.check_as(&system);
     let report = arguments.format.write(&authority, &checks);
     match &arguments.output {
         None => say(&report),
@@ -108,4 +133,46 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         true => Outcome::Good,
         false => Outcome::Bad,
     }
+}
+
+/// The system that the arguments describe: `seems` is what the specification seems to be of.
+fn described(arguments: &Arguments, seems: System) -> Result<System, LoadError> {
+    let board = arguments.board.unwrap_or(seems.board);
+    let domains = match &arguments.domains {
+        None => seems.domains,
+        Some(file) => {
+            // What is in the files says nothing about authority.
+            let loaded = load_with(file, &arguments.files, board, Missing::Assume)?;
+            domains(&loaded.config)
+        }
+    };
+    Ok(System {
+        board,
+        domains,
+        ..seems
+    })
+}
+
+fn domains(config: &Config) -> Vec<Domain> {
+    let regions = module_regions(config);
+    let spans = |domain: &dt_server::DomainConfig| {
+        let ranges = domain.static_mem.iter();
+        ranges
+            .filter_map(|range| Span::new(Paddr(range.start), Paddr(range.end())))
+            .collect()
+    };
+    config
+        .domains
+        .iter()
+        .map(|domain| Domain {
+            name: domain.record.name.as_str().to_owned(),
+            gicc: domain.record.layout.gicc.raw(),
+            modules: domain
+                .modules()
+                .map(|(number, file)| (number, regions(file)))
+                .collect(),
+            p2m: Some(topology::p2m_bytes(domain.max_ram())),
+            static_mem: Some(spans(domain)),
+        })
+        .collect()
 }
