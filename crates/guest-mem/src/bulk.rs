@@ -77,11 +77,69 @@ unsafe fn copy_words<T: Copy>(mut to: *mut u8, mut from: *const u8, len: usize) 
     }
 }
 
+/// Zeroing at least this many bytes is worth the vector registers, which the kernel may have to fetch for this thread.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+const LONG_ZERO: usize = 64 << 10;
+
+/// Zeroes `len` bytes from `to`, a multiple of 512, eight instructions for each 512 bytes.
+///
+/// `DC ZVA` would be for this, but seL4 leaves `SCTLR_EL1.DZE` clear, so it traps at user level.
+///
+/// # Safety
+/// As the `to` side of [`copy`].
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+unsafe fn zero_by_vectors(to: *mut u8, len: usize) {
+    if len == 0 {
+        return;
+    }
+    // SAFETY: stores to the caller's range alone; the registers are named. To the compiler assembly is as good as a volatile store.
+    unsafe {
+        core::arch::asm!(
+            "movi v0.16b, #0",
+            "movi v1.16b, #0",
+            "movi v2.16b, #0",
+            "movi v3.16b, #0",
+            "2:",
+            ".rept 8",
+            "st1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{to}], #64",
+            ".endr",
+            "subs {len}, {len}, #512",
+            "b.ne 2b",
+            to = inout(reg) to => _,
+            len = inout(reg) len => _,
+            out("v0") _,
+            out("v1") _,
+            out("v2") _,
+            out("v3") _,
+            options(nostack)
+        );
+    }
+}
+
 /// Zeroes `len` bytes from `to` in volatile stores.
 ///
 /// # Safety
 /// As the `to` side of [`copy`].
-pub(crate) unsafe fn zero(mut to: *mut u8, len: usize) {
+pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    if len >= LONG_ZERO {
+        let body = len & !511;
+        // SAFETY: body + rest == len.
+        unsafe {
+            zero_by_vectors(to, body);
+            zero_words(to.add(body), len - body);
+        }
+        return;
+    }
+    // SAFETY: the caller's range.
+    unsafe { zero_words(to, len) }
+}
+
+/// The same, in words of 16 bytes.
+///
+/// # Safety
+/// As [`zero`].
+unsafe fn zero_words(mut to: *mut u8, len: usize) {
     let head = to_boundary::<u128>(to.addr(), len);
     let lines = (len - head) / 64;
     let tail = len - head - lines * 64;
