@@ -171,7 +171,7 @@ impl MemoryClient {
 }
 
 impl memory_server_api::MemoryServer for MemoryClient {
-    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+    fn send(&mut self, request: Request) -> Result<Reply, Error> {
         let mut kernel = ServerKernel {
             machine: &mut self.services.machine.borrow_mut(),
             log: &mut self.services.memory_log.borrow_mut(),

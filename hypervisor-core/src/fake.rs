@@ -235,7 +235,7 @@ impl Host for FakeHost {
 }
 
 impl MemoryServer for FakeMemory {
-    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+    fn send(&mut self, request: Request) -> Result<Reply, Error> {
         self.requests.push(request);
         self.replies.pop_front().unwrap_or(Err(Error::NoMemory))
     }

@@ -5,6 +5,7 @@
 
 use memory_server_api::{Error, Slot};
 
+use crate::cost;
 use crate::kernel::Kernel;
 use crate::manifest::DomainIndex;
 use crate::records::{BlockState, NIL, PageId, PageState};
@@ -21,6 +22,7 @@ impl MemoryServer<'_> {
     ) -> Result<Slot, Error> {
         let id = self.page_of(d, slot)?;
         let into = self.dom(d).layout.alias(n);
+        self.spend(cost::REVOKE + cost::DELETE + cost::MINT);
         let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
         // The bit may be left from a page that was revoked since: deleting nothing is no error.
         if self.dom(d).aliases[word] & bit != 0 {
@@ -45,6 +47,7 @@ impl MemoryServer<'_> {
         n: u32,
     ) -> Result<(), Error> {
         let id = self.page_of(d, slot)?;
+        self.spend(cost::REVOKE + cost::DELETE);
         kernel
             .delete(
                 self.page_slot(id),

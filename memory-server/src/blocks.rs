@@ -3,6 +3,7 @@
 use hv_types::FrameSize;
 use memory_server_api::Error;
 
+use crate::cost;
 use crate::kernel::{Destination, Kernel, Object, OwnSlot};
 use crate::records::{BlockState, HEAP, NEVER, NIL, Records, SplitRecord};
 use crate::server::{MemoryServer, Pool, UntypedRecord};
@@ -84,6 +85,7 @@ impl MemoryServer<'_> {
         while made <= b - u.first {
             let count = CARVE_BATCH.min(u.blocks - made);
             let into = Destination::Own(self.own.block(u.first + made));
+            self.spend(cost::RETYPE + cost::MAKE * count);
             kernel
                 .retype(
                     self.own.untyped(index),
@@ -175,6 +177,7 @@ impl MemoryServer<'_> {
         purpose: Use,
     ) -> Result<u16, Error> {
         let kept = self.kept_records(purpose);
+        self.spend_looks(self.records.splits.len());
         if let Some(s) = self.records.unused_split(kept) {
             return Ok(s);
         }
@@ -190,12 +193,14 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         is_wanted: impl Fn(&SplitRecord, u8) -> bool,
     ) -> Result<bool, Error> {
+        self.spend_looks(self.records.splits.len());
         let unused = self.records.splits.iter().filter(|s| {
             s.block != NIL && s.is_unused() && is_wanted(s, self.records.get(s.block).home)
         });
         let Some(b) = unused.max_by_key(|s| s.free).map(|s| s.block) else {
             return Ok(false);
         };
+        self.afford_unsplit(kernel, b)?;
         self.unsplit(kernel, b)?;
         self.put_block(b);
         Ok(true)
@@ -203,10 +208,42 @@ impl MemoryServer<'_> {
 
     /// Makes sure that the 2 MiB frame of a free block exists.
     pub(crate) fn frame(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+        if self.records.get(b).state == BlockState::Used {
+            self.reset(kernel, b)?;
+        }
         if self.records.get(b).state == BlockState::Bare {
+            let make = if self.untyped_of(b).device {
+                cost::MAKE
+            } else {
+                cost::MAKE_BLOCK
+            };
+            self.afford(cost::RETYPE + make)?;
             self.make_frame(kernel, b)?;
             self.records.block(b).state = BlockState::Framed;
         }
+        Ok(())
+    }
+
+    /// Has the kernel zero a free block that was in use, by itself: one page is made and deleted again, after which the next
+    /// retype has only that page to zero.
+    ///
+    /// # Errors
+    /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as free as before, or lost.
+    pub(crate) fn reset(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+        let untyped = self.block_untyped(b);
+        let pages = self.untyped_of(b).pages();
+        self.afford(cost::RESET_PAGE * pages)?;
+        self.spend(cost::RETYPE + cost::MAKE_PAGE + cost::REVOKE + cost::DELETE);
+        // Any slot that is empty while the block is.
+        let into = Destination::Own(self.own.frame(b));
+        kernel
+            .retype(untyped, Object::Frame(FrameSize::Page), into, 1)
+            .map_err(|_| Error::Kernel)?;
+        if kernel.revoke(untyped).is_err() {
+            self.lose_block(kernel, b);
+            return Err(Error::Kernel);
+        }
+        self.records.block(b).state = BlockState::Bare;
         Ok(())
     }
 
@@ -234,10 +271,11 @@ impl MemoryServer<'_> {
         b: u32,
         window: u16,
     ) -> Result<(), Error> {
-        if let Err(error) = self
+        let ready = self
             .frame(kernel, b)
             .and_then(|()| self.scrub_block(kernel, d, b))
-        {
+            .and_then(|()| self.afford(2 * cost::MINT + cost::RECORD));
+        if let Err(error) = ready {
             self.put_block_first(b);
             return Err(error);
         }
@@ -258,14 +296,23 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    fn scrub_block(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<(), Error> {
+    /// Zeroes a free block whose 2 MiB frame exists, unless `d` had it last. It is nobody's then.
+    pub(crate) fn scrub_block(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        b: u32,
+    ) -> Result<(), Error> {
         let last = self.records.get(b).holder;
         if last == NEVER || last == d {
             return Ok(());
         }
+        self.afford(cost::SCRUB_BLOCK)?;
         kernel
             .scrub(self.own.frame(b), FrameSize::Block)
-            .map_err(|_| Error::Kernel)
+            .map_err(|_| Error::Kernel)?;
+        self.records.block(b).holder = NEVER;
+        Ok(())
     }
 
     /// Mints both capabilities of a whole block. The error tells whether the undoing failed too.

@@ -18,17 +18,11 @@
 use hv_types::FrameSize;
 use memory_server_api::{Crash, Error, Extra, Relinquished, Reply};
 
+use crate::cost;
 use crate::kernel::Kernel;
 use crate::manifest::{DomainIndex, Purpose};
 use crate::records::{BlockState, HEAP, OTHERS, PageId, PageRecord, PageState};
 use crate::server::{Life, MemoryServer, Pool};
-
-/// Cost of an operation of the kernel, where looking at a record costs 1.
-const OPERATION: u32 = 64;
-/// Cost of making a split block whole: the kernel deletes the capabilities of 512 pages.
-const UNSPLIT: u32 = 32 * OPERATION;
-/// What one message may cost: 64 frames, or two split blocks, or 4096 records looked at.
-const BUDGET: u32 = 64 * OPERATION;
 
 /// Where the end of a domain goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,14 +70,18 @@ impl MemoryServer<'_> {
         d: u8,
         again: bool,
     ) -> Result<(bool, Relinquished), Error> {
+        self.start_message();
         let dom = self.dom_mut(d);
         if dom.life == Life::Alive {
             dom.life = Life::Dying;
             dom.ending = Ending::START;
+            // The pages without capabilities are as much the domain's as the others.
+            dom.splitting = None;
         }
-        let mut cost = 0;
-        while cost < BUDGET && self.dom(d).ending.stage != Stage::Nothing {
-            cost += self.end_step(kernel, d)?;
+        // What a step costs is counted where it is done; the last one can be as long as a message may be.
+        while self.spent() < cost::END && self.dom(d).ending.stage != Stage::Nothing {
+            self.spend(cost::END_LOOK);
+            self.end_step(kernel, d)?;
         }
         let Ending { stage, taken } = self.dom(d).ending;
         if stage != Stage::Nothing {
@@ -166,112 +164,114 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// One small step of an end; what it cost.
-    fn end_step(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<u32, Error> {
+    /// One small step of an end.
+    fn end_step(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
         // What it returned while it lived, or since: its capabilities are still there.
         if self.reclaim(kernel, d, 1)? > 0 {
-            return Ok(OPERATION);
+            return Ok(());
         }
         let blocks = u32::try_from(self.records.blocks.len()).unwrap_or(u32::MAX);
-        let (next, cost) = match self.dom(d).ending.stage {
+        let next = match self.dom(d).ending.stage {
             Stage::Extra(index) => match Extra::from_index(u64::from(index)) {
                 Some(kind) => {
-                    let cost = self.end_extra(kernel, d, kind)?;
-                    (Stage::Extra(index + 1), cost)
+                    self.end_extra(kernel, d, kind)?;
+                    Stage::Extra(index + 1)
                 }
-                None => (Stage::Ram(0, 0), 1),
+                None => Stage::Ram(0, 0),
             },
             Stage::Ram(b, page) if b < blocks => self.end_ram(kernel, d, b, page)?,
             Stage::Ram(..) => {
                 self.dom_mut(d).pending = None;
-                (Stage::Whole(0), 1)
+                Stage::Whole(0)
             }
-            Stage::Whole(b) if b < blocks => (Stage::Whole(b + 1), self.end_split(kernel, d, b)?),
+            Stage::Whole(b) if b < blocks => {
+                self.end_split(kernel, d, b)?;
+                Stage::Whole(b + 1)
+            }
             Stage::Whole(_) => {
                 let pages = self.dom(d).pool.pages;
                 self.dom_mut(d).pool = Pool {
                     pages,
                     ..Pool::EMPTY
                 };
-                (Stage::Order(0), 1)
+                Stage::Order(0)
             }
             Stage::Order(b) if b < blocks => {
                 let block = self.records.get(b);
-                if block.home == d && matches!(block.state, BlockState::Bare | BlockState::Framed) {
+                if block.home == d
+                    && matches!(
+                        block.state,
+                        BlockState::Bare | BlockState::Used | BlockState::Framed
+                    )
+                {
                     self.put_block(b);
                 }
-                (Stage::Order(b + 1), 1)
+                Stage::Order(b + 1)
             }
-            Stage::Order(_) => (Stage::Tables(0), 1),
+            Stage::Order(_) => Stage::Tables(0),
             Stage::Tables(index) if index < self.untypeds.len() => {
-                let cost = self.end_tables(kernel, d, index)?;
-                (Stage::Tables(index + 1), cost)
+                self.end_tables(kernel, d, index)?;
+                Stage::Tables(index + 1)
             }
             Stage::Tables(_) => {
                 self.dom_mut(d).tables = 0;
-                (Stage::Nothing, 1)
+                Stage::Nothing
             }
-            Stage::Nothing => (Stage::Nothing, BUDGET),
+            Stage::Nothing => Stage::Nothing,
         };
         self.dom_mut(d).ending.stage = next;
-        Ok(cost)
+        Ok(())
     }
 
-    fn end_extra(&mut self, kernel: &mut impl Kernel, d: u8, kind: Extra) -> Result<u32, Error> {
+    fn end_extra(&mut self, kernel: &mut impl Kernel, d: u8, kind: Extra) -> Result<(), Error> {
         let Some(id) = self.extra_page(d, kind) else {
-            return Ok(1);
+            return Ok(());
         };
         self.destroy_extra(kernel, d, kind)?;
         self.records.page(id).holder = OTHERS;
         self.dom_mut(d).ending.taken.extra += 1;
-        Ok(OPERATION)
+        Ok(())
     }
 
-    /// Takes RAM of block `b` back, if it is split page `page` alone; where to go on, and the cost.
+    /// Takes RAM of block `b` back, if it is split page `page` alone; where to go on.
     fn end_ram(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
         b: u32,
         page: u32,
-    ) -> Result<(Stage, u32), Error> {
+    ) -> Result<Stage, Error> {
         let block = *self.records.get(b);
         if block.state == BlockState::Split && page < self.untyped_of(b).pages() {
-            let cost = self.end_page(kernel, d, PageId::new(b, page))?;
-            return Ok((Stage::Ram(b, page + 1), cost));
+            self.end_page(kernel, d, PageId::new(b, page))?;
+            return Ok(Stage::Ram(b, page + 1));
         }
-        let mut cost = 1;
         if block.holder == d {
             match block.state {
                 BlockState::Held => {
                     self.take_back_block(kernel, d, b)?;
                     self.count_ram(d, u64::from(FrameSize::Block.pages()));
-                    cost = OPERATION;
                 }
                 // The source of a pending copy is not counted: the pages are.
-                BlockState::Source => {
-                    self.take_back_block(kernel, d, b)?;
-                    cost = OPERATION;
-                }
+                BlockState::Source => self.take_back_block(kernel, d, b)?,
                 _ => {}
             }
             self.records.block(b).holder = OTHERS;
         }
-        Ok((Stage::Ram(b + 1, 0), cost))
+        Ok(Stage::Ram(b + 1, 0))
     }
 
-    fn end_page(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<u32, Error> {
+    fn end_page(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<(), Error> {
         let page = *self.records.page(id);
         if page.holder != d {
-            return Ok(1);
+            return Ok(());
         }
-        let held = page.state == PageState::Ram;
-        if held {
+        if page.state == PageState::Ram {
             self.take_back_page(kernel, d, id)?;
             self.count_ram(d, 1);
         }
         self.records.page(id).holder = OTHERS;
-        Ok(if held { OPERATION } else { 1 })
+        Ok(())
     }
 
     fn count_ram(&mut self, d: u8, pages: u64) {
@@ -282,11 +282,12 @@ impl MemoryServer<'_> {
 
     /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost, or of the heap and free: split records are
     /// few, and the domain's next life splits other blocks.
-    fn end_split(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
+    fn end_split(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<(), Error> {
         let block = *self.records.get(b);
         if block.state != BlockState::Split || (block.home != d && block.home != HEAP) {
-            return Ok(1);
+            return Ok(());
         }
+        self.spend(cost::LOOK * self.untyped_of(b).pages());
         let mut pages = self.pages_of(b);
         let stays = |page: &PageRecord| match page.state {
             PageState::Free => false,
@@ -294,24 +295,27 @@ impl MemoryServer<'_> {
             PageState::Ram | PageState::Returned | PageState::Extra => block.home == HEAP,
         };
         if !pages.any(|id| stays(self.records.page(id))) {
+            self.spend(self.unsplit_cost(b, 0));
             self.unsplit(kernel, b)?;
             self.put_block(b);
         }
-        Ok(UNSPLIT)
+        Ok(())
     }
 
-    /// Takes back what was made of an untyped for page tables. The kernel deletes as many objects as
-    /// the domain's quota allows, in one operation that lets interrupts through.
-    fn end_tables(&mut self, kernel: &mut impl Kernel, d: u8, index: usize) -> Result<u32, Error> {
+    /// Takes back what was made of an untyped for page tables, at most 512: the manifest has no larger ones, because the kernel
+    /// zeroes all of it when the first of the next life is made.
+    fn end_tables(&mut self, kernel: &mut impl Kernel, d: u8, index: usize) -> Result<(), Error> {
         let u = &self.untypeds[index];
         if u.purpose != Purpose::Tables(DomainIndex(d)) || u.made == 0 {
-            return Ok(1);
+            return Ok(());
         }
+        let made = u.made;
+        self.spend(cost::REVOKE + cost::DELETE_TABLE * made);
         let slot = self.own.untyped(u8::try_from(index).unwrap_or(u8::MAX));
         kernel.revoke(slot).map_err(|_| Error::Kernel)?;
         let made = core::mem::take(&mut self.untypeds[index].made);
         self.dom_mut(d).ending.taken.tables += u64::from(made);
-        Ok(UNSPLIT)
+        Ok(())
     }
 
     /// Reports an end, less and less often because a guest can restart as often as it likes and its VMM could have it live

@@ -57,8 +57,11 @@ impl MemoryServer<'_> {
             .split_of(b)
             .is_some_and(|(_, split)| split.is_unused());
         match self.records.get(b).state {
-            BlockState::Split if unused => self.unsplit(kernel, b)?,
-            BlockState::Bare | BlockState::Framed => self.unlink_block(b),
+            BlockState::Split if unused => {
+                self.afford_unsplit(kernel, b)?;
+                self.unsplit(kernel, b)?;
+            }
+            BlockState::Bare | BlockState::Used | BlockState::Framed => self.unlink_block(b),
             _ => return Err(Error::NoMemory),
         }
         self.carve(kernel, b)
@@ -96,7 +99,7 @@ impl MemoryServer<'_> {
         let state = self.records.get(b).state;
         let fresh = match state {
             BlockState::Split if self.records.page(id).state == PageState::Free => false,
-            BlockState::Bare | BlockState::Framed => {
+            BlockState::Bare | BlockState::Used | BlockState::Framed => {
                 self.unlink_block(b);
                 self.carve(kernel, b)
                     .inspect_err(|_| self.put_block_first(b))?;
@@ -115,13 +118,15 @@ impl MemoryServer<'_> {
     /// Takes a free static block off its list. The usual order is ascending, and finds it at the head.
     fn unlink_block(&mut self, b: u32) {
         let short = self.is_short(b);
-        self.with_pool(self.records.get(b).home, |records, pool| {
+        let home = self.records.get(b).home;
+        let looks = self.with_pool(home, |records, pool| {
             let list = if short {
                 &mut pool.short
             } else {
                 &mut pool.blocks
             };
-            records.unlink_block(list, b);
+            records.unlink_block(list, b)
         });
+        self.spend_looks(looks);
     }
 }

@@ -3,6 +3,7 @@
 use hv_types::FrameSize;
 use memory_server_api::{Error, Extra, Granted, Slot};
 
+use crate::cost;
 use crate::kernel::{Destination, Kernel, Object};
 use crate::manifest::{DomainIndex, Purpose};
 use crate::pages::For;
@@ -51,6 +52,7 @@ impl MemoryServer<'_> {
             .filter(|w| *w != NIL)
             .ok_or(Error::NotYours)?;
         let id = PageId::from_word(word);
+        self.spend_revoke(d, 2);
         kernel
             .revoke(self.page_slot(id))
             .map_err(|_| Error::Kernel)?;
@@ -91,6 +93,7 @@ impl MemoryServer<'_> {
         let count = count.min(left).min(u32::try_from(room).unwrap_or(u32::MAX));
         let first = self.dom(d).layout.table(self.dom(d).tables);
         let from = self.own.untyped(u8::try_from(index).unwrap_or(u8::MAX));
+        self.spend(cost::RETYPE + cost::MAKE_PAGE * count);
         kernel
             .retype(
                 from,

@@ -24,13 +24,15 @@
 //! | frame goes to | zeroed |
 //! |---|---|
 //! | a domain that never gave it away while another had it (same live domain) | no |
-//! | any domain, first grant since boot | no: kernel memory was zeroed at boot, other memory holds what the boot loader left |
+//! | any domain, first grant since boot, memory that the kernel owns | no: the kernel has zeroed it at boot |
+//! | the same, other memory | yes: it holds what was there before a warm reset, perhaps of another guest |
 //! | another domain (heap), also after it was returned | yes |
 //! | the same domain after it was destroyed | yes |
 //! | any domain as an extra page | yes (EX-3) |
 //! | a domain, after a grant that failed | no: nobody saw it |
 //!
-//! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean.
+//! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean. What the boot loader preloads
+//! (guests' kernels and RAM disks) lies in memory that this server does not have.
 //!
 //! # Failure
 //!
@@ -68,15 +70,24 @@
 //!
 //! # What one message can cost
 //!
-//! The server runs above everybody, so what a client can make it do at once is bounded: at most 8
-//! blocks made and zeroed, or 64 pages revoked, zeroed and granted, and one block made pages of, one revoked page by
-//! page and three made whole again (at most some 1,600 operations of the kernel, none of which takes longer
-//! than zeroing 2 MiB). Searches are bounded by the number of split blocks, windows or domains.
+//! The server runs above everybody, so what a client can make it do at once is bounded, whatever its neighbours have prepared: each
+//! message has [`cost::MESSAGE`], a million instructions of the release kernel, for what it makes, deletes and zeroes,
+//! counted by capabilities, objects and bytes before it is done ([`cost`]). That is 2 MiB zeroed, by the kernel or by the server,
+//! or some 1,500 capabilities deleted, or 64 pages revoked, zeroed and granted. What does not fit is left for the next message: a
+//! batch or a run is shorter, an end says that something is left, and everything else is refused with
+//! [`memory_server_api::Error::Again`], for the client to repeat. Each part is kept in the records, as free memory in another shape,
+//! as pages that are revoked, or as a split with some capabilities missing, so a client that never repeats
+//! leaves nothing behind that its end does not find.
+//!
+//! On top of that come at most [`cost::BEFORE`] of short steps before the longest one, one page of a batch, and searches through
+//! the records of splits, windows and blocks, about 20 for a page or a block and [`cost::LOOK`] instructions a record: with 1 GiB of heap
+//! all split, 6,000 instructions each.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod alias;
 mod blocks;
+pub mod cost;
 mod destroy;
 mod direct;
 mod dump;

@@ -41,6 +41,10 @@ const UNTYPEDS_AT: usize = HEADER_WORDS + MAX_DOMAINS * DOMAIN_WORDS;
 /// Words of an encoded manifest.
 pub const MANIFEST_WORDS: usize = UNTYPEDS_AT + MAX_UNTYPEDS * UNTYPED_WORDS;
 
+/// Largest untyped for page tables (log2 of bytes): what was made of it is deleted in one step, and all of it is zeroed in
+/// another.
+pub const TABLES_BITS: u8 = 21;
+
 /// Smallest and largest untyped of seL4 on AArch64 (log2 of bytes).
 const SIZE_BITS: core::ops::RangeInclusive<u8> = 4..=47;
 /// Largest CNode that is accepted (log2 of slots): 2^24 slots name 8191 windows, 16 GiB of guest RAM.
@@ -57,7 +61,8 @@ pub enum Purpose {
     Static(DomainIndex),
     /// RAM of domains without static memory, and extra pages of all.
     Heap,
-    /// Page tables of this domain's guest and of its VMM's window. Never device memory.
+    /// Page tables of this domain's guest and of its VMM's window. Never device memory, and in pieces of at most
+    /// [`TABLES_BITS`].
     Tables(DomainIndex),
 }
 
@@ -255,6 +260,9 @@ impl<'w> Manifest<'w> {
             }
             if matches!(untyped.purpose, Purpose::Tables(_)) && untyped.device {
                 return Err(ManifestError::DeviceTables(u));
+            }
+            if matches!(untyped.purpose, Purpose::Tables(_)) && untyped.size_bits > TABLES_BITS {
+                return Err(ManifestError::LargeTables(u));
             }
         }
         for other in 0..u {

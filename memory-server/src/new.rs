@@ -4,10 +4,13 @@ use core::fmt;
 
 use memory_server_api::{ALIASES, Extra};
 
+use crate::cost::Spent;
 use crate::destroy::Ending;
 use crate::layout::{self, GrantLayout, OwnLayout};
 use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose};
-use crate::records::{BlockRecord, HEAP, List, MAX_BLOCKS, NIL, NIL16, Records, SplitRecord};
+use crate::records::{
+    BlockRecord, HEAP, List, MAX_BLOCKS, NEVER, NIL, NIL16, OTHERS, Records, SplitRecord,
+};
 use crate::server::{Domain, Life, MemoryServer, Pool, UntypedRecord};
 
 /// The memory for the server's records; a protection domain keeps it in statics.
@@ -83,7 +86,7 @@ impl<'a> MemoryServer<'a> {
             domains: heapless::Vec::new(),
             heap: Pool::EMPTY,
             own: OwnLayout::new(count),
-            reshaped: 0,
+            spent: Spent::default(),
         };
         server.add_domains(manifest)?;
         server.add_untypeds(manifest)?;
@@ -108,6 +111,7 @@ impl<'a> MemoryServer<'a> {
                 extra: [NIL; Extra::COUNT as usize],
                 aliases: [0; ALIASES as usize / 64],
                 pending: None,
+                splitting: None,
                 whole: 0,
                 whole_by_copy: 0,
                 released: false,
@@ -169,6 +173,8 @@ impl<'a> MemoryServer<'a> {
                 *self.records.block(b) = BlockRecord {
                     home,
                     untyped: index,
+                    // The kernel has zeroed its own memory. What other memory holds is of an earlier boot.
+                    holder: if untyped.device { OTHERS } else { NEVER },
                     window,
                     ..BlockRecord::EMPTY
                 };

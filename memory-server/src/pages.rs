@@ -3,6 +3,7 @@
 use hv_types::FrameSize;
 use memory_server_api::{Error, Slot};
 
+use crate::cost;
 use crate::kernel::{Kernel, OwnSlot};
 use crate::manifest::DomainIndex;
 use crate::records::{HEAP, NEVER, NIL, NIL16, PageId, PageState};
@@ -87,6 +88,10 @@ impl MemoryServer<'_> {
 
     fn pop_page(&mut self, home: u8, purpose: For) -> Option<PageId> {
         let id = if home == HEAP {
+            self.spend_looks(self.records.splits.len());
+            if let For::Ram(d) = purpose {
+                self.spend_window_looks(d);
+            }
             let s = self.heap_split_for(purpose)?;
             let mut list = self.records.split(s).list;
             let id = self.records.pop_page(&mut list);
@@ -105,10 +110,7 @@ impl MemoryServer<'_> {
     /// has a free window; for an extra page one without anybody's RAM, and the fullest of them: extra pages outlive
     /// the RAM of others, and where they are no block becomes whole again. Bounded by the split pool.
     fn heap_split_for(&self, purpose: For) -> Option<u16> {
-        let window_left = match purpose {
-            For::Ram(d) => self.free_window(d, self.dom(d).kept_window()).is_some(),
-            For::Extra => true,
-        };
+        let mut window_left = None;
         let mut any = None;
         let mut fullest = (true, u16::MAX);
         for (s, split) in (0u16..).zip(self.records.splits.iter()) {
@@ -127,7 +129,13 @@ impl MemoryServer<'_> {
                 if any.is_none() || rank < fullest {
                     (any, fullest) = (Some(s), rank);
                 }
-            } else if any.is_none() && window_left {
+            } else if any.is_none()
+                && let For::Ram(d) = purpose
+                // Looked for at most once, and not where the domain has a window in the first block.
+                && *window_left.get_or_insert_with(|| {
+                    self.free_window(d, self.dom(d).kept_window()).is_some()
+                })
+            {
                 any = Some(s);
             }
         }
@@ -186,6 +194,7 @@ impl MemoryServer<'_> {
             For::Ram(_) => last != NEVER && last != d,
             For::Extra => last != NEVER || self.untyped_of(id.block()).device,
         };
+        self.spend(2 * cost::MINT + cost::RECORD + if scrub { cost::SCRUB_PAGE } else { 0 });
         if scrub && kernel.scrub(own, FrameSize::Page).is_err() {
             self.untake_page(kernel, taken);
             return Err(Error::Kernel);

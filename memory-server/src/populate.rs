@@ -3,6 +3,7 @@
 use hv_types::{BLOCK_SIZE, FrameSize, Gfn};
 use memory_server_api::{Batch, Error, Granted, Pages, Placed, Released, Slot};
 
+use crate::cost;
 use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
@@ -10,9 +11,6 @@ use crate::server::MemoryServer;
 use crate::spare::{Kept, Use};
 
 pub(crate) const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
-
-/// Most blocks that one message brings: making one of kernel memory takes 200,000 instructions, zeroing it a million.
-const MAX_BLOCKS: u32 = 8;
 
 /// Guest frame as recorded.
 pub(crate) fn record_gfn(gfn: u64) -> u32 {
@@ -22,8 +20,8 @@ pub(crate) fn record_gfn(gfn: u64) -> u32 {
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::PopulateBlocks`].
     ///
-    /// The run ends after [`MAX_BLOCKS`], and early where the next block does not lie in the next window, at the quota, at the
-    /// end of the pool, and where the kernel refuses; it has at least one block.
+    /// The run ends where the next block is too much for this message or does not lie in the next window, at the quota, at
+    /// the end of the pool, and where the kernel refuses; it has at least one block.
     pub(crate) fn populate_blocks(
         &mut self,
         kernel: &mut impl Kernel,
@@ -41,7 +39,7 @@ impl MemoryServer<'_> {
         }
         let mut first = None;
         let mut count = 0;
-        while count < blocks.min(MAX_BLOCKS) {
+        while count < blocks {
             let wanted = first.and_then(|w: u16| w.checked_add(u16::try_from(count).ok()?));
             let at = gfn.raw().saturating_add(u64::from(count) * BLOCK_PAGES);
             match self.populate_block(kernel, d, at, wanted) {
@@ -50,6 +48,9 @@ impl MemoryServer<'_> {
                     block.gfn = record_gfn(at);
                     first = first.or(Some(block.window));
                     count += 1;
+                    if self.is_spent() {
+                        break;
+                    }
                 }
                 Ok(None) => break,
                 Err(error) if count == 0 => return Err(error),
@@ -96,6 +97,11 @@ impl MemoryServer<'_> {
             }
             return Ok(self.regrant_block(d));
         }
+        if home == HEAP {
+            // Two searches for the lowest free window.
+            self.spend_window_looks(d);
+            self.spend_window_looks(d);
+        }
         if home == HEAP && wanted.is_none() {
             self.ensure_window(kernel, d, Kept::One)?;
         }
@@ -128,26 +134,25 @@ impl MemoryServer<'_> {
         Ok(Some(b))
     }
 
-    /// [`memory_server_api::Request::PopulatePages`]: page by page (SM-21), as far as it goes. Ends early after the long
-    /// steps of making pages of a block.
+    /// [`memory_server_api::Request::PopulatePages`]: page by page (SM-21), as far as it goes. Ends early where the next
+    /// page is too much for this message.
     pub(crate) fn populate_pages(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
         gfns: &Batch,
     ) -> Result<Pages, Error> {
-        let reshaped = self.reshaped;
         let mut pages = Pages::EMPTY;
         for gfn in gfns.items() {
             match self.populate_page(kernel, d, Gfn::new(u64::from(*gfn))) {
                 Ok(page) => pages.push(page),
                 Err(error) if pages.is_empty() => return Err(error),
                 Err(error) => {
-                    pages.error = Some(error);
+                    pages.error = Some(error).filter(|error| *error != Error::Again);
                     break;
                 }
             }
-            if self.reshaped != reshaped {
+            if self.is_spent() {
                 break;
             }
         }
@@ -168,6 +173,7 @@ impl MemoryServer<'_> {
         }
         let home = self.ram_home(d);
         let direct = self.is_direct(d);
+        self.afford(cost::RECORD)?;
         if direct {
             if let Some(page) = self.regrant_page_at(d, gfn) {
                 return Ok(page);
@@ -235,6 +241,7 @@ impl MemoryServer<'_> {
     ) -> Result<(), Error> {
         let (window, b, page) = self.named(d, slot)?;
         if self.records.get(b).state == BlockState::Split {
+            self.spend(cost::RECORD);
             return self.return_page(d, window, PageId::new(b, page));
         }
         let b = self.held_block(d, slot)?;
@@ -243,6 +250,7 @@ impl MemoryServer<'_> {
         }
         if self.records.get(b).home == HEAP {
             self.return_block(d, b);
+            self.spend(cost::RECORD);
         } else {
             // It comes back as pages if ever (SM-7), and those are other capabilities.
             self.take_back_block(kernel, d, b)?;
@@ -283,6 +291,7 @@ impl MemoryServer<'_> {
         d: u8,
         b: u32,
     ) -> Result<(), Error> {
+        self.spend(cost::REVOKE + 2 * cost::DELETE + cost::RECORD);
         kernel
             .revoke(self.own.frame(b))
             .map_err(|_| Error::Kernel)?;
@@ -313,6 +322,7 @@ impl MemoryServer<'_> {
         d: u8,
         id: PageId,
     ) -> Result<(), Error> {
+        self.spend_revoke(d, 2);
         kernel
             .revoke(self.page_slot(id))
             .map_err(|_| Error::Kernel)?;

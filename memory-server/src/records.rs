@@ -23,6 +23,9 @@ pub(crate) const DOMAINS: usize = crate::manifest::MAX_DOMAINS;
 pub(crate) enum BlockState {
     /// Free; the block's untyped has no children.
     Bare,
+    /// Free; the block's untyped has no children, but had some: the kernel zeroes it, which takes as long as it is large,
+    /// when it is retyped next. Never of memory that the kernel does not own.
+    Used,
     /// Free; the 2 MiB frame exists and has no copies.
     Framed,
     /// Granted whole.
@@ -285,15 +288,17 @@ impl Records<'_> {
         Some(b)
     }
 
-    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search.
-    pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) {
+    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search. Returns how many were looked at.
+    pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) -> usize {
+        let mut looks = 1;
         let after = self.get(b).next;
         let mut before = NIL;
         let mut at = list.head;
         while at != b {
             if at == NIL {
-                return;
+                return looks;
             }
+            looks += 1;
             before = at;
             at = self.get(at).next;
         }
@@ -305,6 +310,7 @@ impl Records<'_> {
             list.tail = before;
         }
         list.len -= 1;
+        looks
     }
 
     pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {

@@ -12,6 +12,7 @@
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed, Slot};
 
+use crate::cost;
 use crate::kernel::Kernel;
 use crate::manifest::DomainIndex;
 use crate::pages::For;
@@ -139,7 +140,11 @@ impl MemoryServer<'_> {
     }
 
     /// Revokes a returned page: it is free, and on no list.
-    fn reclaim_page(&mut self, kernel: &mut impl Kernel, id: PageId) -> Result<(), Error> {
+    pub(crate) fn reclaim_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        id: PageId,
+    ) -> Result<(), Error> {
         kernel
             .revoke(self.page_slot(id))
             .map_err(|_| Error::Kernel)?;
@@ -154,6 +159,7 @@ impl MemoryServer<'_> {
         let Some(b) = self.dom(d).returned_blocks.head() else {
             return Ok(false);
         };
+        self.afford(cost::REVOKE + 2 * cost::DELETE + cost::RECORD)?;
         kernel
             .revoke(self.own.frame(b))
             .map_err(|_| Error::Kernel)?;
@@ -181,19 +187,23 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         purpose: For,
     ) -> Result<Option<PageId>, Error> {
+        let window_left = match purpose {
+            For::Ram(to) => {
+                self.spend_window_looks(to);
+                let kept = self.dom(to).kept_window();
+                self.free_window(to, kept).is_some()
+            }
+            For::Extra => true,
+        };
         for d in self.all_domains() {
             let Some(word) = self.dom(d).returned.head() else {
                 continue;
             };
             let id = PageId::from_word(word);
-            let usable = match purpose {
-                For::Ram(to) => {
-                    let kept = self.dom(to).kept_window();
-                    self.page_window(to, id.block(), kept).is_some()
-                }
-                For::Extra => true,
-            };
+            let usable = window_left
+                || matches!(purpose, For::Ram(to) if self.held_window(to, id.block()).is_some());
             if usable && self.records.get(id.block()).home == HEAP {
+                self.afford_revoke(d, 2)?;
                 self.reclaim_page(kernel, id)?;
                 return Ok(Some(id));
             }
@@ -211,19 +221,20 @@ impl MemoryServer<'_> {
         d: u8,
         kept: Kept,
     ) -> Result<(), Error> {
+        self.spend_window_looks(d);
         if self.free_window(d, kept).is_some() || self.reclaim_block(kernel, d)? {
             return Ok(());
         }
+        self.spend_looks(self.records.splits.len());
         let only_returned = self.records.splits.iter().find(|s| {
             let d = usize::from(d);
             s.block != NIL && s.held[d] == 0 && s.returned[d] > 0
         });
         let b = only_returned.map(|s| s.block).ok_or(Error::NoMemory)?;
-        // Up to 512 revocations count as much as making pages of a block.
-        self.reshaped = self.reshaped.wrapping_add(1);
         for id in self.pages_of(b) {
             let page = self.records.page(id);
             if page.state == PageState::Returned && page.holder == d {
+                self.afford_revoke(d, 2)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
             }
@@ -245,6 +256,7 @@ impl MemoryServer<'_> {
         while done < most {
             if let Some(word) = self.dom(d).returned.head() {
                 let id = PageId::from_word(word);
+                self.afford_revoke(d, 2)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
             } else if !self.reclaim_block(kernel, d)? {
@@ -255,7 +267,7 @@ impl MemoryServer<'_> {
         Ok(done)
     }
 
-    fn all_domains(&self) -> core::ops::Range<u8> {
+    pub(crate) fn all_domains(&self) -> core::ops::Range<u8> {
         0..u8::try_from(self.domains.len()).unwrap_or(u8::MAX)
     }
 }

@@ -1,10 +1,11 @@
 //! The server's state and the dispatch of requests.
 
 use memory_server_api::{
-    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
-    Words,
+    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot,
+    SplitKind, Usage, Words,
 };
 
+use crate::cost::Spent;
 use crate::destroy::Ending;
 use crate::kernel::{Kernel, Object};
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
@@ -82,6 +83,18 @@ pub(crate) struct Pending {
     pub(crate) pages: u32,
 }
 
+/// A split whose pages are the domain's in the records, and of which some have no capabilities yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Splitting {
+    /// Where the whole block is, or was: the request that goes on names it.
+    pub(crate) slot: Slot,
+    pub(crate) kind: SplitKind,
+    /// The block of the pages.
+    pub(crate) pages: u32,
+    /// The first page without capabilities.
+    pub(crate) next: u32,
+}
+
 pub(crate) struct Domain {
     pub(crate) config: DomainConfig,
     pub(crate) layout: GrantLayout,
@@ -101,6 +114,7 @@ pub(crate) struct Domain {
     /// A bit for each alias slot that may hold a capability.
     pub(crate) aliases: [u64; ALIASES as usize / 64],
     pub(crate) pending: Option<Pending>,
+    pub(crate) splitting: Option<Splitting>,
     /// Blocks that it holds whole, but for the source of a pending split.
     pub(crate) whole: u32,
     /// How many of them are split by copying them to a block of the heap.
@@ -124,9 +138,8 @@ pub struct MemoryServer<'a> {
     pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
     pub(crate) heap: Pool,
     pub(crate) own: OwnLayout,
-    /// How many blocks were made pages of, or whole again, or were revoked page by page: the longest steps. A batch
-    /// ends after one.
-    pub(crate) reshaped: u32,
+    /// What the message in hand has cost.
+    pub(crate) spent: Spent,
 }
 
 impl MemoryServer<'_> {
@@ -166,7 +179,7 @@ impl MemoryServer<'_> {
             Ok(_) => None,
             Err(error) => Some(*error),
         };
-        if let Some(error) = refused {
+        if let Some(error) = refused.filter(|error| *error != Error::Again) {
             self.log_refusal(kernel, domain, label, error);
         }
         result
@@ -182,20 +195,25 @@ impl MemoryServer<'_> {
         domain: DomainIndex,
         request: &Request,
     ) -> Result<Reply, Error> {
+        self.start_message();
         let d = domain.0;
         let dom = self.domains.get(usize::from(d)).ok_or(Error::NotYours)?;
         let (life, crashed) = (dom.life, dom.crashed);
+        let splitting = dom.splitting.map(|splitting| splitting.slot);
         match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
             // Somebody who was said to have stopped and has not.
             _ if crashed => return Err(Error::Dying),
+            Request::Relinquish { .. } => {}
+            Request::Split { slot } if splitting == Some(slot) => {}
+            // A page without capabilities is not to be given back or named.
+            _ if splitting.is_some() => return Err(Error::WrongState),
             Request::Release { .. }
             | Request::ReleasePages { .. }
             | Request::DestroyExtra { .. }
             | Request::Unalias { .. }
                 if life != Life::Dead => {}
-            Request::Relinquish { .. } => {}
             _ if life != Life::Alive => return Err(Error::Dying),
             _ => {}
         }

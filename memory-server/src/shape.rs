@@ -3,6 +3,7 @@
 use hv_types::FrameSize;
 use memory_server_api::Error;
 
+use crate::cost;
 use crate::kernel::{Destination, Kernel, MAX_RETYPE, Object};
 use crate::records::{
     BlockState, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PAGES, PageId, PageRecord,
@@ -12,6 +13,26 @@ use crate::server::MemoryServer;
 use crate::spare::Use;
 
 impl MemoryServer<'_> {
+    /// What making pages of a block costs.
+    pub(crate) fn pages_cost(&self, b: u32) -> u32 {
+        let pages = self.untyped_of(b).pages();
+        let make = if self.untyped_of(b).device {
+            cost::MAKE
+        } else {
+            cost::MAKE_PAGE
+        };
+        2 * cost::RETYPE + make * pages
+    }
+
+    /// The state of a free block without children, which it has just lost.
+    pub(crate) fn emptied(&self, b: u32) -> BlockState {
+        if self.untyped_of(b).device {
+            BlockState::Bare
+        } else {
+            BlockState::Used
+        }
+    }
+
     /// Retypes a block's untyped, which has no children, into pages at split `s`; if that fails, it has none again.
     ///
     /// # Errors
@@ -68,16 +89,22 @@ impl MemoryServer<'_> {
         purpose: Use,
     ) -> Result<u16, Error> {
         let s = self.split_record(kernel, b, purpose)?;
-        self.reshaped = self.reshaped.wrapping_add(1);
         if self.records.get(b).state == BlockState::Framed {
+            self.spend(cost::REVOKE + cost::DELETE);
             kernel
                 .revoke(self.block_untyped(b))
                 .map_err(|_| Error::Kernel)?;
-            self.records.block(b).state = BlockState::Bare;
+            self.records.block(b).state = self.emptied(b);
         }
+        if self.records.get(b).state == BlockState::Used {
+            self.reset(kernel, b)?;
+        }
+        self.afford(self.pages_cost(b))?;
         if let Err((error, lost)) = self.make_pages(kernel, b, s) {
             if lost {
                 self.lose_split(kernel, b, s);
+            } else {
+                self.records.block(b).state = self.emptied(b);
             }
             return Err(error);
         }
@@ -90,12 +117,49 @@ impl MemoryServer<'_> {
         Ok(s)
     }
 
+    /// Makes sure that [`MemoryServer::unsplit`] of a block of which nobody holds a page fits into this message, and counts it.
+    /// Where the capabilities of its returned pages are too many, they are revoked page by page first.
+    ///
+    /// # Errors
+    /// [`Error::Again`]; [`Error::Kernel`].
+    pub(crate) fn afford_unsplit(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+        let mut copies = 0;
+        let mut holders = 0;
+        if let Some((_, split)) = self.records.split_of(b) {
+            for (d, returned) in split.returned.iter().enumerate() {
+                copies += 2 * u32::from(*returned);
+                holders |= u8::from(*returned > 0) << d;
+            }
+        }
+        for d in self.all_domains().filter(|d| holders >> d & 1 != 0) {
+            copies += self.aliases_to_count(d);
+        }
+        let at_once = self.unsplit_cost(b, copies);
+        if at_once <= cost::MESSAGE {
+            return self.afford(at_once);
+        }
+        for id in self.pages_of(b) {
+            if self.records.page(id).state == PageState::Returned {
+                let holder = self.records.page(id).holder;
+                self.afford_revoke(holder, 2)?;
+                self.reclaim_page(kernel, id)?;
+                self.put_page(id);
+            }
+        }
+        self.afford(self.unsplit_cost(b, 0))
+    }
+
+    /// What making a block whole costs: its pages go, with `copies` further capabilities.
+    pub(crate) fn unsplit_cost(&self, b: u32, copies: u32) -> u32 {
+        let pages = self.untyped_of(b).pages();
+        cost::REVOKE + cost::DELETE.saturating_mul(pages + copies) + 2 * cost::LOOK * pages
+    }
+
     /// Destroys the pages of a split block, with all copies, and leaves the block free and on no list.
     pub(crate) fn unsplit(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         kernel
             .revoke(self.block_untyped(b))
             .map_err(|_| Error::Kernel)?;
-        self.reshaped = self.reshaped.wrapping_add(1);
         let home = self.records.get(b).home;
         for id in self.pages_of(b) {
             match self.records.page(id).state {
@@ -129,7 +193,11 @@ impl MemoryServer<'_> {
             }
         }
         let block = self.records.block(b);
-        block.state = BlockState::Bare;
+        block.state = if device {
+            BlockState::Bare
+        } else {
+            BlockState::Used
+        };
         block.split = NIL16;
         block.gfn = NIL;
         // The kernel zeroes its own memory when it is retyped next.

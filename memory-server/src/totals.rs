@@ -102,7 +102,10 @@ impl MemoryServer<'_> {
             .filter(|u| {
                 u.purpose == Purpose::Static(DomainIndex(d)) && u.pages() < 512 && u.blocks == 1
             })
-            .filter(|u| self.records.get(u.first).state == BlockState::Bare)
+            .filter(|u| {
+                let state = self.records.get(u.first).state;
+                matches!(state, BlockState::Bare | BlockState::Used)
+            })
             .map(|u| u.pages())
             .sum();
         u64::from(pool.blocks.len()) * u64::from(FrameSize::Block.pages())
@@ -120,8 +123,10 @@ impl MemoryServer<'_> {
         let is_static = block.home != HEAP;
         let bytes = u64::from(self.untyped_of(b).pages()) << hv_types::PAGE_SHIFT;
         match block.state {
-            BlockState::Bare | BlockState::Framed if is_static => t.static_free += bytes,
-            BlockState::Bare | BlockState::Framed => t.heap_free += bytes,
+            BlockState::Bare | BlockState::Used | BlockState::Framed if is_static => {
+                t.static_free += bytes;
+            }
+            BlockState::Bare | BlockState::Used | BlockState::Framed => t.heap_free += bytes,
             BlockState::Held if is_static => t.static_held += bytes,
             BlockState::Held => t.heap_held += bytes,
             BlockState::Returned if is_static => t.static_returned += bytes,

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{D0, D1, MIB, System, domain, memory};
-use hv_types::{FrameSize, Gfn};
+use hv_types::FrameSize;
 use memory_server::manifest::{self, ManifestError};
 use memory_server::{DomainConfig, Purpose};
 use memory_server_api::{Error, Extra, Granted, Reply, Request, Slot, SplitKind};
@@ -37,8 +37,7 @@ fn system(device: bool) -> System {
 }
 
 fn blocks(s: &mut System, gfn: u64, blocks: u32) -> Result<Granted, Error> {
-    let gfn = Gfn::new(gfn);
-    s.granted(D0, Request::PopulateBlocks { gfn, blocks })
+    s.run(D0, gfn, blocks)
 }
 
 fn page(s: &mut System, gfn: u64) -> Result<Slot, Error> {
@@ -110,7 +109,13 @@ fn a_frame_comes_back_at_its_number_alone() {
         assert_eq!(slot, pages.slot(n));
         assert_eq!(s.paddr(D0, slot), BASE + 2 * MIB + u64::from(n) * 4096);
     }
-    assert!(s.kernel.scrubbed.is_empty(), "its own contents (SM-14)");
+    assert!(
+        s.kernel
+            .scrubbed
+            .iter()
+            .all(|(_, size)| *size == FrameSize::Block),
+        "its own contents (SM-14)"
+    );
     assert_eq!(page(&mut s, GFN + 512 + 3).unwrap_err(), Error::OverQuota);
 }
 
@@ -151,7 +156,7 @@ fn extra_pages_are_of_the_heap() {
 /// DM-2, SM-9: what the kernel refuses changes nothing, and the frame can be had afterwards.
 #[test]
 fn a_refused_grant_leaves_the_frame_in_its_place() {
-    for n in 0..8 {
+    for n in 0..9 {
         let mut s = system(true);
         blocks(&mut s, GFN, 2).unwrap();
         s.kernel.fail_in = Some(n);

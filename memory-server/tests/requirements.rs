@@ -34,7 +34,8 @@ fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
     }
 }
 
-/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the manifest, nothing zeroed that nobody saw.
+/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the manifest, each zeroed: the
+/// kernel does not own it, so it holds what was there before the boot.
 #[test]
 fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     let mut s = System::usual();
@@ -48,10 +49,8 @@ fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
         );
     }
     assert_eq!(s.kernel.of(0).len(), 8);
-    assert!(
-        s.kernel.scrubbed.is_empty(),
-        "never exposed: not zeroed (SM-14)"
-    );
+    let zeroed = (0..4).map(|n| (s.paddr(D0, run.slot(n)), FrameSize::Block));
+    assert_eq!(s.kernel.scrubbed, zeroed.collect::<Vec<_>>());
     let u = s.usage(D0);
     assert_eq!((u.ram, u.max, u.reserve), (2048, 2048, 0));
 }
@@ -78,6 +77,7 @@ fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
 fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     let mut s = System::usual();
     let first = split_first(&mut s, D0);
+    s.kernel.scrubbed.clear();
     let slot = first.nth(77);
     assert_eq!(
         s.paddr(D0, slot),
@@ -256,6 +256,7 @@ fn a_heap_frame_is_zeroed_when_another_domain_takes_it_and_not_for_the_same_sm_1
         1,
     );
     let run = s.blocks(D0, 1).unwrap();
+    s.kernel.scrubbed.clear();
     s.release(D0, run.first).unwrap();
     s.blocks(D0, 1).unwrap();
     assert!(s.kernel.scrubbed.is_empty());
@@ -355,6 +356,7 @@ fn extra_pages_are_zeroed_and_outside_the_ram_count_ex_3_ex_4() {
         2,
     );
     s.blocks(D0, 1).unwrap();
+    s.kernel.scrubbed.clear();
     let page = s
         .granted(
             D0,
@@ -793,11 +795,15 @@ fn a_run_of_returned_blocks_has_no_gap() {
     (0..3).for_each(|n| s.release(D0, run.slot(n)).unwrap());
     // The other takes the free blocks as pages; nothing is whole, so it may.
     (0..1024).for_each(|_| _ = s.page(D1).unwrap());
-    let again = s.blocks(D0, 3).unwrap();
+    let three = Request::PopulateBlocks {
+        gfn: Gfn::new(0x40000),
+        blocks: 3,
+    };
+    let again = s.granted(D0, three).unwrap();
     assert_eq!(again.first, run.first);
     assert_eq!(again.count, 1, "the second was revoked");
     assert_eq!(s.paddr(D0, again.slot(0)), 0x4000_0000);
-    let third = s.blocks(D0, 3).unwrap();
+    let third = s.granted(D0, three).unwrap();
     assert_eq!((third.first, third.count), (run.slot(2), 1));
     assert_eq!(s.usage(D0).ram, 1024);
     let slot = third.first;

@@ -157,11 +157,25 @@ impl Memory {
         let mut server = self.server.borrow_mut();
         server.on_ppc(&mut self.machine.clone(), domain, message, reply)
     }
-    /// One request, through the messages that travel on the machine.
+    /// One request in as many messages as it needs, as [`memory_server_api::MemoryServer::call`] sends it.
     ///
     /// # Errors
     /// The server's refusal.
     pub fn call(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
+        let mut answer = self.ask(domain, request);
+        for _ in 1..memory_server_api::MOST_MESSAGES {
+            if answer != Err(Error::Again) {
+                break;
+            }
+            answer = self.ask(domain, request);
+        }
+        answer
+    }
+    /// One request in one message, through the words that travel on the machine.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn ask(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
         let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
         request.decode_reply(self.send(domain, request.encode(&mut words), &mut reply))
     }
@@ -175,8 +189,8 @@ pub struct MemoryClient {
 }
 
 impl memory_server_api::MemoryServer for MemoryClient {
-    fn call(&mut self, request: Request) -> Result<Reply, Error> {
-        let reply = self.memory.call(self.domain, request)?;
+    fn send(&mut self, request: Request) -> Result<Reply, Error> {
+        let reply = self.memory.ask(self.domain, request)?;
         let mut machine = self.memory.machine.change();
         let mut note = |slot, returned| machine.note_returned(self.domain, slot, returned);
         match (request, &reply) {

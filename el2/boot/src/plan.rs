@@ -160,7 +160,15 @@ struct Untypeds(Vec<Untyped, MAX_UNTYPEDS>);
 
 impl Untypeds {
     fn add(&mut self, range: Range, device: bool, purpose: Purpose) -> Result<(), PlanError> {
-        for (paddr, size_bits) in chunks(range) {
+        let most = match purpose {
+            Purpose::Tables(_) => manifest::TABLES_BITS,
+            _ => u8::MAX,
+        };
+        let pieces = chunks(range).flat_map(|(paddr, size_bits)| {
+            let bits = size_bits.min(most);
+            (0..1u64 << (size_bits - bits)).map(move |n| (paddr + (n << bits), bits))
+        });
+        for (paddr, size_bits) in pieces {
             // What is less than a page is no memory to hand out.
             if size_bits >= 12 {
                 let untyped = Untyped {

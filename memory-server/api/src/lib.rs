@@ -28,15 +28,50 @@ pub use types::{
     WINDOW_SLOTS,
 };
 
+/// Most messages that a client sends for one request. Alone it needs some dozens at most.
+pub const MOST_MESSAGES: u32 = 1024;
+
 /// The memory server as its client sees it: one request, one reply.
 ///
 /// On Microkit a protected procedure call; in `sim` and `el2` a call in place.
 pub trait MemoryServer {
-    /// Sends `request` and waits for the answer.
+    /// Sends `request` in one message and waits for the answer.
     ///
     /// # Errors
-    /// The server's refusal, or [`Error::Malformed`] if its reply does not decode.
-    fn call(&mut self, request: Request) -> Result<Reply, Error>;
+    /// The server's refusal, or [`Error::Malformed`] if its reply does not decode; [`Error::Again`] if the request needs more
+    /// messages.
+    fn send(&mut self, request: Request) -> Result<Reply, Error>;
+
+    /// Sends `request` until it is answered: the server does a bounded part of it for each message.
+    ///
+    /// Each message gets further, unless others take what it has made ready; then the caller gives up after [`MOST_MESSAGES`].
+    ///
+    /// # Errors
+    /// As [`MemoryServer::send`]. [`Error::Again`] is left only where others were quicker for [`MOST_MESSAGES`] messages.
+    #[inline]
+    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+        let answer = self.send(request);
+        if answer != Err(Error::Again) {
+            return answer;
+        }
+        self.call_on(request)
+    }
+
+    /// The rest of [`MemoryServer::call`], out of the way of what is answered at once.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::call`].
+    #[cold]
+    #[inline(never)]
+    fn call_on(&mut self, request: Request) -> Result<Reply, Error> {
+        for _ in 1..MOST_MESSAGES {
+            let answer = self.send(request);
+            if answer != Err(Error::Again) {
+                return answer;
+            }
+        }
+        Err(Error::Again)
+    }
 
     /// RAM that the domain holds now and may hold at most.
     ///

@@ -57,6 +57,9 @@ pub enum Request {
     },
     /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
     ///
+    /// [`Error::Again`] can come in the middle, when the block is gone and some pages are granted: until the request is
+    /// repeated to its end, the server does nothing else for the caller but end its life.
+    ///
     /// After [`Error::Kernel`] the block is still granted in the same slots, but its mappings may be gone:
     /// map it again (an "occupied" then says that it never went away).
     Split {

@@ -36,9 +36,9 @@ impl<M> Remembering<M> {
 
 impl<M: MemoryServer> MemoryServer for Remembering<M> {
     #[inline]
-    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+    fn send(&mut self, request: Request) -> Result<Reply, Error> {
         self.ram = None;
-        self.server.call(request)
+        self.server.send(request)
     }
 
     fn ram_count(&mut self) -> Result<RamCount, Error> {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     impl MemoryServer for Shrinking {
-        fn call(&mut self, request: Request) -> Result<Reply, Error> {
+        fn send(&mut self, request: Request) -> Result<Reply, Error> {
             if self.fails {
                 return Err(Error::Kernel);
             }

@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
@@ -152,6 +152,9 @@ pub enum Error {
     BadOrder = 9,
     /// The kernel refused an operation that the server's records allowed; logged by the server.
     Kernel = 10,
+    /// One message's work is done and the request is not: send it again. What was done lies in the server's records, and
+    /// the caller has lost nothing by it. [`crate::MemoryServer::call`] does that.
+    Again = 11,
 }
 
 impl Error {
@@ -168,6 +171,7 @@ impl Error {
             8 => Self::Dying,
             9 => Self::BadOrder,
             10 => Self::Kernel,
+            11 => Self::Again,
             _ => return None,
         })
     }
@@ -186,6 +190,7 @@ impl core::fmt::Display for Error {
             Self::Dying => "the domain is being destroyed",
             Self::BadOrder => "the order is not served for this domain",
             Self::Kernel => "the kernel refused; the memory server's lines say what",
+            Self::Again => "the request needs more messages than one",
         })
     }
 }

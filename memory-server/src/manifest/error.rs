@@ -42,6 +42,8 @@ pub enum ManifestError {
     NotStatic(u8),
     /// Page tables cannot be made from device memory.
     DeviceTables(u8),
+    /// An untyped for page tables is larger than [`TABLES_BITS`](super::TABLES_BITS).
+    LargeTables(u8),
     /// Two untypeds overlap (SH-4).
     Overlap(u8, u8),
 }
@@ -92,6 +94,10 @@ impl fmt::Display for ManifestError {
             Self::DeviceTables(u) => write!(
                 f,
                 "untyped {u}: page tables need memory that the kernel owns; give it a range of kernel RAM"
+            ),
+            Self::LargeTables(u) => write!(
+                f,
+                "untyped {u}: memory for page tables comes in pieces of at most 2 MiB, because the kernel takes back and zeroes a piece at a time"
             ),
             Self::Overlap(a, b) => write!(f, "untypeds {a} and {b} overlap"),
         }

@@ -108,6 +108,10 @@ fn impossible_untypeds_are_refused() {
         ..untyped(0, 21, Purpose::Tables(DomainIndex(0)))
     };
     assert_eq!(refused(device), ManifestError::DeviceTables(0));
+    assert_eq!(
+        refused(untyped(0, 22, Purpose::Tables(DomainIndex(0)))),
+        ManifestError::LargeTables(0)
+    );
 }
 
 #[test]

@@ -6,10 +6,11 @@
     reason = "a fixture shared by several test programs"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use hv_types::{DomId, FrameSize, Gfn};
+use memory_server::cost;
 use memory_server::kernel::{Destination, Kernel, MAX_RETYPE, Object, OwnSlot, Refused};
 use memory_server::layout::{self, GrantLayout};
 use memory_server::manifest::{self, MANIFEST_WORDS};
@@ -17,7 +18,9 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
     Untyped, UntypedRecord,
 };
-use memory_server_api::{Error, Granted, MAX_WORDS, Placed, Reply, Request, Slot, Usage};
+use memory_server_api::{
+    Error, Granted, MAX_WORDS, MOST_MESSAGES, Placed, Reply, Request, Slot, Usage,
+};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -40,6 +43,12 @@ pub struct FakeKernel {
     /// Fails every operation from the failing one on.
     pub fail_for_ever: bool,
     pub operations: usize,
+    /// Operations that failed.
+    pub refused: usize,
+    /// What the operations have cost, in the units of [`cost`]: by what was really made, deleted and zeroed.
+    pub cost: u32,
+    /// Capabilities deleted.
+    pub deleted: u32,
     /// Physical addresses of what was scrubbed.
     pub scrubbed: Vec<(u64, FrameSize)>,
     pub log: Vec<String>,
@@ -70,12 +79,17 @@ impl FakeKernel {
         }
         kernel
     }
-    fn step(&mut self) -> Result<(), Refused> {
+    fn step(&mut self, cost: u32) -> Result<(), Refused> {
         self.operations += 1;
+        self.cost += cost;
         match &mut self.fail_in {
             None => Ok(()),
-            Some(0) if self.fail_for_ever => Err(Refused(10)),
+            Some(0) if self.fail_for_ever => {
+                self.refused += 1;
+                Err(Refused(10))
+            }
             Some(0) => {
+                self.refused += 1;
                 self.fail_in = None;
                 Err(Refused(10))
             }
@@ -83,6 +97,15 @@ impl FakeKernel {
                 *n -= 1;
                 Ok(())
             }
+        }
+    }
+    fn delete_caps(&mut self, gone: impl IntoIterator<Item = Object>) {
+        for object in gone {
+            self.deleted += 1;
+            self.cost += match object {
+                Object::PageTable | Object::Vcpu => cost::DELETE_TABLE,
+                _ => cost::DELETE,
+            };
         }
     }
     fn children(&self, slot: OwnSlot) -> Vec<OwnSlot> {
@@ -107,7 +130,7 @@ impl Kernel for FakeKernel {
         into: Destination,
         count: u32,
     ) -> Result<(), Refused> {
-        self.step()?;
+        self.step(cost::RETYPE)?;
         let parent = *self.own.get(&from).expect("retype from an empty slot");
         let Object::Untyped { size_bits } = parent.object else {
             panic!("retype of {parent:?}")
@@ -123,8 +146,18 @@ impl Kernel for FakeKernel {
         );
         let granted = self.granted.values().any(|c| c.parent == Some(from));
         if self.children(from).is_empty() && !granted {
-            self.watermark.insert(from, 0);
+            let used = self.watermark.insert(from, 0).unwrap_or(0);
+            if !parent.device {
+                self.cost += cost::RESET_PAGE * u32::try_from(used.div_ceil(4096)).unwrap();
+            }
         }
+        self.cost += count
+            * match object {
+                Object::Frame(FrameSize::Block) if !parent.device => cost::MAKE_BLOCK,
+                Object::Untyped { .. } => cost::MAKE,
+                _ if parent.device => cost::MAKE,
+                _ => cost::MAKE_PAGE,
+            };
         let mut at = self
             .watermark
             .get(&from)
@@ -155,7 +188,7 @@ impl Kernel for FakeKernel {
     }
 
     fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
-        self.step()?;
+        self.step(cost::MINT)?;
         let cap = *self.own.get(&frame).expect("mint of an empty slot");
         assert!(matches!(cap.object, Object::Frame(_)), "mint of {cap:?}");
         let old = self.granted.insert(
@@ -173,32 +206,51 @@ impl Kernel for FakeKernel {
     }
 
     fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
-        self.step()?;
+        self.step(cost::REVOKE)?;
         // The kernel does not look whose copy it is.
         let _ = frame;
-        self.granted.remove(&(domain, slot));
+        let gone = self.granted.remove(&(domain, slot));
+        self.delete_caps(gone.iter().map(|cap| cap.object));
         Ok(())
     }
 
     fn revoke(&mut self, slot: OwnSlot) -> Result<(), Refused> {
-        self.step()?;
+        self.step(cost::REVOKE)?;
         assert!(
             self.own.contains_key(&slot),
             "revoke of an empty slot {slot:?}"
         );
-        let mut gone = vec![slot];
-        while let Some(parent) = gone.pop() {
-            self.granted.retain(|_, c| c.parent != Some(parent));
-            for child in self.children(parent) {
-                gone.push(child);
+        let below: BTreeSet<OwnSlot> = {
+            let mut below = BTreeSet::from([slot]);
+            let mut todo = vec![slot];
+            while let Some(parent) = todo.pop() {
+                let children = self.children(parent);
+                below.extend(&children);
+                todo.extend(children.iter().filter(|child| {
+                    // Frames have copies alone, and those are all granted.
+                    matches!(self.own[child].object, Object::Untyped { .. })
+                }));
             }
-            self.own.retain(|_, c| c.parent != Some(parent));
+            below
+        };
+        let mut gone = Vec::new();
+        self.granted.retain(|_, c| {
+            let stays = c.parent.is_none_or(|parent| !below.contains(&parent));
+            gone.extend((!stays).then_some(c.object));
+            stays
+        });
+        for child in below.into_iter().filter(|child| *child != slot) {
+            gone.extend(self.own.remove(&child).map(|cap| cap.object));
         }
+        self.delete_caps(gone);
         Ok(())
     }
 
     fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
-        self.step()?;
+        self.step(match size {
+            FrameSize::Page => cost::SCRUB_PAGE,
+            FrameSize::Block => cost::SCRUB_BLOCK,
+        })?;
         let cap = self.own.get(&frame).expect("scrub of an empty slot");
         assert_eq!(cap.object, Object::Frame(size));
         self.scrubbed.push((cap.paddr, size));
@@ -214,8 +266,14 @@ impl Kernel for FakeKernel {
 pub struct System {
     pub server: MemoryServer<'static>,
     pub kernel: FakeKernel,
+    /// What the dearest message has cost so far.
+    pub dearest: u32,
     words: Box<[u64; MANIFEST_WORDS]>,
 }
+
+/// What no message costs more than, searches aside: what may have been done before the last long step, that, and the last
+/// page of a batch.
+pub const BOUND: u32 = cost::BEFORE + cost::MESSAGE + 8_000;
 
 pub const D0: DomainIndex = DomainIndex(0);
 pub const D1: DomainIndex = DomainIndex(1);
@@ -261,6 +319,7 @@ impl System {
         Self {
             server,
             kernel,
+            dearest: 0,
             words,
         }
     }
@@ -280,11 +339,29 @@ impl System {
         )
     }
 
-    /// Sends a request through the messages, as a VMM does, and checks that all memory is accounted for.
+    /// Sends a request until it is answered, as a VMM does.
     pub fn ask(&mut self, d: DomainIndex, request: Request) -> Result<Reply, Error> {
+        for _ in 0..MOST_MESSAGES {
+            let answer = self.send(d, request);
+            if answer != Err(Error::Again) {
+                return answer;
+            }
+        }
+        panic!("{request:?} is never answered");
+    }
+    /// Sends a request in one message, and checks that all memory is accounted for and that the message costs what it may.
+    pub fn send(&mut self, d: DomainIndex, request: Request) -> Result<Reply, Error> {
         let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
         let message = request.encode(&mut words);
+        self.kernel.cost = 0;
+        let refused = self.kernel.refused;
         let message = self.server.on_ppc(&mut self.kernel, d, message, &mut reply);
+        let cost = self.kernel.cost;
+        // What the kernel refuses is undone in the same message.
+        if self.kernel.refused == refused {
+            assert!(cost <= BOUND, "{request:?}: {cost}");
+            self.dearest = self.dearest.max(cost);
+        }
         let totals = self.server.totals();
         assert_eq!(totals.sum(), totals.all, "{totals:?}");
         assert!(self.server.counts_hold());
@@ -296,14 +373,30 @@ impl System {
             other => panic!("{other:?}"),
         }
     }
+    /// Blocks from guest frame 0x40000 on, see [`System::run`].
     pub fn blocks(&mut self, d: DomainIndex, blocks: u32) -> Result<Granted, Error> {
-        self.granted(
-            d,
-            Request::PopulateBlocks {
-                gfn: Gfn::new(0x40000),
-                blocks,
-            },
-        )
+        self.run(d, 0x40000, blocks)
+    }
+    /// Blocks from `gfn` on, in as many messages as they take; they must lie in one run.
+    pub fn run(&mut self, d: DomainIndex, gfn: u64, blocks: u32) -> Result<Granted, Error> {
+        let mut all: Option<Granted> = None;
+        loop {
+            let have = all.map_or(0, |run| run.count);
+            let request = Request::PopulateBlocks {
+                gfn: Gfn::new(gfn.saturating_add(512 * u64::from(have))),
+                blocks: blocks - have,
+            };
+            let run = match (self.granted(d, request), all) {
+                (Err(_), Some(all)) => return Ok(all),
+                (run, _) => run?,
+            };
+            let all = all.get_or_insert(Granted { count: 0, ..run });
+            assert_eq!(run.first, all.slot(have), "not one run");
+            all.count += run.count;
+            if all.count == blocks {
+                return Ok(*all);
+            }
+        }
     }
     pub fn page(&mut self, d: DomainIndex) -> Result<Slot, Error> {
         self.place(d, 0x40000).map(|page| page.slot)

@@ -3,9 +3,10 @@
 use hv_types::DomId;
 use memory_server::layout as server_layout;
 use memory_server::manifest::{
-    self, DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, ManifestError, Purpose, Untyped,
+    self, DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, ManifestError, Purpose, TABLES_BITS,
+    Untyped,
 };
-use untyped_plan::{Arena, BootUntyped, Chunk, Span, cut_within, human, overlap};
+use untyped_plan::{Arena, BootUntyped, Chunk, Paddr, Span, cut_within, human, overlap};
 
 use crate::error::Error;
 use crate::modules::free_ram;
@@ -134,7 +135,8 @@ impl Layout {
                 ))
                 .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
             })?;
-            untypeds.push(normal(chunk, Purpose::Tables(DomainIndex(index))));
+            let tables = Purpose::Tables(DomainIndex(index));
+            untypeds.extend(pieces(chunk, TABLES_BITS).map(|chunk| normal(chunk, tables)));
             let of_kernel =
                 |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
             // A direct-mapped domain has pages there from the start, nothing is split.
@@ -237,6 +239,15 @@ fn refused(error: ManifestError) -> Error {
     Error::new(format!(
         "the memory server would not accept its memory: {error}"
     ))
+}
+
+/// A chunk in pieces of at most 2^`bits`.
+fn pieces(chunk: Chunk, bits: u8) -> impl Iterator<Item = Chunk> {
+    let bits = bits.min(chunk.bits);
+    (0..1u64 << (chunk.bits - bits)).map(move |n| Chunk {
+        paddr: Paddr(chunk.paddr.0 + (n << bits)),
+        bits,
+    })
 }
 
 fn cut(

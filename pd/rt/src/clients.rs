@@ -17,7 +17,7 @@ impl MemoryClient {
 }
 
 impl MemoryServer for MemoryClient {
-    fn call(&mut self, request: Request) -> Result<Reply, Error> {
+    fn send(&mut self, request: Request) -> Result<Reply, Error> {
         let info = put(|words| request.encode(words));
         let info = Channel::new(channel::MEMORY).pp_call(info);
         received(&info, |message| request.decode_reply(message))
