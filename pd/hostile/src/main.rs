@@ -7,6 +7,7 @@
 //! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then they panic,
 //! - those of [`greedy`] are VMMs like any other until their guests run, then take all the time they get,
 //! - those of [`syscalls`] make system calls that no VMM makes,
+//! - `dear` sends the memory server its dearest messages and says how long each takes,
 //! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to have stopped.
 //!
 //! It is for boot tests and in no product image: the tests put it where `vmm.elf` would be.
@@ -14,6 +15,7 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod dear;
 mod fragile;
 mod garbage;
 mod greedy;
@@ -73,6 +75,7 @@ fn hostile() -> Hostile {
             let _ = writeln!(log, "[hostile] {}", deeper(1));
         }
         "fragile" | "brittle" => return Hostile::Fragile(Fragile::new()),
+        "dear" => dear::run(&mut log),
         "panic" => panic!("{name} panics, as asked"),
         _ if syscalls::run(name, &mut log) => {}
         _ => match Greedy::new(name, log) {
