@@ -17,8 +17,8 @@ use crate::server::MemoryServer;
 pub const MESSAGE: u32 = 1_000_000;
 /// What a message may have cost before a step that needs a whole [`MESSAGE`]: a retype or a revoke or two.
 pub const BEFORE: u32 = 64_000;
-/// What the end of a domain costs for each message before its last step; nobody waits for the answer but the domain itself.
-pub(crate) const END: u32 = MESSAGE / 4;
+/// What the end of a domain costs for each message before its last step; some 50 frames.
+pub(crate) const END: u32 = MESSAGE / 10;
 
 /// `CNode_Mint`.
 pub const MINT: u32 = 1_000;

@@ -16,7 +16,7 @@
 //! | 5 | page tables and vCPUs |
 
 use hv_types::FrameSize;
-use memory_server_api::{Crash, Error, Extra, Relinquished, Reply};
+use memory_server_api::{ALIASES, Crash, Error, Extra, Relinquished, Reply};
 
 use crate::cost;
 use crate::kernel::Kernel;
@@ -78,8 +78,9 @@ impl MemoryServer<'_> {
             // The pages without capabilities are as much the domain's as the others.
             dom.splitting = None;
         }
-        // What a step costs is counted where it is done; the last one can be as long as a message may be.
-        while self.spent() < cost::END && self.dom(d).ending.stage != Stage::Nothing {
+        // What a step costs is counted where it is done, all aliases with the first page; the last step can be a long one.
+        let most = cost::END + cost::DELETE * self.aliases_to_count(d);
+        while self.spent() < most && self.dom(d).ending.stage != Stage::Nothing {
             self.spend(cost::END_LOOK);
             self.end_step(kernel, d)?;
         }
@@ -214,7 +215,10 @@ impl MemoryServer<'_> {
                 Stage::Tables(index + 1)
             }
             Stage::Tables(_) => {
-                self.dom_mut(d).tables = 0;
+                let dom = self.dom_mut(d);
+                dom.tables = 0;
+                // They went with their pages.
+                dom.aliases = [0; ALIASES as usize / 64];
                 Stage::Nothing
             }
             Stage::Nothing => Stage::Nothing,

@@ -12,9 +12,9 @@ use memory_server_api::{Crash, Error, Extra, MAX_WORDS, Relinquished, Reply, Req
 
 const D2: DomainIndex = DomainIndex(2);
 
-/// What one message may cost: a quarter of what others may, and one step more, which is a block made whole or the page tables
+/// What one message may cost: a tenth of what others may, and one step more, which is a block made whole or the page tables
 /// of an untyped.
-const MOST: u32 = cost::MESSAGE / 4 + 2_000 + 512 * cost::DELETE_TABLE;
+const MOST: u32 = cost::MESSAGE / 10 + 2_000 + 512 * cost::DELETE_TABLE + 256 * cost::DELETE;
 
 /// A static domain and two on the heap, of which the kernel owns 12 MiB.
 fn three() -> System {

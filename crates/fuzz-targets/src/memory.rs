@@ -9,7 +9,9 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
     Totals, Untyped, UntypedRecord,
 };
-use memory_server_api::{Error, MAX_WORDS, Message, Reply, Request, Slot, Usage};
+use memory_server_api::{
+    Error, MAX_WORDS, MOST_MESSAGES, Message, Reply, Request, Slot, Usage,
+};
 use sim::caps::{CNode, Faults, Machine, Place, Shared};
 use sim::memory::domain_config;
 
@@ -226,12 +228,27 @@ impl World<'_> {
 
     fn send(&mut self, who: usize, label: u64, words: &[u64], fault: bool) {
         let message = Message { label, words };
-        let (mut again, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+        let mut again = [0; MAX_WORDS];
         let before = self.look();
         let domain = DOMAINS[who];
-        let answer = self
-            .server
-            .on_ppc(&mut self.machine, domain, message, &mut reply);
+        // As a client does: between two messages a split has pages without capabilities.
+        let mut messages = 0;
+        let answer = loop {
+            let mut reply = [0; MAX_WORDS];
+            let answer = self
+                .server
+                .on_ppc(&mut self.machine, domain, message, &mut reply);
+            messages += 1;
+            assert!(messages < MOST_MESSAGES, "{message:?} is never answered");
+            if answer.label != Error::Again as u64 {
+                break (answer.label, answer.words.len(), reply);
+            }
+        };
+        let (label, len, reply) = answer;
+        let answer = Message {
+            label,
+            words: &reply[..len],
+        };
         let result = match Request::decode(message) {
             Ok(request) => {
                 assert_eq!(

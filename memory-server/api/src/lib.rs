@@ -51,10 +51,10 @@ pub trait MemoryServer {
     #[inline]
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
         let answer = self.send(request);
-        if answer != Err(Error::Again) {
-            return answer;
+        if matches!(answer, Err(Error::Again)) {
+            return self.call_on(request);
         }
-        self.call_on(request)
+        answer
     }
 
     /// The rest of [`MemoryServer::call`], out of the way of what is answered at once.
@@ -66,7 +66,7 @@ pub trait MemoryServer {
     fn call_on(&mut self, request: Request) -> Result<Reply, Error> {
         for _ in 1..MOST_MESSAGES {
             let answer = self.send(request);
-            if answer != Err(Error::Again) {
+            if !matches!(answer, Err(Error::Again)) {
                 return answer;
             }
         }
