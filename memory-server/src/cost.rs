@@ -6,6 +6,10 @@
 //! counted by that number *before* it is done ([`MemoryServer::afford`]): where it does not fit into what is left of the
 //! message, the message ends, with what is done so far or with [`Error::Again`].
 //!
+//! Measured on the release kernel under icount with `domains/dear.dts`, one domain, copies not mapped: the dearest message of
+//! PopulateBlocks and of PopulatePages takes 0.97 M instructions, of Split 1.07 M, of Tables 0.97 M, of SplitAbort 0.46 M,
+//! of Relinquish 0.21 M, of any other request less than 0.07 M.
+//!
 //! Each long step leaves its result in the records, so a request that is repeated finds it and gets further. Nothing
 //! long is ever begun twice.
 
