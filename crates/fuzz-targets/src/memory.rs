@@ -9,9 +9,7 @@ use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
     Totals, Untyped, UntypedRecord,
 };
-use memory_server_api::{
-    Error, MAX_WORDS, MOST_MESSAGES, Message, Reply, Request, Slot, Usage,
-};
+use memory_server_api::{Error, MAX_WORDS, MOST_MESSAGES, Message, Reply, Request, Slot, Usage};
 use sim::caps::{CNode, Faults, Machine, Place, Shared};
 use sim::memory::domain_config;
 
