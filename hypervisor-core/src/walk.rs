@@ -7,7 +7,7 @@
 //!
 //! Left out on purpose: execute permissions (nobody executes through this), PAN and EL0
 //! permissions (Xen looks with `AT S1E1R`, which ignores PAN), and caching of translations
-//! across exits, except for [`Cache`], which can check its guess.
+//! across exits, except for [`Cache`], which proves what it remembers.
 //!
 //! A walk reads at most four entries, each only where [`Pages`] says that it is memory.
 
@@ -89,6 +89,8 @@ pub struct Regime {
     sctlr: Option<u64>,
     tcr: Option<u64>,
     ttbr: [Option<u64>; 2],
+    /// Where the last entry of the last walk lies, and what it is.
+    leaf: Option<(Gpa, u64)>,
 }
 
 impl Regime {
@@ -98,7 +100,13 @@ impl Regime {
             sctlr: None,
             tcr: None,
             ttbr: [None; 2],
+            leaf: None,
         }
+    }
+
+    /// The entry at which the last walk ended, and its place; none where there was none, because the MMU is off.
+    pub const fn leaf(&self) -> Option<(Gpa, u64)> {
+        self.leaf
     }
 
     fn sctlr<H: Host>(&mut self, host: &mut H) -> u64 {
@@ -230,6 +238,7 @@ impl Regime {
             if wanted != entry && !update_entry(host, pages, sctlr, at, entry, wanted) {
                 return Ok(None);
             }
+            self.leaf = Some((at, wanted));
             return Ok(Some(Gpa::new(base | va & !(u64::MAX << shift))));
         }
         // Not reached: depth 0 never continues.

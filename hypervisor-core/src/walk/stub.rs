@@ -38,16 +38,21 @@ pub enum FetchError {
 /// Number of pages remembered; Linux has its stubs in one, PSCI in another.
 const ENTRIES: usize = 4;
 
+/// A guess is proved anew when it is older than this part of a second: 200 microseconds.
+const PROOFS: u64 = 5000;
+
 /// Pages of guest text that held HVC instructions, so that the next one there costs two loads.
 ///
-/// An entry is a guess: "this virtual page was that physical page". It is keyed by address alone,
-/// because reading the translation registers would cost more than the rest of a hypercall. It is
-/// used only if the word at the guessed place is an HVC of SMCCC or Xen, and where it is not, the
-/// tables are walked. So a guess can be wrong only if the guest has mapped other text at the address, *and*
-/// the old page still is its memory, *and* holds an HVC at the same offset. The guest then gets
-/// the call that stands in its old text. It could as well have written that call into its
-/// new text: it gains nothing and fools itself alone. The VMM touches nothing that the p2m does
-/// not vouch for at that moment, since each use asks [`Pages`] again.
+/// An entry says "this virtual page was that physical page". Both words are read from guest memory each time, and [`Pages`] is
+/// asked each time whether that is the guest's memory still. What may have changed since is the translation:
+///
+/// * The guest has mapped another page there: the last entry of the walk is remembered with its place and compared.
+/// * The guest has other tables, or has switched the MMU off or on, as kexec does. Reading the registers that tell
+///   costs more than the rest of a hypercall, and no exit comes with such a change. So a Xen hypercall is believed
+///   for 200 microseconds after the page was proved, by a walk or by x16, which is asked of the kernel then: it holds the number
+///   that the text names, or the tables are walked and x16 is the number. A guest that changes its tables and executes an HVC at the
+///   same address within that time, while its old page and the entry that led to it are as they were and
+///   hold an HVC at the same offset, gets the call that stands in its old text. Nobody but itself has a part in that.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
     entries: [Option<Entry>; ENTRIES],
@@ -57,6 +62,21 @@ pub struct Cache {
 struct Entry {
     page: Gva,
     at: Gpa,
+    /// Where the last entry of the walk lies and what it was; none where the MMU was off.
+    leaf: Option<(Gpa, u64)>,
+    /// The tick until which the page is believed without another proof.
+    proved: u64,
+}
+
+impl Entry {
+    /// Whether the entry of the guest's tables that led here is as it was.
+    #[inline]
+    fn is_mapped<H: Host, P: Pages>(&self, host: &H, pages: &P) -> bool {
+        self.leaf.is_none_or(|(at, was)| {
+            let there = pages.readable(at, 8);
+            there.is_some_and(|there| host.window().load_u64(there) == was)
+        })
+    }
 }
 
 impl Cache {
@@ -93,23 +113,55 @@ pub fn fetch_hvc<H: Host, P: Pages>(
     }
     let (page, offset) = (pc.page_base(), pc.page_offset());
     let slot = cache.slot(page);
-    if let Some(entry) = slot.filter(|entry| entry.page == page)
+    let mut x16 = None;
+    if let Some(entry) = slot.as_mut().filter(|entry| entry.page == page)
+        && entry.is_mapped(host, pages)
         && let Ok(site) = read_site(host, pages, Gpa::new(entry.at.raw() | offset), false)
-        && (site.imm == IMM_SMCCC || site.imm == HVC_IMMEDIATE)
     {
-        return Ok(site);
+        match site {
+            HvcSite {
+                imm: HVC_IMMEDIATE,
+                nr: Some(nr),
+            } => {
+                if host.now() < entry.proved {
+                    return Ok(site);
+                }
+                let holds = host.x(16);
+                if holds == nr {
+                    entry.proved = proved_until(host);
+                    return Ok(site);
+                }
+                x16 = Some(holds);
+            }
+            // Its number is asked of the kernel, and a call of SMCCC has its number in x0.
+            HvcSite {
+                imm: HVC_IMMEDIATE | IMM_SMCCC,
+                ..
+            } => return Ok(site),
+            _ => {}
+        }
     }
     let mut regime = Regime::new();
     let gpa = regime
         .translate(host, pages, pc, Access::Read)
         .map_err(FetchError::Walk)?;
     let uncached = regime.uncached(host);
-    let site = read_site(host, pages, gpa, uncached)?;
+    let mut site = read_site(host, pages, gpa, uncached)?;
     *slot = Some(Entry {
         page,
         at: gpa.page_base(),
+        leaf: regime.leaf(),
+        proved: proved_until(host),
     });
+    if x16.is_some() {
+        site.nr = x16;
+    }
     Ok(site)
+}
+
+/// Until when what is proved now is believed.
+fn proved_until<H: Host>(host: &H) -> u64 {
+    host.now().saturating_add(host.frequency() / PROOFS)
 }
 
 /// The instruction at the PC, walked afresh.

@@ -438,6 +438,93 @@ fn a_stale_guess_is_walked_again() {
     assert_eq!(hole, Err(FetchError::NoMemory(Gpa::new(RAM + 0x5010))));
 }
 
+/// A stub of Xen's shape at offset 0x10 of the page at `page`.
+fn stub(host: &FakeHost, page: u64, nr: u32) {
+    host.poke32(page + 0xc, 0xd280_0010 | nr << 5);
+    host.poke32(page + 0x10, HVC_XEN);
+}
+
+const fn xen(nr: u64) -> Result<HvcSite, FetchError> {
+    Ok(HvcSite {
+        imm: 0xea1,
+        nr: Some(nr),
+    })
+}
+
+/// Another page behind the same address: seen at once, though an HVC of Xen's stands in the old page too.
+#[test]
+fn another_page_behind_a_stub_is_seen_at_once() {
+    let (mut host, pages, _, at) = linux();
+    let mut cache = Cache::new();
+    host.pc = Gva::new(0x1010);
+    stub(&host, RAM + 0x3000, 17);
+    stub(&host, RAM + 0x5000, 29);
+    for _ in 0..2 {
+        assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    }
+    host.poke64(at, (RAM + 0x5000) | 3 | ACCESSED);
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(29));
+    host.poke64(at, (RAM + 0x3000) | 3 | ACCESSED);
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    // Unmapped, and mapped read-only by a page that holds the same.
+    host.poke64(at, 0);
+    assert!(fetch_hvc(&mut host, &pages, &mut cache).is_err());
+    let registers = host.sysreg_reads;
+    host.poke64(at, (RAM + 0x3000) | 3 | ACCESSED);
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    assert_eq!(host.sysreg_reads, registers, "it is as it was");
+}
+
+/// kexec: other tables, or none, with the old text and its tables left as they were. x16 tells.
+#[test]
+fn other_tables_are_seen_when_the_proof_is_old() {
+    let (mut host, pages, _, _) = linux();
+    let mut cache = Cache::new();
+    host.pc = Gva::new(0x1010);
+    stub(&host, RAM + 0x3000, 17);
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    let (registers, asked) = (host.sysreg_reads, host.x_reads);
+    host.x[16] = 17;
+    host.now += host.frequency / 5000 - 1;
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    assert_eq!(host.x_reads, asked, "within 200 us of the walk");
+    // Asked once, and then believed again.
+    host.now += 1;
+    for _ in 0..3 {
+        assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(17));
+    }
+    assert_eq!((host.sysreg_reads, host.x_reads), (registers, asked + 1));
+    // Tables of a new kernel: the same address is another page.
+    let mut new = Builder {
+        granule: 12,
+        bits: 39,
+        root: RAM + 0x60_0000,
+        next: RAM + 0x70_0000,
+    };
+    let leaf = Leaf {
+        va: 0x1000,
+        pa: RAM + 0x5000,
+        level: 3,
+        flags: ACCESSED,
+    };
+    new.map(&host, leaf).expect("empty tables");
+    stub(&host, RAM + 0x5000, 29);
+    host.set(SysReg::Ttbr0, new.root);
+    host.now += host.frequency;
+    host.x[16] = 29;
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(29));
+    assert!(host.sysreg_reads > registers);
+    // x16 is the number, whatever the text says: the guest may have jumped past it.
+    host.now += host.frequency;
+    host.x[16] = 12;
+    assert_eq!(fetch_hvc(&mut host, &pages, &mut cache), xen(12));
+    // With the MMU off nothing is at that address.
+    host.set(SysReg::Sctlr, C);
+    host.now += host.frequency;
+    host.x[16] = 17;
+    assert!(fetch_hvc(&mut host, &pages, &mut cache).is_err());
+}
+
 fn granule_and_bits() -> impl Strategy<Value = (u32, u32)> {
     (0..GRANULES.len(), 17..=48u32).prop_filter_map(
         "an address needs more bits than a page",
