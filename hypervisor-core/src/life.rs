@@ -9,7 +9,10 @@
 //! A restart takes longer than anything else that a VMM does, much of it in servers that run before all guests, and a guest may
 //! restart as often as it likes. So it is done in slices of a millisecond, after each of which the VMM rests as long for each
 //! other domain: a guest that does nothing but restart has one domain's share of the processor. What a restart has
-//! taken is paid for before the next one begins.
+//! taken is paid for before the next one begins. A guest whose lives are all short waits longer and longer, and then stays down
+//! ([`pace`]).
+
+pub mod pace;
 
 use dt_server_api::{DomainRecord, DtServer};
 use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};
@@ -19,6 +22,7 @@ use crate::exit::Exit;
 use crate::host::Host;
 use crate::teardown::Remains;
 use crate::vm::{Next, StopReason, Vm};
+use pace::Pace;
 
 /// Slices in a second.
 const SLICES: u64 = 1000;
@@ -33,6 +37,8 @@ enum State<'m> {
     Leaving(StopReason, u64),
     /// Its memory goes back, and failed to so many times in a row. `Some` lives again afterwards.
     Ending(Option<Remains<'m>>, u32),
+    /// It is built anew at this tick.
+    Pausing(Remains<'m>, u64),
     /// It is being built.
     Building(Boot<'m>),
     /// There is no guest and will be none.
@@ -63,6 +69,9 @@ pub struct Life<'m, D> {
     domains: u8,
     /// Until this tick it is the others' turn.
     rest: u64,
+    pace: Pace,
+    /// Ticks between the end of this life and the next.
+    pause: u64,
 }
 
 impl<'m, D: DtServer> Life<'m, D> {
@@ -91,6 +100,8 @@ impl<'m, D: DtServer> Life<'m, D> {
             lived: false,
             domains,
             rest: 0,
+            pace: Pace::new(),
+            pause: 0,
         }
     }
 
@@ -157,6 +168,10 @@ impl<'m, D: DtServer> Life<'m, D> {
     /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for here.
     #[cold]
     fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> Next {
+        let reason = match reason {
+            StopReason::Reboot => self.restart(host),
+            reason => reason,
+        };
         // A second is more than the slowest line needs for what a ring holds.
         let until = host.now().saturating_add(host.frequency());
         self.state = State::Leaving(reason, until);
@@ -164,6 +179,17 @@ impl<'m, D: DtServer> Life<'m, D> {
         match reason {
             StopReason::Reboot => Next::Wait,
             reason => Next::Stop(reason),
+        }
+    }
+
+    /// The guest asks for a restart: whether it gets one, and when.
+    fn restart<H: Host>(&mut self, host: &mut H) -> StopReason {
+        match self.pace.end(host.now(), host.frequency()) {
+            pace::Next::After(pause) => {
+                self.pause = pause;
+                StopReason::Reboot
+            }
+            pace::Next::Never => StopReason::ShortLives,
         }
     }
 
@@ -209,6 +235,12 @@ impl<'m, D: DtServer> Life<'m, D> {
                 Step::More
             }
             State::Ending(remains, failures) => self.end(host, remains, failures),
+            State::Pausing(remains, until) if host.now() < until => {
+                self.state = State::Pausing(remains, until);
+                host.wake_at(Some(until));
+                Step::Sleep
+            }
+            State::Pausing(remains, _) => self.again(host, remains),
             State::Building(boot) => self.build(host, boot),
             State::Up => {
                 self.state = State::Up;
@@ -231,12 +263,15 @@ impl<'m, D: DtServer> Life<'m, D> {
                     ));
                     return Step::Done(Next::Wait);
                 };
-                self.restarts = self.restarts.saturating_add(1);
-                host.log(format_args!("guest restarts (restart {})", self.restarts));
-                self.state = match Boot::again(remains, &self.modules) {
-                    Ok(boot) => State::Building(boot),
-                    Err(error) => refused(host, &error),
-                };
+                if self.pause == 0 {
+                    return self.again(host, remains);
+                }
+                let short = self.pace.short();
+                let ms = self.pause.saturating_mul(1000) / host.frequency().max(1);
+                host.log(format_args!(
+                    "it ended within a second of its start, {short} times in a row: it starts again in {ms} ms"
+                ));
+                self.state = State::Pausing(remains, host.now().saturating_add(self.pause));
             }
             // It goes on where it stopped, and the refusal may have been the only one.
             Err(Error::Kernel) if failures < ATTEMPTS => {
@@ -256,6 +291,17 @@ impl<'m, D: DtServer> Life<'m, D> {
         Step::More
     }
 
+    /// Begins to build the guest anew.
+    fn again<H: Host>(&mut self, host: &mut H, remains: Remains<'m>) -> Step {
+        self.restarts = self.restarts.saturating_add(1);
+        host.log(format_args!("guest restarts (restart {})", self.restarts));
+        self.state = match Boot::again(remains, &self.modules) {
+            Ok(boot) => State::Building(boot),
+            Err(error) => refused(host, &error),
+        };
+        Step::More
+    }
+
     fn build<H: Host>(&mut self, host: &mut H, mut boot: Boot<'m>) -> Step {
         match boot.step(host, &mut self.dt, &self.modules) {
             Ok(false) => {
@@ -265,6 +311,7 @@ impl<'m, D: DtServer> Life<'m, D> {
             Ok(true) => match boot.finish(host, &mut self.vm) {
                 Ok(()) => {
                     self.lived = true;
+                    self.pace.begin(host.now());
                     self.state = State::Up;
                     Step::Done(Next::Resume)
                 }

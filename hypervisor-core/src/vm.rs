@@ -6,6 +6,7 @@ use xen_abi::sched::reason;
 use crate::console_ring::ConsoleRing;
 use crate::events::Events;
 use crate::hypercall;
+use crate::life::pace::MAX_SHORT;
 use crate::p2m::P2m;
 use crate::vgic::VGic;
 use crate::vpl011::Vpl011;
@@ -30,6 +31,8 @@ pub enum StopReason {
     PowerOff,
     /// It asked for a restart.
     Reboot,
+    /// It asked for a restart within a second of its start, [too often](crate::life::pace::MAX_SHORT) in a row.
+    ShortLives,
     /// It suspended.
     Suspend,
     /// It reported a crash of its own.
@@ -47,7 +50,7 @@ impl StopReason {
     pub const fn code(self) -> u32 {
         match self {
             Self::PowerOff => reason::POWEROFF,
-            Self::Reboot => reason::REBOOT,
+            Self::Reboot | Self::ShortLives => reason::REBOOT,
             Self::Suspend => reason::SUSPEND,
             Self::Crash | Self::Fatal => reason::CRASH,
             Self::Watchdog => reason::WATCHDOG,
@@ -61,6 +64,13 @@ impl core::fmt::Display for StopReason {
         f.write_str(match self {
             Self::PowerOff => "it switched itself off",
             Self::Reboot => "it asked for a restart",
+            Self::ShortLives => {
+                return write!(
+                    f,
+                    "it asked for a restart within a second of its start, {MAX_SHORT} times in a row, and stays down; its own \
+                     last lines say why it ends. Try another kernel, other bootargs or another xen,enhanced in the domains file"
+                );
+            }
             Self::Suspend => "it suspended",
             Self::Crash => "it reported a crash; its own last lines say why",
             Self::Watchdog => "its watchdog expired",

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::abi_memory::{DECREASE, extent, reservation};
 use crate::report::Report;
 use crate::xen::{self, nr};
-use crate::{cpu, gic, page};
+use crate::{cpu, gic, page, spin};
 
 /// What a life leaves in memory; nothing else writes it.
 const MARK: u64 = 0x6f6e_6365_2061_6761;
@@ -76,6 +76,8 @@ pub fn run(report: &mut Report) -> ! {
         reservation(MAXIMUM, xen::SELF),
     );
 
+    // A shorter life would be one of those that end after ten.
+    spin::sleep_until(cpu::counter() / cpu::frequency() + 2);
     for offset in MARKED {
         // SAFETY: as above.
         unsafe { ((RAM + offset) as *mut u64).write_volatile(MARK) };

@@ -29,15 +29,7 @@ struct Poll {
 pub fn run(report: &mut Report) -> ! {
     let frame = page::frame(page::Use::Balloon);
     report.equal("spin", "decrease", extent(DECREASE, frame, 0), 1);
-    let seconds = cpu::counter() / cpu::frequency() + LATER;
-    while cpu::counter() / cpu::frequency() < seconds {
-        let mut poll = Poll {
-            ports: 0,
-            count: 0,
-            timeout: seconds * NS_PER_SECOND,
-        };
-        xen::call_with(nr::SCHED, POLL, &mut poll);
-    }
+    sleep_until(cpu::counter() / cpu::frequency() + LATER);
     println!("probe: spins");
     let mut round = 0_u64;
     loop {
@@ -46,5 +38,17 @@ pub fn run(report: &mut Report) -> ! {
             unsafe { ((RAM + 8 * n) as *mut u64).write_volatile(round) }
         }
         round = round.wrapping_add(1);
+    }
+}
+
+/// Sleeps until the counter is at `seconds`.
+pub fn sleep_until(seconds: u64) {
+    while cpu::counter() / cpu::frequency() < seconds {
+        let mut poll = Poll {
+            ports: 0,
+            count: 0,
+            timeout: seconds * NS_PER_SECOND,
+        };
+        xen::call_with(nr::SCHED, POLL, &mut poll);
     }
 }

@@ -178,3 +178,62 @@ fn giving_away_kernel_text_and_page_tables() {
         );
     });
 }
+
+/// A stub of Xen's shape at `page`, for hypercall `nr`.
+fn stub(guest: &mut Guest<'_>, page: u64, nr: u64) {
+    let movz = 0xd280_0010 | u32::try_from(nr).unwrap() << 5;
+    guest.put(page + 0x100, &[movz, 0xd401_d422]);
+}
+
+/// Executes the stub at `page`, which is that of hypercall `nr`, with x0 = 0.
+fn call_at(guest: &mut Guest<'_>, page: u64, nr: u64) -> u64 {
+    guest.set_x(16, nr);
+    guest.set_x(0, 0);
+    assert_eq!(guest.hvc_at(page + 0x104), Ran::Done);
+    guest.x(0)
+}
+
+/// kexec: behind the address of a stub lies another one, by another entry, by other tables, and with the MMU off. The old
+/// one is where it was, and is not believed.
+#[test]
+fn another_stub_at_the_same_address_is_another_call() {
+    /// Of a block: valid, access flag, inner-shareable.
+    const LEAF: u64 = 1 | 1 << 10 | 3 << 8;
+    const BLOCK: u64 = 2 << 20;
+    /// What `xen_version` and `sched_op(yield)` return.
+    const VERSION: u64 = 4 << 16 | 22;
+    const YIELDED: u64 = 0;
+    let mut sys = System::two();
+    let mut guest = sys.guest(0);
+    guest.mmu_on();
+    let (one, other) = (FREE, FREE + BLOCK);
+    stub(&mut guest, one, XEN_VERSION);
+    stub(&mut guest, other, SCHED_OP);
+    let at = guest.ptr(one);
+    let entry = guest.sysreg(SysReg::Ttbr1) + 0x1000 + 8 * ((one - RAM) / BLOCK);
+    assert_eq!(guest.get::<u64>(entry), one | LEAF, "the block's entry");
+    assert_eq!(call_at(&mut guest, at, XEN_VERSION), VERSION);
+    guest.put(entry, &(other | LEAF));
+    assert_eq!(call_at(&mut guest, at, SCHED_OP), YIELDED);
+    guest.put(entry, &(one | LEAF));
+    assert_eq!(call_at(&mut guest, at, XEN_VERSION), VERSION);
+    // Tables of its own: a kernel that another one has started.
+    let (high, middle) = (FREE + 2 * BLOCK, FREE + 2 * BLOCK + 0x1000);
+    guest.put(high, &(middle | 3));
+    guest.put(middle + 8 * ((one - RAM) / BLOCK), &(other | LEAF));
+    guest.set_sysreg(SysReg::Ttbr1, high);
+    guest.sys.advance(FREQUENCY / 1000);
+    let mut guest = sys.guest(0);
+    assert_eq!(call_at(&mut guest, at, SCHED_OP), YIELDED);
+    // With the MMU off the address is its own: here the lower half has the other's stub, and then nothing lies between.
+    assert_eq!(
+        call_at(&mut guest, other, SCHED_OP),
+        YIELDED,
+        "the identity"
+    );
+    guest.mmu_off();
+    stub(&mut guest, other, XEN_VERSION);
+    guest.sys.advance(FREQUENCY / 1000);
+    let mut guest = sys.guest(0);
+    assert_eq!(call_at(&mut guest, other, XEN_VERSION), VERSION);
+}

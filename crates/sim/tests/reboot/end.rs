@@ -259,3 +259,58 @@ fn a_dead_domain_has_nothing_more_to_give() {
         (before, operations)
     );
 }
+
+/// A guest whose lives are all shorter than a second waits longer and longer for the next, and after ten stays down with
+/// words; nobody else notices.
+#[test]
+fn a_guest_that_always_ends_at_once_stays_down() {
+    for index in [0, 1] {
+        let mut sys = System::two();
+        let mut waits = Vec::new();
+        for _ in 1..10 {
+            restart(&mut sys.guest(index), true);
+            let ended = sys.now();
+            while !sys.is_alive(index) {
+                assert!(sys.advance_to_next_event());
+            }
+            waits.push((sys.now() - ended) * 1000 / FREQUENCY);
+        }
+        assert!(waits[..3].iter().all(|ms| *ms < 10), "{waits:?}");
+        for (n, ms) in [62, 125, 250, 500, 1000, 2000].iter().enumerate() {
+            assert!((*ms..*ms + 10).contains(&waits[3 + n]), "{waits:?}");
+        }
+        let ran = sys.guest(index).smc(&[RESET]);
+        assert_eq!(ran, Ran::Stopped(StopReason::ShortLives));
+        sys.advance(60 * FREQUENCY);
+        assert!(!sys.is_alive(index) && sys.is_alive(1 - index));
+        assert_eq!(sys.restarts(index), 9);
+        let log = sys.vmm_log(index);
+        let told = |words: &str| log.iter().any(|line| line.contains(words));
+        assert!(
+            told("4 times in a row: it starts again in 62 ms"),
+            "{log:?}"
+        );
+        let why = StopReason::ShortLives.to_string();
+        assert!(why.contains("10 times in a row") && why.contains("Try "));
+        let usage = sys.memory.usage(System::domain(index));
+        assert_eq!((usage.ram, usage.extra, usage.tables), (0, 0, 0));
+        restart(&mut sys.guest(1 - index), true);
+        assert!(sys.is_alive(1 - index));
+        sys.assert_consistent();
+    }
+}
+
+/// A life of a second is no short one: whoever restarts every second does so for ever, at once.
+#[test]
+fn a_guest_that_lives_for_a_second_restarts_as_often_as_it_likes() {
+    let mut sys = System::two();
+    for n in 1..=30 {
+        // Two short ones between the long ones.
+        if n % 3 == 0 {
+            sys.advance(FREQUENCY);
+        }
+        restart(&mut sys.guest(0), true);
+        assert!(sys.is_alive(0));
+        assert_eq!(sys.restarts(0), n);
+    }
+}

@@ -86,6 +86,8 @@ fn a_hundred_lives() {
         let first = (frames(&sys, index), sys.memory.totals());
         let usage = sys.memory.usage(System::domain(index));
         for n in 0..100 {
+            // Each life is longer than a second, or the hundredth would not come.
+            sys.advance(FREQUENCY);
             let mut guest = sys.guest(index);
             assert_eq!(reservation(&mut guest), PAGES);
             live(&mut guest, n);

@@ -16,10 +16,15 @@ fn a_storm_of_restarts_leaves_the_others_their_time() {
     other.enable_gic();
     other.enable_interrupt(VTIMER);
     let (start, spent) = (sys.now(), sys.request_time());
-    let mut late = 0;
+    let (mut late, mut lived) = (0, 0);
     let lines = sys.vmm_log(0).len();
     while sys.restarts(0) < 50 {
         if sys.is_alive(0) {
+            // Every fourth life is a long one: those after too many short ones are waited for.
+            if sys.restarts(0).is_multiple_of(4) {
+                sys.advance(FREQUENCY);
+                lived += FREQUENCY;
+            }
             let ran = sys.guest(0).smc(&[RESET]);
             assert_eq!(ran, Ran::Restarts);
         }
@@ -33,10 +38,12 @@ fn a_storm_of_restarts_leaves_the_others_their_time() {
         late = late.max(other.sys.now() - due);
         assert_eq!(other.take_interrupts(), [VTIMER]);
     }
-    let (all, restarts) = (sys.now() - start, sys.request_time() - spent);
+    let (all, restarts) = (sys.now() - start - lived, sys.request_time() - spent);
+    // The rest after a restart is over when a long life is.
+    let paid = lived / FREQUENCY * restarts / 50;
     assert!(restarts > 50 * MS, "{restarts}");
     assert!(
-        restarts * 2 < all + 10 * MS,
+        restarts * 2 < all + paid + 10 * MS,
         "{restarts} of {all} ticks went into restarts"
     );
     assert!(late < 2 * MS, "the other was interrupted {late} ticks late");
@@ -49,7 +56,7 @@ fn alone_it_restarts_at_once() {
     let mut sys = System::new(&[Domain::new("linux1")]);
     sys.set_request_time(MS / 8);
     let (start, spent) = (sys.now(), sys.request_time());
-    for _ in 0..10 {
+    for _ in 0..3 {
         restart(&mut sys.guest(0), true);
         assert!(sys.is_alive(0));
     }
