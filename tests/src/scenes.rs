@@ -3,6 +3,7 @@
 pub mod balloon;
 pub mod compare;
 pub mod crash;
+pub mod fairness;
 pub mod hostile;
 pub mod lab;
 pub mod memory;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
-use zazen_tests::scenes::{compare, crash, hostile, memory, probe, reboot, refused, two_linux};
+use zazen_tests::scenes::{
+    compare, crash, fairness, hostile, memory, probe, reboot, refused, two_linux,
+};
 use zazen_tests::suite::Suite;
 
 fn main() -> ExitCode {
@@ -47,6 +49,12 @@ fn main() -> ExitCode {
         memory::of_static(&mut suite, &lab, config);
         memory::growth(&mut suite, &lab, config);
         reboot::run(&mut suite, &lab, config);
+    }
+    if el2 {
+        fairness::run(&mut suite, &lab, "el2");
+    }
+    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(2) {
+        fairness::short_lives(&mut suite, &lab, config);
     }
     for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(1) {
         refused::run(&mut suite, &lab, config);

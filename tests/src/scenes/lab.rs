@@ -164,7 +164,11 @@ impl Lab {
         Ok(PathBuf::from(path))
     }
 
-    fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
+    /// Builds the image of the domains file `domains` in `config` and boots it, as [`Lab::boot`] does.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`].
+    pub fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
         self.image(config, domains)?;
         let mut run = vec!["run", "--dry-run"];
         if self.counts {

@@ -1,0 +1,125 @@
+//! What a guest gets of the processor beside guests that attack it: `domains/storm.dts` and `domains/storms.dts`.
+//!
+//! The machine counts instructions, so the figures repeat exactly however busy the host is. `./build.sh bench --fairness` does
+//! the same with every attack, for a table.
+
+use regex::Regex;
+
+use crate::machine::{Failure, Machine};
+use crate::scenes::lab::{Lab, PATIENCE};
+use crate::suite::Suite;
+
+/// Attacks of `guests/probe/src/storm.rs`, one of each kind: a hypercall, output, exits that end in the guest, work that the memory
+/// server does, interrupts, and short and long sleeps.
+const ATTACKS: [&str; 7] = [
+    "hypercalls",
+    "console",
+    "faults",
+    "balloon",
+    "timer",
+    "wakes",
+    "ticks",
+];
+/// The domains files: domains in all, and how many of them measure.
+const SCENES: [(&str, u64, usize); 2] = [("storm", 2, 1), ("storms", 8, 2)];
+/// Percent of a fair share that a guest gets at least, in each 100 ms.
+const LEAST: u64 = 80;
+/// Microseconds for which each other domain may keep it waiting, and what comes on top.
+const EACH: u64 = 2000;
+const MORE: u64 = 1000;
+
+/// The attacks in `config`.
+pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
+    let lab = lab.clone().counting();
+    for (scene, domains, measuring) in SCENES {
+        for attack in ATTACKS {
+            let test = format!("{config}/fairness/{attack}-with-{domains}-domains");
+            if !suite.wants(std::slice::from_ref(&test)) {
+                continue;
+            }
+            suite.run(&test, || {
+                let machine = lab.boot_changed(
+                    config,
+                    &format!("{scene}.dts"),
+                    &format!("{scene}-{attack}-{config}"),
+                    ("attack=hypercalls", &format!("attack={attack}")),
+                )?;
+                measured(&machine, attack, measuring)?
+                    .into_iter()
+                    .try_for_each(|figures| check(figures, domains))
+            });
+        }
+    }
+}
+
+/// Least share in permille and longest gap in microseconds.
+type Figures = (u64, u64);
+
+/// What each of the `count` guests that measure has seen beside the attack.
+fn measured(machine: &Machine, attack: &str, count: usize) -> Result<Vec<Figures>, Failure> {
+    let line = r"share: done \d+ windows, permille \d+, least (\d+), longest gap (\d+) us$";
+    // One after the other: each expectation looks for one more of the same lines.
+    let lines = vec![line; count].join(r"(?s:.*)");
+    machine.expect(&lines, PATIENCE)?;
+    let seen = machine.seen();
+    if !seen.contains(&format!("storm: {attack} begins")) {
+        return Err(Failure(format!("attack {attack} did not begin")));
+    }
+    let line = Regex::new(&format!("(?m){line}")).map_err(|error| Failure(error.to_string()))?;
+    let figures = line.captures_iter(&seen).map(|found| {
+        let number = |n: usize| {
+            let text = found.get(n).map_or("", |group| group.as_str());
+            text.parse()
+                .map_err(|_| Failure(format!("'{text}' is no figure")))
+        };
+        Ok((number(1)?, number(2)?))
+    });
+    figures.collect()
+}
+
+/// Whether one of `domains` domains got enough, and soon enough.
+fn check((least, longest): Figures, domains: u64) -> Result<(), Failure> {
+    let fair = least * domains / 10;
+    let bound = EACH * (domains - 1) + MORE;
+    if fair >= LEAST && longest <= bound {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "a guest got {fair} % of a fair share (at least {LEAST}) and waited for {longest} us (at most {bound})"
+    )))
+}
+
+/// A guest that ends within its first second again and again: it stays down, with words.
+pub fn short_lives(suite: &mut Suite, lab: &Lab, config: &str) {
+    let test = format!("{config}/fairness/a-guest-that-always-ends-at-once-stays-down");
+    if !suite.wants(std::slice::from_ref(&test)) {
+        return;
+    }
+    suite.run(&test, || {
+        let (lab, name) = (lab.clone().counting(), format!("short-lives-{config}"));
+        let change = ("probe=bench,bench-memory", "probe=storm attack=restarts");
+        let domains = lab.changed(config, "bench.dts", &name, change)?;
+        let machine = lab.boot_file(config, &domains, &name)?;
+        machine.expect(
+            "bench: .*guest stopped: it asked for a restart within a second of its start, 10 times in a row",
+            PATIENCE,
+        )?;
+        let lives = machine.seen().matches("bench: storm: restarts begins").count();
+        match lives {
+            10 => Ok(()),
+            lives => Err(Failure(format!("it had {lives} lives, not 10"))),
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_has_both_its_ends() {
+        assert!(check((400, 3000), 2).is_ok() && check((100, 15_000), 8).is_ok());
+        assert!(check((399, 0), 2).is_err() && check((99, 0), 8).is_err());
+        assert!(check((500, 3001), 2).is_err() && check((125, 15_001), 8).is_err());
+    }
+}
