@@ -106,6 +106,7 @@ impl System {
                     self.charge(payer);
                     self.mask_timer(true);
                     cpu::wait_for_interrupt();
+                    self.charge(None);
                     self.interrupt(None);
                 }
             }
@@ -176,7 +177,7 @@ impl System {
         self.charge(Some(payer));
         self.catch_up(index);
         self.set_slice();
-        while self.is_ready(index) && !self.yields {
+        while !self.yields && self.is_ready(index) {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
@@ -187,12 +188,7 @@ impl System {
             }
             let next = match guest.host.vcpu.enter() {
                 Stopped::Synchronous => guest.handle(decode(cpu::syndrome())),
-                Stopped::Interrupt => {
-                    let next = self.interrupt(Some(index));
-                    self.catch_up(index);
-                    self.set_slice();
-                    next
-                }
+                Stopped::Interrupt => self.interrupt(Some(index)),
                 Stopped::Other => {
                     let pc = guest.host.vcpu.pc();
                     guest.handle(Exit::Unknown { pc })
@@ -238,7 +234,6 @@ impl System {
         else {
             return Next::Resume;
         };
-        self.charge(current);
         let mut next = Next::Resume;
         match u32::from(intid) {
             VIRTUAL_TIMER => {
@@ -249,15 +244,36 @@ impl System {
                 }
             }
             MAINTENANCE => next = self.maintenance(current),
-            HYP_TIMER => self.timer(),
+            HYP_TIMER => {
+                self.before_interrupt(current);
+                self.timer();
+                self.after_interrupt(current);
+            }
             UART_IRQ => {
+                self.before_interrupt(current);
                 self.console.on_interrupt();
                 self.pump();
+                self.after_interrupt(current);
             }
             _ => {}
         }
         self.gic.end_interrupt(intid, InterruptGroup::Group0);
         next
+    }
+
+    /// An interrupt that is not the guest's own stopped it: what it used before is its own.
+    fn before_interrupt(&mut self, current: Option<usize>) {
+        if current.is_some() {
+            self.charge(current);
+        }
+    }
+
+    /// It goes on, or others want to run now.
+    fn after_interrupt(&mut self, current: Option<usize>) {
+        if let Some(index) = current {
+            self.catch_up(index);
+            self.set_slice();
+        }
     }
 
     /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this. Where it does not run
@@ -313,7 +329,9 @@ impl System {
         if self.schedule.current() != Some(index) {
             self.yields |= self.schedule.wake(index, cpu::now());
             // Who wakes pays for that, not who runs.
-            self.charge(Some(index));
+            if self.schedule.current().is_some() {
+                self.charge(Some(index));
+            }
         }
     }
 

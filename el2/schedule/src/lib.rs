@@ -35,6 +35,7 @@ struct Domain {
 
 impl Domain {
     /// Round `round` is the present one.
+    #[inline]
     fn enter(&mut self, round: u64) {
         match round.saturating_sub(self.round) {
             0 => return,
@@ -56,6 +57,10 @@ pub struct Schedule {
     domains: [Domain; MAX_DOMAINS],
     /// How many domains there are.
     count: usize,
+    /// Ticks of a round, the present one's number and its end.
+    length: u64,
+    round: u64,
+    round_end: u64,
     /// Those who want to run and do not, the next one first.
     queue: [u8; MAX_DOMAINS],
     len: usize,
@@ -69,7 +74,9 @@ impl Schedule {
     #[must_use]
     pub fn new(count: usize, frequency: u64) -> Self {
         let slice = frequency.saturating_mul(SLICE_US) / 1_000_000;
-        let slice = i64::try_from(slice).unwrap_or(i64::MAX).max(1);
+        let slice = i64::try_from(slice)
+            .unwrap_or(i64::MAX)
+            .clamp(1, i64::MAX / 16);
         Self {
             slice,
             domains: [Domain {
@@ -79,6 +86,9 @@ impl Schedule {
                 round: 0,
             }; MAX_DOMAINS],
             count: count.min(MAX_DOMAINS),
+            length: slice.cast_unsigned() * count.min(MAX_DOMAINS).saturating_sub(1).max(1) as u64,
+            round: 0,
+            round_end: 0,
             queue: [0; MAX_DOMAINS],
             len: 0,
             overtaking: 0,
@@ -98,10 +108,14 @@ impl Schedule {
         self.len != 0
     }
 
-    /// The number of the round at tick `now`.
-    fn round(&self, now: u64) -> u64 {
-        let others = self.count.saturating_sub(1).max(1) as u64;
-        now / self.slice.cast_unsigned().saturating_mul(others)
+    /// The number of the round at tick `now`, which is not before any other that was asked about.
+    #[inline]
+    fn round(&mut self, now: u64) -> u64 {
+        if now >= self.round_end {
+            self.round = now / self.length;
+            self.round_end = (self.round + 1).saturating_mul(self.length);
+        }
+        self.round
     }
 
     /// Domain `index` wants to run from tick `now` on. Returns whether it overtakes the one that runs, which then has to be
@@ -161,6 +175,7 @@ impl Schedule {
 
     /// Takes `ticks` of the processor's time, which ended at tick `now`, from domain `index`, for which they were used. Where nobody
     /// else wants to run it gets a new slice at once.
+    #[inline]
     pub fn charge(&mut self, index: usize, ticks: u64, now: u64) {
         let (alone, round) = (self.len == 0, self.round(now));
         if let Some(domain) = self.domains.get_mut(index) {
