@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use microkit_tool::MemoryRegion;
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::{CapDLSpecContainer, FrameFill};
+use microkit_tool::elf::ElfFile;
 use microkit_tool::loader::Loader;
 use microkit_tool::sel4::{Config, emulate_kernel_boot};
 use sel4_capdl_initializer_types::{Object, Spec};
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::explain::explain;
 use crate::inputs::{Inputs, fixed_regions, prepare, untyped};
 use crate::layout::Layout;
-use crate::loader::{LoaderImage, Region};
+use crate::loader::{LoaderImage, LoaderProgram, Region};
 use crate::needs::{Heap, Needs};
 use crate::report::Report;
 use crate::sdk::{Sdk, read_elf};
@@ -263,6 +264,21 @@ impl Inputs<'_> {
         Ok(Checked { simulation, used })
     }
 
+    /// What the loader's ELF file says, if it is one as Microkit makes them.
+    fn about_loader(&self, elf: &ElfFile) -> Option<LoaderProgram> {
+        let segments = elf.loadable_segments();
+        let [program] = segments.as_slice() else {
+            return None;
+        };
+        let symbol = |name| elf.find_symbol(name).ok().map(|(address, _)| address);
+        Some(LoaderProgram {
+            link: Paddr(program.virt_addr),
+            size: program.data().len(),
+            mapped: (symbol("_loader_start")?, symbol("_loader_end")?),
+            kernel_entry: self.kernel_elf.entry,
+        })
+    }
+
     /// Writes the image; returns its regions for the report.
     fn write(&self, attempt: &Attempt) -> Result<WrittenImage, Error> {
         let initialiser = &attempt.initialiser;
@@ -290,12 +306,13 @@ impl Inputs<'_> {
         // Best effort: the image is complete without it.
         drop(fs::remove_file(&temporary));
 
-        let program = loader_elf
-            .loadable_segments()
-            .first()
-            .map(|segment| (segment.data().len(), segment.virt_addr))
-            .ok_or_else(|| Error::new(format!("{} has nothing to load", loader_path.display())))?;
-        let mut image = LoaderImage::parse(&written, program.0, Paddr(program.1))?;
+        let about = self.about_loader(&loader_elf).ok_or_else(|| {
+            Error::new(format!(
+                "{} is not the loader of Microkit 2.3.0",
+                loader_path.display()
+            ))
+        })?;
+        let mut image = LoaderImage::parse(&written, about)?;
         image.regions.extend(self.preloads.iter().map(|p| Region {
             paddr: p.paddr,
             bytes: p.bytes.clone(),

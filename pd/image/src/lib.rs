@@ -10,7 +10,9 @@
 //! simulated to its end.
 #![forbid(unsafe_code)]
 
+mod a64;
 mod build;
+mod el2_traps;
 mod error;
 mod explain;
 mod extend;

@@ -1,20 +1,25 @@
-//! The loader image: Microkit's, with every copy made word by word and with module files.
+//! The loader image: Microkit's, with every copy made word by word, with module files, and with code that each core
+//! executes before the kernel (`el2_traps`).
 //!
 //! Microkit's loader copies eight bytes at a time only where source *and* destination are
 //! multiples of eight, else byte by byte at five instructions each. Microkit's library puts the
 //! regions behind one another without padding, so one segment of odd length (the initialiser has
 //! some) makes all that follow slow. Here every region starts at a multiple of eight on both
 //! sides. Format: `struct loader_data` and `struct region` in Microkit's `loader/src/loader.h`.
+//!
+//! The code lies before the first region's data, in the block of 2 MiB in which the loader maps itself.
 
 use untyped_plan::{Paddr, Span};
 
-use crate::Error;
+use crate::{Error, el2_traps};
 
 const HEADER_WORDS: usize = 8;
 const REGION_WORDS: usize = 4;
 const WORD: usize = 8;
 /// Second word of the header: bytes of header, region table and data.
 const SIZE_WORD: usize = 1;
+/// Third word of the header: where each core goes on when the loader is done, the kernel's entry in Microkit's image.
+const ENTRY_WORD: usize = 2;
 /// Last word of the header: number of regions.
 const COUNT_WORD: usize = 7;
 const MAGIC: u64 = 0x5e14_dead_14de_5ead;
@@ -47,12 +52,24 @@ impl Region {
     }
 }
 
+/// What the loader's ELF file says.
+#[derive(Clone, Copy)]
+pub(crate) struct LoaderProgram {
+    /// Where it is linked.
+    pub link: Paddr,
+    /// Bytes of code and data; the header follows at once.
+    pub size: usize,
+    /// From where to where it maps itself while it enters the kernel, in blocks of 2 MiB.
+    pub mapped: (u64, u64),
+    /// Entry of the kernel that goes with it.
+    pub kernel_entry: u64,
+}
+
 /// A loader image that Microkit's library wrote, taken apart.
 pub(crate) struct LoaderImage {
     /// Code and data of the loader; the header follows at once.
     program: Vec<u8>,
-    /// Where it is linked.
-    link: Paddr,
+    about: LoaderProgram,
     header: [u64; HEADER_WORDS],
     /// What it copies.
     pub regions: Vec<Region>,
@@ -65,48 +82,58 @@ fn word(bytes: &[u8], index: usize) -> Option<u64> {
 }
 
 impl LoaderImage {
-    /// Takes `image` apart, whose loader is `program_size` bytes linked at `link`.
+    /// Takes `image` apart, whose loader is `about`.
     ///
     /// # Errors
-    /// That it has another format than Microkit 2.3.0 writes.
-    pub(crate) fn parse(image: &[u8], program_size: usize, link: Paddr) -> Result<Self, Error> {
-        let parts = || {
-            let (program, rest) = image.split_at_checked(program_size)?;
-            let mut header = [0; HEADER_WORDS];
-            for (i, to) in header.iter_mut().enumerate() {
-                *to = word(rest, i)?;
-            }
-            let count = usize::try_from(header[COUNT_WORD]).ok()?;
-            let data =
-                rest.get((HEADER_WORDS + count.checked_mul(REGION_WORDS)?).checked_mul(WORD)?..)?;
-            let mut regions = Vec::new();
-            for i in 0..count {
-                let field = |n| word(rest, HEADER_WORDS + i * REGION_WORDS + n);
-                let (paddr, size, offset) = (field(0)?, field(1)?, field(2)?);
-                let offset = usize::try_from(offset).ok()?;
-                let end = offset.checked_add(usize::try_from(size).ok()?)?;
-                regions.push(Region {
-                    paddr: Paddr(paddr),
-                    bytes: data.get(offset..end)?.to_vec(),
-                });
-            }
-            (header[0] == MAGIC).then(|| Self {
-                program: program.to_vec(),
-                link,
-                header,
-                regions,
-            })
-        };
-        parts().ok_or_else(|| {
+    /// That it has another format than Microkit 2.3.0 writes, or another way into the kernel.
+    pub(crate) fn parse(image: &[u8], about: LoaderProgram) -> Result<Self, Error> {
+        let parsed = Self::parts(image, about).ok_or_else(|| {
             Error::new("the loader image is not of the format that Microkit 2.3.0 writes")
                 .advise("use the SDK of Microkit 2.3.0")
+        })?;
+        let entry = about.kernel_entry.to_le_bytes();
+        let elsewhere = parsed.program.windows(WORD).any(|word| word == entry);
+        if parsed.header[ENTRY_WORD] != about.kernel_entry || elsewhere {
+            return Err(Error::new(
+                "the loader does not enter the kernel where its header says alone: traps cannot be set before it",
+            )
+            .advise("use the SDK of Microkit 2.3.0"));
+        }
+        Ok(parsed)
+    }
+
+    fn parts(image: &[u8], about: LoaderProgram) -> Option<Self> {
+        let (program, rest) = image.split_at_checked(about.size)?;
+        let mut header = [0; HEADER_WORDS];
+        for (i, to) in header.iter_mut().enumerate() {
+            *to = word(rest, i)?;
+        }
+        let count = usize::try_from(header[COUNT_WORD]).ok()?;
+        let data =
+            rest.get((HEADER_WORDS + count.checked_mul(REGION_WORDS)?).checked_mul(WORD)?..)?;
+        let mut regions = Vec::new();
+        for i in 0..count {
+            let field = |n| word(rest, HEADER_WORDS + i * REGION_WORDS + n);
+            let (paddr, size, offset) = (field(0)?, field(1)?, field(2)?);
+            let offset = usize::try_from(offset).ok()?;
+            let end = offset.checked_add(usize::try_from(size).ok()?)?;
+            regions.push(Region {
+                paddr: Paddr(paddr),
+                bytes: data.get(offset..end)?.to_vec(),
+            });
+        }
+        (header[0] == MAGIC).then(|| Self {
+            program: program.to_vec(),
+            about,
+            header,
+            regions,
         })
     }
 
-    /// The image with every region aligned.
+    /// The image with every region aligned, in which each core sets traps before it enters the kernel.
     ///
     /// # Errors
-    /// Regions that overlap each other or the image itself.
+    /// Regions that overlap each other or the image itself; more regions than leave room for the code.
     pub(crate) fn bytes(self) -> Result<Vec<u8>, Error> {
         let regions: Vec<Region> = self
             .regions
@@ -116,11 +143,14 @@ impl LoaderImage {
             .collect();
         let head = self.program.len() + (HEADER_WORDS + regions.len() * REGION_WORDS) * WORD;
         // The header follows the loader, which may end at a multiple of four only.
-        let base = self.link.0 + head as u64;
-        let mut offset = base.next_multiple_of(WORD as u64) - base;
+        let base = self.about.link.0 + head as u64;
+        let padding = base.next_multiple_of(WORD as u64) - base;
         let mut header = self.header;
         let mut table = Vec::new();
-        let mut data = vec![0; usize::try_from(offset).unwrap_or(0)];
+        let mut data = vec![0; usize::try_from(padding).unwrap_or(0)];
+        header[ENTRY_WORD] = base + padding;
+        data.extend(el2_traps::code(self.header[ENTRY_WORD]));
+        let mut offset = data.len() as u64;
         for region in &regions {
             table.extend([region.paddr.0, region.bytes.len() as u64, offset, DATA]);
             data.extend_from_slice(&region.bytes);
@@ -134,9 +164,35 @@ impl LoaderImage {
             image.extend_from_slice(&word.to_le_bytes());
         }
         image.extend_from_slice(&data);
-        check_overlaps(&regions, Span::sized(self.link, image.len() as u64))?;
+        check_overlaps(&regions, Span::sized(self.about.link, image.len() as u64))?;
+        check_entry(&image, self.about)?;
         Ok(image)
     }
+}
+
+/// That each core executes the code of `el2_traps` before the kernel: looked up in the finished image as the loader does.
+fn check_entry(image: &[u8], about: LoaderProgram) -> Result<(), Error> {
+    let entry = image
+        .get(about.size..)
+        .and_then(|header| word(header, ENTRY_WORD));
+    let code = entry
+        .and_then(|entry| usize::try_from(entry.checked_sub(about.link.0)?).ok())
+        .and_then(|at| image.get(at..));
+    let (Some(entry), Some(code)) = (entry, code) else {
+        return Err(Error::new("the loader's header leads out of the image"));
+    };
+    if !el2_traps::is_mapped(Paddr(entry), el2_traps::size(), about.mapped) {
+        return Err(Error::new(format!(
+            "the code that sets traps before the kernel would lie at {entry:#x}, which the loader does not map"
+        ))
+        .advise("fewer regions of memory with contents"));
+    }
+    if el2_traps::target(code) != Some(about.kernel_entry) {
+        return Err(Error::new(
+            "the image does not enter the kernel through the code that sets traps",
+        ));
+    }
+    Ok(())
 }
 
 fn check_overlaps(regions: &[Region], image: Option<Span>) -> Result<(), Error> {
@@ -163,13 +219,28 @@ mod tests {
     use super::*;
 
     const LINK: u64 = 0x7000_0000;
+    const ENTRY: u64 = 0x80_6000_0000;
+
+    fn about(size: usize) -> LoaderProgram {
+        LoaderProgram {
+            link: Paddr(LINK),
+            size,
+            mapped: (LINK, LINK + size as u64),
+            kernel_entry: ENTRY,
+        }
+    }
+
+    fn parse(image: &[u8], size: usize) -> Result<LoaderImage, Error> {
+        LoaderImage::parse(image, about(size))
+    }
 
     /// An image as Microkit's library writes it: regions without padding.
     fn image(program: usize, regions: &[(u64, Vec<u8>)]) -> Vec<u8> {
         let mut image = vec![0xaa; program];
         let data: usize = regions.iter().map(|(_, bytes)| bytes.len()).sum();
         let size = (HEADER_WORDS + regions.len() * REGION_WORDS) * WORD + data;
-        let header = [MAGIC, size as u64, 11, 12, 13, 14, 15, regions.len() as u64];
+        let count = regions.len() as u64;
+        let header = [MAGIC, size as u64, ENTRY, 12, 13, 14, 15, count];
         let mut offset = 0;
         let mut words = header.to_vec();
         for (paddr, bytes) in regions {
@@ -182,21 +253,20 @@ mod tests {
     }
 
     #[test]
-    fn every_region_is_copied_word_by_word() {
+    fn every_region_is_copied_word_by_word_and_each_core_goes_through_the_code() {
         for program in [0x1010, 0x1014] {
             let regions = [
                 (0x6000_0000, vec![1; 13]),
                 (0x6000_1003, vec![2; 9]),
                 (0x6000_2000, vec![3; 16]),
             ];
-            let parsed =
-                LoaderImage::parse(&image(program, &regions), program, Paddr(LINK)).unwrap();
+            let parsed = parse(&image(program, &regions), program).unwrap();
             let bytes = parsed.bytes().unwrap();
             let rest = &bytes[program..];
             let count = usize::try_from(word(rest, COUNT_WORD).unwrap()).unwrap();
             assert_eq!(count, 3);
             assert_eq!(word(rest, SIZE_WORD), Some(rest.len() as u64));
-            assert_eq!(word(rest, 2), Some(11));
+            assert_eq!(word(rest, 3), Some(12));
             let data = (HEADER_WORDS + count * REGION_WORDS) * WORD;
             for (i, (paddr, content)) in regions.iter().enumerate() {
                 let field = |n| word(rest, HEADER_WORDS + i * REGION_WORDS + n).unwrap();
@@ -209,13 +279,17 @@ mod tests {
                 let at = data + usize::try_from(field(2) + (paddr - field(0))).unwrap();
                 assert_eq!(&rest[at..at + content.len()], &content[..], "region {i}");
             }
+            let entry = word(rest, ENTRY_WORD).unwrap();
+            assert_eq!(entry % 8, 0);
+            let code = &bytes[usize::try_from(entry - LINK).unwrap()..];
+            assert_eq!(el2_traps::target(code), Some(ENTRY));
         }
     }
 
     #[test]
     fn regions_over_each_other_or_the_image_are_refused() {
         let regions = [(0x6000_0000, vec![1; 16]), (0x6000_0008, vec![2; 16])];
-        let parsed = LoaderImage::parse(&image(0x1000, &regions), 0x1000, Paddr(LINK)).unwrap();
+        let parsed = parse(&image(0x1000, &regions), 0x1000).unwrap();
         assert!(
             parsed
                 .bytes()
@@ -223,12 +297,7 @@ mod tests {
                 .to_string()
                 .contains("0x60000000..0x60000010")
         );
-        let parsed = LoaderImage::parse(
-            &image(0x1000, &[(LINK + 0x800, vec![1; 16])]),
-            0x1000,
-            Paddr(LINK),
-        )
-        .unwrap();
+        let parsed = parse(&image(0x1000, &[(LINK + 0x800, vec![1; 16])]), 0x1000).unwrap();
         assert!(
             parsed
                 .bytes()
@@ -240,10 +309,51 @@ mod tests {
 
     #[test]
     fn another_format_is_refused() {
-        assert!(LoaderImage::parse(&[0; 64], 0x1000, Paddr(LINK)).is_err());
-        assert!(LoaderImage::parse(&[0; 0x2000], 0x1000, Paddr(LINK)).is_err());
+        assert!(parse(&[0; 64], 0x1000).is_err());
+        assert!(parse(&[0; 0x2000], 0x1000).is_err());
         let mut cut = image(0x1000, &[(0x6000_0000, vec![1; 100])]);
         cut.truncate(cut.len() - 1);
-        assert!(LoaderImage::parse(&cut, 0x1000, Paddr(LINK)).is_err());
+        assert!(parse(&cut, 0x1000).is_err());
+    }
+
+    #[test]
+    fn a_loader_with_another_way_into_the_kernel_is_refused() {
+        let regions = [(0x6000_0000, vec![1; 16])];
+        let good = image(0x1000, &regions);
+        let mut other = good.clone();
+        other[0x1000 + ENTRY_WORD * WORD] ^= 8;
+        let mut second = good.clone();
+        second[0x124..0x12c].copy_from_slice(&ENTRY.to_le_bytes());
+        for image in [other, second] {
+            let error = parse(&image, 0x1000).err().unwrap().to_string();
+            assert!(error.contains("traps cannot be set"), "{error}");
+        }
+        assert!(parse(&good, 0x1000).is_ok());
+    }
+
+    #[test]
+    fn an_image_whose_cores_would_not_execute_the_code_is_refused() {
+        let regions = [(0x6000_0000, vec![1; 16])];
+        let good = parse(&image(0x1000, &regions), 0x1000)
+            .unwrap()
+            .bytes()
+            .unwrap();
+        assert!(check_entry(&good, about(0x1000)).is_ok());
+        let entry_at = 0x1000 + ENTRY_WORD * WORD;
+        for entry in [ENTRY, 0, LINK, LINK + good.len() as u64, u64::MAX] {
+            let mut bad = good.clone();
+            bad[entry_at..entry_at + WORD].copy_from_slice(&entry.to_le_bytes());
+            assert!(check_entry(&bad, about(0x1000)).is_err(), "{entry:#x}");
+        }
+        let mut damaged = good.clone();
+        let code = usize::try_from(word(&good[0x1000..], ENTRY_WORD).unwrap() - LINK).unwrap();
+        damaged[code + 12] ^= 1;
+        assert!(check_entry(&damaged, about(0x1000)).is_err());
+        let elsewhere = LoaderProgram {
+            mapped: (LINK + (1 << 21), LINK + (1 << 21)),
+            ..about(0x1000)
+        };
+        let error = check_entry(&good, elsewhere).unwrap_err().to_string();
+        assert!(error.contains("does not map"), "{error}");
     }
 }
