@@ -83,6 +83,8 @@ pub(crate) const fn br(to: X) -> u32 {
 
 /// `isb`.
 pub(crate) const ISB: u32 = 0xd503_3fdf;
+/// `nop`.
+pub(crate) const NOP: u32 = 0xd503_201f;
 /// `wfe`.
 pub(crate) const WFE: u32 = 0xd503_205f;
 /// `b` to the word before.

@@ -328,6 +328,7 @@ impl Inputs<'_> {
             bytes: bytes.len() as u64,
             copied,
             initial_task: (base, bounds.end - bounds.start),
+            held: self.held,
         })
     }
 }
@@ -348,6 +349,8 @@ pub(crate) struct WrittenImage {
     pub copied: u64,
     /// Where the initial task lies, and its size.
     pub initial_task: (u64, u64),
+    /// Instructions taken from the kernel that would have changed traps.
+    pub held: usize,
 }
 
 fn frames_mapped<D>(named: &sel4_capdl_initializer_types::NamedObject<D>) -> usize {

@@ -3,12 +3,16 @@
 //! The stock kernel neither traps nor switches debug, performance-monitor, profiling, trace, SVE, SME and
 //! activity-monitor registers. What one guest leaves there every other guest and every protection domain would have.
 //! The kernel never writes `MDCR_EL2`, `HSTR_EL2` and `ACTLR_EL2`, and of `CPTR_EL2` it changes only the bit for vector
-//! registers, so what is set before it starts stays in force. SECURITY.md's table says register by register what that
-//! closes and what it does not.
+//! registers, so what is set before it starts stays in force. A kernel with the hardware debug API, as the SDK's debug
+//! kernels of qemu_virt_aarch64 are, does write `MDCR_EL2`: it opens the debug registers to every vCPU, and does not
+//! switch them either. Its instructions that do so become NOPs (`hold`); its own use of the debug registers for threads
+//! needs none of them, because exceptions of EL0 go to EL2 while `HCR_EL2.TGE` is set. docs/registers.md says register
+//! by register what all this closes and what it does not.
 //!
 //! All cores reach the kernel through one word of the loader's header, the kernel's entry. The builder puts the
 //! address of this code there, and the kernel's entry into the code.
 
+use microkit_tool::elf::ElfFile;
 use untyped_plan::Paddr;
 
 use crate::a64::{self, SystemRegister, XZR};
@@ -31,7 +35,7 @@ const EL2: u32 = 2 << 2;
 /// `MDCR_EL2`: TDRA, TDOSA and TDA trap debug registers. TPM and TPMCR trap performance monitors, TPMS statistical
 /// profiling, TTRF the trace filter; the last two are RES0 where the core has neither. E2PB and E2TB stay 0, so the
 /// profiling and trace buffers are EL2's. HPMN keeps its value; everything else becomes 0.
-pub const MDCR_TRAPS: u32 = DEBUG_TRAPS | COUNTER_TRAPS | 1 << 14 | 1 << 19;
+const MDCR_TRAPS: u32 = DEBUG_TRAPS | COUNTER_TRAPS | 1 << 14 | 1 << 19;
 /// TDRA, TDOSA, TDA: every core has them.
 const DEBUG_TRAPS: u32 = 1 << 11 | 1 << 10 | 1 << 9;
 /// TPM, TPMCR: RES0 on a core without performance monitors.
@@ -40,7 +44,7 @@ const COUNTER_TRAPS: u32 = 1 << 6 | 1 << 5;
 const HPMN_BITS: u32 = 5;
 
 /// `CPTR_EL2`: TAM traps activity monitors, TTA trace registers, TZ SVE, TSM SME. What is RES1 without these is 1.
-pub const CPTR_TRAPS: u32 = 1 << 30 | 1 << 20 | 0x33ff;
+const CPTR_TRAPS: u32 = 1 << 30 | 1 << 20 | 0x33ff;
 /// The bits of it that every core has: RES1, and TZ and TSM, which are RES1 where they do nothing.
 const CPTR_FIXED: u32 = 0x33ff;
 
@@ -78,6 +82,30 @@ pub(crate) fn target(at: &[u8]) -> Option<u64> {
     let bytes = at.get(..size())?;
     let entry = u64::from_le_bytes(*bytes.last_chunk()?);
     (bytes == code(entry)).then_some(entry)
+}
+
+/// Takes from the kernel the instructions that would change what [`code`] has set; returns how many there were.
+pub(crate) fn hold(kernel: &mut ElfFile) -> usize {
+    kernel
+        .segments
+        .iter_mut()
+        .filter(|segment| segment.loadable && segment.is_executable())
+        .map(|segment| hold_words(segment.data_mut()))
+        .sum()
+}
+
+fn hold_words(text: &mut [u8]) -> usize {
+    let mut count = 0;
+    for word in text.as_chunks_mut().0 {
+        // Whatever the general register.
+        let instruction = u32::from_le_bytes(*word) & !0x1f;
+        let held = [MDCR_EL2, HSTR_EL2, ACTLR_EL2].map(|register| a64::msr(register, 0));
+        if held.contains(&instruction) {
+            *word = a64::NOP.to_le_bytes();
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Whether all of `size` bytes at `at` are where the loader maps itself: its pages are blocks of 2 MiB.

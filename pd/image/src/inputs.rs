@@ -13,6 +13,7 @@ use topology::pd;
 use untyped_plan::{BootUntyped, Paddr, Span};
 
 use crate::build::Request;
+use crate::el2_traps;
 use crate::error::Error;
 use crate::layout::check_disjoint;
 use crate::modules::{Preload, free_ram, preload};
@@ -37,6 +38,8 @@ pub(crate) struct Inputs<'a> {
     pub initialiser: CapDLInitialiser,
     /// The kernel.
     pub kernel_elf: ElfFile,
+    /// Instructions taken from it that would have changed traps.
+    pub held: usize,
     /// The kernel's memory without its image.
     pub available: DisjointMemoryRegion,
     /// End of the part of the image that the kernel needs only while it starts.
@@ -67,8 +70,9 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
         .kernel
         .clone()
         .unwrap_or_else(|| request.sdk.elf_path("sel4"));
-    let kernel_elf = read_elf(&kernel_path)?;
+    let mut kernel_elf = read_elf(&kernel_path)?;
     check_kernel(&kernel_elf, config)?;
+    let held = el2_traps::hold(&mut kernel_elf);
     let (available, kernel_boot) = emulate_kernel_boot_partial(config, &kernel_elf);
 
     let mut elfs = Vec::new();
@@ -111,6 +115,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
         spec,
         initialiser,
         kernel_elf,
+        held,
         available,
         kernel_end: kernel_boot.end,
         preloads,

@@ -31,6 +31,7 @@ pub struct Report {
     pub copied: u64,
     image_bytes: u64,
     initial_task: (u64, u64),
+    held: usize,
 }
 
 impl Report {
@@ -84,6 +85,7 @@ impl Report {
             copied: image.copied,
             image_bytes: image.bytes,
             initial_task: image.initial_task,
+            held: image.held,
         }
     }
 
@@ -124,9 +126,14 @@ impl fmt::Display for Report {
         let (base, size) = self.initial_task;
         writeln!(
             f,
-            "initial task: {} at {base:#x}, {} objects\n",
+            "initial task: {} at {base:#x}, {} objects",
             human(size),
             self.objects
+        )?;
+        writeln!(
+            f,
+            "traps at EL2: set on each core before the kernel; {} instructions taken from the kernel that would change them\n",
+            self.held
         )?;
 
         writeln!(

@@ -179,3 +179,24 @@ fn only_the_loaders_own_blocks_are_mapped() {
     assert!(!is_mapped(Paddr(0x6fff_ff00), 256, loader));
     assert!(!is_mapped(Paddr(u64::MAX), 256, loader));
 }
+
+#[test]
+fn a_kernel_that_would_change_the_traps_is_held() {
+    let words = [
+        a64::mrs(0, MDCR_EL2),
+        a64::msr(MDCR_EL2, 0),
+        a64::msr(MDCR_EL2, 21),
+        a64::msr(MDSCR_EL1, 0),
+        a64::msr(CPTR_EL2, 1),
+        a64::msr(HSTR_EL2, XZR),
+    ];
+    let bytes = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let mut text = bytes(&words);
+    // What is left of a word at the end is none.
+    text.push(0);
+    assert_eq!(hold_words(&mut text), 3);
+    let nop = a64::NOP;
+    let held = bytes(&[words[0], nop, nop, words[3], words[4], nop]);
+    assert_eq!(text[..24], held[..]);
+    assert_eq!(hold_words(&mut text), 0);
+}
