@@ -1,10 +1,10 @@
 //! System registers whose accesses trap.
 //!
-//! Which do is up to the host. seL4 lets guests at debug and performance-monitor registers; hosts that
-//! trap them as Xen does get Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they read as zero and
-//! ignore writes, because they would be the other guests' too. On boards where user level may not reach the EL1
-//! physical timer, guests trap on it; the count itself is answered, but the timer is not there (guests have the virtual
-//! one, as the device tree says), so its registers are undefined. Everything else that traps is undefined as well.
+//! Which do is up to the host. All trap debug and performance-monitor registers, because they would be the other
+//! guests' too, and give Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they read as zero and ignore writes.
+//! On boards where user level may not reach the EL1 physical timer, guests trap on it; the count itself is answered,
+//! but the timer is not there (guests have the virtual one, as the device tree says), so its registers are undefined.
+//! Everything else that traps is undefined as well. docs/registers.md lists what traps and what is shared.
 
 use crate::esr::SysRegAccess;
 use crate::host::Host;
@@ -18,6 +18,10 @@ const CNTPCT_EL0: Encoding = (3, 3, 14, 0, 1);
 const ACTLR_EL1: Encoding = (3, 0, 1, 0, 1);
 /// `OSLSR_EL1`.
 const OSLSR_EL1: Encoding = (2, 0, 1, 1, 4);
+/// `MDCCSR_EL0`: state of the debug communications channel.
+const MDCCSR_EL0: Encoding = (2, 3, 0, 1, 0);
+/// `PMUSERENR_EL0`: what user space may do with the performance monitors.
+const PMUSERENR_EL0: Encoding = (3, 3, 9, 14, 0);
 /// `OSLSR_EL1.OSLM` = 0b10: the OS lock is implemented; it is not locked.
 const OS_LOCK_OPEN: u64 = 1 << 3;
 /// `PSTATE.M` of EL0, AArch64.
@@ -33,6 +37,8 @@ pub(crate) fn emulate<H: Host>(host: &mut H, access: SysRegAccess) -> bool {
             }
             OS_LOCK_OPEN
         }
+        // User space may read these two: nothing has come, and it may do nothing.
+        (MDCCSR_EL0 | PMUSERENR_EL0, true) => 0,
         (encoding, _) if is_nothing(encoding) && !is_user(host) => 0,
         _ => return false,
     };
@@ -126,6 +132,26 @@ mod tests {
             assert!(!emulate(&mut user, access(register, true)), "{register:?}");
             assert_eq!(user.x[3], 0x77);
         }
+    }
+
+    #[test]
+    fn user_space_may_read_that_it_may_nothing() {
+        for register in [MDCCSR_EL0, PMUSERENR_EL0] {
+            for pstate in [0, EL1H] {
+                let mut guest = host(pstate);
+                assert!(emulate(&mut guest, access(register, true)), "{register:?}");
+                assert_eq!(guest.x[3], 0);
+            }
+            assert!(
+                !emulate(&mut host(0), access(register, false)),
+                "{register:?}"
+            );
+        }
+        assert!(
+            !emulate(&mut host(EL1H), access(MDCCSR_EL0, false)),
+            "it is read-only"
+        );
+        assert!(emulate(&mut host(EL1H), access(PMUSERENR_EL0, false)));
     }
 
     #[test]
