@@ -5,6 +5,7 @@
 //! puts them together. `cargo test` runs none of it: images need an SDK, see `./build.sh test`.
 #![forbid(unsafe_code)]
 
+pub mod debugger;
 pub mod machine;
 pub mod requirements;
 pub mod scenes;

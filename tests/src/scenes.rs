@@ -10,5 +10,6 @@ pub mod memory;
 pub mod probe;
 pub mod reboot;
 pub mod refused;
+pub mod registers;
 pub mod shell;
 pub mod two_linux;

@@ -12,6 +12,8 @@
 //! - `probe=spin`: takes what it can have, then computes for ever without an exit.
 //! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after `warm-up=MS`.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
+//! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two share.
+//! - `probe=beat`: works and counts, and `probe=attack` with `attack=WAY` arms debug registers or counters against it.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end
@@ -30,9 +32,11 @@ mod bootargs;
 mod codes;
 mod console;
 mod cpu;
+mod debug;
 mod gic;
 mod page;
 mod reboot;
+mod registers;
 mod report;
 mod share;
 mod spin;
@@ -84,6 +88,12 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 share::run(windows, warm_up)
             }
             "storm" => storm::run(option("attack=").unwrap_or_default()),
+            "registers" => registers::run(
+                &mut report,
+                option("who=").and_then(|n| n.parse().ok()).unwrap_or(0),
+            ),
+            "beat" => debug::beat(&mut report),
+            "attack" => debug::attack(option("attack=").unwrap_or_default()),
             _ => report.check("main", "set", false, format_args!("there is no set {set}")),
         }
     }

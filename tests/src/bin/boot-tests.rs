@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, reboot, refused, two_linux,
+    compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, two_linux,
 };
 use zazen_tests::suite::Suite;
 
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         memory::of_static(&mut suite, &lab, config);
         memory::growth(&mut suite, &lab, config);
         reboot::run(&mut suite, &lab, config);
+        registers::run(&mut suite, &lab, config);
     }
     if el2 {
         fairness::run(&mut suite, &lab, "el2");
@@ -68,8 +69,14 @@ fn main() -> ExitCode {
         two_linux::run(&mut suite, &lab, config);
         probe::bad_guest(&mut suite, &lab, config);
         memory::direct(&mut suite, &lab, config);
+        registers::run(&mut suite, &lab, config);
     }
     if microkit {
+        for board in ["", "zcu102-"] {
+            for config in ["debug", "release", "smp-debug", "smp-release"] {
+                registers::every_core(&mut suite, &lab, &format!("{board}{config}"));
+            }
+        }
         for config in ["debug", "release"] {
             hostile::run(&mut suite, &lab, config);
             crash::run(&mut suite, &lab, config);

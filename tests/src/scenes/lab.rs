@@ -169,13 +169,37 @@ impl Lab {
     /// # Errors
     /// As [`Lab::boot`].
     pub fn boot_file(&self, config: &str, domains: &Path, name: &str) -> Result<Machine, Failure> {
+        self.boot_file_with(config, domains, name, "")
+    }
+
+    /// The same as [`Lab::boot`] with `options` for QEMU, as the shell takes them.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`].
+    pub fn boot_with(
+        &self,
+        config: &str,
+        domains: &str,
+        name: &str,
+        options: &str,
+    ) -> Result<Machine, Failure> {
+        self.boot_file_with(config, &self.domains_file(config, domains), name, options)
+    }
+
+    fn boot_file_with(
+        &self,
+        config: &str,
+        domains: &Path,
+        name: &str,
+        options: &str,
+    ) -> Result<Machine, Failure> {
         self.image(config, domains)?;
         let mut run = vec!["run", "--dry-run"];
         if self.counts {
             run.push("--icount");
         }
         let command = self.on(config, &run, domains)?;
-        Machine::start(&command, &self.log(name))
+        Machine::start(&format!("{command} {options}"), &self.log(name))
     }
 
     /// Standard output of `build.sh` with `command` for `config` and `domains`.
