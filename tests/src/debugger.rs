@@ -102,14 +102,22 @@ impl Debugger {
 
     fn ask(&mut self, question: &str) -> Result<String, Failure> {
         self.stream.write_all(packet(question).as_bytes())?;
-        let mut byte = [0];
         loop {
-            self.stream.read_exact(&mut byte)?;
-            if byte == [b'$'] {
-                break;
+            let answer = self.packet()?;
+            // That the machine has stopped, because we are here, comes unasked.
+            if !answer.starts_with(['T', 'S']) {
+                return Ok(answer);
             }
         }
-        let mut answer = Vec::new();
+    }
+
+    /// The next packet, acknowledged.
+    fn packet(&mut self) -> Result<String, Failure> {
+        let mut byte = [0];
+        while byte != [b'$'] {
+            self.stream.read_exact(&mut byte)?;
+        }
+        let mut data = Vec::new();
         loop {
             self.stream.read_exact(&mut byte)?;
             match byte {
@@ -117,15 +125,15 @@ impl Debugger {
                 // The next byte is escaped.
                 [b'}'] => {
                     self.stream.read_exact(&mut byte)?;
-                    answer.push(byte[0] ^ 0x20);
+                    data.push(byte[0] ^ 0x20);
                 }
-                [other] => answer.push(other),
+                [other] => data.push(other),
             }
         }
         let mut sum = [0; 2];
         self.stream.read_exact(&mut sum)?;
         self.stream.write_all(b"+")?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        Ok(String::from_utf8_lossy(&data).into_owned())
     }
 }
 
