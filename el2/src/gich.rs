@@ -56,6 +56,21 @@ pub(crate) fn set(lr: u8, value: u32) {
     }
 }
 
+/// Whether a list register's interrupt is pending and neither active nor ended.
+pub(crate) const fn is_pending(value: u32) -> bool {
+    value >> 28 & 3 == 1
+}
+
+/// Empties list register `lr` if its interrupt is pending and no more; whether it was. The guest does not run meanwhile.
+pub(crate) fn recall(lr: u8) -> bool {
+    let pending =
+        usize::from(lr) < LIST_REGISTERS && is_pending(read(LR + 4 * u64::from(lr)));
+    if pending {
+        set(lr, 0);
+    }
+    pending
+}
+
 /// A list register that makes `intid` pending in group 0 with a maintenance interrupt at its end.
 #[inline]
 pub(crate) fn pending(intid: u16, priority: u8) -> u32 {

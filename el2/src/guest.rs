@@ -162,6 +162,13 @@ impl Interrupts for GuestHost {
         self.vcpu.inject(lr, intid, priority);
     }
     #[inline]
+    fn can_recall(&self) -> bool {
+        true
+    }
+    fn recall(&mut self, lr: u8) -> bool {
+        self.vcpu.recall(lr)
+    }
+    #[inline]
     fn ack_vtimer(&mut self) {
         // The interrupt is unmasked when the vCPU is entered.
         self.vcpu.timer_masked = false;

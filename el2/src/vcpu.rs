@@ -145,6 +145,21 @@ impl Vcpu {
             *place = value;
         }
     }
+
+    /// Empties list register `lr` if its interrupt is pending and no more; whether it was.
+    pub(crate) fn recall(&mut self, lr: u8) -> bool {
+        if self.loaded {
+            return gich::recall(lr);
+        }
+        let place = self.interface.lr.get_mut(usize::from(lr));
+        match place.filter(|value| gich::is_pending(**value)) {
+            Some(place) => {
+                *place = 0;
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 #[inline]
@@ -159,6 +174,8 @@ const fn register(reg: SysReg) -> Reg {
         SysReg::Far => Reg::Far,
         SysReg::Elr => Reg::Elr,
         SysReg::Spsr => Reg::Spsr,
+        SysReg::Sp0 => Reg::Sp0,
+        SysReg::Sp1 => Reg::Sp1,
         SysReg::CntvCtl => Reg::CntvCtl,
         SysReg::CntvCval => Reg::CntvCval,
     }

@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::loader::{self, DTB_MAX, Image, LoadError};
 use crate::p2m::P2m;
 use crate::pages::{Pages as _, write_clean};
+use crate::ptimer::PTimer;
 use crate::teardown::Remains;
 use crate::vgic::VGic;
 use crate::vm::{Vm, Wait};
@@ -221,6 +222,7 @@ impl<'m> Vm<'m> {
             p2m,
             gic: VGic::new(record.nr_spis),
             timer: VTimer::new(),
+            ptimer: PTimer::new(),
             events,
             console: None,
             vpl011,

@@ -30,7 +30,7 @@ pub(crate) struct FakeHost {
     pub x: [u64; 31],
     pub pc: Gva,
     pub pstate: u64,
-    sysregs: [u64; 11],
+    sysregs: [u64; 13],
     /// How many system registers the core has read: each costs about 600 instructions on Microkit.
     pub sysreg_reads: usize,
     /// How many general registers the core has read.
@@ -80,7 +80,7 @@ impl FakeHost {
             x: [0; 31],
             pc: Gva::new(RAM),
             pstate: 0x3c5,
-            sysregs: [0; 11],
+            sysregs: [0; 13],
             sysreg_reads: 0,
             x_reads: 0,
             window,

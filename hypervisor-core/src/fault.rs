@@ -44,8 +44,10 @@ impl fmt::Display for Aborted<'_> {
             if abort.has_syndrome() {
                 write!(f, " of {} bytes", abort.size())?;
             } else {
-                // LDP, STP, SIMD, write-back: the processor does not tell.
-                f.write_str(" by an instruction that no device here understands (pair, vector or write-back)")?;
+                // The processor does not tell, and where a device is, its text was not among those that are decoded.
+                f.write_str(
+                    " by an instruction that no device here understands (pair, vector, exclusive or atomic)",
+                )?;
             }
         }
         write!(f, ", pc {:#x}", self.pc)?;
@@ -79,7 +81,7 @@ impl fmt::Display for NoRegister {
         write!(
             f,
             "{what} system register S{op0}_{op1}_C{crn}_C{crm}_{op2}, pc {:#x}: guests have none of that name\n  \
-             try: switch the feature off in the guest's kernel (debugger, performance counters, physical timer)",
+             try: switch the feature off in the guest's kernel (debugger, performance counters)",
             self.pc
         )
     }

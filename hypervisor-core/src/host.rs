@@ -30,6 +30,10 @@ pub enum SysReg {
     Elr,
     /// `SPSR_EL1`.
     Spsr,
+    /// `SP_EL0`.
+    Sp0,
+    /// `SP_EL1`.
+    Sp1,
     /// `CNTV_CTL_EL0`.
     CntvCtl,
     /// `CNTV_CVAL_EL0`.
@@ -63,6 +67,16 @@ pub trait Interrupts {
     /// Makes interrupt `intid` pending in list register `lr`, which is free, with `priority` (0..=255, only bits 7:3 count),
     /// in group 0, asking for a maintenance interrupt at its EOI.
     fn inject(&mut self, lr: u8, intid: u16, priority: u8);
+    /// Whether [`Interrupts::recall`] can take anything back.
+    fn can_recall(&self) -> bool {
+        false
+    }
+    /// Takes the interrupt in list register `lr` back, which is free then; false where the guest has acknowledged or ended it, or
+    /// the host cannot.
+    fn recall(&mut self, lr: u8) -> bool {
+        let _ = lr;
+        false
+    }
     /// Lets the virtual timer's interrupt fire again after [`crate::exit::Exit::VirtualTimer`].
     fn ack_vtimer(&mut self);
 }

@@ -6,8 +6,8 @@
 //!
 //! `FAR_EL1` must be a virtual address, and a host knows the physical one only. It is recovered
 //! from the instruction at the PC (see `far`): the address that it names is used if it translates
-//! to the page that faulted. Where that fails (the stack pointer as base, or an instruction that is
-//! not a known load or store), the abort is reported as a synchronous external one with `FnV` set,
+//! to the page that faulted. Where that fails (an instruction that is not a known
+//! load or store), the abort is reported as a synchronous external one with `FnV` set,
 //! "FAR is not valid", and `FAR_EL1` 0: a guest never sees a made-up address.
 
 use hv_types::{Gpa, Gva};

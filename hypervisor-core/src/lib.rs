@@ -31,6 +31,7 @@ pub mod p2m;
 pub mod pages;
 pub mod place;
 pub mod psci;
+pub mod ptimer;
 mod run;
 mod sysreg;
 pub mod teardown;

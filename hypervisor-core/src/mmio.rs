@@ -5,6 +5,24 @@ use hv_types::Gpa;
 use crate::esr::{Abort, FaultStatus};
 use crate::host::Vcpu;
 
+pub mod instruction;
+
+/// Whether `abort` says that an address is not mapped, or not for that: what an emulated device gives. Not where the guest's own
+/// walk faulted.
+const fn is_of_a_mapping(abort: Abort) -> bool {
+    let mapping = matches!(
+        abort.status(),
+        FaultStatus::Translation | FaultStatus::Permission | FaultStatus::AccessFlag
+    );
+    mapping && !abort.table_walk()
+}
+
+/// Whether cache maintenance by address aborted, for want of a mapping.
+pub const fn is_maintenance(iss: u32) -> bool {
+    let abort = Abort::new(iss);
+    abort.cache_maintenance() && is_of_a_mapping(abort)
+}
+
 /// A load or store that the device models can carry out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mmio {
@@ -25,14 +43,10 @@ pub struct Mmio {
 impl Mmio {
     /// The access behind an abort at `gpa` with `iss`, or `None` where there is no telling: the syndrome is not
     /// valid (LDP, write-back, SIMD, cache maintenance: ISV = 0), the guest's own table walk faulted,
-    /// or the fault is none of the mapping. The guest then takes a data abort.
+    /// or the fault is none of the mapping. See [`instruction`] and [`is_maintenance`] for what can still be done.
     pub const fn from_abort(gpa: Gpa, iss: u32) -> Option<Self> {
         let abort = Abort::new(iss);
-        let mapping = matches!(
-            abort.status(),
-            FaultStatus::Translation | FaultStatus::Permission | FaultStatus::AccessFlag
-        );
-        if !abort.has_syndrome() || abort.table_walk() || abort.cache_maintenance() || !mapping {
+        if !abort.has_syndrome() || abort.cache_maintenance() || !is_of_a_mapping(abort) {
             return None;
         }
         Some(Self {

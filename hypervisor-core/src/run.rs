@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::fault::{Aborted, NoRegister};
 use crate::host::Host;
 use crate::hypercall::{self, Outcome, RunState};
-use crate::mmio::Mmio;
+use crate::mmio::{self, Mmio, instruction};
 use crate::place::Map;
 use crate::psci::{self, Conduit, SmcccAction};
 use crate::vgic::{self, EVENT_UPCALL, VTIMER};
@@ -24,6 +24,8 @@ use crate::{inject, sysreg, walk};
 const INSTRUCTION: u64 = 4;
 /// Immediate of a Xen hypercall (`XEN_HYPERCALL_TAG`, xen/include/public/arch-arm.h).
 const XEN_TAG: u16 = 0xea1;
+/// `PSTATE.nRW`: AArch32.
+const AARCH32: u64 = 1 << 4;
 
 /// What an exit's handler decided, before the interrupts are settled.
 enum Do {
@@ -65,10 +67,13 @@ impl Vm<'_> {
         if let Some(reason) = self.hc.on_time(host.now()) {
             return self.settle(host, Do::Stop(reason));
         }
+        if self.ptimer.is_armed() {
+            self.ptimer.look(&mut self.gic, host.now());
+        }
         // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where the
         // vCPU waits, going on to wait or ending the wait asks for it.
         if self.wait == Wait::None
-            && let Some(deadline) = self.hc.next_deadline()
+            && let Some(deadline) = self.next_deadline()
         {
             host.wake_at(Some(deadline));
         }
@@ -83,6 +88,14 @@ impl Vm<'_> {
             return self.settle(host, Do::Run);
         }
         self.resettle(host)
+    }
+
+    /// The tick at which [`Vm::on_wake`] has something to do, as far as the guest's virtual timer is not concerned.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        [self.hc.next_deadline(), self.ptimer.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn resettle<H: Host>(&mut self, host: &mut H) -> Next {
@@ -126,6 +139,9 @@ impl Vm<'_> {
         }
         let upcall = self.events.upcall_pending(host.window(), &self.p2m);
         self.gic.set_level(EVENT_UPCALL, upcall);
+        if self.ptimer.is_armed() {
+            self.ptimer.look(&mut self.gic, host.now());
+        }
         self.gic.flush(host);
         match next {
             Do::Run => self.run(host),
@@ -151,7 +167,7 @@ impl Vm<'_> {
         self.hc.resumed();
         hypercall::set_runstate(self, host, RunState::Running);
         // The sleep may have asked for an earlier wake-up than a watchdog's.
-        if let Some(deadline) = self.hc.next_deadline() {
+        if let Some(deadline) = self.next_deadline() {
             host.wake_at(Some(deadline));
         }
     }
@@ -186,7 +202,7 @@ impl Vm<'_> {
             );
         }
         self.wait = wait;
-        let deadline = [timer, self.hc.next_deadline()].into_iter().flatten().min();
+        let deadline = [timer, self.next_deadline()].into_iter().flatten().min();
         host.wake_at(deadline);
         Next::Wait
     }
@@ -298,6 +314,13 @@ impl Vm<'_> {
                 host.set_pc(after);
                 Do::Run
             }
+            Trap::SysReg(access) if self.ptimer.emulate(host, &mut self.gic, access) => {
+                host.set_pc(after);
+                if !access.read && self.ptimer.is_armed() {
+                    host.wake_at(self.next_deadline());
+                }
+                Do::Run
+            }
             Trap::SysReg(access) => {
                 host.log(format_args!("{}", NoRegister { access, pc }));
                 inject::undefined(host);
@@ -327,8 +350,13 @@ impl Vm<'_> {
             host.set_pc(Gva::new(pc.raw().wrapping_add(INSTRUCTION)));
             return;
         }
-        let pc = host.pc();
         let abort = Abort::new(iss);
+        if !fetch && !abort.has_syndrome() && self.undescribed(host, gpa, abort) {
+            let pc = host.pc();
+            host.set_pc(Gva::new(pc.raw().wrapping_add(INSTRUCTION)));
+            return;
+        }
+        let pc = host.pc();
         let aborted = Aborted {
             map: &self.map(),
             gpa,
@@ -338,6 +366,45 @@ impl Vm<'_> {
         };
         host.log(format_args!("{aborted}"));
         inject::abort(host, &self.p2m, gpa, abort, fetch);
+    }
+
+    /// Carries out what the syndrome does not describe, where something answers at `gpa`: maintenance of caches has nothing to do
+    /// there, and a load or store with write-back is read from the guest's text. False where that cannot be told.
+    ///
+    /// The word is read once: another vCPU may write it meanwhile.
+    #[inline(never)]
+    fn undescribed<H: Host>(&mut self, host: &mut H, gpa: Gpa, abort: Abort) -> bool {
+        if !self.answers_at(gpa) {
+            return false;
+        }
+        if abort.cache_maintenance() {
+            return mmio::is_maintenance(abort.iss());
+        }
+        if host.pstate() & AARCH32 != 0 {
+            return false;
+        }
+        let Ok(word) = walk::fetch_word(host, &self.p2m, &mut walk::Regime::new()) else {
+            return false;
+        };
+        let Some(form) = instruction::WriteBack::decode(word) else {
+            return false;
+        };
+        let base = instruction::base(host, form.base);
+        let Some(access) = form.access(gpa, abort, base) else {
+            return false;
+        };
+        let done = self.access(host, access);
+        if done {
+            instruction::set_base(host, form.base, form.moved(base));
+        }
+        done
+    }
+
+    /// Whether an emulated device is at `gpa`, or the domain asked for silence where nothing is.
+    fn answers_at(&self, gpa: Gpa) -> bool {
+        offset_in(gpa, self.layout.gicd, u64::from(vgic::GICD_SIZE)).is_some()
+            || self.vpl011.is_some() && offset_in(gpa, self.layout.vpl011, 0x1000).is_some()
+            || !self.record.trap_unmapped
     }
 
     /// Carries out an access to a device; false where there is none, or none of that size.
@@ -365,6 +432,10 @@ impl Vm<'_> {
             let done = self.gic.mmio_write(offset, access.size, value);
             self.timer.recheck(&mut self.gic, host);
             return done;
+        }
+        if vgic::shows_pending(offset) {
+            self.timer.show(&mut self.gic, host);
+            self.ptimer.look(&mut self.gic, host.now());
         }
         let value = self.gic.mmio_read(offset, access.size);
         if let Some(value) = value {
@@ -410,8 +481,6 @@ impl Vm<'_> {
 
 /// Bytes of the instruction that trapped: AArch32 user space has instructions of 16 bits, which the IL bit of `ESR_EL2` tells.
 fn length<H: Host>(host: &mut H, esr: u32) -> u64 {
-    /// `PSTATE.nRW`: AArch32.
-    const AARCH32: u64 = 1 << 4;
     let short = esr >> 25 & 1 == 0 && host.pstate() & AARCH32 != 0;
     if short { 2 } else { INSTRUCTION }
 }

@@ -2,9 +2,9 @@
 //!
 //! Which do is up to the host. All trap debug and performance-monitor registers, because they would be the other
 //! guests' too, and give Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they read as zero and ignore writes.
-//! On boards where user level may not reach the EL1 physical timer, guests trap on it; the count itself is answered,
-//! but the timer is not there (guests have the virtual one, as the device tree says), so its registers are undefined.
-//! Everything else that traps is undefined as well. docs/registers.md lists what traps and what is shared.
+//! On boards where user level may not reach the EL1 physical timer, guests trap on it: the count is answered here, the
+//! timer by [`crate::ptimer`]. Everything else that traps is undefined. docs/registers.md lists what traps and
+//! what is shared.
 
 use crate::esr::SysRegAccess;
 use crate::host::Host;

@@ -8,6 +8,7 @@ use crate::events::Events;
 use crate::hypercall;
 use crate::life::pace::MAX_SHORT;
 use crate::p2m::P2m;
+use crate::ptimer::PTimer;
 use crate::vgic::VGic;
 use crate::vpl011::Vpl011;
 use crate::vtimer::VTimer;
@@ -106,6 +107,8 @@ pub struct Vm<'m> {
     pub gic: VGic,
     /// Virtual timer.
     pub timer: VTimer,
+    /// Physical timer, where it traps.
+    pub ptimer: PTimer,
     /// Event channels.
     pub events: Events,
     /// PV console, where the domain has PV features; its page exists then.

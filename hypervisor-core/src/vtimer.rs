@@ -80,6 +80,18 @@ impl VTimer {
         }
     }
 
+    /// The guest asks whether PPI 27 is pending: brings a level that is high up to date with the timer's condition, also while the
+    /// guest has the interrupt and re-armed the timer. Where it holds again, its end lets it fire as ever.
+    ///
+    /// Costs register reads only after the timer fired and before its interrupt ended.
+    pub fn show<H: Vcpu + Interrupts + Clock>(&mut self, gic: &mut VGic, host: &mut H) {
+        self.recheck(gic, host);
+        if self.fired {
+            let high = fires_at(host).is_some_and(|tick| tick <= host.now());
+            gic.set_level(VTIMER, high);
+        }
+    }
+
     /// The guest is about to block: the tick of the system counter at which its timer would end
     /// that, or `None` if it would not (off, masked, PPI 27 or the distributor disabled).
     ///

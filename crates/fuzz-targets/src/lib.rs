@@ -17,6 +17,7 @@
 //! | `console_mux` | a client's shared region, what it prints, what is typed |
 //! | `pv_console` | the guest's page of the PV console |
 //! | `trap` | `ESR_EL2` and the addresses with it |
+//! | `instruction` | an instruction of a guest that aborted, its syndrome, address and base |
 //! | `image` | a kernel file |
 //! | `stage1` | a guest's translation tables and registers |
 //! | `hypercall` | registers and memory of a hypercall |
@@ -31,6 +32,7 @@ mod guest;
 mod hypercall;
 mod image;
 mod input;
+mod instruction;
 mod memory;
 mod pv_console;
 mod ring;
@@ -44,6 +46,7 @@ pub use device_tree::{dt_tree, dt_wire};
 pub use exits::exits;
 pub use hypercall::hypercall;
 pub use image::image;
+pub use instruction::instruction;
 pub use memory::{manifest, memory_request};
 pub use pv_console::pv_console;
 pub use ring::byte_ring;
@@ -64,6 +67,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("console_mux", console_mux),
     ("pv_console", pv_console),
     ("trap", trap),
+    ("instruction", instruction),
     ("image", image),
     ("stage1", stage1),
     ("hypercall", hypercall),

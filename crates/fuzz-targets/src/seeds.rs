@@ -55,6 +55,7 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "console_mux" => console_mux(),
         "pv_console" => pv_console(),
         "trap" => trap(),
+        "instruction" => instruction(),
         "image" => image(),
         "stage1" => stage1(),
         "hypercall" => hypercall(),
@@ -463,6 +464,19 @@ fn trap() -> Vec<(&'static str, Vec<u8>)> {
         ("ldrsb", seed![0x9321_8007u32, 0x0300_1004u64, 0x80u64]),
         ("str-w", seed![0x9381_0047u32, 0x2200_0000u64, u64::MAX]),
         ("wfit", seed![0x07e0_0002u32, 0u64, 0u64]),
+    ]
+}
+
+/// The word, the ISS, the address of the abort, the base.
+fn instruction() -> Vec<(&'static str, Vec<u8>)> {
+    let seed = |word: u32, iss: u32, base: u64| seed![word, iss, 0x0300_1404u64, base];
+    vec![
+        ("ldr-w-post", seed(0xb840_4401, 7, 0x0300_1404)),
+        ("str-w-pre", seed(0xb800_4c01, 7 | 1 << 6, 0x400)),
+        ("ldrsb-post", seed(0x3880_1462, 7, 0x404)),
+        ("str-x-sp", seed(0xf80f_f7e1, 7 | 1 << 6, u64::MAX)),
+        ("base-is-value", seed(0xb840_4400, 7, 0x404)),
+        ("ldp", seed(0x28c1_0801, 7, 0x404)),
     ]
 }
 

@@ -91,6 +91,7 @@ targets!(
     console_mux,
     pv_console,
     trap,
+    instruction,
     image,
     stage1,
     hypercall,

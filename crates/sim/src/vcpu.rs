@@ -5,7 +5,7 @@ use hypervisor_core::host::SysReg;
 
 use crate::gicv::Gicv;
 
-const SYSREGS: usize = 11;
+const SYSREGS: usize = 13;
 /// `CNTV_CTL_EL0.ENABLE` without `IMASK`.
 const TIMER_ON: u64 = 1;
 

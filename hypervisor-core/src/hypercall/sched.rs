@@ -140,6 +140,6 @@ fn watchdog<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome,
         return Ok(Outcome::Stop(vm.hc.shutdown(code::WATCHDOG)));
     }
     // It counts while the guest runs, when nothing else asks to be woken.
-    host.wake_at(vm.hc.next_deadline());
+    host.wake_at(vm.next_deadline());
     Ok(Outcome::Return(number))
 }

@@ -3,6 +3,7 @@
 use hv_types::{Gpa, Gva};
 
 use crate::host::{Host, Vcpu};
+use crate::mmio::instruction;
 use crate::pages::Pages;
 use crate::walk::{Access, Regime, fetch_word};
 
@@ -50,13 +51,9 @@ fn signed(word: u32, high: u32, low: u32) -> u64 {
     i64::from((word << unused).cast_signed() >> (unused + low)).cast_unsigned()
 }
 
-/// Register `n` as a base; the stack pointer (31) is not known here.
+/// Register `n` as a base.
 fn base<V: Vcpu>(vcpu: &mut V, n: u32) -> Option<u64> {
-    if n == 31 {
-        None
-    } else {
-        vcpu.x(u8::try_from(n).ok()?).into()
-    }
+    Some(instruction::base(vcpu, u8::try_from(n).ok()?).raw())
 }
 
 /// The access of the load, store or cache instruction `word` (Arm ARM C4.1.94 "Loads and stores", C5.3 for DC and IC).

@@ -99,7 +99,7 @@ fn accesses_to_nothing_show_their_address() {
         abort_of(0xb840_4422, &[(1, 0x6000_0008)], 0x5000_0008, 6),
         unknown
     );
-    // ldr x2, [sp]: the stack pointer is not known.
+    // ldr x2, [sp], which is 0.
     assert_eq!(abort_of(0xf940_03e2, &[], 0x5000_0008, 6), unknown);
     // nop
     assert_eq!(abort_of(0xd503_201f, &[], 0x5000_0008, 6), unknown);
@@ -114,6 +114,20 @@ fn accesses_to_nothing_show_their_address() {
         abort_of(0xb840_4422, &[(1, 0x5000_0008)], 0x7000_0000, 1 << 7 | 6),
         found
     );
+}
+
+#[test]
+fn the_stack_pointer_in_use_is_a_base_too() {
+    for (pstate, pointer) in [(0x3c5, SysReg::Sp1), (0x3c4, SysReg::Sp0), (0, SysReg::Sp0)] {
+        let mut host = host();
+        // ldp x2, x3, [sp, #8]
+        host.poke32(RAM + 0x100, 0xa940_8fe2);
+        host.pstate = pstate;
+        host.set(pointer, 0x5000_0000);
+        let at = Gpa::new(0x5000_0008);
+        abort(&mut host, &FakePages::new(SIZE), at, Abort::new(6), false);
+        assert_eq!(host.get(SysReg::Far), 0x5000_0008, "{pstate:#x}");
+    }
 }
 
 #[test]
@@ -165,6 +179,7 @@ fn addressing_modes() {
     let mut host = host();
     host.pc = Gva::new(0x1000);
     host.x[1] = 0x8000;
+    host.set(SysReg::Sp1, 0x9000);
     host.x[2] = 0xffff_ffff_ffff_fff0;
     // Encodings from an assembler.
     for (text, word, first, bytes) in [
@@ -191,6 +206,7 @@ fn addressing_modes() {
         ("ldadd x0, x3, [x1]", 0xf820_0023, 0x8000, 64),
         ("ld1 {v0.16b}, [x1]", 0x4c40_7020, 0x8000, 64),
         ("dc civac, x1", 0xd50b_7e21, 0x8000, 1),
+        ("ldr x0, [sp, #8]", 0xf940_07e0, 0x9008, 8),
         ("dc zva, x1", 0xd50b_7421, 0x8000, 1),
     ] {
         let span = Span {
@@ -203,7 +219,6 @@ fn addressing_modes() {
         ("add x0, x1, x2", 0x8b02_0020),
         ("b .", 0x1400_0000),
         ("ldraa x0, [x1]", 0xf820_0420),
-        ("ldr x0, [sp, #8]", 0xf940_07e0),
         ("mrs x0, cntvct_el0", 0xd53b_e040),
     ] {
         assert_eq!(decode(&mut host, word), None, "{text}");

@@ -1,7 +1,7 @@
 //! List registers: which interrupt goes in, and what its end means.
 
 use super::state::MAX_LIST_REGISTERS;
-use super::{BOOT, VGic};
+use super::{BOOT, VCPUS, VGic};
 use crate::host::Interrupts;
 
 /// The most urgent interrupts found so far: as keys, priority above INTID, ascending.
@@ -66,6 +66,7 @@ impl VGic {
             return None;
         }
         cpu.used &= !(1 << lr);
+        cpu.latched &= !(1 << lr);
         let (n, bit) = self.locate(intid)?;
         self.word_mut(n)?.held &= !bit;
         self.update(n);
@@ -84,7 +85,10 @@ impl VGic {
         let count = I::LIST_REGISTERS.min(MAX_LIST_REGISTERS);
         let exist = u32::MAX >> (32 - count.max(1));
         let free = !u32::from(self.cpus[BOOT].used) & exist;
-        if free == 0 || count == 0 {
+        if free & free.wrapping_sub(1) == 0 {
+            if count != 0 && !self.cpus[BOOT].stuck {
+                self.squeeze(interface, free);
+            }
             return;
         }
         // Mostly there is one, and nothing to choose.
@@ -101,17 +105,75 @@ impl VGic {
                 free.trailing_zeros() as u8,
             );
             let priority = self.priority(intid);
-            self.hold(lr, intid);
-            interface.inject(lr, intid, priority);
+            self.put(interface, lr, intid, priority);
         } else {
             self.choose(interface, free);
         }
     }
 
-    /// [`VGic::flush`] of several, into the list registers `free`.
+    /// [`VGic::flush`] of several, into the list registers `free`, at least two. The last is kept where nothing can be recalled.
     #[inline(never)]
     fn choose<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
-        let mut candidates = Candidates::new(free.count_ones());
+        let kept = u32::from(!interface.can_recall());
+        for (priority, intid) in self.most_urgent(free.count_ones() - kept).take() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            let lr = free.trailing_zeros() as u8;
+            free &= free.wrapping_sub(1);
+            self.put(interface, lr, intid, priority);
+        }
+        // One that is left may be more urgent than what went in long ago.
+        if interface.can_recall() && self.cpus[BOOT].summary != 0 {
+            self.squeeze(interface, free);
+        }
+    }
+
+    /// [`VGic::flush`] with at most one list register, `free`, left.
+    #[cold]
+    #[inline(never)]
+    fn squeeze<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
+        // Each turn takes the free one or looks at another one that is in use.
+        let mut seen = 0;
+        while let Some((priority, intid)) = self.most_urgent(1).take().next() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            let lr = if free != 0 && (interface.can_recall() || self.is_above_all(priority)) {
+                core::mem::take(&mut free).trailing_zeros() as u8
+            } else if interface.can_recall()
+                && let Some(lr) = self.least_urgent(priority, seen)
+            {
+                seen |= 1 << lr;
+                if !interface.recall(lr) {
+                    continue;
+                }
+                self.release(lr);
+                lr
+            } else {
+                self.cpus[BOOT].stuck = true;
+                return;
+            };
+            self.put(interface, lr, intid, priority);
+        }
+    }
+
+    /// Whether `priority` is more urgent than everything that is in a list register.
+    fn is_above_all(&self, priority: u8) -> bool {
+        let cpu = &self.cpus[BOOT];
+        let held = (0..).zip(&cpu.lr_priority);
+        let mut held = held.filter(|(lr, _)| cpu.used & 1 << lr != 0);
+        held.all(|(_, other)| priority < *other)
+    }
+
+    /// The list register with the least urgent interrupt, if that is less urgent than `priority`; of those not in `seen`.
+    fn least_urgent(&self, priority: u8, seen: u16) -> Option<u8> {
+        let cpu = &self.cpus[BOOT];
+        let held = (0..).zip(cpu.lr_priority.iter().zip(&cpu.lr));
+        let held =
+            held.filter(|(lr, (other, _))| cpu.used & !seen & 1 << lr != 0 && **other > priority);
+        held.max_by_key(|(_, key)| *key).map(|(lr, _)| lr)
+    }
+
+    /// The `room` most urgent interrupts that are ready.
+    fn most_urgent(&self, room: u32) -> Candidates {
+        let mut candidates = Candidates::new(room);
         let mut words = self.cpus[BOOT].summary;
         while words != 0 {
             let n = words.trailing_zeros();
@@ -125,20 +187,22 @@ impl VGic {
                 candidates.offer(self.priority(intid), intid);
             }
         }
-        for (priority, intid) in candidates.take() {
-            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
-            let lr = free.trailing_zeros() as u8;
-            free &= free.wrapping_sub(1);
-            self.hold(lr, intid);
-            interface.inject(lr, intid, priority);
-        }
+        candidates
+    }
+
+    /// Puts `intid` into list register `lr`, which is free.
+    #[inline]
+    fn put<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
+        self.hold(lr, intid, priority);
+        interface.inject(lr, intid, priority);
     }
 
     /// Accounts `intid` to list register `lr`.
-    fn hold(&mut self, lr: u8, intid: u16) {
+    fn hold(&mut self, lr: u8, intid: u16, priority: u8) {
         let cpu = &mut self.cpus[BOOT];
-        if let Some(place) = cpu.lr.get_mut(usize::from(lr)) {
-            *place = intid;
+        let at = usize::from(lr);
+        if let (Some(place), Some(of)) = (cpu.lr.get_mut(at), cpu.lr_priority.get_mut(at)) {
+            (*place, *of) = (intid, priority);
             cpu.used |= 1 << lr;
         }
         // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec 3.2.1).
@@ -152,12 +216,29 @@ impl VGic {
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
+        let mut latched = false;
         if let Some(word) = self.word_mut(n) {
+            latched = word.latch & bit != 0;
             word.held |= bit;
             if !more {
                 word.latch &= !bit;
             }
         }
+        self.cpus[BOOT].latched |= u16::from(latched) << lr;
         self.update(n);
+    }
+
+    /// Undoes [`VGic::hold`]: the interrupt in list register `lr` was taken back, pending as it was. A level that has fallen
+    /// meanwhile is pending no more.
+    fn release(&mut self, lr: u8) {
+        // Only CPU 0 sends SGIs, so it was the source of one.
+        const { assert!(VCPUS == 1) };
+        let latched = self.cpus[BOOT].latched & 1 << lr != 0;
+        let Some(intid) = self.on_maintenance(Some(lr)) else {
+            return;
+        };
+        if latched {
+            self.pulse(intid);
+        }
     }
 }

@@ -207,6 +207,7 @@ impl VGic {
         };
         if let Some(place) = place {
             *place = value & PRIORITY_BITS;
+            self.cpus[BOOT].stuck = false;
         }
     }
 

@@ -20,8 +20,14 @@
 //! - An edge during the time an interrupt is held makes it pending again after its end, also where
 //!   the guest had not taken the first one. An edge is never lost and never taken twice.
 //!
-//! Also, at most as many interrupts as there are list registers are in flight. While all of them
-//! wait behind the guest's priority mask, a more urgent one waits too.
+//! # More interrupts than list registers
+//!
+//! The CPU interface signals the most urgent of what is in the list registers, so a more urgent interrupt must get in. Where
+//! the host can take back what the guest has not acknowledged ([`Interrupts::recall`](crate::host::Interrupts::recall)), the least
+//! urgent one makes way, as on Xen. Where it cannot, the last free list register is kept for an interrupt that is more urgent than
+//! all that were put in. So four that wait behind the guest's priority mask, or behind a handler, keep no urgent one out. What is
+//! left: while the last one is taken too, by an urgent interrupt that itself waits or whose handler runs, a still
+//! more urgent one waits until one of the four ends.
 //!
 //! # Who calls what
 //!
@@ -39,12 +45,21 @@ use state::{Cpu, Word};
 
 /// INTID of the virtual timer (PPI 11).
 pub const VTIMER: u16 = 27;
+/// INTID of the EL1 physical timer (PPI 14).
+pub const PTIMER: u16 = 30;
 /// INTID of the event-channel upcall on Xen (PPI 15).
 pub const EVENT_UPCALL: u16 = 31;
 /// Bytes of the distributor's register page.
 pub const GICD_SIZE: u32 = regs::END;
 /// Most SPIs (INTIDs 32..=991; those from 1020 are special).
 pub const MAX_SPIS: u16 = 960;
+
+/// Whether the register at `offset` shows which private interrupts are pending (`GICD_ISPENDR0`, `GICD_ICPENDR0`): the levels of
+/// their sources are to be set before it is read.
+#[inline]
+pub const fn shows_pending(offset: u32) -> bool {
+    offset & !(regs::ISPENDR ^ regs::ICPENDR) == regs::ISPENDR
+}
 
 /// vCPUs of a guest. The distributor's registers show this number; per-vCPU state is in [`Cpu`].
 const VCPUS: usize = 1;
@@ -181,8 +196,9 @@ impl VGic {
         let Some(word) = self.word_mut(n) else { return };
         word.refresh();
         let ready = word.ready != 0;
-        let summary = &mut self.cpus[BOOT].summary;
-        *summary = (*summary & !(1 << n)) | (u32::from(ready) << n);
+        let cpu = &mut self.cpus[BOOT];
+        cpu.summary = (cpu.summary & !(1 << n)) | (u32::from(ready) << n);
+        cpu.stuck = false;
     }
 
     /// Priority of `intid`, lower is more urgent; 0 where it does not exist.

@@ -68,8 +68,14 @@ pub(super) struct Cpu {
     pub(super) sgi_sources: [u8; 16],
     /// INTID in each list register that is in use.
     pub(super) lr: [u16; MAX_LIST_REGISTERS],
+    /// Priority with which it went in.
+    pub(super) lr_priority: [u8; MAX_LIST_REGISTERS],
+    /// List registers whose interrupt was pending by its latch, which it took with it.
+    pub(super) latched: u16,
     /// List registers in use.
     pub(super) used: u16,
+    /// Nothing has changed since a look found that no list register can be had for what waits.
+    pub(super) stuck: bool,
     /// Words with a ready interrupt for this vCPU: bit 0 the private ones, bit `n` word `n`.
     pub(super) summary: u32,
 }
@@ -86,7 +92,10 @@ impl Cpu {
         priority: [0; 32],
         sgi_sources: [0; 16],
         lr: [0; MAX_LIST_REGISTERS],
+        lr_priority: [0; MAX_LIST_REGISTERS],
+        latched: 0,
         used: 0,
+        stuck: false,
         summary: 0,
     };
 }

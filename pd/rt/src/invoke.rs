@@ -10,6 +10,8 @@ use sel4_microkit::with_msg_regs_mut;
 pub const CONTEXT_LEN: usize = 36;
 /// Position of the program counter.
 pub const CONTEXT_PC: usize = 0;
+/// Position of the stack pointer of EL0.
+pub const CONTEXT_SP: usize = 1;
 /// Position of SPSR.
 pub const CONTEXT_SPSR: usize = 2;
 

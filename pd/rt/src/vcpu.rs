@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::lent;
 
 use crate::invoke::{
-    CONTEXT_LEN, CONTEXT_PC, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
+    CONTEXT_LEN, CONTEXT_PC, CONTEXT_SP, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
 };
 
 /// How the stopped thread is made to run again.
@@ -167,14 +167,22 @@ impl VcpuRegs {
     }
 
     /// A system register of the vCPU.
-    pub fn sysreg(&self, reg: SysReg) -> u64 {
-        self.vcpu.vcpu_read_regs(vcpu_reg(reg)).unwrap_or(0)
+    pub fn sysreg(&mut self, reg: SysReg) -> u64 {
+        match vcpu_reg(reg) {
+            Some(reg) => self.vcpu.vcpu_read_regs(reg).unwrap_or(0),
+            None => self.get(CONTEXT_SP),
+        }
     }
 
     /// Sets a system register of the vCPU.
-    pub fn set_sysreg(&self, reg: SysReg, value: u64) {
-        // The kernel refuses only numbers that do not exist, and these do.
-        let _ = self.vcpu.vcpu_write_regs(vcpu_reg(reg), value);
+    pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        match vcpu_reg(reg) {
+            Some(reg) => {
+                // The kernel refuses only numbers that do not exist, and these do.
+                let _ = self.vcpu.vcpu_write_regs(reg, value);
+            }
+            None => self.set(CONTEXT_SP, value),
+        }
     }
 
     /// Puts an interrupt into a list register.
@@ -304,8 +312,11 @@ impl VcpuRegs {
     }
 }
 
-fn vcpu_reg(reg: SysReg) -> VCpuReg {
-    match reg {
+/// The number of a register of the vCPU object; `None` for `SP_EL0`, which is the thread's.
+fn vcpu_reg(reg: SysReg) -> Option<VCpuReg> {
+    Some(match reg {
+        SysReg::Sp0 => return None,
+        SysReg::Sp1 => VCpuReg::SP_EL1,
         SysReg::Sctlr => VCpuReg::SCTLR,
         SysReg::Ttbr0 => VCpuReg::TTBR0,
         SysReg::Ttbr1 => VCpuReg::TTBR1,
@@ -317,5 +328,5 @@ fn vcpu_reg(reg: SysReg) -> VCpuReg {
         SysReg::Spsr => VCpuReg::SPSR_EL1,
         SysReg::CntvCtl => VCpuReg::CNTV_CTL,
         SysReg::CntvCval => VCpuReg::CNTV_CVAL,
-    }
+    })
 }

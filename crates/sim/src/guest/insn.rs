@@ -14,6 +14,8 @@ pub const ESR_WFE: u32 = 0x07e0_0001;
 pub const ISV: u32 = 1 << 24;
 /// ISS of an abort: a write.
 pub const WNR: u32 = 1 << 6;
+/// ISS of an abort: cache maintenance.
+pub const CM: u32 = 1 << 8;
 /// Fault status: translation fault, level 3.
 pub const TRANSLATION_3: u32 = 0b000_111;
 

@@ -208,6 +208,36 @@ impl Guest<'_> {
         Ran::Done
     }
 
+    /// Executes `word`, a load or store at guest virtual address `gva` of which the syndrome says no more than its direction;
+    /// nothing is mapped there. The registers are as they are.
+    pub fn access_by(&mut self, word: u32, gva: u64, store: bool) -> Ran {
+        let write = if store { insn::WNR } else { 0 };
+        self.abort_by(word, gva, write | insn::TRANSLATION_3)
+    }
+
+    /// Executes `word`, maintenance of caches at `gva`, where nothing is mapped.
+    pub fn maintain(&mut self, word: u32, gva: u64) -> Ran {
+        self.abort_by(word, gva, insn::CM | insn::WNR | insn::TRANSLATION_3)
+    }
+
+    fn abort_by(&mut self, word: u32, gva: u64, iss: u32) -> Ran {
+        self.assert_running();
+        let pc = self.load_text(&[insn::NOP, word]);
+        let gpa = self
+            .stage1(gva, false)
+            .unwrap_or_else(|| panic!("the guest's own tables do not map {gva:#x}"));
+        assert!(!self.is_mapped(gpa), "{gpa:#x} is mapped: no exit");
+        let gpa = Gpa::new(gpa);
+        self.exit(
+            pc,
+            Exit::Abort {
+                gpa,
+                iss,
+                fetch: false,
+            },
+        )
+    }
+
     fn load_directly(&mut self, gpa: u64, width: Width) -> bool {
         let mut bytes = [0; 16];
         let done = self.try_read(gpa, &mut bytes[..width.bytes()]);

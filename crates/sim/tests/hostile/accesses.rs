@@ -82,7 +82,7 @@ fn system_registers_that_a_guest_does_not_have_are_undefined() {
             [3, 0, 15, 1, 0],
             [3, 4, 1, 1, 0],
             [2, 1, 0, 0, 0],
-            [3, 3, 14, 2, 2],
+            [3, 3, 14, 2, 3],
         ] {
             for rt in [0, 5, 30, 31] {
                 let Ran::Exception(taken) = guest.trap(insn::NOP, insn::esr_mrs(encoding, rt))

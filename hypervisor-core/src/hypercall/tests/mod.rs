@@ -21,6 +21,7 @@ use crate::domains::Domains;
 use crate::events::{Events, Service};
 use crate::fake::FakeHost;
 use crate::p2m::P2m;
+use crate::ptimer::PTimer;
 use crate::vgic::VGic;
 use crate::vm::{Vm, Wait};
 use crate::vtimer::VTimer;
@@ -75,6 +76,7 @@ impl Guest {
             p2m,
             gic: VGic::new(record.nr_spis),
             timer: VTimer::new(),
+            ptimer: PTimer::new(),
             events: Events::new(Domains::new(DomId(DOMID), DOMAINS), 1023),
             console: None,
             vpl011: None,

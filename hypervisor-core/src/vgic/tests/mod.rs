@@ -13,6 +13,10 @@ pub(super) struct Interface {
     pub(super) lr: [Option<(u16, u8, bool)>; 4],
     /// Every injection in order.
     pub(super) injected: Vec<u16>,
+    /// What has not been acknowledged can be taken back.
+    pub(super) recalls: bool,
+    /// What was taken back, each with the number of injections before it.
+    pub(super) recalled: Vec<(usize, u16)>,
 }
 
 impl Interrupts for Interface {
@@ -31,6 +35,19 @@ impl Interrupts for Interface {
             "INTID {intid} is held twice"
         );
         self.injected.push(intid);
+    }
+    fn can_recall(&self) -> bool {
+        self.recalls
+    }
+    fn recall(&mut self, lr: u8) -> bool {
+        assert!(self.recalls);
+        let slot = &mut self.lr[usize::from(lr)];
+        let Some((intid, _, false)) = *slot else {
+            return false;
+        };
+        *slot = None;
+        self.recalled.push((self.injected.len(), intid));
+        true
     }
     fn ack_vtimer(&mut self) {}
 }
@@ -176,7 +193,7 @@ fn the_most_urgent_four_go_first() {
         gic.pulse(u16::try_from(spi).unwrap());
     }
     gic.flush(&mut interface);
-    assert_eq!(interface.injected, [35, 33, 36, 32]);
+    assert_eq!(interface.injected, [35, 33, 36], "the last one is kept");
     let order: Vec<_> = core::iter::from_fn(|| {
         let served = serve(&mut gic, &mut interface);
         gic.flush(&mut interface);
@@ -194,14 +211,143 @@ fn a_freed_list_register_takes_the_next_interrupt() {
         gic.pulse(intid);
     }
     gic.flush(&mut interface);
-    assert_eq!(interface.injected.len(), 4);
+    assert_eq!(interface.injected.len(), 3);
     assert_eq!(interface.acknowledge(), Some(32));
     gic.flush(&mut interface);
-    assert_eq!(interface.injected.len(), 4, "acknowledged is not ended");
+    assert_eq!(interface.injected.len(), 3, "acknowledged is not ended");
     let lr = interface.end(32);
     assert_eq!(gic.on_maintenance(lr), Some(32));
     gic.flush(&mut interface);
-    assert_eq!(interface.injected, [32, 33, 34, 35, 36]);
+    assert_eq!(interface.injected, [32, 33, 34, 35]);
+}
+
+/// Gives INTID `intid` a priority and makes it pending.
+fn request(gic: &mut VGic, intid: u16, priority: u32) {
+    assert!(gic.mmio_write(0x400 + u32::from(intid), 1, priority));
+    gic.pulse(intid);
+}
+
+#[test]
+fn an_urgent_interrupt_gets_in_however_many_wait() {
+    for recalls in [false, true] {
+        for waiting in 0..20 {
+            let (mut gic, mut interface) = running();
+            interface.recalls = recalls;
+            for n in 0..waiting {
+                request(&mut gic, 40 + n, 0xa0);
+                gic.flush(&mut interface);
+            }
+            request(&mut gic, 33, 0x20);
+            gic.flush(&mut interface);
+            assert_eq!(serve(&mut gic, &mut interface), Some(33), "{waiting}");
+            gic.flush(&mut interface);
+            // And those that waited come all, in order.
+            for n in 0..waiting {
+                assert_eq!(serve(&mut gic, &mut interface), Some(40 + n));
+                gic.flush(&mut interface);
+            }
+            assert!(!gic.deliverable());
+        }
+    }
+}
+
+#[test]
+fn a_ladder_of_urgent_ones_gets_in_where_they_can_be_taken_back() {
+    let (mut gic, mut interface) = running();
+    interface.recalls = true;
+    for n in 0..20 {
+        request(&mut gic, 60 - n, 0xf0 - 8 * u32::from(n));
+        gic.flush(&mut interface);
+    }
+    for n in (0..20).rev() {
+        assert_eq!(serve(&mut gic, &mut interface), Some(60 - n));
+        gic.flush(&mut interface);
+    }
+    assert!(!gic.deliverable());
+}
+
+#[test]
+fn what_was_acknowledged_is_not_taken_back() {
+    let (mut gic, mut interface) = running();
+    interface.recalls = true;
+    for n in 0..4 {
+        request(&mut gic, 40 + n, 0xa0);
+    }
+    gic.flush(&mut interface);
+    for n in 0..4 {
+        assert_eq!(interface.acknowledge(), Some(40 + n));
+    }
+    request(&mut gic, 33, 0x20);
+    gic.flush(&mut interface);
+    gic.flush(&mut interface);
+    assert_eq!(interface.injected, [40, 41, 42, 43]);
+    let lr = interface.end(42);
+    assert_eq!(gic.on_maintenance(lr), Some(42));
+    gic.flush(&mut interface);
+    assert_eq!(interface.acknowledge(), Some(33));
+}
+
+#[test]
+fn equally_urgent_ones_do_not_push_each_other_out() {
+    let (mut gic, mut interface) = running();
+    interface.recalls = true;
+    for n in 0..6 {
+        request(&mut gic, 40 + n, 0xa0);
+        gic.flush(&mut interface);
+    }
+    request(&mut gic, 33, 0xa0);
+    gic.flush(&mut interface);
+    assert_eq!(interface.injected, [40, 41, 42, 43]);
+}
+
+#[test]
+fn taken_back_it_is_pending_as_it_was() {
+    let (mut gic, mut interface) = running();
+    interface.recalls = true;
+    // By its line, by software, and an SGI.
+    for intid in [36u16, 37, 5] {
+        assert!(gic.mmio_write(0x400 + u32::from(intid), 1, 0xa0));
+    }
+    gic.set_level(36, true);
+    gic.pulse(37);
+    gic.pulse(5);
+    request(&mut gic, 38, 0x80);
+    gic.flush(&mut interface);
+    for n in 0..4 {
+        request(&mut gic, 40 + n, 0x20);
+    }
+    gic.flush(&mut interface);
+    assert!(!gic.in_list_register(36) && !gic.in_list_register(37) && !gic.in_list_register(5));
+    assert_eq!(
+        gic.mmio_read(ISPENDR + 4, 4),
+        Some(1 << 4 | 1 << 5 | 1 << 6)
+    );
+    assert_eq!(gic.mmio_read(0xf20 + 4, 4), Some(1 << 8), "SGI 5 of CPU 0");
+    // The line falls: nothing is left of that interrupt.
+    gic.set_level(36, false);
+    let order: Vec<_> = core::iter::from_fn(|| {
+        let served = serve(&mut gic, &mut interface);
+        gic.flush(&mut interface);
+        served
+    })
+    .take(20)
+    .collect();
+    assert_eq!(order, [40, 41, 42, 43, 38, 5, 37]);
+    assert!(!gic.deliverable());
+}
+
+#[test]
+fn a_look_that_found_no_room_is_not_repeated() {
+    let (mut gic, mut interface) = running();
+    for n in 0..4 {
+        request(&mut gic, 40 + n, 0xa0);
+        gic.flush(&mut interface);
+    }
+    assert!(gic.cpus[0].stuck);
+    // A priority that changes may change the answer.
+    assert!(gic.mmio_write(0x400 + 43, 1, 0x20));
+    gic.flush(&mut interface);
+    assert_eq!(interface.injected, [40, 41, 42, 43]);
 }
 
 #[test]
