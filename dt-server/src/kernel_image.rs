@@ -1,24 +1,26 @@
 //! Formats of kernels.
 
+use dt_server_api::kernel::{Image, NoKernel};
+
 use crate::config::FileInfo;
 use crate::diag::{Diagnostics, Rule};
 use crate::node::At;
 
-/// Bytes of memory that the kernel takes from the start of bank 0; reports formats that the loader does not know.
-/// (arm64 boot protocol: text_offset at 8, image_size at 16, magic at 56.)
+/// Bytes of memory that the kernel takes from the start of bank 0; reports what the loader does not start, by the loader's own rule.
 pub(crate) fn memory(at: &At<'_>, info: &FileInfo, d: &mut Diagnostics) -> Option<u64> {
     let Some(head) = &info.head else {
         return Some(info.size);
     };
-    let word = |offset: usize| -> u64 {
-        head.get(offset..offset + 8)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u64::from_le_bytes)
+    let refused = match Image::read(head, info.size) {
+        Ok(image) => return Some(image.text_offset.saturating_add(image.size)),
+        Err(refused) => refused,
     };
-    if head[56..60] == *b"ARM\x64" && info.size >= 64 {
-        return Some(word(8).saturating_add(word(16).max(info.size)));
-    }
-    let (what, hint) = if head.starts_with(&[0x1f, 0x8b]) {
+    let (what, hint) = if refused == NoKernel::BigEndian {
+        (
+            "the kernel is big-endian, which the Xen interface is not",
+            "build it without CONFIG_CPU_BIG_ENDIAN",
+        )
+    } else if head.starts_with(&[0x1f, 0x8b]) {
         (
             "the kernel is compressed with gzip, which is not supported yet",
             "unpack it: gunzip -c FILE > Image",

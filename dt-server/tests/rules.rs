@@ -182,6 +182,7 @@ const ERRORS: &[Case] = &[
     case("size differs", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", INITRD_SIZE + 1); }, &["has 1193046 bytes"]),
     case("size in one cell", Rule::FileSize, |t| { t.set(L1_RAMDISK, "zazen,size", 5u32); }, &["64 bits"]),
     case("kernel magic", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "text"); }, &["magic"]),
+    case("kernel big-endian", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "Image-be"); }, &["big-endian"]),
     case("kernel gzip", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "Image.gz"); }, &["gunzip"]),
     case("kernel zboot", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "zboot"); }, &["EFI"]),
     case("kernel uImage", Rule::KernelFormat, |t| { t.set(L1_KERNEL, "zazen,file", "uImage"); }, &["uImage"]),

@@ -186,7 +186,7 @@ fn plan(record: &DomainRecord, modules: &Modules<'_>) -> Result<loader::Plan, Bo
         return Err(BootError::Vcpus(record.vcpus));
     }
     let bank0 = *record.banks.first().ok_or(BootError::NoRam)?;
-    let image = Image::probe(modules.kernel).map_err(BootError::Load)?;
+    let image = loader::probe(modules.kernel).map_err(BootError::Load)?;
     let initrd = modules.ramdisk.map(|bytes| bytes.len() as u64);
     loader::plan((bank0.start(), bank0.size()), &image, DTB_MAX, initrd, &[])
         .map_err(BootError::Load)

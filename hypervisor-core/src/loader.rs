@@ -1,7 +1,7 @@
 //! Putting a kernel, its device tree and its initial RAM disk into guest RAM (requirement GM-15).
 //! Files are copied in pieces (GM-16). The guest's map is its device tree: no p2m is offered (GM-17).
 //!
-//! [`Image::probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses
+//! [`probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses
 //! with a reason what cannot be, and [`load_some`] copies. Places are Xen's (xen/arch/arm/kernel.c
 //! decides the same): the kernel at its offset from the start of the first bank, the device
 //! tree with the RAM disk directly after it at 128 MiB, else at the top of the bank, else below the kernel.
@@ -16,8 +16,9 @@ mod image;
 #[cfg(test)]
 mod tests;
 
+pub use dt_server_api::kernel::Image;
 pub use error::LoadError;
-pub use image::{Format, Image};
+pub use image::{Format, probe};
 
 /// Where Xen puts device tree and RAM disk if they fit: this far into the first bank.
 const PREFERRED: u64 = 128 << 20;

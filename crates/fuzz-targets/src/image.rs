@@ -1,7 +1,7 @@
 //! Kernel files and where the loader puts them.
 
 use hv_types::Gpa;
-use hypervisor_core::loader::{DTB_MAX, Image, Reserved, plan};
+use hypervisor_core::loader::{DTB_MAX, Reserved, plan, probe};
 
 use crate::input::Input;
 
@@ -23,7 +23,7 @@ pub fn image(data: &[u8]) {
         })
         .collect();
     let file = input.rest();
-    let image = match Image::probe(file) {
+    let image = match probe(file) {
         Ok(image) => image,
         Err(error) => {
             assert!(!error.to_string().is_empty());

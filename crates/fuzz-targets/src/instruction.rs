@@ -17,7 +17,8 @@ pub fn instruction(data: &[u8]) {
     assert!(matches!(form.size, 1 | 2 | 4 | 8) && form.reg < 32 && form.base < 32);
     assert!((-256..256).contains(&form.offset));
     assert!(form.reg != form.base || form.reg == 31);
-    assert!(!(form.write && form.sign_extend) && !(form.size == 8 && !form.wide));
+    assert!(!form.write || !form.sign_extend);
+    assert!(form.size != 8 || form.wide);
     let (abort, base) = (Abort::new(iss), Gva::new(base));
     let moved = form.moved(base).raw();
     assert_eq!(

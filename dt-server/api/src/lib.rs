@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod kernel;
 mod layout;
 mod record;
 pub mod reply;

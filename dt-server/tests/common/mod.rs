@@ -32,6 +32,11 @@ impl Files for TestFiles {
             "Image.gz" => (KERNEL_SIZE, start(&[0x1f, 0x8b, 8])),
             "zboot" => (KERNEL_SIZE, start(b"MZ\0\0zimg")),
             "uImage" => (KERNEL_SIZE, start(&[0x27, 0x05, 0x19, 0x56])),
+            "Image-be" => {
+                let mut head = image_header(0x30_0000);
+                head[24] = 0x0b;
+                (KERNEL_SIZE, Some(head))
+            }
             "text" => (10, start(b"hello")),
             "empty" => (0, start(b"")),
             _ => return None,

@@ -96,3 +96,45 @@ pub fn leave_active() {
     }
     write_distributor(gicd::SGIR, 2 << 24 | 1);
 }
+
+/// The SGI that [`urgent`] gives the priority 0x20.
+pub const URGENT: u32 = 15;
+
+/// Leaves SGIs 0 to `waiting` - 1 pending behind the priority mask, then sends [`URGENT`]. What the interface gives then (1023 for
+/// nothing), and how many of the others come, in order, when the mask lets them. All is as after reset afterwards.
+pub fn urgent(waiting: u32) -> (u32, u32) {
+    let priorities = |value: u32| {
+        for word in 0..4 {
+            write_distributor(gicd::IPRIORITYR + 4 * word, value);
+        }
+    };
+    priorities(0xa0a0_a0a0);
+    write_distributor(gicd::IPRIORITYR + 12, 0x20a0_a0a0);
+    write_distributor(gicd::CTLR, 1);
+    write_interface(gicc::PMR, 0x50);
+    write_interface(gicc::CTLR, 1);
+    for sgi in 0..waiting {
+        write_distributor(gicd::SGIR, 2 << 24 | sgi);
+    }
+    write_distributor(gicd::SGIR, 2 << 24 | URGENT);
+    let first = take();
+    write_interface(gicc::PMR, 0xf8);
+    let mut then = 0;
+    while take() == then {
+        then += 1;
+    }
+    write_interface(gicc::CTLR, 0);
+    write_interface(gicc::PMR, 0);
+    write_distributor(gicd::CTLR, 0);
+    priorities(0);
+    (first, then)
+}
+
+/// Takes and ends what the interface gives; 1023 for nothing.
+fn take() -> u32 {
+    let id = read_interface(gicc::IAR);
+    if id & 0x3ff < 1020 {
+        write_interface(gicc::EOIR, id);
+    }
+    id & 0x3ff
+}

@@ -22,6 +22,7 @@
 #![no_main]
 
 mod abi;
+mod abi_device;
 mod abi_events;
 mod abi_memory;
 mod bad;
@@ -71,6 +72,7 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
             }
             "abi" => {
                 abi::run(&mut report);
+                abi_device::run(&mut report);
                 abi_events::run(&mut report);
                 abi_memory::run(&mut report);
             }
