@@ -14,7 +14,7 @@ use crate::console_ring::ConsoleRing;
 use crate::domains::Domains;
 use crate::events::{Events, Service};
 use crate::host::Host;
-use crate::loader::{self, DTB_MAX, Image, LoadError};
+use crate::loader::{self, DTB_MAX, LoadError};
 use crate::p2m::P2m;
 use crate::pages::{Pages as _, write_clean};
 use crate::ptimer::PTimer;

@@ -65,8 +65,8 @@ fn urgent(report: &mut Report) {
         report.check(
             "abi",
             "urgent-interrupt",
-            first == gic::URGENT && then == waiting,
-            format_args!("{waiting} wait: first {first}, then {then} of them"),
+            first == gic::URGENT && then == (1 << waiting) - 1,
+            format_args!("{waiting} wait: first {first}, then {then:#x}"),
         );
     }
 }

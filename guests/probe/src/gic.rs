@@ -101,7 +101,8 @@ pub fn leave_active() {
 pub const URGENT: u32 = 15;
 
 /// Leaves SGIs 0 to `waiting` - 1 pending behind the priority mask, then sends [`URGENT`]. What the interface gives then (1023 for
-/// nothing), and how many of the others come, in order, when the mask lets them. All is as after reset afterwards.
+/// nothing), and which of the others come when the mask lets them, a bit each: in what order those of one priority
+/// come is the interface's own affair. All is as after reset afterwards.
 pub fn urgent(waiting: u32) -> (u32, u32) {
     let priorities = |value: u32| {
         for word in 0..4 {
@@ -120,8 +121,8 @@ pub fn urgent(waiting: u32) -> (u32, u32) {
     let first = take();
     write_interface(gicc::PMR, 0xf8);
     let mut then = 0;
-    while take() == then {
-        then += 1;
+    while let id @ 0..16 = take() {
+        then |= 1 << id;
     }
     write_interface(gicc::CTLR, 0);
     write_interface(gicc::PMR, 0);
