@@ -51,4 +51,4 @@ pub use mux::{Mux, Pumped};
 pub use set::ClientSet;
 
 /// Name of the monitor; no client may have it.
-pub const MONITOR: &str = "zazen";
+pub const MONITOR: &str = topology::pd::CONSOLE_MONITOR;

@@ -1,7 +1,9 @@
 //! The multiplexer's state and its interface.
 
-use console_api::ServerEnd;
-use heapless::{Deque, Vec};
+use core::fmt::Write;
+
+use console_api::{NAME_MAX, ServerEnd};
+use heapless::{Deque, String, Vec};
 use uart::Uart;
 
 use crate::MONITOR;
@@ -86,12 +88,7 @@ impl<'a, const N: usize> Mux<'a, N> {
     /// # Errors
     /// [`AddError`]; nothing changed.
     pub fn add(&mut self, name: &str, role: Role, end: ServerEnd<'a>) -> Result<usize, AddError> {
-        if !is_name(name) {
-            return Err(AddError::BadName);
-        }
-        if name == MONITOR || self.clients.iter().any(|c| c.name == name) {
-            return Err(AddError::NameTaken);
-        }
+        self.check_name(name)?;
         let name = name.try_into().map_err(|_| AddError::BadName)?;
         let index = self.clients.len();
         self.clients
@@ -103,6 +100,39 @@ impl<'a, const N: usize> Mux<'a, N> {
             self.last_guest = self.focus;
         }
         Ok(index)
+    }
+
+    /// [`Mux::add`] for a client whose name comes from outside: one that cannot be used is replaced by `#` and `number`,
+    /// and a line says so. No name that can be used begins so in a domains file.
+    ///
+    /// # Errors
+    /// [`AddError::TooMany`], and [`AddError::NameTaken`] where two clients have this number; nothing changed.
+    pub fn admit(
+        &mut self,
+        number: usize,
+        name: &str,
+        role: Role,
+        end: ServerEnd<'a>,
+    ) -> Result<usize, AddError> {
+        let Err(error) = self.check_name(name) else {
+            return self.add(name, role, end);
+        };
+        let mut other: String<NAME_MAX> = String::new();
+        // A number has 20 digits at most, and a client's two.
+        let _ = write!(other, "#{number}");
+        let index = self.add(&other, role, end)?;
+        self.notice(format_args!("client {number} is called {other}: {error}"));
+        Ok(index)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), AddError> {
+        if !is_name(name) {
+            return Err(AddError::BadName);
+        }
+        if name == MONITOR || self.clients.iter().any(|c| c.name == name) {
+            return Err(AddError::NameTaken);
+        }
+        Ok(())
     }
 
     /// Says how many ticks of the system counter a second has. Until then no line waits for another to end.

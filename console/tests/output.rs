@@ -6,6 +6,7 @@ use common::{MS, Rig, region};
 use console::{AddError, LINE_MAX, Mux, Role};
 use console_api::{ConsolePort, TX_SIZE};
 use std::sync::atomic::Ordering;
+use uart::FakeUart;
 
 #[test]
 fn lines_carry_the_name_of_their_client() {
@@ -387,4 +388,27 @@ fn names_are_checked() {
     assert_eq!(add("a"), Err(AddError::NameTaken));
     assert_eq!(add("sixteen-letters!"), Ok(1));
     assert_eq!(add("c"), Err(AddError::TooMany { most: 2 }));
+}
+
+/// A client with a name that it cannot have is heard all the same.
+#[test]
+fn a_name_that_cannot_be_used_is_replaced_and_said() {
+    let mut mux: Box<Mux<'_, 4>> = Box::new(Mux::new());
+    let end = || region().0.server().unwrap();
+    for (number, name) in ["zazen", "a", "a", ""].into_iter().enumerate() {
+        let admitted = mux.admit(number, name, Role::Guest, end());
+        assert_eq!(admitted, Ok(number), "{name:?}");
+    }
+    let last = mux.admit(4, "b", Role::Guest, end());
+    assert_eq!(last, Err(AddError::TooMany { most: 4 }));
+    let mut uart = FakeUart::new(usize::MAX);
+    let _ = mux.pump(&mut uart, 0);
+    let wire = String::from_utf8_lossy(uart.wire()).into_owned();
+    for told in [
+        "client 0 is called #0: another",
+        "client 2 is called #2: another",
+        "client 3 is called #3: a console name",
+    ] {
+        assert!(wire.contains(told), "{wire}");
+    }
 }

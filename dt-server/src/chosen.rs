@@ -10,7 +10,7 @@ use hv_types::BLOCK_SIZE;
 use topology::MAX_DOMAINS;
 
 use crate::config::Files;
-use crate::diag::{Diagnostics, Rule};
+use crate::diag::{Diagnostics, Edit, Hint, Rule};
 use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::node::At;
@@ -34,7 +34,7 @@ pub(crate) fn read<'a>(
     properties(chosen, d);
     let mut found: Vec<Found<'a>> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
-    let mut surplus = 0usize;
+    let mut surplus: Vec<At<'a>> = Vec::new();
     for node in chosen.node.children() {
         let leaf = chosen.leaf(node);
         if !leaf.is_compatible(&["xen,domain"]) {
@@ -51,11 +51,11 @@ pub(crate) fn read<'a>(
             );
             continue;
         }
+        let at = chosen.child(node, d);
         if found.len() == MAX_DOMAINS {
-            surplus = surplus.saturating_add(1);
+            surplus.push(at);
             continue;
         }
-        let at = chosen.child(node, d);
         let name = node.name_without_address();
         if names.contains(&name) {
             let what =
@@ -69,14 +69,21 @@ pub(crate) fn read<'a>(
         let draft = domain::read(&at, chosen.cells, domid, host, files, d);
         found.push(Found { at, draft });
     }
-    if surplus > 0 {
-        let what = format!("{surplus} domains too many: a system has at most {MAX_DOMAINS}");
-        chosen.node_error(
-            d,
-            Rule::TooManyDomains,
-            what,
-            "remove some, or set status = \"disabled\"",
-        );
+    if let Some(first) = surplus.first() {
+        let (count, domains) = match surplus.len() {
+            1 => (1, "domain"),
+            count => (count, "domains"),
+        };
+        let what = format!("{count} {domains} too many: a system has at most {MAX_DOMAINS}");
+        let hint = match count {
+            1 => "remove one, or set status = \"disabled\"",
+            _ => "remove some, or set status = \"disabled\"",
+        };
+        first.node_error(d, Rule::TooManyDomains, what, hint);
+        // What else is wrong with them is told at once, too; none of them gets a number.
+        for at in surplus {
+            let _ = domain::read(&at, chosen.cells, u16::MAX, host, files, d);
+        }
     }
     if found.is_empty() {
         let hint = "add a child node with compatible = \"xen,domain\"";
@@ -195,7 +202,19 @@ fn properties(chosen: &At<'_>, d: &mut Diagnostics) {
 }
 
 fn other_child(at: &At<'_>, d: &mut Diagnostics) {
-    if at.is_compatible(&[
+    // It is a module, too, and none of dom0's: Xen's policy is for all domains.
+    if at.is_compatible(&["xen,xsm-policy"]) {
+        at.warn(
+            d,
+            Rule::Xsm,
+            None,
+            "XSM is not supported: the policy has no effect",
+            Hint::Do(
+                String::from("remove the node; what a domain may do is in its own properties"),
+                Edit::RemoveNode,
+            ),
+        );
+    } else if at.is_compatible(&[
         "multiboot,module",
         "xen,multiboot-module",
         "multiboot,kernel",

@@ -31,6 +31,7 @@ pub enum Rule {
     Fdt,
     Truncated,
     Nesting,
+    NodeName,
     Cells,
     Status,
     Unknown,
@@ -49,6 +50,7 @@ pub enum Rule {
     Dom0,
     XenOptions,
     CpuPool,
+    Xsm,
     // A domain.
     Name,
     Memory,
@@ -64,6 +66,7 @@ pub enum Rule {
     DirectMap,
     Enhanced,
     Xenstore,
+    Console,
     Passthrough,
     Capabilities,
     P2mMemory,

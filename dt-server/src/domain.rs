@@ -1,5 +1,6 @@
 //! A domain: a child of `/chosen` compatible with "xen,domain".
 
+mod console;
 mod memory;
 mod options;
 
@@ -9,6 +10,7 @@ use alloc::vec::Vec;
 
 use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
 use dtoolkit::Node;
+use topology::pd;
 
 use crate::config::{DomainConfig, Files};
 use crate::diag::{Diagnostics, Edit, Hint, Rule};
@@ -56,6 +58,8 @@ pub(crate) fn read(
     let bank0 = bank0.map(|bank| bank.size());
     let modules = children(at, vcpus, bank0, files, d);
     let placed = modules.placed.clone();
+    let consoles = console::Consoles { pv, vpl011 };
+    console::check(at, &consoles, &modules.bootargs, modules.kernel_path(), d);
 
     let config = (|| {
         let map = map?;
@@ -102,26 +106,46 @@ pub(crate) fn read(
 
 fn name(at: &At<'_>, d: &mut Diagnostics) -> Option<DomainName> {
     let text = at.node.name_without_address();
-    if topology::pd::RESERVED.contains(&text) {
-        at.node_error(
-            d,
-            Rule::Name,
-            format!("\"{text}\" is the name of a server"),
-            "name the domain otherwise",
-        );
-        return None;
+    match wrong_name(text) {
+        None => DomainName::try_from(text).ok(),
+        Some((what, hint)) => {
+            at.node_error(d, Rule::Name, what, hint);
+            None
+        }
     }
-    let name = DomainName::try_from(text).ok();
-    if name.is_none() {
-        let what = format!("the name \"{text}\" has more than {NAME_MAX} characters");
-        at.node_error(
-            d,
-            Rule::Name,
-            what,
-            "shorten it; it is shown in front of every console line",
-        );
+}
+
+/// Why no domain can be called `name`, and what to try. The console, the system description and the names of a VMM's
+/// threads all take what passes here.
+pub(crate) fn wrong_name(name: &str) -> Option<(String, &'static str)> {
+    const OTHER: &str = "name the domain otherwise";
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-.+".contains(c);
+    if name == pd::CONSOLE_MONITOR {
+        let what = format!("\"{name}\" is the name of the console's monitor");
+        return Some((what, OTHER));
     }
-    name
+    if pd::RESERVED.contains(&name) {
+        return Some((format!("\"{name}\" is the name of a server"), OTHER));
+    }
+    if name.starts_with(pd::VMM_PREFIX) {
+        let what = format!(
+            "the name \"{name}\" begins with \"{}\", as those of VMMs do",
+            pd::VMM_PREFIX
+        );
+        return Some((what, OTHER));
+    }
+    if name.len() > NAME_MAX {
+        let what = format!("the name \"{name}\" has more than {NAME_MAX} characters");
+        let hint = "shorten it; it is shown in front of every console line";
+        return Some((what, hint));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_of_name) {
+        let what = format!("\"{name}\" cannot be the name of a domain");
+        let hint =
+            "a name begins with a letter or a digit and has letters, digits and . _ + - only";
+        return Some((what, hint));
+    }
+    None
 }
 
 fn children(

@@ -92,6 +92,15 @@ pub(crate) fn ram(root: &At<'_>, d: &mut Diagnostics) -> Vec<Range> {
     for node in root.node.children() {
         let at = root.leaf(node);
         if node.name_without_address() != "memory" {
+            if at.bytes("device_type") == Some(b"memory\0") {
+                at.warn(
+                    d,
+                    Rule::HostMemory,
+                    None,
+                    "is no memory node, whatever its device_type: it is ignored",
+                    "call it memory, or memory@ and its address",
+                );
+            }
             continue;
         }
         if at.bytes("device_type") != Some(b"memory\0") {

@@ -15,8 +15,8 @@ use crate::{binding, kernel_image, known};
 
 /// Most bytes of a command line (Xen's module table). (GM-18)
 pub(crate) const BOOTARGS_MAX: usize = 1024;
-/// Longest file name.
-const FILE_MAX: usize = 255;
+/// Longest name of a module's file (`zazen,file`) in bytes.
+pub const FILE_MAX: usize = 255;
 /// The guest's device tree gets a whole block.
 const DTB_ROOM: u64 = 2 << 20;
 const BLOCK: u64 = 2 << 20;
@@ -74,6 +74,10 @@ pub(crate) struct File {
 impl Modules {
     pub(crate) fn kernel(&self) -> Option<&File> {
         self.kernel.file.as_ref()
+    }
+    /// Path of the kernel's node.
+    pub(crate) fn kernel_path(&self) -> Option<&str> {
+        self.kernel().map(|file| file.path.as_str())
     }
     pub(crate) fn ramdisk(&self) -> Option<&File> {
         self.ramdisk.file.as_ref()
@@ -267,11 +271,13 @@ impl Modules {
 
     /// Notes the `reg` of `at`, which is in the domain's cells; modules in host memory are none of ours yet.
     fn placed(&mut self, at: &At<'_>, d: &mut Diagnostics) {
-        let before = d.error_count();
-        let ranges = at.ranges("reg", at.cells, Rule::ModuleReg, d);
-        if d.error_count() != before {
-            return;
-        }
+        // That it is there at all is the mistake; whether it is well written does not matter then.
+        let ranges = at.ranges(
+            "reg",
+            at.cells,
+            Rule::ModuleReg,
+            &mut Diagnostics::default(),
+        );
         if ranges.len() == 1 {
             let placed = ranges.into_iter().map(|range| (range, at.path.clone()));
             self.placed.extend(placed);
@@ -311,7 +317,8 @@ fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Opti
     }
     let name = at.str("zazen,file", Rule::ModuleFile, d)?;
     if name.is_empty() || name.len() > FILE_MAX || name.chars().any(char::is_control) {
-        let what = format!("must be a file name of 1 to {FILE_MAX} characters");
+        let what =
+            format!("must be a file name of 1 to {FILE_MAX} bytes, without control characters");
         at.error(
             d,
             Rule::ModuleFile,

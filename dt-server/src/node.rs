@@ -214,6 +214,8 @@ impl<'a> At<'a> {
             };
             match Range::new(start, size) {
                 Some(range) => ranges.push(range),
+                // A host's tree may describe banks that this machine has not; Xen passes them over, too.
+                None if size == 0 && rule == Rule::HostMemory => {}
                 None if size == 0 => {
                     let what = format!("the range at {start:#x} is empty: its size is 0");
                     let hint = "entries are <address size>: give a size, or remove the entry";

@@ -1,5 +1,6 @@
 //! From bytes to a [`Config`].
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +13,9 @@ use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::direct::Host;
+use crate::domain;
 use crate::host_memory::{self, Claim, ClaimKind};
+use crate::names::{self, BadName};
 use crate::node::At;
 use crate::range::Range;
 use crate::text::shown_name;
@@ -78,6 +81,19 @@ fn read(
     let mut d = Diagnostics::default();
     let fdt = match open(dtb) {
         Ok(fdt) => fdt,
+        Err((Rule::Fdt, _)) if !names::bad(dtb).is_empty() => {
+            for bad in names::bad(dtb) {
+                let of_domain = Some(&bad).filter(|bad| bad.property.is_none());
+                let of_domain = of_domain.and_then(|bad| domain::wrong_name(domain_name(bad)?));
+                let mut found = match of_domain {
+                    Some((what, hint)) => error(&bad.path, Rule::Name, what, hint),
+                    None => error(&bad.path, Rule::NodeName, bad.what, "give it another name"),
+                };
+                found.property = bad.property.map(Cow::Owned);
+                d.push(found);
+            }
+            return Err(d);
+        }
         Err((rule, what)) => {
             let hint = "compile it again with dtc (version 17)";
             d.push(error("/", rule, what, hint));
@@ -103,13 +119,18 @@ fn read(
         }
     }
     let Some(node) = root.node.children().find(|node| node.name() == "chosen") else {
-        let hint = "add /chosen with a child that has compatible = \"xen,domain\"";
-        d.push(error(
-            "/",
-            Rule::NoDomain,
-            String::from("there is no /chosen, so there is no domain"),
-            hint,
-        ));
+        let (what, hint) = if is_overlay(fdt) {
+            (
+                "this is an overlay, and not a whole tree",
+                "apply it to the machine's tree first: fdtoverlay -i machine.dtb -o whole.dtb overlay.dtbo",
+            )
+        } else {
+            (
+                "there is no /chosen, so there is no domain",
+                "add /chosen with a child that has compatible = \"xen,domain\"",
+            )
+        };
+        d.push(error("/", Rule::NoDomain, String::from(what), hint));
         return Err(d);
     };
     let chosen_node = root.child(node, &mut d);
@@ -177,6 +198,19 @@ fn read(
         }),
         _ => Err(d),
     }
+}
+
+/// The name of a child of `/chosen`, most likely a domain.
+fn domain_name(bad: &BadName) -> Option<&str> {
+    let child = bad.path.strip_prefix("/chosen/")?;
+    let name = child.split('@').next()?;
+    (!child.contains('/')).then_some(name)
+}
+
+/// Whether the tree is one that is to be applied to another one: its nodes are within `__overlay__` of fragments.
+fn is_overlay(fdt: Fdt<'_>) -> bool {
+    let mut fragments = fdt.root().children();
+    fragments.any(|fragment| fragment.child("__overlay__").is_some())
 }
 
 /// Tells each domain how many there are.

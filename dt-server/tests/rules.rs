@@ -92,11 +92,22 @@ const ERRORS: &[Case] = &[
     // /chosen.
     case("no domain", Rule::NoDomain, |t| { t.remove_node(CHOSEN, "linux1").remove_node(CHOSEN, "linux2"); }, &["/chosen", "xen,domain"]),
     case("no chosen", Rule::NoDomain, |t| { t.remove_node("/", "chosen"); }, &["no /chosen"]),
-    case("nine domains", Rule::TooManyDomains, |t| { for i in 3..10u32 { t.domain(&format!("linux{i}"), 0x3000_0000 + i * 0x1000_0000); t.set(&format!("/chosen/linux{i}"), "xen,static-mem", [0u32, 0x6000_0000 + (i - 3) * 0x100_0000, 0, 0x100_0000]).set(&format!("/chosen/linux{i}"), "memory", [0u32, 0x4000]); } }, &["1 domains too many", "at most 8"]),
+    case("nine domains", Rule::TooManyDomains, |t| { for i in 3..10u32 { t.domain(&format!("linux{i}"), 0x3000_0000 + i * 0x1000_0000); t.set(&format!("/chosen/linux{i}"), "xen,static-mem", [0u32, 0x6000_0000 + (i - 3) * 0x100_0000, 0, 0x100_0000]).set(&format!("/chosen/linux{i}"), "memory", [0u32, 0x4000]); } }, &["/chosen/linux9", "1 domain too many", "at most 8"]),
     case("dom0", Rule::Dom0, |t| { t.module(CHOSEN, "module@1", "multiboot,kernel", "Image"); }, &["/chosen/module@1", "no dom0"]),
     // A domain.
     case("long name", Rule::Name, |t| { t.domain("seventeen-letters", 0x6000_0000); }, &["seventeen-letters", "16 characters"]),
     case("name of a server", Rule::Name, |t| { t.domain("console", 0x6000_0000); }, &["\"console\" is the name of a server"]),
+    case("name of the monitor", Rule::Name, |t| { t.domain("zazen", 0x6000_0000); }, &["console's monitor"]),
+    case("name of a VMM", Rule::Name, |t| { t.domain("vmm_linux1", 0x6000_0000); }, &["as those of VMMs do"]),
+    case("name that begins with a dash", Rule::Name, |t| { t.domain("-h", 0x6000_0000); }, &["begins with a letter or a digit"]),
+    case("name of dots", Rule::Name, |t| { t.domain("..", 0x6000_0000); }, &["begins with a letter or a digit"]),
+    case("name with a comma", Rule::Name, |t| { t.domain("a,b", 0x6000_0000); }, &["letters, digits and . _ + - only"]),
+    case("name of 32 characters", Rule::Name, |t| { t.add(CHOSEN, &"a".repeat(32)); }, &["more than 16 characters"]),
+    case("name with a letter of another alphabet", Rule::Name, |t| { t.add(CHOSEN, "g\u{e4}st"); }, &["begins with a letter or a digit"]),
+    case("node name of 32 characters", Rule::NodeName, |t| { t.add(L1, &"a".repeat(32)); }, &["linux1/aaaa", "32 characters", "at most 31"]),
+    case("node name with two @", Rule::NodeName, |t| { t.add(L1, "a@1@2"); }, &["one @ at most"]),
+    case("property name of 32 characters", Rule::NodeName, |t| { t.flag(L1, &"p".repeat(32)); }, &["pppp", "32 characters"]),
+    case("node name with a question mark", Rule::NodeName, |t| { t.add("/", "a?"); }, &["'?'"]),
     case("same name", Rule::Name, |t| { t.domain("linux1@2", 0x6000_0000); }, &["/chosen/linux1@2", "another domain is named \"linux1\""]),
     case("no memory", Rule::Memory, |t| { t.remove(L1, "memory"); }, &[L1, "memory: missing", "KiB as two cells"]),
     case("memory in one cell", Rule::Memory, |t| { t.set(L1, "memory", 0x4_0000u32); }, &["4 bytes", "two cells"]),
@@ -166,13 +177,13 @@ const ERRORS: &[Case] = &[
     case("evtchn without property", Rule::EvtchnLink, |t| { link(t, L1, 1, &[1]); t.remove("/chosen/linux1/ec1", "xen,evtchn"); }, &["xen,evtchn: missing"]),
     case("evtchn of nobody", Rule::EvtchnLink, |t| { link(t, L1, 1, &[7, 99]); }, &["0x63", "no event channel"]),
     // Modules.
-    case("module of no bytes", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32, 0xa000_0000, 0, 0]); }, &["empty"]),
+    case("module of no bytes", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32, 0xa000_0000, 0, 0]); }, &["boot loader"]),
     case("no kernel", Rule::NoKernel, |t| { t.remove_node(L1, "kernel"); }, &[L1, "multiboot,kernel"]),
     case("two kernels", Rule::ModuleTwice, |t| { t.module(L1, "k2", "multiboot,kernel", "Image"); }, &["/chosen/linux1/k2", "second kernel"]),
     case("two RAM disks", Rule::ModuleTwice, |t| { t.module(L1, "r2", "xen,linux-initrd", "initrd.cpio.gz"); }, &["second RAM disk"]),
     case("unknown module", Rule::ModuleKind, |t| { t.set(L1_RAMDISK, "compatible", "multiboot,module"); }, &[L1_RAMDISK, "multiboot,ramdisk"]),
     case("module with reg", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32, 0xa000_0000, 0, 0x100_0000]); }, &["boot loader", "zazen,file"]),
-    case("module with reg cut off", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32]); }, &["4 bytes are no list"]),
+    case("module with reg cut off", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32]); }, &["boot loader"]),
     case("module from UEFI", Rule::ModuleReg, |t| { t.set(L1_KERNEL, "xen,uefi-binary", "Image"); }, &["UEFI"]),
     case("module without reg or file", Rule::ModuleFile, |t| { t.remove(L1_RAMDISK, "zazen,file"); }, &["zazen,file: missing", "RAM disk"]),
     case("module with an empty name", Rule::ModuleFile, |t| { t.set(L1_KERNEL, "zazen,file", ""); }, &["file name"]),
@@ -211,6 +222,13 @@ const WARNINGS: &[Case] = &[
     case("domain's CPU pool", Rule::CpuPool, |t| { t.set(L1, "domain-cpupool", 1u32); }, &["CPU 0"]),
     case("memory in pages", Rule::BigPages, |t| { *t = Tree::heap(); t.set(L1, "memory", 0x2_0004u64); }, &["2 MiB"]),
     case("static memory in pages", Rule::BigPages, |t| { t.set(L1, "xen,static-mem", [0u32, 0x6000_1000, 0, 0x1000_0000]); }, &["2 MiB"]),
+    case("policy", Rule::Xsm, |t| { let p = format!("{CHOSEN}/p"); t.add(CHOSEN, "p").set(&p, "compatible", ["xen,xsm-policy", "multiboot,module"].as_slice()); }, &["the policy has no effect"]),
+    case("memory node under another name", Rule::HostMemory, |t| { t.add("/", "memroy@1").set("/memroy@1", "device_type", "memory"); }, &["/memroy@1", "no memory node"]),
+    case("hvc0 without xen,enhanced", Rule::Console, |t| { t.remove(L1, "xen,enhanced"); }, &["console=hvc0", "xen,enhanced = \"no-xenstore\""]),
+    case("hvc0 with xen,enhanced off", Rule::Console, |t| { t.set(L1, "xen,enhanced", "disabled").flag(L1, "vpl011"); }, &["console=hvc0", "name another console"]),
+    case("ttyAMA0 without vpl011", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "quiet console=ttyAMA0,115200"); }, &["console=ttyAMA0", "vpl011"]),
+    case("a console that no domain has", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "console=ttyS0"); }, &["console=ttyS0", "console=hvc0"]),
+    case("no console at all", Rule::Console, |t| { t.remove(L1, "xen,enhanced").remove(L1_KERNEL, "bootargs"); }, &["neither xen,enhanced nor vpl011"]),
     case("xenstore", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "enabled"); }, &["no xenstore"]),
     case("xenstore, empty", Rule::Xenstore, |t| { t.flag(L1, "xen,enhanced"); }, &["no-xenstore"]),
     case("xenstore, legacy", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "legacy"); }, &["no xenstore"]),
@@ -487,6 +505,50 @@ fn a_kernel_counts_with_its_bss() {
             .all(|e| e.rule == Rule::KernelTooLarge)
     );
     assert_eq!(found.errors().len(), 2);
+}
+
+/// As Xen does: a machine's tree may have room for more banks than the machine has.
+#[test]
+fn empty_banks_are_passed_over() {
+    let mut tree = Tree::two();
+    let reg = [0u32, 0x4000_0000, 0, 0x8000_0000, 8, 0, 0, 0];
+    tree.set("/memory@40000000", "reg", reg);
+    let config = parse(&tree.dtb(), &TestFiles).unwrap();
+    assert_eq!(config.memory.len(), 1);
+    // Of what a domain is given, an empty range stays a mistake.
+    tree.set(
+        L1,
+        "xen,static-mem",
+        [0u32, 0x4000_0000, 0, 0x1000_0000, 8, 0, 0, 0],
+    );
+    let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+    assert_eq!(found.errors()[0].rule, Rule::StaticMem);
+}
+
+#[test]
+fn an_overlay_is_no_whole_tree() {
+    let mut tree = Tree::two();
+    tree.remove_node("/", "chosen").add("/", "fragment@0");
+    tree.add("/fragment@0", "__overlay__");
+    let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+    assert_eq!(found.errors()[0].rule, Rule::NoDomain);
+    assert!(found.to_string().contains("fdtoverlay"), "{found}");
+}
+
+#[test]
+fn what_is_wrong_with_a_domain_too_many_is_told_too() {
+    let mut tree = Tree::two();
+    for i in 3..10u32 {
+        let path = format!("/chosen/linux{i}");
+        let memory = [0u32, 0x6000_0000 + i * 0x100_0000, 0, 0x100_0000];
+        tree.domain(&format!("linux{i}"), 0);
+        tree.set(&path, "xen,static-mem", memory)
+            .set(&path, "memory", [0u32, 0x4000]);
+    }
+    tree.set("/chosen/linux9", "cpus", 0u32);
+    let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+    let rules: Vec<Rule> = found.errors().iter().map(|e| e.rule).collect();
+    assert_eq!(rules, [Rule::TooManyDomains, Rule::Cpus], "{found}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Console {
         }
     }
 
-    /// Adds client `client` and returns its end.
+    /// Adds client `client` and returns its end. A name that cannot be used is replaced and said: see [`Mux::admit`].
     ///
     /// # Errors
     /// [`AddError`].
@@ -101,7 +101,7 @@ impl Console {
         let region = Region::new(header, data).expect("the lengths are the geometry's own");
         let index = self
             .mux
-            .add(name, role, region.server().expect("likewise"))?;
+            .admit(client, name, role, region.server().expect("likewise"))?;
         self.clients[index] = client;
         self.indices[client] = Some(index);
         Ok(region.client(RING[client]).expect("likewise"))

@@ -16,14 +16,18 @@ pub const CLOCK_VM: &str = "clock";
 pub const VMM_PREFIX: &str = "vmm_";
 /// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to the servers.
 pub const GATE_PREFIX: &str = "gate_";
-/// Names that no domain may have: the server PDs and the timer server's virtual machine, and Microkit's own monitor.
-pub const RESERVED: [&str; 7] = [
+/// What the console's monitor is called: lines of its own begin with it, so no client of the console may have this name.
+pub const CONSOLE_MONITOR: &str = "zazen";
+/// Names that no domain may have: the server PDs and the timer server's virtual machine, the console's monitor, and
+/// Microkit's own monitor.
+pub const RESERVED: [&str; 8] = [
     MEMORY_SERVER,
     DT_SERVER,
     TIMER_SERVER,
     FAULT_SERVER,
     CONSOLE,
     CLOCK_VM,
+    CONSOLE_MONITOR,
     "monitor",
 ];
 

@@ -11,13 +11,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// First bytes of a payload.
 pub const MAGIC: [u8; 8] = *b"ZAZENEL2";
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Alignment of the payload and of each file in it.
 pub const ALIGN: usize = 4096;
-/// Longest name of a file in bytes.
-pub const NAME_MAX: usize = 48;
-/// Name of the device tree.
-pub const DOMAINS: &str = "domains.dtb";
+/// Longest name of a file in bytes: all that `zazen,file` may have ([`dt_server::FILE_MAX`]), in whole words.
+pub const NAME_MAX: usize = dt_server::FILE_MAX.next_multiple_of(8);
+/// Name of the device tree. No module's file has it: `zazen,file` has no control characters.
+pub const DOMAINS: &str = "\u{1}domains.dtb";
 
 /// Start of the payload; numbers are little-endian.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -210,7 +210,9 @@ mod tests {
         memory.0[..32].copy_from_slice(header.as_bytes());
         for (n, ((name, bytes), offset)) in files.iter().zip(offsets).enumerate() {
             let entry = Entry::new(name, offset, bytes.len() as u64).unwrap();
-            memory.0[32 + 64 * n..][..64].copy_from_slice(entry.as_bytes());
+            let bytes_of_entry = entry.as_bytes();
+            let at = 32 + bytes_of_entry.len() * n;
+            memory.0[at..][..bytes_of_entry.len()].copy_from_slice(bytes_of_entry);
             memory.0[usize::try_from(offset).unwrap()..][..bytes.len()].copy_from_slice(bytes);
         }
         (memory, usize::try_from(total).unwrap())
@@ -255,13 +257,14 @@ mod tests {
             PayloadError::CutOff,
             "an offset beyond"
         );
-        memory.0[8] = 2;
+        memory.0[8] = 1;
         assert_eq!(
             Payload::read(&memory.0).unwrap_err(),
-            PayloadError::Version(2)
+            PayloadError::Version(1)
         );
         memory.0[0] = 0;
         assert_eq!(Payload::read(&memory.0).unwrap_err(), PayloadError::Missing);
+        assert!(Entry::new(&"n".repeat(dt_server::FILE_MAX), 0, 0).is_some());
         assert!(Entry::new(&"n".repeat(NAME_MAX + 1), 0, 0).is_none());
     }
 }

@@ -45,8 +45,6 @@ pub struct Plan {
 pub enum PlanError {
     /// The domains file has no domain.
     NoDomain,
-    /// The file does not say which RAM there is.
-    NoMemoryNode,
     /// RAM is in too many pieces.
     TooManyPieces,
     /// Nowhere are so many bytes in one piece left.
@@ -64,9 +62,6 @@ impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDomain => f.write_str("the domains file has no domain"),
-            Self::NoMemoryNode => f.write_str(
-                "the domains file has no memory node; say which RAM the machine has, e.g. memory@40000000",
-            ),
             Self::TooManyPieces => f.write_str(
                 "static memory and heap are in too many pieces; use fewer and larger ranges, aligned to 2 MiB",
             ),
@@ -85,20 +80,41 @@ impl From<ManifestError> for PlanError {
     }
 }
 
-/// RAM of the machine that no domain is promised.
-///
-/// # Errors
-/// [`PlanError::NoMemoryNode`].
-pub fn unclaimed(config: &Config) -> Result<Ram, PlanError> {
-    if config.memory.is_empty() {
-        return Err(PlanError::NoMemoryNode);
+/// Most banks of RAM that are used; the checker refuses a file with more.
+const MAX_BANKS: usize = 256;
+
+/// RAM of the machine, ascending and disjoint: what the memory nodes say, and without one all that the board has, as on
+/// Microkit.
+pub fn ram(config: &Config) -> Vec<Range, MAX_BANKS> {
+    let of_board = config.board.ram.iter();
+    let of_board = of_board.filter_map(|area| Range::new(area.start, area.size));
+    let mut banks: Vec<Range, MAX_BANKS> = match config.memory.is_empty() {
+        true => of_board.take(MAX_BANKS).collect(),
+        false => config.memory.iter().copied().take(MAX_BANKS).collect(),
+    };
+    banks.sort_unstable_by_key(|bank| bank.start);
+    let mut ram: Vec<Range, MAX_BANKS> = Vec::new();
+    for bank in banks {
+        match ram.last_mut() {
+            Some(last) if bank.start <= last.end() => {
+                let end = last.end().max(bank.end());
+                last.size = end.saturating_sub(last.start);
+            }
+            // There are no more than there were banks.
+            _ => drop(ram.push(bank)),
+        }
     }
-    let mut ram = Ram::new(&config.memory);
+    ram
+}
+
+/// RAM of the machine that no domain is promised.
+pub fn unclaimed(config: &Config) -> Ram {
+    let mut ram = Ram::new(&ram(config));
     let fixed = config.domains.iter().flat_map(|domain| &domain.static_mem);
     for range in fixed.chain(&config.static_heap) {
         ram.claim(*range);
     }
-    Ok(ram)
+    ram
 }
 
 /// Bytes that the host needs behind its image, the last of them its stack: an upper bound of what [`Plan`]'s tables and the guests come to.
@@ -117,7 +133,7 @@ pub fn own_bytes(config: &Config) -> u64 {
     }
     whole += config.static_heap.iter().map(blocks).sum::<u64>();
     if config.heap_all {
-        whole += config.memory.iter().map(blocks).sum::<u64>();
+        whole += ram(config).iter().map(blocks).sum::<u64>();
     }
     // A split block: its record, 512 slots of frames and a window in one grant CNode, whose directory is a power of two.
     let chunks = (512 + u64::from(WINDOW_SLOTS)) / CHUNK as u64 + 2;
@@ -193,7 +209,7 @@ impl Plan {
         if config.domains.is_empty() {
             return Err(PlanError::NoDomain);
         }
-        let mut ram = unclaimed(config)?;
+        let mut ram = unclaimed(config);
         ram.claim(host);
         let mut untypeds = Untypeds(Vec::new());
         for (n, domain) in (0..).zip(&config.domains) {

@@ -91,7 +91,7 @@ fn assemble(
         let entry = Entry::new(name, offset, bytes.len() as u64);
         let entry = entry.ok_or_else(|| {
             format!(
-                "zazen,file \"{name}\": names have 1 to {} bytes in an EL2 image",
+                "zazen,file \"{name}\": names have 1 to {} bytes",
                 payload::NAME_MAX
             )
         })?;
@@ -140,7 +140,7 @@ fn first_ram(config: &dt_server::Config) -> Area {
 
 /// Where `bytes` of image and host memory go.
 fn place(config: &dt_server::Config, bytes: u64) -> Result<u64, String> {
-    let mut ram: Ram = plan::unclaimed(config).map_err(|error| error.to_string())?;
+    let mut ram: Ram = plan::unclaimed(config);
     // Boot loaders have little use for what lies far away.
     let first = first_ram(config);
     for other in config

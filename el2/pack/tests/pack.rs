@@ -8,6 +8,8 @@ use el2_boot::payload::{ALIGN, DOMAINS};
 use el2_boot::{Payload, plan};
 use zazen_el2_pack::pack;
 use zazen_tools::board::{Board, DEFAULT};
+use zazen_tools::check::{Severity, check};
+use zazen_tools::generate;
 
 /// Bytes of memory that the program asks for, more than its file has.
 const PROGRAM: u64 = 0x2000;
@@ -186,4 +188,66 @@ fn what_cannot_be_packed_is_told() {
     );
     fs::remove_file(files.path("probe.img")).expect("written above");
     assert!(error("program").contains("probe.img"));
+}
+
+/// One rule for all: what the checker accepts, the packer packs and the generator has a system description for.
+#[test]
+fn what_the_checker_accepts_is_built_on_every_host() {
+    if !has_dtc("what_the_checker_accepts_is_built_on_every_host") {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let files = Files::new("every");
+    files.write("Image", &header(0x3000, 0x1800));
+    files.write("initrd.cpio", b"070701");
+    // Files with long names, and a tree that leaves the RAM to the board.
+    let text = fs::read_to_string(files.path("abi.dts")).expect("written above");
+    for length in [1, 48, 49, 255] {
+        let name = "n".repeat(length);
+        files.write(&name, &header(0x3000, 0x1800));
+        let named = text.replace("\"probe.img\"", &format!("\"{name}\""));
+        assert_ne!(named, text);
+        files.write(&format!("name-{length}.dts"), named.as_bytes());
+    }
+    files.write("domains.dtb", &header(0x3000, 0x1800));
+    let named = text.replace("\"probe.img\"", "\"domains.dtb\"");
+    files.write("name-of-the-tree.dts", named.as_bytes());
+    let memory = text.find("memory@40000000 {").expect("a memory node");
+    let end = memory + text[memory..].find("};").expect("its end") + 2;
+    let nowhere = format!("{}{}", &text[..memory], &text[end..]);
+    files.write("no-memory-node.dts", nowhere.as_bytes());
+
+    let mut built = 0;
+    for directory in [
+        files.path(""),
+        root.join("domains"),
+        root.join("tools/tests/samples"),
+    ] {
+        let entries = fs::read_dir(&directory).expect("a directory of the repository");
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        paths.sort();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "dts"));
+        for path in paths {
+            let board = match path.to_string_lossy().contains("zcu102") {
+                true => Board::by_name("zcu102").expect("a board"),
+                false => DEFAULT,
+            };
+            let search = [files.path("")];
+            let report = check(&path, &search, board);
+            let name = path.display();
+            if report.count(Severity::Error) > 0 {
+                let ours = directory == root.join("tools/tests/samples");
+                assert!(ours, "{name}: {:?}", report.mistakes);
+                continue;
+            }
+            let config = report.config.expect("there is no error");
+            generate::system_xml(&config, board).unwrap_or_else(|error| panic!("{name}: {error}"));
+            pack(&files.path("program"), &path, &search, board)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            built += 1;
+        }
+    }
+    assert!(built >= 40, "{built}");
 }

@@ -57,7 +57,7 @@ fn init() -> Pd {
         let Some(end) = region::console_region(client).server() else {
             continue;
         };
-        if let Ok(index) = mux.add(name, role, end) {
+        if let Ok(index) = mux.admit(client, name, role, end) {
             channels[index] = client;
             indices[client] = Some(index);
         }

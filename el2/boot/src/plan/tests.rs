@@ -197,10 +197,23 @@ fn too_little_memory_is_told() {
             ..
         }
     ));
+}
+
+#[test]
+fn without_a_memory_node_the_board_says_what_ram_there_is() {
     let mut nowhere = config(vec![domain(1, MIB, None)]);
     nowhere.memory.clear();
-    assert_eq!(
-        Plan::new(&nowhere, host).unwrap_err(),
-        PlanError::NoMemoryNode
-    );
+    let board = nowhere.board.ram.iter().map(|area| area.size).sum::<u64>();
+    let sum = |config: &Config| ram(config).iter().map(|bank| bank.size).sum::<u64>();
+    assert_eq!(sum(&nowhere), board);
+    // Banks in any order, that touch, or that are named twice.
+    let bank = |start, size| Range::new(start, size).unwrap();
+    nowhere.memory = vec![
+        bank(0x5000_0000, 0x1000_0000),
+        bank(0x4000_0000, 0x1000_0000),
+        bank(0x4000_0000, 0x2000_0000),
+        bank(0x8000_0000, 0x1000),
+    ];
+    let merged = [bank(0x4000_0000, 0x2000_0000), bank(0x8000_0000, 0x1000)];
+    assert_eq!(ram(&nowhere)[..], merged);
 }
