@@ -45,6 +45,11 @@ impl Host {
         }
     }
 
+    /// Bytes of RAM that the board has at most.
+    pub(crate) fn ram(&self) -> u64 {
+        self.board.ram.iter().map(|area| area.size).sum()
+    }
+
     /// Where the host has nothing, in whole blocks, ascending: extended regions hold no RAM of the machine (UP-8).
     fn holes(&self) -> impl Iterator<Item = Range> {
         let starts = core::iter::once(0).chain(self.occupied.iter().map(Range::end));

@@ -56,7 +56,7 @@ pub(crate) fn read(
     let tables = memory::tables(at, vcpus.unwrap_or(1), max.unwrap_or(0), d);
     let bank0 = map.as_ref().and_then(|map| map.banks.first()).copied();
     let bank0 = bank0.map(|bank| bank.size());
-    let modules = children(at, vcpus, bank0, files, d);
+    let modules = children(at, vcpus, (bank0, host.ram()), files, d);
     let placed = modules.placed.clone();
     let consoles = console::Consoles { pv, vpl011 };
     console::check(at, &consoles, &modules.bootargs, modules.kernel_path(), d);
@@ -151,7 +151,7 @@ pub(crate) fn wrong_name(name: &str) -> Option<(String, &'static str)> {
 fn children(
     at: &At<'_>,
     vcpus: Option<u8>,
-    bank0: Option<u64>,
+    (bank0, most): (Option<u64>, u64),
     files: &dyn Files,
     d: &mut Diagnostics,
 ) -> Modules {
@@ -188,7 +188,7 @@ fn children(
             );
         }
     }
-    modules.check(at, bank0, d);
+    modules.check(at, bank0, most, d);
     modules
 }
 

@@ -368,7 +368,7 @@ impl<'a> Found<'a> {
         let of_node = |other: &&Claim| other.path == claim.path && other.kind == claim.kind;
         let ranges = self.claims.iter().filter(of_node);
         let ranges = ranges.map(|other| self.proposal(other).unwrap_or(other.range));
-        let value: Vec<String> = ranges.map(|range| written(range, cells)).collect();
+        let value: Vec<String> = ranges.map(|range| range.written(cells)).collect();
         let value = value.join(", ");
         Hint::Do(
             format!("{words}: {:#x} is free", place.start),
@@ -404,19 +404,6 @@ impl<'a> Found<'a> {
             .filter_map(|start| Range::new(start, claim.range.size))
             .find(free)
     }
-}
-
-/// `range` as a DTS has it.
-fn written(range: Range, cells: Cells) -> String {
-    let number = |number: u64, cells: u32| match cells {
-        1 => format!("{number:#x}"),
-        _ => format!("{:#x} {:#x}", number >> 32, number & 0xffff_ffff),
-    };
-    format!(
-        "<{} {}>",
-        number(range.start, cells.address),
-        number(range.size, cells.size)
-    )
 }
 
 /// Bytes in words.

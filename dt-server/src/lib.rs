@@ -40,6 +40,7 @@ mod server;
 mod shared_memory;
 mod static_evtchn;
 mod text;
+mod units;
 
 pub use binding::{NODES, NodeKind, Property};
 pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles, heap_bytes};
@@ -51,3 +52,4 @@ pub use parse::{DTB_MAX, Survey, parse, parse_for, survey};
 pub use range::Range;
 pub use rules::RuleInfo;
 pub use server::{DtServer, HEAP, TREE_MAX, TREE_ROOM};
+pub use units::{amount, too_many};

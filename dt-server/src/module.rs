@@ -11,7 +11,7 @@ use crate::config::{FileInfo, Files};
 use crate::diag::{Diagnostics, Edit, Hint, Place, Rule, Severity};
 use crate::node::At;
 use crate::range::Range;
-use crate::{binding, kernel_image, known};
+use crate::{binding, kernel_image, known, units};
 
 /// Most bytes of a command line (Xen's module table). (GM-18)
 pub(crate) const BOOTARGS_MAX: usize = 1024;
@@ -174,8 +174,14 @@ impl Modules {
         true
     }
 
-    /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes.
-    pub(crate) fn check(&self, domain: &At<'_>, bank0: Option<u64>, d: &mut Diagnostics) {
+    /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes, on a machine with `most` bytes of RAM.
+    pub(crate) fn check(
+        &self,
+        domain: &At<'_>,
+        bank0: Option<u64>,
+        most: u64,
+        d: &mut Diagnostics,
+    ) {
         if !self.kernel.seen && !self.unknown {
             let hint = "add a child node with compatible = \"multiboot,kernel\", \"multiboot,module\" and zazen,file";
             let node = "kernel { compatible = \"multiboot,kernel\", \"multiboot,module\"; zazen,file = \"Image\"; };";
@@ -242,7 +248,6 @@ impl Modules {
             }
             _ => "give the domain more memory or a smaller RAM disk",
         };
-        let value = format!("<{:#x} {:#x}>", need >> 42, (need >> 10) & 0xffff_ffff);
         let hint = if domain.has("xen,static-mem") {
             // Of a direct-mapped domain each range is a bank.
             let what = match domain.has("direct-map") {
@@ -252,13 +257,7 @@ impl Modules {
             let kib = need.div_ceil(1024);
             Hint::from(format!("{words}: {what} {kib} KiB ({kib:#x}) or more"))
         } else {
-            Hint::Do(
-                format!("{words}: write memory = {value} or more"),
-                Edit::Set {
-                    property: "memory",
-                    value,
-                },
-            )
+            enough(need, ramdisk, bank0, most, words)
         };
         let mut found = domain.diagnostic(Severity::Error, rule, Some("memory"), what, hint);
         found.related = Some(Place {
@@ -285,6 +284,41 @@ impl Modules {
         let hint = "name the file with zazen,file = \"…\" instead; the image builder embeds it";
         let what = "modules that a boot loader has put into memory are not supported yet";
         at.error(d, Rule::ModuleReg, "reg", what, hint);
+    }
+}
+
+/// How much memory to give a domain that has `have` bytes and whose files need `need`: what was most likely meant, else an
+/// amount in which a guest most likely runs, if the machine has so much. `words` say what to do about it.
+fn enough(need: u64, ramdisk: u64, have: u64, most: u64, words: &str) -> Hint {
+    let set = |kib: u64| Edit::Set {
+        property: "memory",
+        value: format!("<{:#x} {:#x}>", kib >> 32, kib & 0xffff_ffff),
+    };
+    let shown = |kib: u64| format!("<{:#x} {:#x}>", kib >> 32, kib & 0xffff_ffff);
+    if let Some((kib, meant)) = units::too_few(have / 1024, need, most) {
+        let words = format!(
+            "memory is in KiB: did you mean {meant}, memory = {}?",
+            shown(kib)
+        );
+        return Hint::Do(words, set(kib));
+    }
+    match units::comfortable(need, ramdisk).filter(|bytes| *bytes <= most) {
+        Some(bytes) => {
+            let kib = bytes / 1024;
+            let least = need.div_ceil(1 << 20);
+            Hint::Do(
+                format!(
+                    "{words}: {least} MiB hold the files, memory = {} ({} MiB) leaves room to run",
+                    shown(kib),
+                    kib / 1024
+                ),
+                set(kib),
+            )
+        }
+        None => Hint::from(format!(
+            "{words}: the files alone need {} MiB",
+            need.div_ceil(1 << 20)
+        )),
     }
 }
 

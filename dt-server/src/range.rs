@@ -1,7 +1,11 @@
 //! Ranges of host physical memory.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+
+use crate::node::Cells;
 
 /// `size` bytes of host physical memory from `start`; `start + size` has a 64-bit number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -34,6 +38,27 @@ impl Range {
     /// Whether start and size are multiples of `align` (a power of two).
     pub const fn is_aligned(&self, align: u64) -> bool {
         (self.start | self.size) & (align - 1) == 0
+    }
+}
+
+impl Range {
+    /// The range as a DTS has it, in `cells`.
+    pub(crate) fn written(&self, cells: Cells) -> String {
+        let number = |number: u64, cells: u32| match cells {
+            1 => format!("{number:#x}"),
+            _ => format!("{:#x} {:#x}", number >> 32, number & 0xffff_ffff),
+        };
+        let (start, size) = (
+            number(self.start, cells.address),
+            number(self.size, cells.size),
+        );
+        format!("<{start} {size}>")
+    }
+
+    /// Whether address and size have room in `cells`.
+    pub(crate) fn fits(&self, cells: Cells) -> bool {
+        let fits = |number: u64, cells: u32| cells > 1 || u32::try_from(number).is_ok();
+        fits(self.start, cells.address) && fits(self.size, cells.size)
     }
 }
 

@@ -7,9 +7,12 @@
 mod alike;
 mod board;
 mod cells;
+mod contents;
+mod decimal;
 mod json;
 mod missing;
 mod mistake;
+mod near;
 mod partial;
 mod rules;
 mod show;
@@ -23,7 +26,7 @@ pub use rules::{HostRule, all as all_rules, link};
 pub use show::Style;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use ::board::Board;
@@ -33,12 +36,10 @@ use dtoolkit::{Node as _, Property as _};
 
 use self::sources::Sources;
 use self::tree::Source;
-use crate::dtc::{self, DtcError};
+use crate::dtc::{self, DtcError, STDIN};
 use crate::files::HostFiles;
+use crate::load::MAGIC;
 use crate::locate::Locations;
-
-/// The first bytes of a DTB.
-const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
 /// What is wrong with a domains file.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Report {
     pub config: Option<Config>,
     /// Whether it could be looked at, at all.
     pub readable: bool,
+    /// Where included files and files of modules are looked for first.
+    directory: PathBuf,
     sources: Sources,
 }
 
@@ -86,7 +89,7 @@ impl Report {
             .iter()
             .filter_map(|mistake| mistake.fix.as_ref()?.edit.as_ref());
         let edits: Vec<TextEdit> = edits.filter(|edit| edit.at.file == file).cloned().collect();
-        let text = self.sources.text(&file)?;
+        let text = self.sources.exact(&file)?;
         let mut placed: Vec<(usize, usize, String)> = edits
             .into_iter()
             .filter_map(|edit| {
@@ -108,25 +111,86 @@ impl Report {
         mended.push_str(&text[done..]);
         Some(mended)
     }
+
+    /// [`Report::mended`] again and again, because dtc stops at the first mistakes and the rules look at what dtc
+    /// has read: the text that has the fewest errors, and what is wrong with it.
+    pub fn mended_whole(&mut self, search: &[PathBuf]) -> Option<(String, Self)> {
+        /// More than a person makes mistakes behind each other.
+        const ROUNDS: usize = 32;
+        let mut text = self.mended()?;
+        let directory = self.directory.clone();
+        let mut report = check_text(&text, &directory, search, self.board);
+        for _ in 0..ROUNDS {
+            let Some(next) = report.mended().filter(|next| *next != text) else {
+                break;
+            };
+            let after = check_text(&next, &directory, search, self.board);
+            let errors = |report: &Self| report.count(Severity::Error);
+            // Behind a mistake of the syntax there may be any number of others.
+            let was_read = |report: &Self| {
+                report
+                    .mistakes
+                    .iter()
+                    .all(|m| !m.rule.code.starts_with("zazen::dts::"))
+            };
+            if was_read(&report) && (!was_read(&after) || errors(&after) > errors(&report)) {
+                break;
+            }
+            (text, report) = (next, after);
+        }
+        Some((text, report))
+    }
+
+    fn new(file: PathBuf, directory: &Path, board: &'static Board) -> Self {
+        Self {
+            file,
+            directory: directory.to_path_buf(),
+            board,
+            mistakes: Vec::new(),
+            dropped: 0,
+            config: None,
+            readable: true,
+            sources: Sources::default(),
+        }
+    }
 }
 
-/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. Files that modules
-/// name are looked for next to it, then in each directory of `search`.
+/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. `-` is standard
+/// input. Files that modules name are looked for next to it, then in each directory of `search`.
 pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
-    let mut report = Report {
-        file: path.to_path_buf(),
-        board,
-        mistakes: Vec::new(),
-        dropped: 0,
-        config: None,
-        readable: true,
-        sources: Sources::default(),
-    };
-    let Some((dtb, locations)) = compiled(path, &mut report) else {
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        return checked(
+            PathBuf::from(STDIN),
+            Path::new(""),
+            read.map(|_| bytes),
+            search,
+            board,
+        );
+    }
+    let directory = path.parent().unwrap_or(Path::new(""));
+    checked(path.to_path_buf(), directory, fs::read(path), search, board)
+}
+
+/// Checks `text` as a file in `directory`, which need not be there.
+fn check_text(text: &str, directory: &Path, search: &[PathBuf], board: &'static Board) -> Report {
+    let bytes = text.as_bytes().to_vec();
+    checked(PathBuf::from(STDIN), directory, Ok(bytes), search, board)
+}
+
+fn checked(
+    file: PathBuf,
+    directory: &Path,
+    read: io::Result<Vec<u8>>,
+    search: &[PathBuf],
+    board: &'static Board,
+) -> Report {
+    let mut report = Report::new(file, directory, board);
+    let Some((dtb, locations)) = compiled(read, &mut report) else {
         return report;
     };
-    let beside = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let directories = std::iter::once(beside).chain(search.iter().cloned());
+    let directories = std::iter::once(directory.to_path_buf()).chain(search.iter().cloned());
     let directories: Vec<PathBuf> = directories.collect();
     let files = HostFiles::new(directories.clone(), false);
     let survey = survey(&dtb, &files, Some(board));
@@ -162,7 +226,10 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
         let devices = partial::mistakes(tree, board, &files, &mut source);
         report.mistakes.extend(devices);
         cells::tell(tree, board, &mut source, &mut report.mistakes);
+        contents::tell(tree, &files, &mut source, &mut report.mistakes);
+        near::tell(tree, &report.file, &mut source, &mut report.mistakes);
     }
+    decimal::tell(&mut source, &mut report.mistakes);
     report.mistakes.sort_by_key(|mistake| {
         let at = mistake.at.as_ref().map(|at| (at.file.clone(), at.start));
         (mistake.severity, at)
@@ -174,8 +241,9 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
 }
 
 /// The file as a DTB, and where in its source things are.
-fn compiled(path: &Path, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
-    let bytes = match fs::read(path) {
+fn compiled(read: io::Result<Vec<u8>>, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
+    let path = report.file.clone();
+    let bytes = match read {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("{} cannot be read: {error}", path.display());
@@ -193,8 +261,23 @@ fn compiled(path: &Path, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
     if named_dtb || bytes.starts_with(&MAGIC) {
         return Some((bytes, Locations::default()));
     }
-    match dtc::run(path, &["-O", "dtb"]) {
-        Ok(dtb) => Some((dtb, Locations::of(path))),
+    let is_text = path.as_os_str() == STDIN;
+    let directory = report.directory.clone();
+    let input = match is_text {
+        true => dtc::Source::Text(&bytes, &directory),
+        false => dtc::Source::File(&path),
+    };
+    let compiled = dtc::run(input, &["-O", "dtb"]);
+    let locations = match &compiled {
+        Ok(_) => Locations::of(input),
+        Err(_) => Locations::default(),
+    };
+    let file = path.to_string_lossy();
+    if is_text {
+        report.sources.set(&file, bytes.clone());
+    }
+    match compiled {
+        Ok(dtb) => Some((dtb, locations)),
         Err(DtcError::Missing(message)) => {
             let mistake = Mistake::of_file(HostRule::NoCompiler.info(), message, "");
             report.mistakes.push(mistake);
@@ -202,8 +285,7 @@ fn compiled(path: &Path, report: &mut Report) -> Option<(Vec<u8>, Locations)> {
             None
         }
         Err(DtcError::Refused(said)) => {
-            let file = path.to_string_lossy();
-            report.mistakes = syntax::mistakes(&said, &file, &mut report.sources);
+            report.mistakes = syntax::mistakes(&said, &file, &bytes, &mut report.sources);
             None
         }
     }

@@ -15,6 +15,9 @@ use crate::dtc;
 use crate::files::HostFiles;
 use crate::locate::Locations;
 
+/// The first bytes of a DTB (Devicetree Specification 0.4, 5.2).
+pub(crate) const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
+
 /// A domains file without mistakes.
 #[derive(Debug)]
 pub struct Loaded {
@@ -84,7 +87,7 @@ pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
     text
 }
 
-/// Loads the domains file `path` for `board`: a DTB if it is named `.dtb`, else a DTS. Files that modules
+/// Loads the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. Files that modules
 /// name are looked for next to it, then in each directory of `search`.
 ///
 /// # Errors
@@ -107,13 +110,16 @@ pub fn load_with(
     let bytes = bytes.map_err(|error| {
         LoadError::Source(format!("{} cannot be read: {error}", path.display()))
     })?;
-    let is_binary = path.extension().is_some_and(|extension| extension == "dtb");
+    // As the checker sees it.
+    let named_dtb = path.extension().is_some_and(|extension| extension == "dtb");
+    let is_binary = named_dtb || bytes.starts_with(&MAGIC);
     let (dtb, locations) = if is_binary {
         (bytes, Locations::default())
     } else {
         (
-            dtc::run(path, &["-O", "dtb"]).map_err(|error| LoadError::Source(error.to_string()))?,
-            Locations::of(path),
+            dtc::run(dtc::Source::File(path), &["-O", "dtb"])
+                .map_err(|error| LoadError::Source(error.to_string()))?,
+            Locations::of(dtc::Source::File(path)),
         )
     };
     let beside = path.parent().map(Path::to_path_buf).unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use crate::dtc;
 
@@ -41,7 +40,7 @@ pub struct Locations {
 
 impl Locations {
     /// Places in `source`; none if dtc cannot tell.
-    pub fn of(source: &Path) -> Self {
+    pub(crate) fn of(source: dtc::Source<'_>) -> Self {
         dtc::run(source, &["-O", "dts", "-T", "-T"]).map_or_else(
             |_| Self::default(),
             |text| Self::read(&String::from_utf8_lossy(&text)),

@@ -301,6 +301,104 @@ fn proposed_changes_go_together() {
     assert!(tried >= 10, "{tried}");
 }
 
+/// What `--mend` writes has no error left where it could be known what was meant, however many mistakes were behind each other.
+#[test]
+fn what_mend_writes_passes() {
+    if !has_dtc("what_mend_writes_passes") {
+        return;
+    }
+    let mended = [
+        "bank-too-small.dts",
+        "console-hvc0.dts",
+        "initrd-overlaps-kernel.dts",
+        "memory-decimal.dts",
+        "memory-in-bytes.dts",
+        "memory-in-gib.dts",
+        "memory-in-mib.dts",
+        "memory-little.dts",
+        "memory-max-in-mib.dts",
+        "memory-text.dts",
+        "memory-with-unit.dts",
+        "static-decimal.dts",
+        "static-in-kib.dts",
+        "static-in-mib.dts",
+        "static-memory-in-bytes.dts",
+        "syntax-cells-no-end.dts",
+        "syntax-comma-in-cells.dts",
+        "syntax-dash.dts",
+        "syntax-hex-h.dts",
+        "syntax-hex.dts",
+        "syntax-invisible.dts",
+        "syntax-last-brace.dts",
+        "syntax-name-with-space.dts",
+        "syntax-no-comma.dts",
+        "syntax-no-quotes-words.dts",
+        "syntax-no-quotes.dts",
+        "syntax-property-with-space.dts",
+        "syntax-two-semicolons.dts",
+        "syntax-unit-memory.dts",
+        "xsm-policy.dts",
+    ];
+    for name in mended {
+        let mut before = check(&directory().join(name), &[], DEFAULT);
+        let (text, after) = before.mended_whole(&[]).unwrap();
+        assert_eq!(
+            after.count(Severity::Error),
+            0,
+            "{name}: {:?}\n{text}",
+            after.mistakes
+        );
+        // 128 MiB is what a distribution's kernel needs; who wrote more gets that.
+        for domain in &after.config.unwrap().domains {
+            assert!(domain.ram() >= 64 << 20, "{name}: {} bytes", domain.ram());
+        }
+    }
+}
+
+/// Whatever a person gets wrong in the syntax is told with a line, a column and what is there.
+#[test]
+fn every_syntax_error_has_a_place() {
+    if !has_dtc("every_syntax_error_has_a_place") {
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("zazen-syntax-{}.dts", std::process::id()));
+    let text = fs::read_to_string(directory().join("syntax-hex.dts")).unwrap();
+    let text = text.replace("0x0 c000000>", "0x0 0xc000000>");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut refused = 0;
+    for (number, line) in (1..).zip(&lines).skip(5) {
+        for stray in [
+            "é", "$", "\u{a0}", "<", ">", "\"", "}", "{", "=", "(", "=x", "\\", "\u{7}",
+        ] {
+            let broken: Vec<String> = (1..)
+                .zip(&lines)
+                .map(|(at, other)| match at == number {
+                    true => format!("{line} {stray}"),
+                    false => (*other).to_owned(),
+                })
+                .collect();
+            fs::write(&file, broken.join("\n")).unwrap();
+            let report = check(&file, &[directory()], DEFAULT);
+            let syntax = report
+                .mistakes
+                .iter()
+                .filter(|mistake| mistake.rule.code == "zazen::dts::syntax");
+            for mistake in syntax {
+                refused += 1;
+                let at = mistake
+                    .at
+                    .as_ref()
+                    .unwrap_or_else(|| panic!("{stray:?} in line {number}: {}", mistake.message));
+                assert!(at.start.line >= 1 && at.start.column >= 1);
+                assert_ne!(mistake.message, "syntax error");
+                assert!(!mistake.hint.is_empty(), "{}", mistake.message);
+            }
+        }
+    }
+    let _ = fs::remove_file(&file);
+    assert!(refused > 200, "{refused}");
+}
+
 #[test]
 fn scripts_see_the_status() {
     if !has_dtc("scripts_see_the_status") {

@@ -51,7 +51,9 @@ impl Scratch {
         let mut image = vec![0; 4096];
         image[56..60].copy_from_slice(b"ARM\x64");
         fs::write(directory.join("Image"), image).unwrap();
-        fs::write(directory.join("initrd.cpio"), vec![7; 1000]).unwrap();
+        let mut archive = b"070701".to_vec();
+        archive.resize(1000, 0);
+        fs::write(directory.join("initrd.cpio"), archive).unwrap();
         Self(directory)
     }
     fn write(&self, name: &str, text: &str) -> PathBuf {

@@ -12,7 +12,8 @@ use crate::direct::{self, Host};
 use crate::layout::Map;
 use crate::node::{At, Cells};
 use crate::range::{Range, total};
-use crate::{budget, layout};
+use crate::text::one_string;
+use crate::{budget, layout, units};
 
 const UNIT: &str = "memory is in KiB as two cells: <0x0 0x40000> is 256 MiB";
 
@@ -28,6 +29,12 @@ pub(super) fn ram(at: &At<'_>, d: &mut Diagnostics) -> Option<u64> {
 /// A property of a number of KiB that is there, as bytes that can be RAM.
 fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
     let value = at.bytes(name)?;
+    // "1024MiB" has as many bytes as a number.
+    if let Some(bytes) = one_string(value).and_then(units::amount) {
+        let what = "is text, but must be one number of 64 bits";
+        at.error(d, Rule::Memory, name, what, in_kib(name, bytes / 1024));
+        return None;
+    }
     let Ok(bytes) = <[u8; 8]>::try_from(value) else {
         let what = format!("must be one number of 64 bits, not {} bytes", value.len());
         // The classic slip: the number without the cell of its high half.
@@ -58,7 +65,10 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
         Some(ram) if ram % PAGE_SIZE != 0 => (
             Rule::Memory,
             String::from("must be a multiple of 4 (whole pages of 4 KiB)"),
-            Hint::set(cells((ram / PAGE_SIZE).max(1) * (PAGE_SIZE / 1024))),
+            match units::too_few_for_anybody(kib) {
+                Some(meant) => in_kib(name, meant),
+                None => Hint::set(cells((ram / PAGE_SIZE).max(1) * (PAGE_SIZE / 1024))),
+            },
         ),
         Some(ram) => {
             if ram % BLOCK_SIZE != 0 {
@@ -78,12 +88,38 @@ fn kib(at: &At<'_>, name: &'static str, d: &mut Diagnostics) -> Option<u64> {
             (
                 Rule::Banks,
                 format!("{kib:#x} KiB exceed all RAM banks of a guest ({most:#x} KiB)"),
-                Hint::from(UNIT),
+                match units::too_many(kib, layout::RAM_MAX) {
+                    Some((meant, _)) => in_kib(name, meant),
+                    None => Hint::from(UNIT),
+                },
             )
         }
     };
     at.error(d, rule, name, what, hint);
     None
+}
+
+/// To write the property `name` as `kib` KiB.
+fn in_kib(name: &'static str, kib: u64) -> Hint {
+    let value = cells(kib);
+    Hint::Do(
+        format!(
+            "memory is in KiB: did you mean {}, {name} = {value}?",
+            words(kib)
+        ),
+        Edit::Set {
+            property: name,
+            value,
+        },
+    )
+}
+
+/// KiB in words.
+fn words(kib: u64) -> String {
+    match kib.is_multiple_of(1024) {
+        true => format!("{} MiB", kib / 1024),
+        false => format!("{kib} KiB"),
+    }
 }
 
 /// Whether one cell can be the KiB that were meant; those of a string cannot ("64M" is 800 GiB).
@@ -124,7 +160,10 @@ pub(super) fn max(at: &At<'_>, ram: Option<u64>, d: &mut Diagnostics) -> Option<
             least / 1024,
             most / 1024
         );
-        at.error(d, Rule::MemoryMax, NAME, what, UNIT);
+        let meant = units::too_few(max / 1024, least, most)
+            .or_else(|| units::too_many(max / 1024, most).filter(|(kib, _)| kib * 1024 >= least));
+        let hint = meant.map_or_else(|| Hint::from(UNIT), |(kib, _)| in_kib(NAME, kib));
+        at.error(d, Rule::MemoryMax, NAME, what, hint);
         return None;
     }
     if max > ram && ram % BLOCK_SIZE != 0 {
@@ -181,6 +220,21 @@ pub(super) fn static_mem(
     const NAME: &str = "xen,static-mem";
     let before = d.error_count();
     let ranges = at.ranges(NAME, outer, Rule::StaticMem, d);
+    if let Some((unit, larger)) = ram.and_then(|ram| in_larger_unit(&ranges, ram, outer)) {
+        let what = format!("its sizes are in bytes, and those here are memory in {unit}");
+        let value: Vec<String> = larger.iter().map(|range| range.written(outer)).collect();
+        let value = value.join(", ");
+        let hint = Hint::Do(
+            format!("write {NAME} = {value}"),
+            Edit::Set {
+                property: NAME,
+                value,
+            },
+        );
+        at.error(d, Rule::StaticSum, NAME, what, hint);
+        // As they are they would be told of once more, for other reasons.
+        return Vec::new();
+    }
     for range in ranges.iter().filter(|range| !range.is_aligned(PAGE_SIZE)) {
         let what = format!("{range} does not start and end at a page (4 KiB)");
         at.error(
@@ -217,7 +271,10 @@ pub(super) fn static_mem(
             NAME,
             what,
             Hint::Do(
-                format!("write memory = {}, or change the ranges", cells(sum / 1024)),
+                match ram / 1024 == sum || ram.checked_mul(1024) == Some(sum) {
+                    true => format!("memory is in KiB: write memory = {}", cells(sum / 1024)),
+                    false => format!("write memory = {}, or change the ranges", cells(sum / 1024)),
+                },
                 Edit::Set {
                     property: "memory",
                     value: cells(sum / 1024),
@@ -226,6 +283,27 @@ pub(super) fn static_mem(
         );
     }
     ranges
+}
+
+/// Ranges whose sizes are `ram` if they are in KiB or MiB, with their sizes in bytes.
+fn in_larger_unit(ranges: &[Range], ram: u64, outer: Cells) -> Option<(&'static str, Vec<Range>)> {
+    /// Where the sum is more than this it is memory that is in bytes.
+    const MOST: u64 = 16 << 20;
+    let sum = total(ranges);
+    if sum == 0 || sum >= MOST {
+        return None;
+    }
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20)];
+    let (unit, factor) = units
+        .into_iter()
+        .find(|(_, factor)| sum.checked_mul(*factor) == Some(ram))?;
+    let larger = ranges
+        .iter()
+        .map(|range| Range::new(range.start, range.size.checked_mul(factor)?))
+        .map(|range| range.filter(|range| range.fits(outer)));
+    larger
+        .collect::<Option<Vec<Range>>>()
+        .map(|all| (unit, all))
 }
 
 /// `xen,domain-p2m-mem-mb`: bytes for page tables.

@@ -3,7 +3,7 @@
 mod regions;
 
 use board::{Area, Board};
-use dt_server::{ClaimKind, Config, Edit, Range, Survey};
+use dt_server::{ClaimKind, Config, Edit, Range, Survey, too_many};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property, ToCellInt};
 
@@ -287,12 +287,29 @@ fn heap(
         || String::from("/chosen"),
         |domain| path_of(domain.record.name.as_ref(), tree),
     );
-    found.push(mistake(
+    let place = (path.as_str(), Some(property));
+    // One domain that has more than there is has most likely another unit.
+    let meant = domain.filter(|domain| property == "memory" && domain.heap > room);
+    let meant = meant.and_then(|domain| too_many(domain.heap / 1024, room));
+    let hint = match &meant {
+        Some((_, words)) => format!("memory is in KiB, and this looks like {words}"),
+        None => hint.to_owned(),
+    };
+    let mut mistake = mistake(
         HostRule::HeapRoom,
         Severity::Error,
-        (path.as_str(), Some(property)),
+        place,
         &message,
-        hint.to_owned(),
+        hint,
         source,
-    ));
+    );
+    mistake.fix = meant.and_then(|(kib, _)| {
+        let value = format!("<{:#x} {:#x}>", kib >> 32, kib & 0xffff_ffff);
+        let edit = Edit::Set {
+            property: "memory",
+            value,
+        };
+        source.edit(&path, &edit)
+    });
+    found.push(mistake);
 }

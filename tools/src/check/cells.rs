@@ -204,8 +204,10 @@ fn is_sound(value: &[u8], cells: Cells, board: &Board) -> bool {
                 let mut ram = board.ram.iter();
                 ram.any(|area| area.start <= *start && end <= area.end())
             });
-            inside && *size > 0 && (start | size) & 0xfff == 0
-        })
+            // An empty bank is passed over, wherever it is.
+            let empty = *size == 0;
+            (empty || inside) && (start | size) & 0xfff == 0
+        }) && ranges.iter().any(|(_, size)| *size > 0)
     })
 }
 

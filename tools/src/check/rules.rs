@@ -22,6 +22,7 @@ pub enum HostRule {
     PartialPath,
     PartialInterrupt,
     Microkit,
+    RamdiskFormat,
 }
 
 const fn info(code: &'static str, title: &'static str, text: &'static str) -> RuleInfo {
@@ -47,6 +48,7 @@ impl HostRule {
         Self::PartialPath,
         Self::PartialInterrupt,
         Self::Microkit,
+        Self::RamdiskFormat,
     ];
 
     /// The rule in words.
@@ -83,6 +85,8 @@ impl HostRule {
                 "A node with xen,reg names its device in the host's tree with xen,path, or says xen,force-assign-without-iommu."),
             Self::PartialInterrupt => info("zazen::partial::interrupt", "an interrupt cannot be given to a guest",
                 "Only shared peripheral interrupts can be given: <0 number flags>, with a number below nr_spis, and none that the console or a timer has."),
+            Self::RamdiskFormat => info("zazen::module::ramdisk-format", "the RAM disk is of no format that Linux unpacks",
+                "A cpio archive (newc), by itself or compressed, or a file system. Linux takes anything else for a damaged archive, finds no root and panics."),
             Self::Microkit => info("zazen::microkit::limit", "Microkit would refuse the system",
                 "A system has at most 63 protection domains, each with at most 62 channels and interrupts, and calls go to a strictly higher priority."),
         }

@@ -7,18 +7,54 @@ use crate::locate::{Point, Span};
 
 /// The source files that spans are in, read once each.
 #[derive(Debug, Default)]
-pub(super) struct Sources(BTreeMap<String, Option<String>>);
+pub(super) struct Sources(BTreeMap<String, Option<Text>>);
+
+#[derive(Debug)]
+struct Text {
+    text: String,
+    /// The file is in UTF-8; else some bytes are shown as `?`, so that offsets stay.
+    is_exact: bool,
+}
+
+impl Text {
+    fn new(bytes: Vec<u8>) -> Self {
+        let (text, is_exact) = match String::from_utf8(bytes) {
+            Ok(text) => (text, true),
+            Err(error) => {
+                let mut text = String::new();
+                for chunk in error.as_bytes().utf8_chunks() {
+                    text.push_str(chunk.valid());
+                    text.extend(chunk.invalid().iter().map(|_| '?'));
+                }
+                (text, false)
+            }
+        };
+        Self { text, is_exact }
+    }
+}
 
 impl Sources {
-    /// The text of `file`; `None` where it cannot be read.
-    pub(super) fn text(&mut self, file: &str) -> Option<&str> {
+    /// What was given in place of a file that dtc calls `file`.
+    pub(super) fn set(&mut self, file: &str, bytes: Vec<u8>) {
+        self.0.insert(file.to_owned(), Some(Text::new(bytes)));
+    }
+
+    fn read(&mut self, file: &str) -> Option<&Text> {
         self.0
             .entry(file.to_owned())
-            .or_insert_with(|| {
-                let bytes = fs::read(file).ok()?;
-                String::from_utf8(bytes).ok()
-            })
-            .as_deref()
+            .or_insert_with(|| fs::read(file).ok().map(Text::new))
+            .as_ref()
+    }
+
+    /// The text of `file`; `None` where it cannot be read.
+    pub(super) fn text(&mut self, file: &str) -> Option<&str> {
+        self.read(file).map(|text| text.text.as_str())
+    }
+
+    /// The text of `file`, byte for byte; `None` where it is no text.
+    pub(super) fn exact(&mut self, file: &str) -> Option<&str> {
+        let text = self.read(file).filter(|text| text.is_exact);
+        text.map(|text| text.text.as_str())
     }
 
     /// What is at `span`.
@@ -61,8 +97,12 @@ pub(super) fn offset(text: &str, point: Point) -> Option<usize> {
         line => text.match_indices('\n').nth(line - 2)?.0 + 1,
     };
     let line = text.get(line_start..)?.split('\n').next()?;
-    let offset = line_start + point.column.saturating_sub(1).min(line.len());
-    text.is_char_boundary(offset).then_some(offset)
+    let mut offset = line_start + point.column.saturating_sub(1).min(line.len());
+    // dtc counts bytes, and may stop within a character.
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    Some(offset)
 }
 
 /// The line and column of byte `offset`.

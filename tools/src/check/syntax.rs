@@ -1,20 +1,27 @@
 //! What dtc says about a source, in the form of all other mistakes.
 
 mod bytes;
+mod foreign;
 mod guess;
+mod lex;
 mod words;
 
 use dt_server::RuleInfo;
 
 use self::guess::guess;
-use super::mistake::{Fix, Mistake, TextEdit, empty_span};
+use super::mistake::{Fix, Mistake, TextEdit};
 use super::rules::HostRule;
-use super::sources::{Sources, point};
+use super::sources::{Sources, offset, point};
 use crate::locate::{Point, Span};
 
-/// A mistake for each line that dtc says; `file` is the source it was given.
-pub(super) fn mistakes(said: &str, file: &str, sources: &mut Sources) -> Vec<Mistake> {
-    if let Some(mistake) = bytes::mistake(file) {
+/// A mistake for each line that dtc says; `file` is the source it was given, which has these `bytes`.
+pub(super) fn mistakes(
+    said: &str,
+    file: &str,
+    bytes: &[u8],
+    sources: &mut Sources,
+) -> Vec<Mistake> {
+    if let Some(mistake) = bytes::mistake(file, bytes, sources) {
         return vec![mistake];
     }
     let lines = said.lines().filter(|line| !line.trim().is_empty());
@@ -124,7 +131,10 @@ fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
         return;
     };
     let Some(guess) = guess(text, &at, at.file == file) else {
-        mistake.message = String::from("syntax error");
+        mistake.message = match found(text, &at) {
+            Some(token) => format!("syntax error: {token} cannot stand here"),
+            None => String::from("syntax error: the file cannot end here"),
+        };
         mistake.hint =
             String::from("statements end in a semicolon, numbers stand in <>, strings in \"\"");
         return;
@@ -143,16 +153,41 @@ fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
             end,
         });
     }
-    if let Some((offset, insert)) = guess.insert {
-        let place = point(text, offset);
+    if let Some((from, to, new)) = guess.edit {
+        let (start, end) = (point(text, from), point(text, to));
+        let old = text.get(from..to).unwrap_or_default();
+        let shown = new.split_whitespace().collect::<Vec<_>>().join(" ");
+        let summary = match (old, new.is_empty()) {
+            ("", _) => format!("insert `{shown}` in line {}", start.line),
+            (_, true) => format!("remove `{old}` in line {}", start.line),
+            _ if shown.is_empty() => format!("replace `{old}` by a blank in line {}", start.line),
+            _ => format!("replace `{old}` by `{shown}` in line {}", start.line),
+        };
         mistake.fix = Some(Fix {
-            summary: format!("insert `{}` in line {}", insert.trim(), place.line),
+            summary,
             edit: Some(TextEdit {
-                at: empty_span(&at.file, place),
-                text: insert.to_owned(),
+                at: Span {
+                    file: at.file.clone(),
+                    start,
+                    end,
+                },
+                text: new,
             }),
         });
     }
+}
+
+/// What is at `at`: a word, or a character; `None` at the end of the file.
+fn found(text: &str, at: &Span) -> Option<String> {
+    let start = offset(text, at.start)?;
+    let token = text.get(start..)?.trim_start();
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "_-,.+#@?".contains(c);
+    let end = token.find(|c: char| !is_of_word(c)).unwrap_or(token.len());
+    let c = token.chars().next()?;
+    Some(match token.get(..end).filter(|word| !word.is_empty()) {
+        Some(word) => format!("{word:?}"),
+        None => format!("{c:?}"),
+    })
 }
 
 /// The place of `"name"` in `file`.

@@ -78,8 +78,17 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                     "note: {elsewhere} of the changes are of included files, which --mend leaves alone"
                 );
             }
-            match report.mended() {
-                Some(text) => say(&text),
+            match report.mended_whole(files) {
+                Some((text, after)) => {
+                    say(&text);
+                    let left = after.count(Severity::Error);
+                    if left > 0 {
+                        eprintln!(
+                            "note: what --mend writes has {left} error{} that only you can mend",
+                            if left == 1 { "" } else { "s" }
+                        );
+                    }
+                }
                 None => {
                     eprintln!("error: {} has no source to mend", file.display());
                     return Outcome::Failed;

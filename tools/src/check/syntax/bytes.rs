@@ -1,15 +1,13 @@
 //! Files that are no text, or not the text that dtc reads.
 
-use std::fs;
-
 use crate::check::mistake::{Fix, Mistake, TextEdit};
 use crate::check::rules::HostRule;
+use crate::check::sources::Sources;
 use crate::locate::{Point, Span};
 
 /// What is wrong with the bytes of `file`, which dtc refused.
-pub(super) fn mistake(file: &str) -> Option<Mistake> {
+pub(super) fn mistake(file: &str, bytes: &[u8], sources: &mut Sources) -> Option<Mistake> {
     const TEXT: &str = "a .dts is text in UTF-8; a compiled tree is a .dtb";
-    let bytes = fs::read(file).ok()?;
     let of_file = |message: String, hint: &str| {
         Some(Mistake::of_file(HostRule::Syntax.info(), message, hint))
     };
@@ -44,13 +42,43 @@ pub(super) fn mistake(file: &str) -> Option<Mistake> {
             )
         });
     }
-    let is_text = |byte: u8| byte >= b' ' || byte.is_ascii_whitespace() || byte == 0x0b;
-    let (at, byte) = bytes
+    let is_text =
+        |byte: u8| byte >= b' ' && byte != 0x7f || byte.is_ascii_whitespace() || byte == 0x0b;
+    let control = bytes.iter().position(|byte| !is_text(*byte));
+    let other = std::str::from_utf8(bytes)
+        .err()
+        .map(|error| error.valid_up_to());
+    let at = control.into_iter().chain(other).min()?;
+    let byte = bytes.get(at)?;
+    let before = bytes.get(..at)?;
+    let line_start = before
         .iter()
-        .enumerate()
-        .find(|(_, byte)| !is_text(**byte))?;
-    of_file(
-        format!("the file is no text: byte {at} of it is {byte:#04x}"),
-        TEXT,
-    )
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let start = Point {
+        line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+        column: at - line_start + 1,
+    };
+    let what = match byte.is_ascii() {
+        true => "cannot be in a text",
+        false => "is no UTF-8",
+    };
+    let message = format!(
+        "the file is no text: byte {byte:#04x} in line {}, column {} {what}",
+        start.line, start.column
+    );
+    let mut mistake = of_file(message, TEXT)?;
+    // Of a file with many such bytes nothing can be shown.
+    let strange = bytes.iter().filter(|byte| !is_text(**byte)).count();
+    if strange * 50 <= bytes.len() && sources.text(file).is_some() {
+        mistake.at = Some(Span {
+            file: file.to_owned(),
+            start,
+            end: Point {
+                column: start.column + 1,
+                ..start
+            },
+        });
+    }
+    Some(mistake)
 }

@@ -1,5 +1,9 @@
-//! What is most likely behind a syntax error, from the text before it.
+//! What is most likely behind a syntax error, from the text around it.
 
+use dt_server::NODES;
+
+use super::foreign::{cells, character, foreign, word};
+use super::lex::lex;
 use crate::check::sources::offset;
 use crate::locate::Span;
 
@@ -9,8 +13,23 @@ pub(super) struct Guess {
     pub(super) hint: String,
     /// The byte that it is about, if not the one that dtc says.
     pub(super) at: Option<usize>,
-    /// What to insert, and before which byte.
-    pub(super) insert: Option<(usize, &'static str)>,
+    /// First byte that is replaced, the first past it, and by what.
+    pub(super) edit: Option<(usize, usize, String)>,
+}
+
+/// A guess about the place that dtc says.
+pub(super) fn said(message: &str, hint: &str, edit: Option<(usize, usize, &str)>) -> Option<Guess> {
+    Some(Guess {
+        message: format!("syntax error: {message}"),
+        hint: hint.to_owned(),
+        at: None,
+        edit: edit.map(|(start, end, text)| (start, end, text.to_owned())),
+    })
+}
+
+/// An insertion before a byte.
+fn insert(at: usize, text: &str) -> Option<(usize, usize, &str)> {
+    Some((at, at, text))
 }
 
 /// What is wrong at `at`, where dtc says no more than "syntax error".
@@ -19,20 +38,20 @@ pub(super) struct Guess {
 pub(super) fn guess(text: &str, at: &Span, is_first: bool) -> Option<Guess> {
     let start = offset(text, at.start)?;
     let before = text.get(..start)?;
-    let code = without_comments(before);
     let token = text.get(start..)?;
-    let said = |message: &str, hint: &str, insert| {
-        Some(Guess {
-            message: format!("syntax error: {message}"),
-            hint: hint.to_owned(),
-            at: None,
-            insert,
-        })
-    };
-    let all = without_comments(text);
-    if is_first && !all.contains("/dts-v1/") {
+    let lexed = lex(text);
+    // Offsets in it are those of the text.
+    let bare = lexed.bare.get(..start)?.trim_end();
+    if let Some(begin) = lexed.open_comment {
+        let guess = said("this comment has no end", "end it with */", None)?;
+        return Some(Guess {
+            at: Some(begin),
+            ..guess
+        });
+    }
+    if is_first && !lexed.code.contains("/dts-v1/") {
         // Other formats begin with something else than a node or a directive.
-        let is_dts = all.trim_start().starts_with('/');
+        let is_dts = lexed.code.trim_start().starts_with('/');
         return said(
             "the file does not begin with /dts-v1/;",
             if is_dts {
@@ -40,175 +59,182 @@ pub(super) fn guess(text: &str, at: &Span, is_first: bool) -> Option<Guess> {
             } else {
                 "start from a file in domains/"
             },
-            is_dts.then_some((0, "/dts-v1/;\n")),
+            insert(0, "/dts-v1/;\n").filter(|_| is_dts),
         );
     }
-    if token.starts_with("/*") && !token.contains("*/") {
-        return said("this comment has no end", "end it with */", None);
+    if let Some(guess) = foreign(text, start) {
+        return Some(guess);
     }
-    if let Some((message, hint)) = foreign(text, start) {
-        return said(message, &hint, None);
-    }
-    let line_end = before.len() + text.get(start..)?.find('\n').unwrap_or(text.len() - start);
-    if let Some((quote, end)) = open_string(without_comments(text.get(..line_end)?).as_str()) {
+    let line_end = start + token.find('\n').unwrap_or(token.len());
+    if let Some((quote, end)) = open_string(lexed.code.get(..line_end)?) {
         let guess = said(
             "this string has no end",
             "add the missing \"",
-            Some((end, "\"")),
+            insert(end, "\""),
         )?;
         return Some(Guess {
             at: Some(quote),
             ..guess
         });
     }
-    let code = code.trim_end();
-    let depth = code
-        .matches('<')
-        .count()
-        .checked_sub(code.matches('>').count());
-    if depth == Some(1) {
-        let (message, hint) = in_cells(before, token);
-        return said(&message, &hint, None);
+    if let Some(guess) = character(text, start) {
+        return Some(guess);
     }
-    if all.trim_end().ends_with("/dts-v1/;") {
+    let depth = bare.matches('<').count() as i64 - bare.matches('>').count() as i64;
+    if depth == 1 && !token.trim().is_empty() {
+        return cells(text, start);
+    }
+    if lexed.code.trim_end().ends_with("/dts-v1/;") {
         return said(
             "there is no root node behind /dts-v1/;",
             "write / { … };, or start from a file in domains/",
             None,
         );
     }
-    if token.starts_with('}') && code.matches('{').count() <= code.matches('}').count() {
+    let open = bare.matches('{').count() as i64 - bare.matches('}').count() as i64;
+    if token.starts_with('}') && open <= 0 {
         let hint = "remove it, or look for the }; that closes a node too early";
         return said("here is one closing }; too many", hint, None);
     }
-    if token.trim().is_empty() {
-        let open = code
-            .matches('{')
-            .count()
-            .saturating_sub(code.matches('}').count());
-        if open > 0 {
-            let nodes = if open == 1 { "a node" } else { "several nodes" };
-            let message = format!("the file ends within {nodes}: {open} closing }}; missing");
-            return said(&message, "close each node with };", None);
-        }
+    // Where the file has no line end at its end, dtc names the last character.
+    let is_end = token.trim_matches([';', ' ', '\t', '\r', '\n']).is_empty();
+    if is_end && open > 0 {
+        return unclosed(text, depth == 1, open);
     }
-    let last = code.chars().next_back()?;
+    let guess = statement(text, start, bare).or_else(|| named(text, start, &lexed.bare, before));
+    guess.or_else(|| {
+        let begin = lexed.nested.filter(|begin| *begin < start)?;
+        let words = "this comment most likely has no end: another one begins in it";
+        Some(Guess {
+            at: Some(begin),
+            ..said(words, "end it with */", None)?
+        })
+    })
+}
+
+/// What is missing where the file ends within `open` nodes, and perhaps within < and >.
+fn unclosed(text: &str, in_cells: bool, open: i64) -> Option<Guess> {
+    let nodes = if open == 1 { "a node" } else { "several nodes" };
+    let message = format!("the file ends within {nodes}: {open} closing }}; missing");
+    let end = text.trim_end().len();
+    let mut closing = String::new();
+    if in_cells {
+        closing.push('>');
+    }
+    if !text.trim_end().ends_with([';', '{']) {
+        closing.push(';');
+    }
+    for _ in 0..open {
+        closing.push_str("\n};");
+    }
+    said(
+        &message,
+        "close each node with };",
+        Some((end, end, &closing)),
+    )
+}
+
+/// What is missing before `start`, by what the code before it, `bare`, ends in.
+fn statement(text: &str, start: usize, bare: &str) -> Option<Guess> {
+    let token = text.get(start..)?;
+    let last = bare.chars().next_back()?;
     if token.starts_with(['<', '"']) && (last.is_ascii_alphanumeric() || "-_".contains(last)) {
         return said(
             "a = is missing before this",
             "write name = value;",
-            Some((start, "= ")),
+            insert(start, "= "),
         );
     }
-    if last == '=' && token.starts_with(|c: char| c.is_ascii_digit()) {
-        let hint = format!("write <{}>", word(token));
-        return said("a number stands in <>", &hint, None);
+    if token.starts_with(['<', '"', '[']) && "\">]".contains(last) {
+        return said(
+            "a comma is missing before this",
+            "the parts of a list have commas between them",
+            insert(bare.len(), ","),
+        );
     }
-    if !";{}".contains(last) && (token.starts_with('}') || line_begins(text, start)) {
+    let value = token
+        .split([';', '\n', '}'])
+        .next()
+        .unwrap_or_default()
+        .trim_end();
+    if last == '=' && token.starts_with(|c: char| c.is_ascii_digit()) {
+        let quoted = format!("<{value}>");
+        let hint = format!("write <{}>", word(token));
+        let edit = Some((start, start + value.len(), quoted.as_str()));
+        return said("a number stands in <>", &hint, edit);
+    }
+    if last == '=' && token.starts_with(|c: char| c.is_ascii_alphabetic() || "./_".contains(c)) {
+        let quoted = format!("\"{value}\"");
+        let hint = format!("write {quoted}");
+        let edit = Some((start, start + value.len(), quoted.as_str()));
+        return said(
+            "text stands in \"\"",
+            &hint,
+            edit.filter(|_| !value.contains('"')),
+        );
+    }
+    // A word that is none of another one's name.
+    let is_word = token.starts_with(|c: char| c.is_ascii_alphabetic());
+    let ends_value = "\">]".contains(last) && is_word;
+    let begins = line_begins(text, start) || is_flag(bare) || ends_value;
+    if !";{}".contains(last) && (token.starts_with('}') || begins) {
         return said(
             "a semicolon is missing before this",
             "end the statement before it with a semicolon",
-            Some((code.len(), ";")),
+            insert(bare.len(), ";"),
         );
     }
-    if last == '}' {
+    if last == '}' && !token.starts_with(';') {
         return said(
             "a semicolon is missing before this",
             "a node ends in };",
-            Some((code.len(), ";")),
+            insert(bare.len(), ";"),
         );
+    }
+    if token.starts_with(';') && ";{".contains(last) {
+        let edit = Some((start, start + 1, ""));
+        return said("here is one semicolon too many", "remove it", edit);
     }
     None
 }
 
-/// What is at `start` and belongs to another language: the C preprocessor, a shell, a word processor.
-fn foreign(text: &str, start: usize) -> Option<(&'static str, String)> {
-    const CPP: [&str; 9] = [
-        "#include", "#define", "#undef", "#ifdef", "#ifndef", "#if", "#else", "#endif", "#pragma",
-    ];
-    let line_start = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(line_start..)?.lines().next()?.trim_start();
-    let directive = CPP.iter().find(|name| {
-        let rest = line.strip_prefix(**name);
-        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-'))
-    });
-    if let Some(name) = directive {
-        let hint = match (*name, line.split('"').nth(1)) {
-            ("#include", Some(file)) => format!(
-                "write /include/ \"{file}\", or run the file through cpp -nostdinc -undef -P -x assembler-with-cpp first"
-            ),
-            _ => String::from(
-                "run the file through cpp -nostdinc -undef -P -x assembler-with-cpp first",
-            ),
-        };
-        return Some(("dtc has no preprocessor", hint));
+/// A name of several words: that of a node, before its {, or of a property, before its =.
+fn named(text: &str, start: usize, bare: &str, before: &str) -> Option<Guess> {
+    let begin = before
+        .rfind([';', '{', '}', '\n', ':'])
+        .map_or(0, |at| at + 1);
+    let rest = bare.get(start..)?;
+    let end = start + rest.find(['{', '=', ';', '}', '\n'])?;
+    let words: Vec<&str> = text.get(begin..end)?.split_whitespace().collect();
+    let is_name = |word: &&str| {
+        let mut all = word.chars();
+        all.all(|c| c.is_ascii_alphanumeric() || ",._+-@#?".contains(c))
+    };
+    if words.len() < 2 || !words.iter().all(is_name) {
+        return None;
     }
-    if line
-        .strip_prefix('#')
-        .is_some_and(|rest| rest.starts_with([' ', '#', '!']))
-    {
-        let hint = String::from("write // or /* … */");
-        return Some(("this is no comment", hint));
-    }
-    let quotes = [
-        '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{ab}', '\u{bb}',
-    ];
-    if text.get(start..)?.starts_with(quotes) {
-        let hint = String::from("write \" before and after the text");
-        return Some(("this is a quotation mark of a word processor", hint));
-    }
-    None
+    let joined = words.join("-");
+    let from = begin + text.get(begin..end)?.find(words[0])?;
+    let to = from + text.get(from..end)?.trim_end().len();
+    let hint = format!("write {joined}, or a semicolon between two statements");
+    said("a name has no spaces", &hint, Some((from, to, &joined)))
 }
 
-/// What is wrong between < and >.
-fn in_cells(before: &str, token: &str) -> (String, String) {
-    // dtc stops within a word that begins like a number.
-    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let begin = before.trim_end_matches(is_of_word).len();
-    let rest = word(token);
-    let word = format!("{}{rest}", before.get(begin..).unwrap_or_default());
-    // A whole number in front of something else is right.
-    let first = word.chars().next().filter(|_| !rest.is_empty());
-    let first = first.unwrap_or(' ');
-    if first.is_ascii_digit() {
-        return (
-            format!("{word} is no number"),
-            String::from("numbers are decimal, or begin with 0x, and have no unit"),
-        );
-    }
-    if first.is_ascii_alphabetic() || first == '_' {
-        return (
-            format!("{word} is no number"),
-            String::from(
-                "dtc has no macros: write the number, or run the file through cpp first; a label is &label",
-            ),
-        );
-    }
-    if token.starts_with('-') {
-        return (
-            String::from("a number with a sign stands in parentheses"),
-            String::from("write (-1); addresses and sizes have no sign"),
-        );
-    }
-    (
-        String::from("this cannot stand between < and >"),
-        String::from(
-            "between < and > there are numbers, (expressions) and &labels; a list goes on after >, with a comma",
-        ),
-    )
-}
-
-/// The word that `token` begins with.
-fn word(token: &str) -> &str {
-    let end = token.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    &token[..end.unwrap_or(token.len())]
+/// Whether the code before ends in the name of a property that has no value.
+fn is_flag(bare: &str) -> bool {
+    let begin = bare.rfind([';', '{', '}']).map_or(0, |at| at + 1);
+    let name = bare.get(begin..).unwrap_or_default().trim();
+    let mut all = NODES.iter().flat_map(|node| node.properties);
+    all.any(|property| property.name == name && !property.example.contains('='))
 }
 
 /// The opening quote of the first line that has an odd number of them, and the end of its statement.
 fn open_string(code: &str) -> Option<(usize, usize)> {
     let mut offset = 0;
     for line in code.split_inclusive('\n') {
-        if line.matches('"').count() % 2 == 1 {
+        let quotes =
+            line.matches('"').count() - line.matches("\\\"").count().min(line.matches('"').count());
+        if quotes % 2 == 1 {
             let quote = line.rfind('"')?;
             let end = line.trim_end().trim_end_matches(';').len();
             return Some((offset + quote, offset + end.max(quote + 1)));
@@ -224,38 +250,4 @@ fn line_begins(text: &str, offset: usize) -> bool {
         let line = before.rsplit('\n').next().unwrap_or_default();
         line.trim().is_empty()
     })
-}
-
-/// `text` with comments made blanks, so that offsets stay.
-fn without_comments(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let block = rest.find("/*").map(|at| (at, "*/"));
-        let line = rest.find("//").map(|at| (at, "\n"));
-        let Some((at, end)) = block.into_iter().chain(line).min() else {
-            code.push_str(rest);
-            return code;
-        };
-        let (before, comment) = rest.split_at(at);
-        code.push_str(before);
-        let length = comment.find(end).map_or(comment.len(), |to| to + end.len());
-        let (comment, after) = comment.split_at(length);
-        code.extend(std::iter::repeat_n(' ', comment.len()));
-        rest = after;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_are_blanks() {
-        assert_eq!(
-            without_comments("a/*b*/c//d\ne"),
-            format!("a{}c{}e", " ".repeat(5), " ".repeat(4))
-        );
-        assert_eq!(without_comments("a/*b"), "a   ");
-    }
 }
