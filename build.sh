@@ -5,7 +5,8 @@
 set -euo pipefail
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-BUILD=$ROOT/build
+BUILD=${ZAZEN_BUILD:-$ROOT/build}
+[[ $BUILD == /* ]] || BUILD=$PWD/$BUILD
 LOGS=$BUILD/log
 readonly ROOT BUILD LOGS
 
@@ -43,7 +44,7 @@ Usage: ./build.sh COMMAND [OPTIONS]
   inspect   who holds which capability
   clean     remove build/ (--all: the cargo target directories too)
 
-./build.sh COMMAND --help tells a command's options.
+./build.sh COMMAND --help, or ./build.sh help COMMAND, tells a command's options; ./build.sh --version the version.
 END
 }
 
@@ -64,6 +65,7 @@ Environment:
   MICROKIT_SDK           the Microkit SDK (else ./sdk, else ~/microkit-sdk)
   ZAZEN_KERNEL           arm64 Linux Image for the guests instead of Debian's
   ZAZEN_INITRD           initial RAM disk for the guests instead of ours
+  ZAZEN_BUILD            directory for all that is built (default: build/ of the checkout, which may be read-only then)
 END
 }
 
@@ -235,15 +237,39 @@ one_of() {
     exit 2
 }
 
+version() {
+    local number
+    number=$(sed -nE '/^\[workspace\.package\]/,/^\[/ s/^version *= *"(.*)"/\1/p' "$ROOT/Cargo.toml")
+    printf 'Zazen %s\n' "$number"
+}
+
 CLEAN_ALL=no
 CONFIG_GIVEN=no
 COMMAND=${1-}
 case $COMMAND in
-    -h | --help | help | '')
+    -h | --help | help)
+        # `help COMMAND` and `--help COMMAND` as `COMMAND --help`; what is no command is refused as ever.
+        if (($# > 1)); then
+            [[ $2 != -* && $2 != help ]] || set -- help
+        fi
+        if (($# > 1)); then
+            COMMAND=$2
+            set -- "$2" --help
+        else
+            usage
+            exit 0
+        fi
+        ;;
+    '')
         usage
-        [[ $COMMAND ]] || exit 2
+        exit 2
+        ;;
+    -V | --version | version)
+        version
         exit 0
         ;;
+esac
+case $COMMAND in
     doctor | check | test | image | run | bench | inspect | clean) shift ;;
     *)
         printf "build.sh: there is no command '%s'\n\n" "$COMMAND" >&2
@@ -259,5 +285,5 @@ parse "$COMMAND" "$@"
 [[ ! ${ZAZEN_KERNEL-} ]] || ZAZEN_KERNEL=$(absolute "$ZAZEN_KERNEL")
 [[ ! ${ZAZEN_INITRD-} ]] || ZAZEN_INITRD=$(absolute "$ZAZEN_INITRD")
 cd "$ROOT"
-mkdir -p "$LOGS"
+prepare_build
 "command_$COMMAND"

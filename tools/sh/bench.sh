@@ -95,7 +95,7 @@ bench_native() {
         -icount 'shift=0,sleep=off' -kernel "$GUEST_FILES/Image" -initrd "$GUEST_FILES/initrd.cpio"
         -append 'console=ttyAMA0 quiet hostname=native')
     UNTIL='zazen-boot: cntvct=[0-9]+ cntfrq=[0-9]+$'
-    run_until 60 </dev/null >"$log" 2>&1 || fail "the bare machine did not boot; see build/log/bench-native.log"
+    run_until 60 </dev/null >"$log" 2>&1 || fail "the bare machine did not boot; see $(shown "$LOGS")/bench-native.log"
     ticks=$(bench_ticks "$LOGS/serial.log")
     count=$(bench_millions "$ticks")
     bench_row "the same without hypervisor, M" "$count" - -
@@ -117,7 +117,7 @@ bench_size() {
     local ram image
     ram=$(sed -nE 's/^el2: RAM: hypervisor ([0-9]+) KiB .*/\1/p' "$LOGS/bench-boot-el2.log" | head -n 1)
     image=$(sed -nE 's/.* bytes, ([0-9]+) of them without .*/\1/p' "$LOGS/el2-image-one-linux.log" | tail -n 1)
-    [[ $ram && $image ]] || fail "the EL2 host did not say what it takes; see build/log/bench-boot-el2.log"
+    [[ $ram && $image ]] || fail "the EL2 host did not say what it takes; see $(shown "$LOGS")/bench-boot-el2.log"
     ram=$(awk -v n="$ram" 'BEGIN { printf "%.1f", n / 1024 }')
     image=$(awk -v n="$image" 'BEGIN { printf "%.2f", n / 1e6 }')
     bench_row 'RAM of the hypervisor, one 256 MiB guest, MiB' "$ram" "$RAM_XEN" -
@@ -131,7 +131,7 @@ bench_records() {
     local name what count
     while IFS='|' read -r name what; do
         count=$(sed -nE "s/^$name ([0-9]+)$/\1/p" "$LOGS/bench-records.log")
-        [[ $count ]] || fail "no figure for the records of the memory server; see build/log/bench-records.log"
+        [[ $count ]] || fail "no figure for the records of the memory server; see $(shown "$LOGS")/bench-records.log"
         bench_row "$what" "$count" "$RECORDS_XEN" -
         JSON+=("{\"name\":\"records_$name\",\"config\":null,\"unit\":\"bytes\",\"here\":$count,\"xen\":$RECORDS_XEN,\"libvmm\":null}")
     done <<'EOT'
@@ -171,5 +171,5 @@ command_bench() {
         IFS=,
         printf '{"qemu":"%s","results":[%s]}\n' "$(qemu-system-aarch64 --version | head -n 1)" "${JSON[*]}"
     ) >"$BUILD/bench.json"
-    say "also in build/bench.json"
+    say "also in $(shown "$BUILD")/bench.json"
 }

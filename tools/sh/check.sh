@@ -66,7 +66,7 @@ command_check() {
     elif ! rust_target_present || ! tool_present libclang; then
         say "not checked: lints of pd/ (./build.sh doctor tells what is missing)"
     elif ! pd_resolves; then
-        say "not checked: lints of pd/ (its git dependencies cannot be fetched; see build/log/pd-fetch.log)"
+        say "not checked: lints of pd/ (its git dependencies cannot be fetched; see $(shown "$LOGS")/pd-fetch.log)"
     else
         SDK_BOARD=$SDK/board/$BOARD/$CONFIG
         step check-pd check_pds || failed+=(pd)

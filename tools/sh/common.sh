@@ -63,8 +63,29 @@ fresh() {
     [[ -e $1 && -e $1.stamp && $(<"$1.stamp") == "$2" ]]
 }
 
+# A path below the checkout as a person names it.
+shown() {
+    printf '%s' "${1#"$ROOT"/}"
+}
+
+# Makes the directory for all that is built, or says where another one can be named.
+prepare_build() {
+    # Nothing is written then.
+    [[ $COMMAND != doctor && $DRY_RUN == no ]] || [[ -w $ROOT ]] || return 0
+    mkdir -p "$LOGS" 2>/dev/null && [[ -w $LOGS ]] ||
+        fail "$(shown "$BUILD") cannot be written; name another directory: ZAZEN_BUILD=DIR ./build.sh $COMMAND …"
+    # Cargo's own target directory is in the checkout.
+    if [[ ! -w $ROOT && ! ${CARGO_TARGET_DIR-} ]]; then
+        export CARGO_TARGET_DIR=$BUILD/target
+    fi
+}
+
 command_clean() {
-    rm -rf "$BUILD"
+    local part
+    # Of a directory that somebody has named, only what is ours.
+    for part in bench el2 guest guest-target image log pd target zcu102; do rm -rf "${BUILD:?}/$part"; done
+    rm -f "$BUILD"/inspect.{json,dot,svg} "$BUILD/bench.json" "$BUILD/system.xml"
+    [[ $BUILD != "$ROOT/build" ]] || rm -rf "$BUILD"
     [[ $CLEAN_ALL == no ]] || rm -rf "$ROOT/target" "$ROOT/guests/target" "$ROOT/pd/target"
-    say "removed build/"
+    say "removed $(shown "$BUILD")/"
 }

@@ -126,11 +126,18 @@ link_file() {
     [[ $(readlink "$GUEST_FILES/$2" 2>/dev/null) == "$1" ]] || ln -sfn "$1" "$GUEST_FILES/$2"
 }
 
+# Names that the modules of domains file $1 have, one a line; none where it is no device tree, which the checker tells.
+module_names() {
+    local format=dts
+    [[ $(od -An -tx1 -N4 "$1") != ' d0 0d fe ed' ]] || format=dtb
+    dtc -q -I "$format" -O dts -- "$1" 2>/dev/null | grep -o 'zazen,file = "[^"]*"' | cut -d'"' -f2 || true
+}
+
 # Brings those of our files that domains file $1 names up to date; others belong to who wrote it.
 ensure_guest_files() {
     local name names
     mkdir -p "$GUEST_FILES"
-    names=$(sed -nE 's/.*zazen,file *= *"([^"]*)".*/\1/p' "$1")
+    names=$(module_names "$1")
     for name in Image initrd.cpio probe.img; do
         grep -qxF "$name" <<<"$names" || continue
         case $name in

@@ -91,15 +91,12 @@ spec_path() {
     printf '%s' "${1%.img}.capdl.json"
 }
 
-# Everything that goes into the image, for its stamp.
+# Everything that goes into the image, for its stamp. Which files the domains file stands for, included ones and those of
+# modules wherever they were found, the checker says: it looks for them as the packers do.
 image_inputs() {
-    local file name
-    printf '%s\n' "$DOMAINS" "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf "$SDK_BOARD"/elf/*.elf
-    sed -nE 's/.*(zazen,file *= *|\/include\/ *)"([^"]*)".*/\2/p' "$DOMAINS" | sort -u | while read -r name; do
-        for file in "$(dirname "$DOMAINS")/$name" "$GUEST_FILES/$name"; do
-            [[ ! -e $file ]] || printf '%s\n' "$file"
-        done
-    done
+    printf '%s\n' "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf
+    find "$SDK_BOARD/elf" "$SDK_BOARD"/*.json "$SDK_BOARD"/include/kernel/*.json -type f 2>/dev/null | LC_ALL=C sort
+    "$(zazen_path)" check --list-files --board "$BOARD" --files "$GUEST_FILES" "$DOMAINS" 2>/dev/null
 }
 
 # The command line tool, `zazen`.
@@ -117,7 +114,8 @@ check_domains() {
 
 # Brings the image up to date.
 build_image() {
-    local image stamp inputs tools=(dtc cc libc)
+    local image stamp tools=(dtc cc libc)
+    local inputs
     image=$(image_path)
     [[ $HOST == el2 ]] || tools+=(clang libclang)
     need "${tools[@]}"
@@ -135,7 +133,8 @@ build_image() {
     # The first build fetches seL4's crates and takes a minute or two; cargo knows what changed later.
     step "pds-$BOARD-$CONFIG" build_pds
     step image-tool build_image_tool
-    mapfile -t inputs < <(image_inputs)
+    inputs=$(image_inputs) || fail "the files of $(shown "$DOMAINS") cannot be listed"
+    mapfile -t inputs <<<"$inputs"
     stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG" "${TEST_VMMS[@]}")
     [[ -e $(spec_path "$image") ]] && fresh "$image" "$stamp" && return
     step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"

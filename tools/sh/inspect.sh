@@ -23,6 +23,6 @@ command_inspect() {
         # What is wrong is told once, by the table.
         zazen_inspect --format "$format" -o "$BUILD/inspect.$format" 2>/dev/null || true
     done
-    say "also written: build/inspect.json, build/inspect.dot, build/inspect.svg"
+    say "also written: $(shown "$BUILD")/inspect.json, .dot and .svg"
     zazen_inspect "${output[@]}"
 }

@@ -52,7 +52,8 @@ command_run() {
     image=$(image_path)
     qemu_command "$image"
     if [[ $DRY_RUN == yes ]]; then
-        [[ -e $image ]] || say "note: $image is not built yet; ./build.sh image builds it"
+        [[ -e $image && ($BOARD != zcu102 || -e $BUILD/zcu102/empty.dtb) ]] ||
+            say "note: $(shown "$image") is not built yet: ./build.sh image --host $HOST --board $BOARD --config $CONFIG --domains $(shown "$DOMAINS")"
         printf '%q ' "${QEMU[@]}"
         echo
         return
@@ -124,7 +125,7 @@ run_until() {
     esac
     if [[ $result != matched ]]; then
         status=1
-        say "The last lines of build/log/serial.log:"
+        say "The last lines of $(shown "$log"):"
         tail -n 15 "$log" >&2
     fi
     return "$status"

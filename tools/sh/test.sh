@@ -22,7 +22,7 @@ host_tests() {
     # A crate that does not compile, or a test that aborts, leaves no count.
     if ((status != 0 && FAILED == before)); then
         FAILED=$((FAILED + 1))
-        echo "FAILED host-tests: ended with status $status; see build/log/host-tests.log"
+        echo "FAILED host-tests: ended with status $status; see $(shown "$LOGS")/host-tests.log"
     fi
 }
 
@@ -34,7 +34,7 @@ image_tool_tests() {
     count_cargo "$LOGS/image-tool-tests.log"
     if ((status != 0 && FAILED == before)); then
         FAILED=$((FAILED + 1))
-        echo "FAILED image-tool-tests: ended with status $status; see build/log/image-tool-tests.log"
+        echo "FAILED image-tool-tests: ended with status $status; see $(shown "$LOGS")/image-tool-tests.log"
     fi
 }
 
@@ -113,7 +113,7 @@ inspection() {
             --domains "$ROOT/domains/$domains.dts" >"$log" 2>&1 </dev/null; then
             FAILED=$((FAILED + 1))
             sed -n '/^error/,$p' "$log"
-            echo "FAILED $name: see build/log/${log##*/}"
+            echo "FAILED $name: see $(shown "$LOGS")/${log##*/}"
         elif [[ $domains == two-linux ]] && ! cmp -s "$BUILD/inspect.svg" "$ROOT/docs/authority.svg"; then
             FAILED=$((FAILED + 1))
             echo "FAILED $name: docs/authority.svg is not the picture of this system; tests/common of crates/authority tells how it is made anew"
@@ -149,8 +149,8 @@ boot_tests() {
         skip_boot_tests microkit "$tool is missing (./build.sh doctor)"
         skip_inspection "$tool is missing (./build.sh doctor)"
     elif [[ ! -e $ROOT/pd/Cargo.lock ]] || ! pd_resolves; then
-        skip_boot_tests microkit "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
-        skip_inspection "pd/'s git dependencies cannot be fetched (build/log/pd-fetch.log)"
+        skip_boot_tests microkit "pd/'s git dependencies cannot be fetched ($(shown "$LOGS")/pd-fetch.log)"
+        skip_inspection "pd/'s git dependencies cannot be fetched ($(shown "$LOGS")/pd-fetch.log)"
     else
         image_tool_tests
         run_boot_tests microkit

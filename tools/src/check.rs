@@ -56,6 +56,8 @@ pub struct Report {
     pub config: Option<Config>,
     /// Whether it could be looked at, at all.
     pub readable: bool,
+    /// The files that it stands for: itself, those that it includes, and those of its modules that were found.
+    pub inputs: Vec<PathBuf>,
     /// Where included files and files of modules are looked for first.
     directory: PathBuf,
     sources: Sources,
@@ -150,6 +152,7 @@ impl Report {
             dropped: 0,
             config: None,
             readable: true,
+            inputs: Vec::new(),
             sources: Sources::default(),
         }
     }
@@ -230,6 +233,7 @@ fn checked(
         near::tell(tree, &report.file, &mut source, &mut report.mistakes);
     }
     decimal::tell(&mut source, &mut report.mistakes);
+    report.inputs.extend(files.into_found().0.into_values());
     report.mistakes.sort_by_key(|mistake| {
         let at = mistake.at.as_ref().map(|at| (at.file.clone(), at.start));
         (mistake.severity, at)
@@ -259,15 +263,22 @@ fn compiled(read: io::Result<Vec<u8>>, report: &mut Report) -> Option<(Vec<u8>, 
     };
     let named_dtb = path.extension().is_some_and(|extension| extension == "dtb");
     if named_dtb || bytes.starts_with(&MAGIC) {
+        report.inputs.push(path);
         return Some((bytes, Locations::default()));
     }
     let is_text = path.as_os_str() == STDIN;
     let directory = report.directory.clone();
+    if !is_text {
+        report.inputs.push(path.clone());
+    }
     let input = match is_text {
         true => dtc::Source::Text(&bytes, &directory),
         false => dtc::Source::File(&path),
     };
     let compiled = dtc::run(input, &["-O", "dtb"]);
+    if compiled.is_ok() {
+        report.inputs.extend(dtc::included(input));
+    }
     let locations = match &compiled {
         Ok(_) => Locations::of(input),
         Err(_) => Locations::default(),

@@ -105,7 +105,7 @@ impl Zazen {
 /// Arguments of every command that reads a domains file.
 #[derive(Args, Debug)]
 pub struct DomainsFile {
-    /// The domains file, .dts or .dtb
+    /// The domains file, .dts or .dtb; check reads standard input where it is -
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where to look for kernels and RAM disks that are not next to the domains file; may be given several times

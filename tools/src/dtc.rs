@@ -81,6 +81,47 @@ pub(crate) fn run(source: Source<'_>, arguments: &[&str]) -> Result<Vec<u8>, Dtc
     Err(DtcError::Refused(said.join("\n")))
 }
 
+/// The files that `source` includes, in whatever way; none where dtc cannot tell.
+#[cfg(feature = "cli")]
+pub(crate) fn included(source: Source<'_>) -> Vec<std::path::PathBuf> {
+    // dtc writes a rule of make: what is made, a colon, and what it is made of.
+    let rule = run(
+        source,
+        &["-O", "dtb", "-o", "/dev/null", "-d", "/dev/stdout"],
+    );
+    let rule = rule.unwrap_or_default();
+    let rule = String::from_utf8_lossy(&rule).into_owned();
+    let names = rule.split_once(':').map_or("", |(_, names)| names);
+    let own = match source {
+        Source::File(path) => path.to_string_lossy().into_owned(),
+        Source::Text(..) => String::from(STDIN),
+    };
+    let mut files = names_in(names.trim(), |name| Path::new(name).exists());
+    files.retain(|file| *file != own && file != "-");
+    files.into_iter().map(Into::into).collect()
+}
+
+/// File names of a rule of make. Some versions of dtc put a backslash before a blank, others do not: there a name is what
+/// `exists`, and a word where nothing does.
+#[cfg(feature = "cli")]
+fn names_in(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let words: Vec<String> = text
+        .replace("\\ ", "\0")
+        .split_ascii_whitespace()
+        .map(|word| word.replace('\0', " "))
+        .collect();
+    let mut names = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let mut lengths = 1..=words.len() - at;
+        let found = lengths.find(|length| exists(&words[at..at + length].join(" ")));
+        let length = found.unwrap_or(1);
+        names.push(words[at..at + length].join(" "));
+        at += length;
+    }
+    names
+}
+
 /// Runs `command` with `text` as its standard input.
 #[cfg(feature = "cli")]
 fn piped(command: &mut Command, text: &[u8]) -> std::io::Result<std::process::Output> {
@@ -97,4 +138,17 @@ fn piped(command: &mut Command, text: &[u8]) -> std::io::Result<std::process::Ou
         scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(text)));
         child.wait_with_output()
     })
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_blanks() {
+        let of = |text| names_in(text, |name| ["a.dts", "b c.dtsi"].contains(&name));
+        assert_eq!(of("a.dts b c.dtsi d"), ["a.dts", "b c.dtsi", "d"]);
+        assert_eq!(of("b\\ c.dtsi a.dts"), ["b c.dtsi", "a.dts"]);
+        assert_eq!(of(""), [""; 0]);
+    }
 }

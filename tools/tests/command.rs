@@ -150,3 +150,76 @@ fn priorities_that_break_the_rule_of_calls_are_refused() {
     assert_eq!(generate("console=255").status.code(), Some(2));
     assert_eq!(generate("console").status.code(), Some(2));
 }
+
+/// What a build has to look at: the file, what it includes in whatever way, and modules wherever they were found.
+#[test]
+fn check_lists_the_files_of_a_system() {
+    if !has_dtc("check_lists_the_files_of_a_system") {
+        return;
+    }
+    let scratch = std::env::temp_dir().join(format!("zazen-inputs-{}", std::process::id()));
+    let elsewhere = scratch.join("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    fs::copy(samples.join("files/Image"), elsewhere.join("Image")).unwrap();
+    fs::copy(
+        samples.join("files/initrd.cpio"),
+        elsewhere.join("initrd.cpio"),
+    )
+    .unwrap();
+    let absolute = elsewhere.join("Image");
+    let text = format!(
+        "/dts-v1/; /include/ \"two words.dtsi\" / {{ #address-cells = <2>; #size-cells = <2>; chosen {{ a {{ \
+         compatible = \"xen,domain\"; memory = <0 0x10000>; cpus = <1>; vpl011; \
+         k {{ compatible = \"multiboot,kernel\", \"multiboot,module\"; zazen,file = \"{}\"; }}; \
+         r {{ compatible = \"multiboot,ramdisk\", \"multiboot,module\"; zazen,file = \"initrd.cpio\"; }}; }}; }}; }};",
+        absolute.display()
+    );
+    let file = scratch.join("a.dts");
+    fs::write(&file, &text).unwrap();
+    fs::write(scratch.join("two words.dtsi"), "/ { model = \"x\"; };").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_zazen"))
+        .args(["check", "--list-files", "--files"])
+        .args([&elsewhere, &file])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let mut listed: Vec<PathBuf> = listed.lines().map(PathBuf::from).collect();
+    listed.sort();
+    let mut wanted = [
+        file,
+        scratch.join("two words.dtsi"),
+        absolute,
+        elsewhere.join("initrd.cpio"),
+    ];
+    wanted.sort();
+    let _ = fs::remove_dir_all(&scratch);
+    assert_eq!(listed, wanted);
+}
+
+/// `check -` reads what is piped into it, and says the same as of a file.
+#[test]
+fn check_reads_standard_input() {
+    if !has_dtc("check_reads_standard_input") {
+        return;
+    }
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    for name in ["syntax-hex.dts", "cpus-two.dts", "dtb-overlap.dtb"] {
+        let run = |file: &str| {
+            let input = fs::File::open(samples.join(name)).unwrap();
+            let output = Command::new(env!("CARGO_BIN_EXE_zazen"))
+                .args(["check", file])
+                .current_dir(&samples)
+                .stdin(input)
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            (said, output.status.code())
+        };
+        let (of_file, status) = run(name);
+        let (piped, piped_status) = run("-");
+        assert_eq!(status, piped_status, "{name}");
+        // Frames are as wide as the names.
+        assert_eq!(piped.replace("<stdin>", name), of_file, "{name}");
+    }
+}

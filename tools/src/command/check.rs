@@ -37,6 +37,11 @@ pub struct Arguments {
     /// know what you meant.
     #[arg(long, conflicts_with = "json")]
     mend: bool,
+    /// Write the files that the system is made of to standard output, one a line
+    ///
+    /// The file itself, those that it includes, and those of its modules where they were found: what a build has to look at.
+    #[arg(long, conflicts_with_all = ["json", "mend"])]
+    list_files: bool,
 }
 
 const AFTER: &str = "\
@@ -49,6 +54,7 @@ Examples:
   zazen check domains/two-linux.dts --files build/guest/files
   zazen check my.dts --json | jq -r '.diagnostics[].message'
   zazen check my.dts --mend > mended.dts
+  cpp -nostdinc -undef -P -x assembler-with-cpp my.dts | zazen check -
   zazen explain zazen::static::overlap
 
 Files:
@@ -94,6 +100,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                     return Outcome::Failed;
                 }
             }
+        } else if arguments.list_files {
+            let names = report
+                .inputs
+                .iter()
+                .map(|file| format!("{}\n", file.display()));
+            say(&names.collect::<String>());
         } else {
             domains(&report);
         }

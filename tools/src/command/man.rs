@@ -14,18 +14,23 @@ use super::{Outcome, Zazen};
 #[command(after_long_help = AFTER)]
 pub struct Arguments {
     /// The directory; it is made if it is not there
+    ///
+    /// Where it is a tree of manual pages, because it is called man or has a directory man1, the pages go into its man1.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
 const AFTER: &str = "\
 Examples:
-  zazen man ~/.local/share/man/man1 && man zazen-check";
+  zazen man ~/.local/share/man && man zazen-check";
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let directory = &arguments.directory;
+    let directory = &section(&arguments.directory);
     match pages(directory) {
-        Ok(()) => Outcome::Good,
+        Ok(count) => {
+            eprintln!("{count} manual pages written to {}", directory.display());
+            Outcome::Good
+        }
         Err(error) => {
             eprintln!(
                 "error: manual pages cannot be written to {}: {error}",
@@ -36,15 +41,27 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// Writes the page of `zazen` and those of its commands.
-fn pages(directory: &Path) -> io::Result<()> {
+/// Where pages of section 1 belong, if `directory` is where somebody keeps manual pages.
+fn section(directory: &Path) -> PathBuf {
+    let inner = directory.join("man1");
+    match directory.ends_with("man") || inner.is_dir() {
+        true => inner,
+        false => directory.to_path_buf(),
+    }
+}
+
+/// Writes the page of `zazen` and those of its commands; returns how many.
+fn pages(directory: &Path) -> io::Result<usize> {
     fs::create_dir_all(directory)?;
     let mut zazen = Zazen::command().disable_help_subcommand(true);
     zazen.build();
     page(&zazen, directory)?;
-    zazen
-        .get_subcommands()
-        .try_for_each(|command| page(command, directory))
+    let mut count = 1;
+    for command in zazen.get_subcommands() {
+        page(command, directory)?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// One page. What stands below the options in the help are sections of their own here.
@@ -117,7 +134,17 @@ mod tests {
     #[test]
     fn every_command_has_a_page() {
         let directory = std::env::temp_dir().join(format!("zazen-man-{}", std::process::id()));
-        pages(&directory).unwrap();
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("other.1"), "").unwrap();
+        assert_eq!(section(&directory), directory);
+        let count = pages(&directory).unwrap();
+        // What is there already stays, and pages are written anew.
+        fs::remove_file(directory.join("other.1")).unwrap();
+        assert_eq!(pages(&directory).unwrap(), count);
+        fs::create_dir(directory.join("man1")).unwrap();
+        assert_eq!(section(&directory), directory.join("man1"));
+        assert_eq!(section(Path::new("/a/man")), Path::new("/a/man/man1"));
+        fs::remove_dir(directory.join("man1")).unwrap();
         let mut names: Vec<String> = fs::read_dir(&directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
