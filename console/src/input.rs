@@ -44,15 +44,30 @@ impl<const N: usize> Mux<'_, N> {
     /// Moves the focus to the next guest, after the last to the monitor, from there to the first.
     fn switch(&mut self) {
         let from = self.focus.map_or(0, |i| i + 1);
-        self.focus = self
+        let next = self
             .clients
             .iter()
             .enumerate()
             .skip(from)
             .find(|(_, c)| c.role == Role::Guest)
             .map(|(i, _)| i);
+        self.focus_on(next);
+    }
+
+    /// Moves the focus to a guest, or to the monitor.
+    pub(crate) fn focus_on(&mut self, guest: Option<usize>) {
+        self.focus = guest;
         self.last_guest = self.focus.or(self.last_guest);
+        self.finding = None;
         self.announce = true;
         self.pace.switched();
+    }
+
+    /// Moves the focus to a guest that was named to the monitor: what was typed behind that is for the guest.
+    pub(crate) fn choose(&mut self, guest: usize) {
+        self.focus_on(Some(guest));
+        while let Some(key) = self.keys.pop_front() {
+            self.deliver(key);
+        }
     }
 }

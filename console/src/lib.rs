@@ -7,7 +7,7 @@
 //! most. One that comes after a pause ends the unfinished line, which is printed again, with its name,
 //! below: when its guest writes more, or 20 ms after the last of the others' lines. Other clients'
 //! unfinished lines wait for their newline, for 512 bytes, or for the focus. Ctrl-a three times moves the focus to the next guest, then to the
-//! monitor `zazen` (keys `h`, `c`, `b`, and `m`, which the memory server answers), and around. Lines that begin with `***` are the console's own.
+//! monitor `zazen` (keys `h`, `c`, `b`, a digit or `/` and a name for a guest, and `m`, which the memory server answers), and around. Lines that begin with `***` are the console's own.
 //!
 //! # What passes
 //! The terminal is taken to be a UTF-8 one. For every client: printable ASCII, UTF-8, TAB, and

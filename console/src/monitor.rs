@@ -2,10 +2,12 @@
 
 use core::fmt::{self, Write};
 
+use console_api::NAME_MAX;
 use heapless::String;
 use topology::{console_key, pd};
 
 use crate::MONITOR;
+use crate::client::Role;
 use crate::filter::{Filter, Item};
 use crate::line::Line;
 use crate::mux::Mux;
@@ -30,6 +32,10 @@ pub enum Action {
     Clients,
     /// Prints the backlog of the guest that had the focus last.
     Backlog,
+    /// Moves the focus to the guest of this number.
+    Guest,
+    /// Takes the name of a guest, up to Enter, and moves the focus there.
+    Find,
     /// Types the key for the client of this name, a server that answers by lines of its log.
     Ask(&'static str),
     /// Something the protection domain does, see [`Mux::take_request`].
@@ -44,7 +50,7 @@ pub const SERVER_COMMANDS: &[Command] = &[Command {
 }];
 
 /// The multiplexer's own commands; they come before those of [`Mux::set_commands`].
-const OWN: [Command; 3] = [
+const OWN: [Command; 5] = [
     Command {
         key: b'h',
         help: "list the keys",
@@ -60,7 +66,20 @@ const OWN: [Command; 3] = [
         help: "show the last output of the guest that had the input last",
         action: Action::Backlog,
     },
+    Command {
+        key: FIRST_GUEST,
+        help: "to 9: move the input to that guest, as c numbers them",
+        action: Action::Guest,
+    },
+    Command {
+        key: b'/',
+        help: "and a name, or how it begins, and Enter: move the input to that guest",
+        action: Action::Find,
+    },
 ];
+
+/// The key of the first guest; the next digits are those of the others.
+const FIRST_GUEST: u8 = b'1';
 
 /// A report that takes several steps; each step prints one line.
 #[derive(Debug)]
@@ -83,6 +102,12 @@ pub(crate) struct Replay {
 
 impl<const N: usize> Mux<'_, N> {
     pub(crate) fn key(&mut self, key: u8) {
+        if let Some(name) = self.finding.take() {
+            return self.find(name, key);
+        }
+        if let b'1'..=b'9' = key {
+            return self.jump(usize::from(key - FIRST_GUEST));
+        }
         let found = OWN.iter().chain(self.commands).find(|c| c.key == key);
         match found.map(|c| c.action) {
             Some(Action::Help) => self.job = Job::Help { row: 0 },
@@ -101,6 +126,11 @@ impl<const N: usize> Mux<'_, N> {
                 }
                 None => self.say(format_args!("there is no guest")),
             },
+            Some(Action::Guest) => self.jump(0),
+            Some(Action::Find) => {
+                self.finding = Some(String::new());
+                self.say(format_args!("which guest? Its name, or how it begins, and Enter"));
+            }
             Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
                 if self.requests.push_back(number).is_err() {
@@ -118,6 +148,59 @@ impl<const N: usize> Mux<'_, N> {
             }
             None => self.say(format_args!("no command {key:#04x}; h lists them")),
         }
+    }
+
+    /// Moves the focus to guest `number`, counted from 0.
+    fn jump(&mut self, number: usize) {
+        let guest = self.guests().nth(number);
+        match guest {
+            Some(index) => self.choose(index),
+            None => self.say(format_args!("there is no guest {}", number.saturating_add(1))),
+        }
+    }
+
+    /// Takes a key of a guest's name.
+    fn find(&mut self, mut name: String<NAME_MAX>, key: u8) {
+        match key {
+            b'\r' | b'\n' => self.jump_to(&name),
+            // Ctrl-c, Ctrl-u and Escape.
+            0x03 | 0x15 | 0x1b => self.say(format_args!("no guest then")),
+            0x08 | 0x7f => {
+                name.pop();
+                self.finding = Some(name);
+            }
+            key if key.is_ascii_graphic() => {
+                // What is longer is no guest's name; the end is not needed to know it.
+                let _ = name.push(char::from(key));
+                self.finding = Some(name);
+            }
+            _ => self.finding = Some(name),
+        }
+    }
+
+    /// Moves the focus to the guest called `name`, or to the only one whose name begins so.
+    fn jump_to(&mut self, name: &str) {
+        let of = |index: usize| self.clients.get(index).map_or("", |guest| guest.name.as_str());
+        let exact = self.guests().find(|index| of(*index) == name);
+        let mut begin = self.guests().filter(|index| of(*index).starts_with(name));
+        let first = begin.next();
+        let others = begin.count();
+        match exact.or(first) {
+            _ if name.is_empty() => self.say(format_args!("no guest then")),
+            Some(index) if exact.is_some() || others == 0 => self.choose(index),
+            Some(_) => self.say(format_args!(
+                "{} guests begin with {name}; c lists them",
+                others.saturating_add(1)
+            )),
+            None => self.say(format_args!("there is no guest {name}; c lists them")),
+        }
+    }
+
+    /// Indices of the guests, in the order of their numbers.
+    fn guests(&self) -> impl Iterator<Item = usize> + '_ {
+        let clients = self.clients.iter().enumerate();
+        let guests = clients.filter(|(_, client)| client.role == Role::Guest);
+        guests.map(|(index, _)| index)
     }
 
     /// Hands `key` to the client called `name`.
@@ -153,7 +236,7 @@ impl<const N: usize> Mux<'_, N> {
             }
             Job::Clients { row: 0 } => {
                 self.say(format_args!(
-                    "  {:<16} {:>12} {:>10} {:>8} {:>8}",
+                    "    {:<16} {:>12} {:>10} {:>8} {:>8}",
                     "name", "output", "input", "waiting", "dropped"
                 ));
                 self.job = Job::Clients { row: 1 };
@@ -167,9 +250,14 @@ impl<const N: usize> Mux<'_, N> {
                     } else {
                         ' '
                     };
+                    // Keys 1 to 9 are guests.
+                    let number = self.guests().take(9).position(|guest| guest == index);
+                    let digits = b"123456789";
+                    let number = number.and_then(|at| digits.get(at)).unwrap_or(&b' ');
                     let _ = write!(
                         text,
-                        "{mark} {:<16} {:>12} {:>10} {:>8} {:>8}",
+                        "{mark} {} {:<16} {:>12} {:>10} {:>8} {:>8}",
+                        char::from(*number),
                         client.name,
                         client.output,
                         client.input,

@@ -53,6 +53,8 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) held: u8,
     /// Keys for the monitor.
     pub(crate) keys: Deque<u8, 16>,
+    /// The name that is typed for a guest to be found.
+    pub(crate) finding: Option<String<NAME_MAX>>,
     pub(crate) commands: &'static [Command],
     pub(crate) requests: Deque<u16, 4>,
     pub(crate) job: Job,
@@ -75,6 +77,7 @@ impl<'a, const N: usize> Mux<'a, N> {
             bell: false,
             held: 0,
             keys: Deque::new(),
+            finding: None,
             commands: &[],
             requests: Deque::new(),
             job: Job::None,

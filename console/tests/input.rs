@@ -108,7 +108,9 @@ fn the_monitor_explains_itself() {
         rig.seen(),
         "zazen: h  list the keys\r\n\
          zazen: c  list the clients: bytes out and in, output waiting, input dropped\r\n\
-         zazen: b  show the last output of the guest that had the input last\r\n"
+         zazen: b  show the last output of the guest that had the input last\r\n\
+         zazen: 1  to 9: move the input to that guest, as c numbers them\r\n\
+         zazen: /  and a name, or how it begins, and Enter: move the input to that guest\r\n"
     );
     rig.type_in(b"\rq\x02");
     assert_eq!(
@@ -128,11 +130,47 @@ fn the_monitor_lists_the_clients() {
     rig.type_in(b"c");
     assert_eq!(
         rig.seen(),
-        "zazen:   name                   output      input  waiting  dropped\r\n\
-         zazen:   linux1                      6          3        0        0\r\n\
-         zazen: > linux2                      0          0        0        0\r\n\
-         zazen:   memory                      4          0        4        0\r\n"
+        "zazen:     name                   output      input  waiting  dropped\r\n\
+         zazen:   1 linux1                      6          3        0        0\r\n\
+         zazen: > 2 linux2                      0          0        0        0\r\n\
+         zazen:     memory                      4          0        4        0\r\n"
     );
+}
+
+#[test]
+fn the_monitor_moves_the_input_to_a_guest_by_number_or_name() {
+    let to = |name: &str| format!("*** Input goes to {name} now (Ctrl-a three times: next) ***\r\n");
+    let asked = "zazen: which guest? Its name, or how it begins, and Enter\r\n";
+    let mut rig = monitor();
+    // What is typed behind the choice is for the guest.
+    rig.type_in(b"2ab");
+    assert_eq!(rig.seen(), to("linux2"));
+    rig.write(1, b"");
+    assert_eq!(rig.read(1), b"ab");
+    rig.type_in(SWITCH);
+    rig.seen();
+    rig.type_in(b"9");
+    assert_eq!(rig.seen(), "zazen: there is no guest 9\r\n");
+    rig.type_in(b"/linux2x\x7f\rc");
+    assert_eq!(rig.seen(), format!("{asked}{}", to("linux2")));
+    assert_eq!(rig.read(1), b"c");
+    for (typed, told) in [
+        ("/linux\r", "zazen: 2 guests begin with linux; c lists them\r\n"),
+        ("/memory\r", "zazen: there is no guest memory; c lists them\r\n"),
+        ("/\r", "zazen: no guest then\r\n"),
+        ("/lin\x03", "zazen: no guest then\r\n"),
+        // A flood of letters is no name.
+        ("/xxxxxxxxxx", ""),
+    ] {
+        let mut rig = monitor();
+        rig.type_in(typed.as_bytes());
+        assert_eq!(rig.seen(), format!("{asked}{told}"), "{typed:?}");
+        // Leaving the monitor ends the question.
+        rig.type_in(SWITCH);
+        rig.seen();
+        rig.type_in(b"h");
+        assert_eq!(rig.read(0), b"h", "{typed:?}");
+    }
 }
 
 #[test]
