@@ -25,6 +25,7 @@ TIMEOUT=        # seconds, or empty
 ICOUNT=no
 DRY_RUN=no
 OUTPUT=         # image -o, inspect -o
+SYSTEM=         # system description instead of the generated one
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
 INSTALL=no
@@ -55,6 +56,7 @@ usage_image_options() {
   --board BOARD          qemu_virt_aarch64 (default) or zcu102 (docs/zcu102.md)
   --config CONFIG        debug (default), release or benchmark: the seL4 configuration (microkit only)
   --domains FILE.dts     domains file (default: domains/two-linux.dts, for zcu102 domains/zcu102-two-linux.dts)
+  --system FILE.xml      system description instead of the one that follows from the domains file: docs/own-pds.md (microkit only)
 END
 }
 
@@ -168,10 +170,10 @@ parse() {
     case $command in
         doctor) allowed='--install' ;;
         test) allowed='--host-only --filter' ;;
-        image) allowed='--host --board --config --domains -o' ;;
-        run) allowed='--host --board --config --domains --until --timeout --icount --dry-run' ;;
+        image) allowed='--host --board --config --domains --system -o' ;;
+        run) allowed='--host --board --config --domains --system --until --timeout --icount --dry-run' ;;
         bench) allowed='--host --config --fairness --filter' ;;
-        inspect) allowed='--host --board --config --domains --format -o' ;;
+        inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
         *) allowed='' ;;
     esac
@@ -209,6 +211,7 @@ parse() {
             --board) BOARD=$(one_of --board "$value" qemu_virt_aarch64 zcu102) ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark) CONFIG_GIVEN=yes ;;
             --domains) DOMAINS=$value ;;
+            --system) SYSTEM=$value ;;
             --until) UNTIL=$value ;;
             --timeout)
                 [[ $value =~ ^[1-9][0-9]*$ ]] || usage_error "$command" "--timeout takes whole seconds, not '$value'"
@@ -281,6 +284,7 @@ parse "$COMMAND" "$@"
 
 # `run --until`, like `run` itself, is told where to find files relative to the caller's directory.
 [[ ! $DOMAINS ]] || DOMAINS=$(absolute "$DOMAINS")
+[[ ! $SYSTEM ]] || SYSTEM=$(absolute "$SYSTEM")
 [[ ! $OUTPUT ]] || OUTPUT=$(absolute "$OUTPUT")
 [[ ! ${ZAZEN_KERNEL-} ]] || ZAZEN_KERNEL=$(absolute "$ZAZEN_KERNEL")
 [[ ! ${ZAZEN_INITRD-} ]] || ZAZEN_INITRD=$(absolute "$ZAZEN_INITRD")

@@ -83,7 +83,7 @@ prepare_build() {
 command_clean() {
     local part
     # Of a directory that somebody has named, only what is ours.
-    for part in bench el2 guest guest-target image log pd target zcu102; do rm -rf "${BUILD:?}/$part"; done
+    for part in bench el2 guest guest-target image log own-pds pd target zcu102; do rm -rf "${BUILD:?}/$part"; done
     rm -f "$BUILD"/inspect.{json,dot,svg} "$BUILD/bench.json" "$BUILD/system.xml"
     [[ $BUILD != "$ROOT/build" ]] || rm -rf "$BUILD"
     [[ $CLEAN_ALL == no ]] || rm -rf "$ROOT/target" "$ROOT/guests/target" "$ROOT/pd/target"

@@ -66,7 +66,9 @@ build_image_tool() {
 # The image tool's command line.
 pack_image() {
     local system=()
-    if ((${#TEST_VMMS[@]})); then
+    if [[ $SYSTEM ]]; then
+        system=(--system "$SYSTEM")
+    elif ((${#TEST_VMMS[@]})); then
         test_system "$1" || return
         system=(--system "$1.xml")
     fi
@@ -96,7 +98,19 @@ spec_path() {
 image_inputs() {
     printf '%s\n' "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf
     find "$SDK_BOARD/elf" "$SDK_BOARD"/*.json "$SDK_BOARD"/include/kernel/*.json -type f 2>/dev/null | LC_ALL=C sort
+    [[ ! $SYSTEM ]] || own_programs
     "$(zazen_path)" check --list-files --board "$BOARD" --files "$GUEST_FILES" "$DOMAINS" 2>/dev/null
+}
+
+# The system description that was given and the programs that it names and are not ours: where the image tool looks for them.
+own_programs() {
+    local name directory
+    printf '%s\n' "$SYSTEM"
+    sed -nE 's/.*<program_image path="([^"]*)".*/\1/p' "$SYSTEM" | sort -u | while read -r name; do
+        for directory in "$(dirname "$DOMAINS")" "$GUEST_FILES"; do
+            [[ ! -e $directory/$name ]] || printf '%s\n' "$directory/$name"
+        done
+    done
 }
 
 # The command line tool, `zazen`.
@@ -117,6 +131,10 @@ build_image() {
     local image stamp tools=(dtc cc libc)
     local inputs
     image=$(image_path)
+    if [[ $SYSTEM ]]; then
+        [[ $HOST != el2 ]] || fail "--system is for microkit: the EL2 host has no protection domains"
+        [[ -r $SYSTEM ]] || fail "system description $(shown "$SYSTEM") cannot be read"
+    fi
     [[ $HOST == el2 ]] || tools+=(clang libclang)
     need "${tools[@]}"
     need_rust

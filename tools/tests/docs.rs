@@ -126,3 +126,34 @@ fn file_with(node: &str, property: &Property) -> Option<String> {
          chosen {{\n{chosen}\ndomain {{\n{domain}{vcpu}\nkernel {{\n{kernel}}};\n}};\n}};\n}};\n"
     ))
 }
+
+/// One list of what each file in domains/ is for, and each that needs a test guest says so.
+#[test]
+fn every_domains_file_is_in_the_list() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domains");
+    let list = fs::read_to_string(directory.join("README.md")).unwrap();
+    let mut count = 0;
+    for entry in fs::read_dir(&directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".dts") {
+            continue;
+        }
+        count += 1;
+        let cell = format!("`{name}`");
+        assert!(list.contains(&cell), "domains/README.md has no {name}");
+        let text = fs::read_to_string(directory.join(&name)).unwrap();
+        let head = text.split("*/").next().unwrap();
+        let needs = text.contains("\"probe.img\"");
+        assert_eq!(needs, head.contains("probe.img is a test guest"), "{name}");
+    }
+    let listed = list
+        .split('`')
+        .filter(|word| word.ends_with(".dts") && !word.contains(['/', ' ']));
+    for name in listed {
+        assert!(
+            directory.join(name).exists(),
+            "domains/README.md names {name}"
+        );
+    }
+    assert!(count >= 16, "{count}");
+}
