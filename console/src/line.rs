@@ -19,6 +19,9 @@ pub(crate) struct Line {
     /// Cells that a backspace may go back. Counts printable ASCII alone, which is one cell for sure, so that
     /// backspaces cannot reach the name.
     column: usize,
+    /// Cells that the cursor was moved to the right of these by a sequence, as shells do in a line that is longer than a
+    /// row. They are on the screen alone: nothing remembers what is there.
+    ahead: usize,
     /// A colour is on.
     styled: bool,
 }
@@ -29,6 +32,7 @@ impl Line {
             bytes: Vec::new(),
             cost: 0,
             column: 0,
+            ahead: 0,
             styled: false,
         }
     }
@@ -76,10 +80,38 @@ impl Line {
     }
     /// Whether a backspace stays clear of the name.
     pub(crate) const fn can_go_back(&self) -> bool {
-        self.column > 0
+        self.column > 0 || self.ahead > 0
+    }
+    /// Whether the cursor is where a sequence has put it, to the right of all that is remembered.
+    pub(crate) const fn is_ahead(&self) -> bool {
+        self.ahead > 0
+    }
+    /// Takes a sequence that the client with the focus wrote: where it moves the cursor in its row, that counts.
+    pub(crate) fn moved(&mut self, sequence: &[u8]) {
+        // ECMA-48, 8.3.18 and 8.3.20: ESC [ Pn D and ESC [ Pn C; no number is 1, and so is 0.
+        let Some([digits @ .., end]) = sequence.strip_prefix(b"\x1b[") else {
+            return;
+        };
+        let number = core::str::from_utf8(digits).ok();
+        let number = number.and_then(|digits| match digits {
+            "" => Some(1),
+            digits => digits.parse::<u16>().ok(),
+        });
+        let Some(cells) = number.map(|cells| usize::from(cells.max(1))) else {
+            return;
+        };
+        match end {
+            b'C' => self.ahead = self.ahead.saturating_add(cells).min(LINE_MAX),
+            b'D' => self.ahead = self.ahead.saturating_sub(cells),
+            _ => {}
+        }
     }
     /// Goes back one cell; `false` at the start of what may be gone back over.
     pub(crate) fn back(&mut self) -> bool {
+        if self.ahead > 0 {
+            self.ahead -= 1;
+            return false;
+        }
         if self.column == 0 {
             return false;
         }
@@ -140,6 +172,35 @@ mod tests {
         feed(&mut line, b"x");
         assert!(line.back());
         assert!(!line.back());
+    }
+
+    #[test]
+    fn a_backspace_may_go_where_a_sequence_has_gone() {
+        let mut line = Line::new();
+        line.moved(b"\x1b[3C");
+        line.moved(b"\x1b[D");
+        assert!(line.is_ahead() && line.can_go_back());
+        // On the screen, and in nothing that is remembered: there it would reach the name.
+        assert!(!line.back() && !line.back());
+        assert!(!line.can_go_back() && line.is_empty());
+        for other in [
+            &b"\x1b[A"[..],
+            b"\x1b[99999999C",
+            b"\x1b[1;2C",
+            b"\x1b[?1C",
+            b"\x1bC",
+            b"",
+        ] {
+            line.moved(other);
+            assert!(!line.is_ahead(), "{other:?}");
+        }
+        feed(&mut line, b"ab");
+        line.moved(b"\x1b[65535C");
+        for _ in 0..LINE_MAX {
+            assert!(line.can_go_back());
+            line.back();
+        }
+        assert!(line.back() && line.back() && !line.back());
     }
 
     #[test]

@@ -129,7 +129,9 @@ impl<const N: usize> Mux<'_, N> {
             Some(Action::Guest) => self.jump(0),
             Some(Action::Find) => {
                 self.finding = Some(String::new());
-                self.say(format_args!("which guest? Its name, or how it begins, and Enter"));
+                self.say(format_args!(
+                    "which guest? Its name, or how it begins, and Enter"
+                ));
             }
             Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
@@ -155,7 +157,10 @@ impl<const N: usize> Mux<'_, N> {
         let guest = self.guests().nth(number);
         match guest {
             Some(index) => self.choose(index),
-            None => self.say(format_args!("there is no guest {}", number.saturating_add(1))),
+            None => self.say(format_args!(
+                "there is no guest {}",
+                number.saturating_add(1)
+            )),
         }
     }
 
@@ -180,7 +185,11 @@ impl<const N: usize> Mux<'_, N> {
 
     /// Moves the focus to the guest called `name`, or to the only one whose name begins so.
     fn jump_to(&mut self, name: &str) {
-        let of = |index: usize| self.clients.get(index).map_or("", |guest| guest.name.as_str());
+        let of = |index: usize| {
+            self.clients
+                .get(index)
+                .map_or("", |guest| guest.name.as_str())
+        };
         let exact = self.guests().find(|index| of(*index) == name);
         let mut begin = self.guests().filter(|index| of(*index).starts_with(name));
         let first = begin.next();

@@ -185,7 +185,7 @@ impl<'a, const N: usize> Mux<'a, N> {
                         backlog.push(0x08);
                     }
                 }
-                Item::Return if line.is_empty() => {}
+                Item::Return if line.is_empty() => line.clear(),
                 Item::Return => {
                     // What is on the screen need not be remembered.
                     if focused {
@@ -197,6 +197,7 @@ impl<'a, const N: usize> Mux<'a, N> {
                 }
                 Item::Newline => backlog.push(b'\n'),
                 Item::Sequence(s) if is_style(s) => line.push_style(s, !is_plain(s)),
+                Item::Sequence(s) if focused => line.moved(s),
                 Item::Bell | Item::Sequence(_) => {}
             }
         });
@@ -267,7 +268,9 @@ fn show(screen: &mut Screen, index: usize, name: &str, line: &crate::line::Line,
             screen.wire.put(b"\x08");
         }
         Item::Bell => screen.wire.put(b"\x07"),
-        Item::Return if !line.is_empty() && screen.shown() == Some(index) => screen.restart(name),
+        Item::Return if (!line.is_empty() || line.is_ahead()) && screen.shown() == Some(index) => {
+            screen.restart(name);
+        }
         Item::Sequence(s) => {
             screen.open(index, name, line);
             if is_style(s) {

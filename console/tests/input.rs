@@ -139,7 +139,8 @@ fn the_monitor_lists_the_clients() {
 
 #[test]
 fn the_monitor_moves_the_input_to_a_guest_by_number_or_name() {
-    let to = |name: &str| format!("*** Input goes to {name} now (Ctrl-a three times: next) ***\r\n");
+    let to =
+        |name: &str| format!("*** Input goes to {name} now (Ctrl-a three times: next) ***\r\n");
     let asked = "zazen: which guest? Its name, or how it begins, and Enter\r\n";
     let mut rig = monitor();
     // What is typed behind the choice is for the guest.
@@ -155,8 +156,14 @@ fn the_monitor_moves_the_input_to_a_guest_by_number_or_name() {
     assert_eq!(rig.seen(), format!("{asked}{}", to("linux2")));
     assert_eq!(rig.read(1), b"c");
     for (typed, told) in [
-        ("/linux\r", "zazen: 2 guests begin with linux; c lists them\r\n"),
-        ("/memory\r", "zazen: there is no guest memory; c lists them\r\n"),
+        (
+            "/linux\r",
+            "zazen: 2 guests begin with linux; c lists them\r\n",
+        ),
+        (
+            "/memory\r",
+            "zazen: there is no guest memory; c lists them\r\n",
+        ),
         ("/\r", "zazen: no guest then\r\n"),
         ("/lin\x03", "zazen: no guest then\r\n"),
         // A flood of letters is no name.

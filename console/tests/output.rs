@@ -412,3 +412,21 @@ fn a_name_that_cannot_be_used_is_replaced_and_said() {
         assert!(wire.contains(told), "{wire}");
     }
 }
+
+/// A shell that knows the width edits a line of two rows: it goes up and to the right by sequences, back by backspaces, and to
+/// the start by a CR, and the cursor is where it thinks.
+#[test]
+fn backspaces_work_where_a_sequence_has_put_the_cursor() {
+    let mut rig = Rig::usual();
+    rig.write(0, b"abc\r\n");
+    rig.seen();
+    rig.write(0, b"de");
+    assert_eq!(rig.seen(), "linux1: de");
+    rig.write(0, b"\r\x1b[1A\x1b[3C\x08\x08x");
+    assert_eq!(rig.seen(), "\rlinux1: \x1b[1A\x1b[3C\x08\x08x");
+    // One cell is left of those that the sequence went, and one was written.
+    rig.write(0, b"\x08\x08\x08\x08");
+    assert_eq!(rig.seen(), "\x08\x08");
+    rig.write(0, b"\x1b[4C\rz");
+    assert_eq!(rig.seen(), "\x1b[4C\rlinux1: z");
+}
