@@ -4,8 +4,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::text::shown_name;
-
 /// Longest name of a node without its unit address, and of a property (Devicetree Specification 0.4, 2.2.1 and 2.2.4.1).
 const NAME_MAX: usize = 31;
 /// Tokens of the structure block (Devicetree Specification 0.4, 5.4.1).
@@ -15,6 +13,10 @@ const PROP: u32 = 3;
 const NOP: u32 = 4;
 /// Names that are told.
 const MOST: usize = 8;
+/// Levels of nodes that are followed: more than any tree may have, and so few that a path of them has room.
+const DEPTH: usize = 64;
+/// Bytes of a name that are shown.
+const SHOWN: usize = 64;
 
 /// A name that is none.
 pub(crate) struct BadName {
@@ -58,6 +60,9 @@ fn walk(tree: &[u8], found: &mut Vec<BadName>) -> Option<()> {
             BEGIN_NODE => {
                 let name = text(tree, at)?;
                 at = at.checked_add(name.len())?.checked_add(4)? & !3;
+                if open.len() == DEPTH {
+                    return None;
+                }
                 open.push(name);
                 let reason = (open.len() > 1).then(|| node(name)).flatten();
                 found.extend(reason.map(|what| BadName {
@@ -100,7 +105,7 @@ fn path(open: &[&[u8]]) -> String {
 }
 
 fn shown(name: &[u8]) -> String {
-    String::from(shown_name(&String::from_utf8_lossy(name)))
+    String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name)).into_owned()
 }
 
 /// What is wrong with the name of a node.
@@ -154,4 +159,59 @@ fn wrong<'a>(
     Some(format!(
         "the name \"{name}\" has {byte} in it; a {kind}'s has letters, digits and {marks}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    /// A tree of these tokens, with no strings.
+    fn tree(tokens: &[u32]) -> Vec<u8> {
+        let mut words = vec![0xd00d_feed, 0, 40, 4];
+        words.resize(10, 0);
+        words.extend(tokens);
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_followed_names_nothing() {
+        for tokens in [&[][..], &[NOP; 4], &[BEGIN_NODE], &[END_NODE], &[9]] {
+            assert!(bad(&tree(tokens)).is_empty(), "{tokens:?}");
+        }
+        for length in 0..48 {
+            assert!(
+                bad(&tree(&[BEGIN_NODE, 0])[..length]).is_empty(),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_longer_than_the_tree_ends_the_walk() {
+        let tokens = [BEGIN_NODE, 0, PROP, u32::MAX, 0, BEGIN_NODE];
+        let found = bad(&tree(&tokens));
+        assert_eq!(found.len(), 1, "the name before it is told");
+        assert_eq!(found[0].what, "the property has no name");
+    }
+
+    #[test]
+    fn depth_and_names_are_bounded() {
+        // "?" is no name of a node.
+        let nested = [BEGIN_NODE, u32::from_be_bytes(*b"?\0\0\0")].repeat(10_000);
+        let found = bad(&tree(&nested));
+        assert_eq!(found.len(), MOST);
+        assert!(
+            found
+                .iter()
+                .all(|bad| bad.path.len() <= DEPTH * (SHOWN + 1))
+        );
+        let fine = [BEGIN_NODE, u32::from_be_bytes(*b"a\0\0\0")].repeat(10_000);
+        assert!(bad(&tree(&fine)).is_empty());
+        let mut long = vec![BEGIN_NODE, 0, BEGIN_NODE];
+        long.extend(core::iter::repeat_n(u32::from_be_bytes(*b"aaaa"), 100_000));
+        long.push(0);
+        let found = bad(&tree(&long));
+        assert!(found[0].what.contains("400000 characters") && found[0].path.len() == 1 + SHOWN);
+    }
 }

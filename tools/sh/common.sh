@@ -72,7 +72,8 @@ shown() {
 prepare_build() {
     # Nothing is written then.
     [[ $COMMAND != doctor && $DRY_RUN == no ]] || [[ -w $ROOT ]] || return 0
-    mkdir -p "$LOGS" 2>/dev/null && [[ -w $LOGS ]] ||
+    mkdir -p "$LOGS" 2>/dev/null || true
+    [[ -w $LOGS ]] ||
         fail "$(shown "$BUILD") cannot be written; name another directory: ZAZEN_BUILD=DIR ./build.sh $COMMAND …"
     # Cargo's own target directory is in the checkout.
     if [[ ! -w $ROOT && ! ${CARGO_TARGET_DIR-} ]]; then
