@@ -62,7 +62,7 @@ const ARM: u64 = 1 << 13 | 1 << 15;
 
 /// Where protection domains have their text, and how much is tried.
 const TEXT: u64 = 0x20_0000;
-const TEXT_SIZE: u64 = 0x4_0000;
+const TEXT_SIZE: u64 = 0x2_0000;
 
 /// An MSR of x9, which is the value; a register that is not there is as good as one that traps.
 macro_rules! set {
@@ -107,17 +107,27 @@ pub fn attack(which: &str) -> ! {
     }
 }
 
-/// Breakpoints at EL0 on two instructions of the text of protection domains after the other, for ever.
+/// Breakpoints at EL0 on four instructions of the text of protection domains at a time, all over it, for ever. Each
+/// stays for more than a time slice, so that others run.
 fn sweep_text() -> ! {
+    /// Multiples of it, by the size, come everywhere.
+    const STRIDE: u64 = 0x9e37;
     println!("probe: armed");
+    let mut n = 0;
+    let mut next = || {
+        n += STRIDE * 4;
+        TEXT + n % TEXT_SIZE
+    };
     loop {
-        for at in (TEXT..TEXT + TEXT_SIZE).step_by(8) {
-            set!("msr dbgbvr0_el1, x9", at);
-            set!("msr dbgbcr0_el1, x9", BREAK_EL0);
-            set!("msr dbgbvr1_el1, x9", at + 4);
-            set!("msr dbgbcr1_el1, x9", BREAK_EL0);
-            wait(cpu::frequency() / 2000);
-        }
+        set!("msr dbgbvr0_el1, x9", next());
+        set!("msr dbgbvr1_el1, x9", next());
+        set!("msr dbgbvr2_el1, x9", next());
+        set!("msr dbgbvr3_el1, x9", next());
+        set!("msr dbgbcr0_el1, x9", BREAK_EL0);
+        set!("msr dbgbcr1_el1, x9", BREAK_EL0);
+        set!("msr dbgbcr2_el1, x9", BREAK_EL0);
+        set!("msr dbgbcr3_el1, x9", BREAK_EL0);
+        wait(cpu::frequency() / 100);
     }
 }
 
