@@ -12,4 +12,5 @@ pub mod reboot;
 pub mod refused;
 pub mod registers;
 pub mod shell;
+pub mod system_calls;
 pub mod two_linux;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, two_linux,
+    compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, system_calls,
+    two_linux,
 };
 use zazen_tests::suite::Suite;
 
@@ -53,6 +54,13 @@ fn main() -> ExitCode {
     }
     if el2 {
         fairness::run(&mut suite, &lab, "el2");
+    }
+    if microkit {
+        fairness::run(&mut suite, &lab, "release");
+        fairness::by_vmms(&mut suite, &lab, "release");
+        for config in ["debug", "release"] {
+            system_calls::run(&mut suite, &lab, config);
+        }
     }
     for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(2) {
         fairness::short_lives(&mut suite, &lab, config);

@@ -44,7 +44,43 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
                     &format!("{scene}-{attack}-{config}"),
                     ("attack=hypercalls", &format!("attack={attack}")),
                 )?;
-                measured(&machine, attack, measuring)?
+                measured(&machine, &format!("storm: {attack} begins"), measuring)?
+                    .into_iter()
+                    .try_for_each(|figures| check(figures, domains))
+            });
+        }
+    }
+}
+
+/// Attacks of `pd/hostile/src/greedy.rs`: VMMs that were taken over. One computes, one takes memory and gives it back, one calls a
+/// server with nothing, one floods the timer server, one the console, one pretends to fault, and one tries to
+/// have its guest run before all others.
+const VMM_ATTACKS: [&str; 7] = ["spin", "grab", "badcall", "wake", "ring", "pretend", "jump"];
+
+/// VMMs that attack, in `config` of Microkit; on the EL2 host nothing stands between them and the servers.
+pub fn by_vmms(suite: &mut Suite, lab: &Lab, config: &str) {
+    for (scene, domains, measuring) in SCENES {
+        for attack in VMM_ATTACKS {
+            let test = format!("{config}/fairness/a-vmm-that-does-{attack}-with-{domains}-domains");
+            if !suite.wants(std::slice::from_ref(&test)) {
+                continue;
+            }
+            suite.run(&test, || {
+                let name = format!("{scene}-vmm-{attack}-{config}");
+                let changes = [
+                    ("\tattacker", &*format!("\t{attack}")),
+                    ("probe=storm attack=hypercalls", "probe=spin"),
+                ];
+                let file = lab.changed(config, &format!("{scene}.dts"), &name, &changes)?;
+                let attackers = domains - measuring as u64;
+                let replaced: Vec<_> = match attackers {
+                    1 => vec![format!("{attack}=hostile")],
+                    many => (1..=many).map(|n| format!("{attack}{n}=hostile")).collect(),
+                };
+                let lab = lab.clone().counting().with_vmms(&replaced.join(" "));
+                let mut machine = lab.boot_file(config, &file, &name)?;
+                machine.expect_faults();
+                measured(&machine, &format!("[hostile] {attack} begins"), measuring)?
                     .into_iter()
                     .try_for_each(|figures| check(figures, domains))
             });
@@ -55,15 +91,15 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
 /// Least share in permille and longest gap in microseconds.
 type Figures = (u64, u64);
 
-/// What each of the `count` guests that measure has seen beside the attack.
-fn measured(machine: &Machine, attack: &str, count: usize) -> Result<Vec<Figures>, Failure> {
+/// What each of the `count` guests that measure has seen beside the attack that begins with a line that contains `begins`.
+fn measured(machine: &Machine, begins: &str, count: usize) -> Result<Vec<Figures>, Failure> {
     let line = r"share: done \d+ windows, permille \d+, least (\d+), longest gap (\d+) us$";
     // One after the other: each expectation looks for one more of the same lines.
     let lines = vec![line; count].join(r"(?s:.*)");
     machine.expect(&lines, PATIENCE)?;
     let seen = machine.seen();
-    if !seen.contains(&format!("storm: {attack} begins")) {
-        return Err(Failure(format!("attack {attack} did not begin")));
+    if !seen.contains(begins) {
+        return Err(Failure(format!("no attack: \"{begins}\" is missing")));
     }
     let line = Regex::new(&format!("(?m){line}")).map_err(|error| Failure(error.to_string()))?;
     let figures = line.captures_iter(&seen).map(|found| {
@@ -98,7 +134,7 @@ pub fn short_lives(suite: &mut Suite, lab: &Lab, config: &str) {
     suite.run(&test, || {
         let (lab, name) = (lab.clone().counting(), format!("short-lives-{config}"));
         let change = ("probe=bench,bench-memory", "probe=storm attack=restarts");
-        let domains = lab.changed(config, "bench.dts", &name, change)?;
+        let domains = lab.changed(config, "bench.dts", &name, &[change])?;
         let machine = lab.boot_file(config, &domains, &name)?;
         machine.expect(
             "bench: .*guest stopped: it asked for a restart within a second of its start, 10 times in a row",

@@ -104,29 +104,32 @@ impl Lab {
     ) -> Result<Machine, Failure> {
         let quoted = |word: &str| format!(" {word}\"");
         let (old, new) = (quoted(change.0), quoted(change.1));
-        let changed = self.changed(config, domains, name, (&old, &new))?;
+        let changed = self.changed(config, domains, name, &[(&old, &new)])?;
         self.boot_file(config, &changed, name)
     }
 
-    /// `build/domains/NAME.dts`: `domains` with the first text of `change` replaced by the second.
+    /// `build/domains/NAME.dts`: `domains` with the first text of each of `changes` replaced by the second.
     ///
     /// # Errors
-    /// The domains file cannot be read or does not contain the text; its copy cannot be written.
+    /// The domains file cannot be read or does not contain a text; its copy cannot be written.
     pub fn changed(
         &self,
         config: &str,
         domains: &str,
         name: &str,
-        (old, new): (&str, &str),
+        changes: &[(&str, &str)],
     ) -> Result<PathBuf, Failure> {
-        let text = fs::read_to_string(self.domains_file(config, domains))?;
-        if !text.contains(old) {
-            return Err(Failure(format!("domains/{domains} has no {old}")));
+        let mut text = fs::read_to_string(self.domains_file(config, domains))?;
+        for (old, new) in changes {
+            if !text.contains(old) {
+                return Err(Failure(format!("domains/{domains} has no {old}")));
+            }
+            text = text.replace(old, new);
         }
         let directory = self.root().join("build/domains");
         fs::create_dir_all(&directory)?;
         let changed = directory.join(format!("{name}.dts"));
-        fs::write(&changed, text.replace(old, new))?;
+        fs::write(&changed, text)?;
         Ok(changed)
     }
 
