@@ -25,10 +25,10 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
 
 fn refused(lab: &Lab, config: &str) -> Result<(), Failure> {
     let (good, bad) = MISTAKE;
-    let file = lab.changed(config, "one-linux.dts", "refused", (good, good))?;
+    let file = lab.changed(config, "one-linux.dts", "refused", &[(good, good)])?;
     let image = lab.image(config, &file)?;
     let before = (fs::read(&image)?, fs::metadata(&image)?.modified()?);
-    lab.changed(config, "one-linux.dts", "refused", (good, bad))?;
+    lab.changed(config, "one-linux.dts", "refused", &[(good, bad)])?;
     let said = match lab.image(config, &file) {
         Ok(image) => return Err(Failure(format!("{} was made", image.display()))),
         Err(Failure(said)) => said,
