@@ -284,8 +284,8 @@ fn a_vmm_that_notifies_another() {
 }
 
 #[test]
-fn a_call_to_the_same_priority() {
-    let authority = with_field("tcb_timer_server", "/Tcb/extra/prio", json!(220));
+fn a_call_to_a_lower_priority() {
+    let authority = with_field("tcb_timer_server", "/Tcb/extra/prio", json!(99));
     broken("uphill", "uphill", &[], &authority);
 }
 
@@ -365,23 +365,33 @@ fn numbered(system: &System, holder: &str, slot: u32, number: u64) -> Cap {
     cap
 }
 
-/// A VMM's capability to call the memory server (Microkit: 74 plus the channel).
-const MEMORY: u32 = 74;
+/// A gate's capability to call the memory server (Microkit: 74 plus the channel).
+const GATE_MEMORY: u32 = 82;
+#[test]
+fn calls_that_go_in_a_circle() {
+    let system = System::new();
+    let mut cap = system.cap("ep_gate_linux1");
+    cap.badge = 1 << 63 | 5;
+    cap.rights = Some(authority::Rights { read: false, ..RW });
+    let system = system.put("cnode_memory_server", FREE, cap);
+    broken("uphill-circle", "uphill", &[], &system.authority());
+}
+
 /// A thread's fault handler, by capDL's numbers.
 const FAULT: u32 = 5;
 
 #[test]
 fn a_vmm_that_calls_the_memory_server_as_another() {
     let system = System::new();
-    let cap = numbered(&system, "cnode_vmm_linux2", MEMORY, 0);
-    let system = system.put("cnode_vmm_linux2", MEMORY, cap);
+    let cap = numbered(&system, "cnode_gate_linux2", GATE_MEMORY, 0);
+    let system = system.put("cnode_gate_linux2", GATE_MEMORY, cap);
     broken("callers-domain", "callers", &[], &system.authority());
 }
 
 #[test]
 fn a_vmm_that_can_say_that_another_has_stopped() {
     let system = System::new();
-    let cap = numbered(&system, "cnode_vmm_linux2", MEMORY, 59);
+    let cap = numbered(&system, "cnode_gate_linux2", GATE_MEMORY, 59);
     let system = system.put("cnode_vmm_linux2", FREE, cap);
     broken("callers-crash", "callers", &[], &system.authority());
 }
@@ -389,7 +399,7 @@ fn a_vmm_that_can_say_that_another_has_stopped() {
 #[test]
 fn a_server_that_calls_the_memory_server() {
     let system = System::new();
-    let cap = system.at("cnode_vmm_linux2", MEMORY);
+    let cap = system.at("cnode_gate_linux2", GATE_MEMORY);
     let system = system.put("cnode_console", FREE, cap);
     broken("callers-server", "callers", &[], &system.authority());
 }

@@ -2,8 +2,9 @@
 //! that the image builder leaves (`pd/image/src/narrow.rs`).
 
 use topology::channel;
+use topology::pd::time::Time as Slice;
 
-use super::roles::{self, Map, Pd, Share, Vm, Way};
+use super::roles::{self, Map, Pd, Vm, Way};
 use super::wanted::{Page, Place, Thing, Want, Wanted};
 use super::{Names, System};
 use crate::spec::{Kind, Object, Rights, Time};
@@ -18,14 +19,18 @@ const MONITOR_PRIORITY: u8 = 255;
 /// Bytes of its stack.
 const MONITOR_STACK: u64 = 0x1000;
 
+/// Its time.
+const MONITOR_TIME: Slice = Slice {
+    budget: 1000,
+    period: 1000,
+};
+
 /// Slots of the monitor's CNode; those of protection domain, or virtual machine, `i` are `i` further.
 mod monitor {
     pub(super) const ENDPOINT: u64 = 1;
     pub(super) const REPLY: u64 = 2;
     pub(super) const TCB: u64 = 10;
     pub(super) const VM_TCB: u64 = TCB + 64;
-    pub(super) const SCHED_CONTEXT: u64 = VM_TCB + 64;
-    pub(super) const NOTIFICATION: u64 = SCHED_CONTEXT + 64;
 }
 
 /// Slots of a protection domain's CNode; those of channel `i` are `i` further.
@@ -33,7 +38,6 @@ const INPUT: u64 = 1;
 const FAULT: u64 = 2;
 const VSPACE: u64 = 3;
 pub(super) const REPLY: u32 = 4;
-const MONITOR_SLOT: u64 = 5;
 /// In the benchmark configuration.
 pub(super) const OWN_TCB: u32 = 6;
 const NOTIFY: u64 = 10;
@@ -139,7 +143,7 @@ fn sized(bits: u8) -> Thing {
 }
 
 /// A thread with what everybody has: address space, IPC buffer, scheduling context. `who` is its protection domain or guest.
-fn thread(wanted: &mut Wanted, who: &str, name: &str, priority: u8, share: Share, badge: u64) {
+fn thread(wanted: &mut Wanted, who: &str, name: &str, priority: u8, time: Slice, badge: u64) {
     let tcb = format!("tcb_{name}");
     let priority = Some(priority);
     wanted.object(
@@ -170,7 +174,7 @@ fn thread(wanted: &mut Wanted, who: &str, name: &str, priority: u8, share: Share
         .places
         .insert(format!("frame_ipcbuf_{name}"), Place::Anywhere);
     let context = format!("sched_context_{name}");
-    let Share { budget, period } = share;
+    let Slice { budget, period } = time;
     let time = Some(Time {
         budget,
         period,
@@ -227,8 +231,7 @@ fn monitor(names: &Names<'_>, wanted: &mut Wanted) {
     wanted.object(Kind::CNode, &cnode, sized(CNODE_BITS));
     wanted.object(Kind::Endpoint, MONITOR_ENDPOINT, plain());
     wanted.object(Kind::Reply, format!("reply_{MONITOR}"), plain());
-    let share = roles::SLICE;
-    thread(wanted, MONITOR, MONITOR, MONITOR_PRIORITY, share, 0);
+    thread(wanted, MONITOR, MONITOR, MONITOR_PRIORITY, MONITOR_TIME, 0);
     let root = Want::to(Kind::CNode, &cnode, "the monitor's CSpace");
     let root = root.guarded(0, WORD - CNODE_BITS);
     wanted.slot(&format!("tcb_{MONITOR}"), slot::CSPACE.into(), root);
@@ -260,14 +263,7 @@ fn protection_domain(
     let (tcb, reply) = (format!("tcb_{name}"), format!("reply_{name}"));
     let (ep, ntfn) = (format!("ep_{name}"), format!("ntfn_{name}"));
     let why = |what: &str| format!("{what} of {name}");
-    thread(
-        wanted,
-        name,
-        name,
-        pd.priority,
-        pd.share,
-        TIME_BADGE + index,
-    );
+    thread(wanted, name, name, pd.priority, pd.time, TIME_BADGE + index);
     memory(names, wanted, name, pd.stack);
     maps(names, wanted, name, &pd.maps);
 
@@ -307,7 +303,7 @@ fn protection_domain(
             format!("ep_{parent}"),
             format!("faults of {name} are reported to {parent} as number {number}"),
         )
-        .with(CALLER, FAULT_BADGE | number),
+        .with(CALLER, FAULT_BADGE | number as u64),
         None => Want::to(
             Kind::Endpoint,
             MONITOR_ENDPOINT,
@@ -323,20 +319,6 @@ fn protection_domain(
     wanted.slot(&monitor, monitor::TCB + index, thread());
     if system.benchmark {
         wanted.slot(&cnode, OWN_TCB.into(), thread());
-    }
-    if pd.passive {
-        let why = |what: &str| format!("{what} of {name}, which is passive");
-        let tell = Want::to(
-            Kind::Endpoint,
-            MONITOR_ENDPOINT,
-            format!("{name}, which is passive, tells the monitor that it has started"),
-        );
-        wanted.slot(&cnode, MONITOR_SLOT, tell.with(CALLER, index + 1));
-        let context = format!("sched_context_{name}");
-        let context = Want::to(Kind::SchedContext, context, why("the time"));
-        wanted.slot(&monitor, monitor::SCHED_CONTEXT + index, context);
-        let bound = Want::to(Kind::Notification, &ntfn, why("the notification"));
-        wanted.slot(&monitor, monitor::NOTIFICATION + index, bound.with(RW, 0));
     }
     if let Some(irq) = pd.irq {
         let object = format!("irq_{irq}_{name}");
@@ -365,7 +347,7 @@ fn virtual_machine(names: &Names<'_>, wanted: &mut Wanted, keeper: &str, vm: &Vm
         &vm.name,
         &thread_name,
         vm.priority,
-        vm.share,
+        vm.time,
         TIME_BADGE,
     );
     maps(names, wanted, &vm.name, &vm.maps);

@@ -1,39 +1,27 @@
 //! The table: everybody's part in the system. What changes in the system's structure changes here.
 
 use board::{Board, Timer};
+use topology::pd::time::{self, Time};
 use topology::pd::{self, priority};
-use topology::{channel, console_client, stack, vaddr};
+use topology::{channel, child, console_client, stack, vaddr};
 
 use super::System;
 use crate::spec::Rights;
 
-/// Microseconds that a scheduling context is worth in each period of so many.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Share {
-    pub(crate) budget: u64,
-    pub(crate) period: u64,
-}
-
-/// What Microkit gives everybody who is given nothing else: a time slice, and the next one at once.
-pub(super) const SLICE: Share = Share {
-    budget: 1000,
-    period: 1000,
-};
-/// What a vCPU has, a VMM for itself, and a server.
-const VCPU: Share = SLICE;
-const VMM: Share = SLICE;
-const SERVER: Share = SLICE;
+/// The highest priority that a thread may give itself or another: nobody sets any. With one above 0 a VMM could set its
+/// guest's priority to what it is, for which the kernel puts the thread before all others.
+pub(crate) const MAX_PRIORITY: u8 = 0;
 
 /// A protection domain.
 pub(crate) struct Pd {
     pub(crate) name: String,
-    /// Scheduling priority, which is the maximum controlled priority too.
+    /// Scheduling priority in the image.
     pub(crate) priority: u8,
-    pub(crate) share: Share,
-    /// Whether it runs on its callers' time: Microkit's monitor takes its scheduling context away.
-    pub(crate) passive: bool,
+    pub(crate) time: Time,
+    /// Whether it runs on its callers' time: the fault server binds its scheduling context to its notification.
+    pub(crate) on_callers_time: bool,
     /// Who is told of its faults, and its number there; nobody: Microkit's monitor.
-    pub(crate) parent: Option<(&'static str, u64)>,
+    pub(crate) parent: Option<(&'static str, usize)>,
     /// Bytes of its stack.
     pub(crate) stack: u64,
     pub(crate) maps: Vec<Map>,
@@ -46,7 +34,7 @@ pub(crate) struct Pd {
 pub(crate) struct Vm {
     pub(crate) name: String,
     pub(crate) priority: u8,
-    pub(crate) share: Share,
+    pub(crate) time: Time,
     pub(crate) maps: Vec<Map>,
 }
 
@@ -117,6 +105,10 @@ fn vmm_name(domain: &str) -> String {
     format!("{}{domain}", pd::VMM_PREFIX)
 }
 
+fn gate_name(domain: &str) -> String {
+    format!("{}{domain}", pd::GATE_PREFIX)
+}
+
 fn rings(client: &str) -> String {
     format!("console_{client}")
 }
@@ -141,15 +133,15 @@ fn clients(system: &System) -> impl Iterator<Item = (usize, String, String)> {
 pub(crate) fn pds(system: &System) -> Vec<Pd> {
     let board = system.board;
     // A server is a child of the fault server by its number as the console's client.
-    let server = |name: &str, priority| Pd {
+    let server = |name: &str, time| Pd {
         name: name.to_owned(),
-        priority,
-        share: SERVER,
-        passive: false,
+        priority: priority::SHARED,
+        time,
+        on_callers_time: false,
         parent: SERVERS
             .iter()
             .find(|(_, server)| *server == name && name != pd::FAULT_SERVER)
-            .map(|&(number, _)| (pd::FAULT_SERVER, number as u64)),
+            .map(|&(number, _)| (pd::FAULT_SERVER, number)),
         stack: stack::SMALL,
         maps: vec![map(rings(name), vaddr::CONSOLE_REGION, RW)],
         irq: None,
@@ -160,33 +152,31 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
         pd
     };
     let mut pds = vec![
-        server(pd::FAULT_SERVER, priority::FAULT_SERVER),
+        server(pd::FAULT_SERVER, time::FAULT_SERVER),
         Pd {
-            passive: true,
+            on_callers_time: true,
             stack: stack::LARGE,
             ..with(
-                server(pd::MEMORY_SERVER, priority::MEMORY_SERVER),
+                server(pd::MEMORY_SERVER, time::PASSIVE),
                 vec![map("records", vaddr::RECORDS, RW)],
             )
         },
         Pd {
-            passive: true,
+            on_callers_time: true,
             ..with(
-                server(pd::DT_SERVER, priority::DT_SERVER),
+                server(pd::DT_SERVER, time::PASSIVE),
                 vec![map("boot_dtb", vaddr::BOOT_DTB, R)],
             )
         },
         Pd {
+            priority: priority::TIMER_SERVER,
             irq: Some(board.timer.intid()),
             vm: clock_vm(board),
-            ..with(
-                server(pd::TIMER_SERVER, priority::TIMER_SERVER),
-                timer(board),
-            )
+            ..with(server(pd::TIMER_SERVER, time::TIMER_SERVER), timer(board))
         },
     ];
     let domains = system.domains.iter().enumerate();
-    pds.extend(domains.map(|(i, domain)| {
+    pds.extend(domains.flat_map(|(i, domain)| {
         let modules = domain.modules.iter();
         let modules = modules.map(|(number, region)| map(region, vaddr::module(*number), R));
         let mut maps = vec![
@@ -194,22 +184,34 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
             map(p2m(&domain.name), vaddr::P2M, RW),
         ];
         maps.extend(modules.chain(time(board, R)));
-        Pd {
+        let gate = Pd {
+            name: gate_name(&domain.name),
+            priority: priority::SHARED,
+            time: time::PASSIVE,
+            on_callers_time: true,
+            parent: Some((pd::FAULT_SERVER, child::GATE + i)),
+            stack: stack::GATE,
+            maps: Vec::new(),
+            irq: None,
+            vm: None,
+        };
+        let vmm = Pd {
             name: vmm_name(&domain.name),
-            priority: priority::VMM,
-            share: VMM,
-            passive: false,
-            parent: Some((pd::FAULT_SERVER, i as u64)),
+            priority: priority::SHARED,
+            time: time::VMM,
+            on_callers_time: true,
+            parent: Some((pd::FAULT_SERVER, i)),
             stack: stack::LARGE,
             maps,
             irq: None,
             vm: Some(Vm {
                 name: domain.name.clone(),
-                priority: priority::VM,
-                share: VCPU,
+                priority: priority::SHARED,
+                time: time::VCPU,
                 maps: vec![device("gicv", domain.gicc, RW)],
             }),
-        }
+        };
+        [gate, vmm]
     }));
     let mut maps = vec![device("uart", vaddr::UART, RW)];
     maps.extend(time(board, R));
@@ -218,7 +220,7 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
     pds.push(Pd {
         maps,
         irq: Some(board.uart.intid),
-        ..server(pd::CONSOLE, priority::CONSOLE)
+        ..server(pd::CONSOLE, time::CONSOLE)
     });
     pds
 }
@@ -232,7 +234,7 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
         number,
         way,
     };
-    let call = |from: &str, channel, to, number| link(from, channel, to, number, Way::Call);
+    let call = |from: &str, channel, to: &str, number| link(from, channel, to, number, Way::Call);
     let notify =
         |from: &str, channel, to: &str, number| link(from, channel, to, number, Way::Notify);
     let mut links = vec![
@@ -257,8 +259,11 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
     ];
     for (i, domain) in system.domains.iter().enumerate() {
         let vmm = vmm_name(&domain.name);
-        links.push(call(&vmm, channel::MEMORY, pd::MEMORY_SERVER, i));
-        links.push(call(&vmm, channel::DT, pd::DT_SERVER, i));
+        let gate = gate_name(&domain.name);
+        links.push(call(&vmm, channel::MEMORY, &gate, channel::MEMORY));
+        links.push(call(&vmm, channel::DT, &gate, channel::DT));
+        links.push(call(&gate, channel::GATE_MEMORY, pd::MEMORY_SERVER, i));
+        links.push(call(&gate, channel::GATE_DT, pd::DT_SERVER, i));
         links.push(call(&vmm, channel::TIMER, pd::TIMER_SERVER, i));
         links.push(notify(pd::TIMER_SERVER, i, &vmm, channel::TIMER));
         links.push(notify(&vmm, channel::CONSOLE, pd::CONSOLE, i));
@@ -345,7 +350,7 @@ fn clock_vm(board: &Board) -> Option<Vm> {
     Some(Vm {
         name: pd::CLOCK_VM.to_owned(),
         priority: priority::CLOCK_VM,
-        share: VCPU,
+        time: time::CLOCK_VM,
         maps: vec![
             Map {
                 executable: true,

@@ -122,7 +122,7 @@ fn words(cap: &Cap, name: &str) -> String {
 pub(crate) struct Thing {
     /// log2 of its slots or bytes, where that is known.
     pub(crate) bits: Option<u8>,
-    /// Priority and maximum controlled priority of a thread.
+    /// Priority of a thread.
     pub(crate) priority: Option<u8>,
     /// Budget, period and badge of a scheduling context.
     pub(crate) time: Option<crate::spec::Time>,

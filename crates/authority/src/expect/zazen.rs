@@ -3,9 +3,9 @@
 use topology::{caps, pd};
 
 use super::wanted::{Thing, Want, Wanted};
-use super::{Names, System};
+use super::{Names, System, roles};
 use crate::run_time::GRANT_PREFIX;
-use crate::spec::Kind;
+use crate::spec::{Kind, Rights};
 
 /// The memory server's CNode for all it makes.
 const OWN: &str = "cnode_zazen_own";
@@ -51,6 +51,41 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
         let maps = format!("the VMM of {} maps its guest's RAM", domain.name);
         let maps = Want::to(Kind::PageTable, format!("pud_{}", domain.name), maps);
         wanted.slot(&vmm, caps::VMM_GUEST_VSPACE, maps);
+        let reply = format!("reply_zazen_{}", domain.name);
+        wanted.object(Kind::Reply, &reply, Thing::default());
+        let why = format!("the second reply object of the VMM of {}", domain.name);
+        wanted.slot(
+            &vmm,
+            caps::VMM_SECOND_REPLY,
+            Want::to(Kind::Reply, reply, why),
+        );
+    }
+    times(system, wanted);
+}
+
+/// What the fault server binds together for those who run on their callers' time: scheduling context and notification.
+fn times(system: &System, wanted: &mut Wanted) {
+    let cnode = format!("cnode_{}", pd::FAULT_SERVER);
+    for pd in roles::pds(system).iter().filter(|pd| pd.on_callers_time) {
+        let Some((_, number)) = pd.parent else {
+            continue;
+        };
+        let name = &pd.name;
+        let why = |what: &str| format!("{what} of {name}, which runs on its callers' time");
+        let time = Want::to(
+            Kind::SchedContext,
+            format!("sched_context_{name}"),
+            why("the time"),
+        );
+        wanted.slot(&cnode, caps::child_time(number), time);
+        let bound = Want::to(
+            Kind::Notification,
+            format!("ntfn_{name}"),
+            why("the notification"),
+        );
+        // A notification to which a scheduling context is bound needs no right.
+        let bound = bound.with(Rights::default(), 0);
+        wanted.slot(&cnode, caps::child_notification(number), bound);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::Authority;
+use crate::expect::roles::MAX_PRIORITY;
 use crate::expect::{Want, Wanted, full};
 use crate::spec::{Kind, Object};
 use crate::subject::slot;
@@ -183,9 +184,13 @@ pub(super) fn time(authority: &Authority, wanted: &Wanted) -> Check {
         };
         let name = &object.name;
         if let Some(wanted) = thing.priority {
-            for (what, has) in [
-                ("priority", object.priority),
-                ("maximum controlled priority", object.max_priority),
+            for (what, has, wanted) in [
+                ("priority", object.priority, wanted),
+                (
+                    "maximum controlled priority",
+                    object.max_priority,
+                    MAX_PRIORITY,
+                ),
             ] {
                 if has != wanted {
                     let text = format!("{name} has {what} {has}; expected is {wanted}");

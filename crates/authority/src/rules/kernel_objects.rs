@@ -1,5 +1,7 @@
 //! Rules about CNodes, threads, address spaces, interrupts and the kernel's special objects.
 
+use topology::pd;
+
 use super::{Check, Tally, list, only};
 use crate::run_time::grant_cnodes;
 use crate::spec::{Id, Kind};
@@ -127,6 +129,15 @@ fn exception(
             Some(format!(
                 "{name}: the grant CNode of each domain, to fill it"
             ))
+        }
+        _ if *name == pd::FAULT_SERVER && *kind == Kind::SchedContext => {
+            let whose = whose?;
+            let gate = whose.name.starts_with(pd::GATE_PREFIX);
+            let server = whose.role == Role::MemoryServer || whose.name == pd::DT_SERVER;
+            let known = gate || server || whose.role == Role::Vmm;
+            known.then(|| {
+                format!("{name}: scheduling context of everybody who runs on its callers' time")
+            })
         }
         _ if authority.keeper(owner?) == Some(index) => {
             whose.filter(|whose| whose.role == Role::Guest)?;

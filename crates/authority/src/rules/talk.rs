@@ -42,7 +42,7 @@ pub(super) fn callers(authority: &Authority) -> Check {
     let mut check = Check::new(
         "callers",
         "calls to the memory server and reports of faults",
-        "A VMM calls the memory server, and its faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped.",
+        "A VMM's gate calls the memory server, and a VMM's faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped.",
     );
     let mut tally = Tally::default();
     let crash = channel::MEMORY_FAULTS as u64;
@@ -57,7 +57,12 @@ pub(super) fn callers(authority: &Authority) -> Check {
         }
         check.looked_at += 1;
         let has = edge.badge & BADGE_NUMBER;
-        let own = from.domain().and_then(|domain| number(authority, domain));
+        // A VMM's faults, and the calls of its gate.
+        let domain = match calls {
+            true => from.name.strip_prefix(pd::GATE_PREFIX),
+            false => from.domain(),
+        };
+        let own = domain.and_then(|domain| number(authority, domain));
         if calls && from.name == pd::FAULT_SERVER && has == crash {
             tally.add(format!("{}: that a VMM has stopped", from.name));
             continue;
@@ -90,13 +95,18 @@ fn number(authority: &Authority, domain: &str) -> Option<u64> {
     u64::from(slots.next()?.slot).checked_sub(caps::MEM_GRANT_LEAF)
 }
 
-/// Calls go to strictly higher priorities, and the faults of guests to no lower ones.
+/// Calls go to no lower priority and never in a circle, the faults of guests to no lower priority.
 pub(super) fn uphill(authority: &Authority) -> Check {
     let mut check = Check::new(
         "uphill",
         "calls and guests' faults",
-        "A protected call goes to a strictly higher priority, so that no two can wait for each other; the fault of a guest, whom nobody calls, to no lower one.",
+        "A protected call goes to no lower priority, and no chain of calls comes back to where it began, so that no two can wait for each other; the fault of a guest goes to no lower priority.",
     );
+    let calls: Vec<&Edge> = authority
+        .edges
+        .iter()
+        .filter(|edge| edge.way == Way::Call)
+        .collect();
     for edge in &authority.edges {
         let guest = authority
             .subjects
@@ -110,12 +120,7 @@ pub(super) fn uphill(authority: &Authority) -> Check {
         let Some((from, to)) = ends(authority, edge) else {
             continue;
         };
-        let downhill = if guest {
-            from.priority > to.priority
-        } else {
-            from.priority >= to.priority
-        };
-        if downhill {
+        if from.priority > to.priority {
             check.broken(
                 format!(
                     "{} (priority {}) {} {} (priority {})",
@@ -124,8 +129,32 @@ pub(super) fn uphill(authority: &Authority) -> Check {
                 vec![edge.chain.clone()],
             );
         }
+        if edge.way == Way::Call && comes_back(&calls, edge) {
+            check.broken(
+                format!(
+                    "{} calls {}, whose calls come back to it",
+                    from.name, to.name
+                ),
+                vec![edge.chain.clone()],
+            );
+        }
     }
     check.needs_some()
+}
+
+/// Whether calls of whom `edge` calls lead to the caller.
+fn comes_back(calls: &[&Edge], edge: &Edge) -> bool {
+    let mut reached = vec![edge.to];
+    let mut next = 0;
+    while let Some(&from) = reached.get(next) {
+        next += 1;
+        for call in calls.iter().filter(|call| call.from == from) {
+            if !reached.contains(&call.to) {
+                reached.push(call.to);
+            }
+        }
+    }
+    reached.contains(&edge.from)
 }
 
 /// Only the owner of an endpoint or notification receives on it.
