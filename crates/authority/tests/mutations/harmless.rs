@@ -13,8 +13,9 @@ const BORDER: &str = "program-border";
 const NAME: &str = "page-table-name";
 
 /// Which kinds of changes they can come of.
-pub(crate) const REASONS: [(&str, &str); 6] = [
+pub(crate) const REASONS: [(&str, &str); 7] = [
     ("physical address of memory", ELSEWHERE),
+    ("physical address given or taken", ELSEWHERE),
     ("size of memory", ELSEWHERE),
     ("page: rights", BORDER),
     ("page: executable", BORDER),
@@ -68,7 +69,8 @@ fn elsewhere(after: &Spec, id: Id, old: &Object, new: &Object) -> bool {
         && old.name.starts_with("frame_mr_module_")
         && old.size_bits == new.size_bits;
     let Some(span) = new.span() else {
-        return false;
+        // Then the initialiser finds a place.
+        return only_place && file && new.paddr.is_none();
     };
     let aligned = span.start().0 % span.size() == 0;
     let apart = |other: Option<Span>| other.is_none_or(|other| span.intersection(other).is_none());
