@@ -14,9 +14,9 @@ impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
     /// A number below `limit`, which is not 0.
@@ -45,8 +45,8 @@ impl Random {
     fn badge(&mut self) -> u64 {
         let number = self.next() % 64;
         match self.below(5) {
-            0 => 1 << 63 | number,
-            1 => 1 << 62 | number,
+            0 => (1 << 63) | number,
+            1 => (1 << 62) | number,
             2 => 1 << number,
             3 => number,
             _ => 0,
@@ -260,7 +260,7 @@ fn badge(spec: &mut Spec, random: &mut Random) -> Option<String> {
     let badge = match random.bit() {
         true => random.badge(),
         // One bit of it.
-        false => at.2.badge ^ 1 << random.below(64),
+        false => at.2.badge ^ (1 << random.below(64)),
     };
     alter(spec, at, |cap| cap.badge = badge)
 }
@@ -485,7 +485,7 @@ fn table_moved(spec: &mut Spec, random: &mut Random) -> Option<String> {
 
 /// An address at a multiple of a page, near RAM and devices of the board.
 fn address(random: &mut Random) -> Paddr {
-    let page = random.next() % 0x10_0000 << 12;
+    let page = (random.next() % 0x10_0000) << 12;
     Paddr(match random.below(3) {
         0 => 0x0800_0000 + page % 0x200_0000,
         1 => 0x4000_0000 + page % 0x8000_0000,
