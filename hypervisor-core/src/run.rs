@@ -6,7 +6,7 @@
 
 use hv_types::{Gpa, Gva};
 
-use crate::esr::{self, Abort, Trap, WaitKind};
+use crate::esr::{self, Abort, SysRegAccess, Trap, WaitKind};
 use crate::events::Service;
 use crate::exit::Exit;
 use crate::fault::{Aborted, NoRegister};
@@ -68,7 +68,7 @@ impl Vm<'_> {
             return self.settle(host, Do::Stop(reason));
         }
         if self.ptimer.is_armed() {
-            self.ptimer.look(&mut self.gic, host.now());
+            self.look_at_timer(host);
         }
         // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where the
         // vCPU waits, going on to wait or ending the wait asks for it.
@@ -140,7 +140,7 @@ impl Vm<'_> {
         let upcall = self.events.upcall_pending(host.window(), &self.p2m);
         self.gic.set_level(EVENT_UPCALL, upcall);
         if self.ptimer.is_armed() {
-            self.ptimer.look(&mut self.gic, host.now());
+            self.look_at_timer(host);
         }
         self.gic.flush(host);
         match next {
@@ -314,11 +314,8 @@ impl Vm<'_> {
                 host.set_pc(after);
                 Do::Run
             }
-            Trap::SysReg(access) if self.ptimer.emulate(host, &mut self.gic, access) => {
+            Trap::SysReg(access) if self.physical_timer(host, access) => {
                 host.set_pc(after);
-                if !access.read && self.ptimer.is_armed() {
-                    host.wake_at(self.next_deadline());
-                }
                 Do::Run
             }
             Trap::SysReg(access) => {
@@ -333,6 +330,23 @@ impl Vm<'_> {
         }
     }
 
+    /// An access to the physical timer's registers; false where it is to another.
+    #[inline(never)]
+    fn physical_timer<H: Host>(&mut self, host: &mut H, access: SysRegAccess) -> bool {
+        let done = self.ptimer.emulate(host, &mut self.gic, access);
+        if done && !access.read && self.ptimer.is_armed() {
+            host.wake_at(self.next_deadline());
+        }
+        done
+    }
+
+    /// Tells the physical timer, which is armed, the time.
+    #[cold]
+    #[inline(never)]
+    fn look_at_timer<H: Host>(&mut self, host: &mut H) {
+        self.ptimer.look(&mut self.gic, host.now());
+    }
+
     /// The guest's physical map, for words about addresses.
     fn map(&self) -> Map {
         let vpl011 = self.vpl011.is_some();
@@ -341,6 +355,7 @@ impl Vm<'_> {
         Map::new(&self.layout, &self.record.max_banks, extended, vpl011)
     }
 
+    #[inline]
     fn on_abort<H: Host>(&mut self, host: &mut H, gpa: Gpa, iss: u32, fetch: bool) {
         if !fetch
             && let Some(access) = Mmio::from_abort(gpa, iss)
@@ -350,6 +365,13 @@ impl Vm<'_> {
             host.set_pc(Gva::new(pc.raw().wrapping_add(INSTRUCTION)));
             return;
         }
+        self.on_other_abort(host, gpa, iss, fetch);
+    }
+
+    /// An abort that is no access which the syndrome describes and a device takes.
+    #[cold]
+    #[inline(never)]
+    fn on_other_abort<H: Host>(&mut self, host: &mut H, gpa: Gpa, iss: u32, fetch: bool) {
         let abort = Abort::new(iss);
         if !fetch && !abort.has_syndrome() && self.undescribed(host, gpa, abort) {
             let pc = host.pc();
@@ -372,7 +394,6 @@ impl Vm<'_> {
     /// there, and a load or store with write-back is read from the guest's text. False where that cannot be told.
     ///
     /// The word is read once: another vCPU may write it meanwhile.
-    #[inline(never)]
     fn undescribed<H: Host>(&mut self, host: &mut H, gpa: Gpa, abort: Abort) -> bool {
         if !self.answers_at(gpa) {
             return false;
@@ -434,14 +455,21 @@ impl Vm<'_> {
             return done;
         }
         if vgic::shows_pending(offset) {
-            self.timer.show(&mut self.gic, host);
-            self.ptimer.look(&mut self.gic, host.now());
+            self.show_pending(host);
         }
         let value = self.gic.mmio_read(offset, access.size);
         if let Some(value) = value {
             access.finish_load(host, u64::from(value));
         }
         value.is_some()
+    }
+
+    /// Brings the levels of the timers up to date, for a guest that looks.
+    #[cold]
+    #[inline(never)]
+    fn show_pending<H: Host>(&mut self, host: &mut H) {
+        self.timer.show(&mut self.gic, host);
+        self.ptimer.look(&mut self.gic, host.now());
     }
 
     fn access_uart<H: Host>(&mut self, host: &mut H, access: Mmio, offset: u32) -> bool {

@@ -1,6 +1,6 @@
 //! List registers: which interrupt goes in, and what its end means.
 
-use super::state::MAX_LIST_REGISTERS;
+use super::state::{LATCHED, MAX_LIST_REGISTERS};
 use super::{BOOT, VCPUS, VGic};
 use crate::host::Interrupts;
 
@@ -61,12 +61,12 @@ impl VGic {
     pub fn on_maintenance(&mut self, lr: Option<u8>) -> Option<u16> {
         let lr = usize::from(lr?);
         let cpu = &mut self.cpus[BOOT];
-        let intid = *cpu.lr.get(lr)?;
+        #[expect(clippy::cast_possible_truncation, reason = "the INTID's half")]
+        let intid = *cpu.lr.get(lr)? as u16;
         if cpu.used & (1 << lr) == 0 {
             return None;
         }
         cpu.used &= !(1 << lr);
-        cpu.latched &= !(1 << lr);
         let (n, bit) = self.locate(intid)?;
         self.word_mut(n)?.held &= !bit;
         self.update(n);
@@ -119,7 +119,7 @@ impl VGic {
             #[expect(clippy::cast_possible_truncation, reason = "below 16")]
             let lr = free.trailing_zeros() as u8;
             free &= free.wrapping_sub(1);
-            self.put(interface, lr, intid, priority);
+            self.put_one(interface, lr, intid, priority);
         }
         // One that is left may be more urgent than what went in long ago.
         if interface.can_recall() && self.cpus[BOOT].summary != 0 {
@@ -150,24 +150,24 @@ impl VGic {
                 self.cpus[BOOT].stuck = true;
                 return;
             };
-            self.put(interface, lr, intid, priority);
+            self.put_one(interface, lr, intid, priority);
         }
     }
 
     /// Whether `priority` is more urgent than everything that is in a list register.
     fn is_above_all(&self, priority: u8) -> bool {
         let cpu = &self.cpus[BOOT];
-        let held = (0..).zip(&cpu.lr_priority);
+        let held = (0..).zip(&cpu.lr);
         let mut held = held.filter(|(lr, _)| cpu.used & 1 << lr != 0);
-        held.all(|(_, other)| priority < *other)
+        held.all(|(_, key)| u32::from(priority) < (key & !LATCHED) >> 16)
     }
 
     /// The list register with the least urgent interrupt, if that is less urgent than `priority`; of those not in `seen`.
     fn least_urgent(&self, priority: u8, seen: u16) -> Option<u8> {
         let cpu = &self.cpus[BOOT];
-        let held = (0..).zip(cpu.lr_priority.iter().zip(&cpu.lr));
-        let held =
-            held.filter(|(lr, (other, _))| cpu.used & !seen & 1 << lr != 0 && **other > priority);
+        let held = (0..).zip(cpu.lr.iter().map(|key| key & !LATCHED));
+        let held = held
+            .filter(|(lr, key)| cpu.used & !seen & 1 << lr != 0 && key >> 16 > u32::from(priority));
         held.max_by_key(|(_, key)| *key).map(|(lr, _)| lr)
     }
 
@@ -190,21 +190,23 @@ impl VGic {
         candidates
     }
 
-    /// Puts `intid` into list register `lr`, which is free.
-    #[inline]
+    /// [`VGic::put`], out of line.
+    #[inline(never)]
+    fn put_one<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
+        self.put(interface, lr, intid, priority);
+    }
+
+    /// Puts `intid` into list register `lr`, which is free. With every interrupt, so it is in line there.
+    #[inline(always)]
     fn put<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
         self.hold(lr, intid, priority);
         interface.inject(lr, intid, priority);
     }
 
     /// Accounts `intid` to list register `lr`.
+    #[inline(always)]
     fn hold(&mut self, lr: u8, intid: u16, priority: u8) {
         let cpu = &mut self.cpus[BOOT];
-        let at = usize::from(lr);
-        if let (Some(place), Some(of)) = (cpu.lr.get_mut(at), cpu.lr_priority.get_mut(at)) {
-            (*place, *of) = (intid, priority);
-            cpu.used |= 1 << lr;
-        }
         // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec 3.2.1).
         let more = match cpu.sgi_sources.get_mut(usize::from(intid)) {
             Some(sources) => {
@@ -213,18 +215,24 @@ impl VGic {
             }
             None => false,
         };
+        let mut key = u32::from(priority) << 16 | u32::from(intid);
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
-        let mut latched = false;
         if let Some(word) = self.word_mut(n) {
-            latched = word.latch & bit != 0;
+            if word.latch & bit != 0 {
+                key |= LATCHED;
+            }
             word.held |= bit;
             if !more {
                 word.latch &= !bit;
             }
         }
-        self.cpus[BOOT].latched |= u16::from(latched) << lr;
+        let cpu = &mut self.cpus[BOOT];
+        if let Some(place) = cpu.lr.get_mut(usize::from(lr)) {
+            *place = key;
+            cpu.used |= 1 << lr;
+        }
         self.update(n);
     }
 
@@ -233,7 +241,8 @@ impl VGic {
     fn release(&mut self, lr: u8) {
         // Only CPU 0 sends SGIs, so it was the source of one.
         const { assert!(VCPUS == 1) };
-        let latched = self.cpus[BOOT].latched & 1 << lr != 0;
+        let key = self.cpus[BOOT].lr.get(usize::from(lr));
+        let latched = key.is_some_and(|key| key & LATCHED != 0);
         let Some(intid) = self.on_maintenance(Some(lr)) else {
             return;
         };

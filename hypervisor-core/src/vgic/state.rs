@@ -3,6 +3,9 @@
 /// Most list registers that a GICv2 virtual interface has in practice (GIC-400: 4; architecture: 64).
 pub(super) const MAX_LIST_REGISTERS: usize = 16;
 
+/// The interrupt in a list register was pending by its latch, which it took with it.
+pub(super) const LATCHED: u32 = 1 << 31;
+
 /// SGIs (bits 15:0 of word 0).
 pub(super) const SGIS: u32 = 0xffff;
 
@@ -66,12 +69,9 @@ pub(super) struct Cpu {
     /// Per SGI, the CPUs that have sent it and are not yet served, a bit each
     /// (`GICD_SPENDSGIR`). The SGI's latch is set exactly while this is not 0.
     pub(super) sgi_sources: [u8; 16],
-    /// INTID in each list register that is in use.
-    pub(super) lr: [u16; MAX_LIST_REGISTERS],
-    /// Priority with which it went in.
-    pub(super) lr_priority: [u8; MAX_LIST_REGISTERS],
-    /// List registers whose interrupt was pending by its latch, which it took with it.
-    pub(super) latched: u16,
+    /// What is in each list register that is in use: its INTID in bits 15:0, the priority with which it went in above, and
+    /// [`LATCHED`].
+    pub(super) lr: [u32; MAX_LIST_REGISTERS],
     /// List registers in use.
     pub(super) used: u16,
     /// Nothing has changed since a look found that no list register can be had for what waits.
@@ -92,8 +92,6 @@ impl Cpu {
         priority: [0; 32],
         sgi_sources: [0; 16],
         lr: [0; MAX_LIST_REGISTERS],
-        lr_priority: [0; MAX_LIST_REGISTERS],
-        latched: 0,
         used: 0,
         stuck: false,
         summary: 0,
