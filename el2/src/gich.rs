@@ -63,8 +63,7 @@ pub(crate) const fn is_pending(value: u32) -> bool {
 
 /// Empties list register `lr` if its interrupt is pending and no more; whether it was. The guest does not run meanwhile.
 pub(crate) fn recall(lr: u8) -> bool {
-    let pending =
-        usize::from(lr) < LIST_REGISTERS && is_pending(read(LR + 4 * u64::from(lr)));
+    let pending = usize::from(lr) < LIST_REGISTERS && is_pending(read(LR + 4 * u64::from(lr)));
     if pending {
         set(lr, 0);
     }

@@ -152,7 +152,7 @@ fn number_of(description: &str, name: &str) -> Option<u32> {
 
 /// The bytes of a register, lowest first, as hexadecimal digits.
 fn value(digits: &str) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 16 || digits.len() % 2 != 0 {
+    if digits.is_empty() || digits.len() > 16 || !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len()).step_by(2).try_fold(0, |value, at| {

@@ -7,8 +7,8 @@
 use fault_server::{Fault, Server, passive_children};
 use zazen_rt::clients::crash;
 use zazen_rt::fault::{Fault as Message, Faulted};
-use zazen_rt::log::ServerLog;
 use zazen_rt::invoke::sched_yield;
+use zazen_rt::log::ServerLog;
 use zazen_rt::passive::make_passive;
 use zazen_rt::{
     ChannelSet, Child, Handler, Infallible, MessageInfo, patched, protection_domain, region,
@@ -70,9 +70,9 @@ impl Handler for Pd {
         info: MessageInfo,
     ) -> Result<Option<MessageInfo>, Infallible> {
         let log = &mut self.log;
-        let first =
-            self.server
-                .on_fault(child.index(), fault(&info), |line| log.line(line), crash);
+        let first = self
+            .server
+            .on_fault(child.index(), fault(&info), |line| log.line(line), crash);
         if !first {
             // It only pretends, and may do so for ever: each of its messages costs it what is left of our slice.
             sched_yield();

@@ -30,9 +30,9 @@ use dt_server_api::DtServer;
 use guest_mem::Window;
 use hv_types::WindowAddr;
 use zazen_rt::clients::dt_call;
-use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::event::Signals;
 use zazen_rt::lent::{self, Lent};
+use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::{MessageInfo, protection_domain, region};
 
 use crate::fragile::Fragile;

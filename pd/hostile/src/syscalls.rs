@@ -65,7 +65,10 @@ pub(crate) fn run(name: &str, log: &mut Log) -> bool {
             say(log, "has sent to all");
         }
         "sweep" => {
-            say(log, "makes every call that does not block, on every capability");
+            say(
+                log,
+                "makes every call that does not block, on every capability",
+            );
             sweep();
             say(log, "has made them all");
         }

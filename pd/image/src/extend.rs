@@ -148,7 +148,11 @@ fn guard_vcpus(container: &mut CapDLSpecContainer) {
     }
 }
 
-pub(crate) fn add(container: &mut CapDLSpecContainer, name: String, object: Object<FrameFill>) -> ObjectId {
+pub(crate) fn add(
+    container: &mut CapDLSpecContainer,
+    name: String,
+    object: Object<FrameFill>,
+) -> ObjectId {
     let named: CapDLNamedObject = NamedObject {
         name: Some(name),
         object,

@@ -39,20 +39,12 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
         let gate = format!("{}{}", pd::GATE_PREFIX, domain.name);
         entrust(container, child::GATE + index, &gate)?;
     }
-    entrust(
-        container,
-        console_client::MEMORY_SERVER,
-        pd::MEMORY_SERVER,
-    )?;
+    entrust(container, console_client::MEMORY_SERVER, pd::MEMORY_SERVER)?;
     entrust(container, console_client::DT_SERVER, pd::DT_SERVER)
 }
 
 /// Gives the fault server what it binds together for child `number`: its scheduling context and its notification.
-fn entrust(
-    container: &mut CapDLSpecContainer,
-    number: usize,
-    name: &str,
-) -> Result<(), Error> {
+fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Result<(), Error> {
     let holder = find(container, &format!("cnode_{}", pd::FAULT_SERVER))?;
     let time = find(container, &format!("sched_context_{name}"))?;
     let time = Cap::SchedContext(cap::SchedContext { object: time });

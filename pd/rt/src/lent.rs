@@ -64,9 +64,7 @@ impl<T: Vmm> Handler for Lent<T> {
                 continue;
             }
             reply = match next(reply.take(), vmm.guest_waits()) {
-                Event::Signals(signals) => {
-                    vmm.notified(signals.with(core::mem::take(&mut missed)))
-                }
+                Event::Signals(signals) => vmm.notified(signals.with(core::mem::take(&mut missed))),
                 Event::Fault(info) => vmm.fault(info),
             };
         }

@@ -13,11 +13,11 @@ use hypervisor_core::host::Clock as _;
 use hypervisor_core::life::Life;
 use hypervisor_core::vm::Next;
 use topology::channel;
+use zazen_rt::MessageInfo;
 use zazen_rt::clients::dt_call;
 use zazen_rt::event::Signals;
 use zazen_rt::fault::{Fault, Faulted};
 use zazen_rt::lent::{self, Lent};
-use zazen_rt::MessageInfo;
 
 use crate::host::GuestHost;
 
