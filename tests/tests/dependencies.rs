@@ -61,6 +61,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("zazen-timer-server", Ends),
     ("zazen-console", Ends),
     ("zazen-fault-server", Ends),
+    ("zazen-gate", Ends),
     ("zazen-vmm", Ends),
     ("zazen-hostile", Ends),
 ];

@@ -130,14 +130,14 @@ fn priorities_that_break_the_rule_of_calls_are_refused() {
     }
     let generate =
         |priority: &str| zazen(&["generate", "domains/two-linux.dts", "--priority", priority]);
-    // Below its callers, the VMMs: each is named.
+    // Below its callers, the gates: each is named.
     let output = generate("memory_server=1");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    for vmm in ["vmm_linux1", "vmm_linux2"] {
+    for gate in ["gate_linux1", "gate_linux2"] {
         let line = said
             .lines()
-            .find(|line| line.starts_with(&format!("error: {vmm} ")));
+            .find(|line| line.starts_with(&format!("error: {gate} ")));
         let line = line.unwrap_or_else(|| panic!("{said}"));
         let says = "calls memory_server (priority 1); a call goes to a strictly higher priority";
         assert!(line.contains(says), "{line}");

@@ -379,7 +379,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (13, 8 * 4 + 6));
+    assert_eq!((built.pds.len(), built.channels.len()), (21, 8 * 6 + 6));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions
