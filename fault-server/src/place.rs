@@ -46,7 +46,7 @@ impl Place {
         let within = |start: u64, size: u64| (start..start.saturating_add(size)).contains(&address);
         let size = match who {
             Who::Vmm { .. } | Who::Server(pd::MEMORY_SERVER) => stack::LARGE,
-            Who::Gate { .. } => stack::GATE,
+            Who::Gate { .. } | Who::Server(pd::PULSE) => stack::GATE,
             _ => stack::SMALL,
         };
         // The IPC buffer is the last page, with an empty one below.

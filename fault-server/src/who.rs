@@ -54,6 +54,7 @@ impl<'a> Who<'a> {
             gate if (child::GATE..child::COUNT).contains(&gate) => Self::Gate {
                 name: names.get(gate - child::GATE).map_or("?", text),
             },
+            child::PULSE => Self::Server(pd::PULSE),
             other => Self::Unknown(other),
         }
     }
@@ -71,6 +72,9 @@ impl<'a> Who<'a> {
                 "no VMM gets or gives back memory any more; one that tries stands still"
             }
             Self::Server(pd::DT_SERVER) => "no guest can be started any more; those that run go on",
+            Self::Server(pd::PULSE) => {
+                "guests that sleep are woken late when another one puts the timer off; all go on"
+            }
             Self::Server(_) | Self::Unknown(_) => {
                 "VMMs that ask it for something stand still, with their guests"
             }
@@ -93,6 +97,7 @@ impl<'a> Who<'a> {
             Self::Gate { .. } => "gate",
             Self::Server(pd::MEMORY_SERVER) => "memory-server",
             Self::Server(pd::DT_SERVER) => "dt-server",
+            Self::Server(pd::PULSE) => "pulse",
             Self::Server(_) => "timer-server",
         }
     }

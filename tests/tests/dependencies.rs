@@ -62,6 +62,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("zazen-console", Ends),
     ("zazen-fault-server", Ends),
     ("zazen-gate", Ends),
+    ("zazen-pulse", Ends),
     ("zazen-vmm", Ends),
     ("zazen-hostile", Ends),
 ];

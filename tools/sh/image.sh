@@ -1,7 +1,7 @@
 # Protection domains and images. Sourced by build.sh.
 
 # Protection domains: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
-PDS=(memory-server dt-server timer-server fault-server console gate vmm)
+PDS=(memory-server dt-server timer-server fault-server console gate pulse vmm)
 
 # Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
 read -ra TEST_VMMS <<<"${ZAZEN_TEST_VMMS-}"

@@ -5,7 +5,7 @@ mod regions;
 
 use std::fmt;
 
-use board::Board;
+use board::{Board, Timer};
 use dt_server::{Config, DomainConfig};
 use topology::pd::time::{self, Time};
 use topology::pd::{self, priority};
@@ -90,7 +90,7 @@ pub fn system(config: &Config, board: &Board) -> System {
             clock::give_time(pd, board);
         }
     }
-    system.channels = channels(config);
+    system.channels = channels(config, board);
     system
 }
 
@@ -224,7 +224,29 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
         .collect();
     console.maps.push(Map::device("uart", vaddr::UART));
     console.irqs.push((board.uart.intid, channel::IRQ));
-    vec![faults, memory, dt, timer, console]
+    let mut servers = vec![faults, memory, dt, timer, console];
+    servers.extend(guests_reach_timer(board).then(pulse));
+    servers
+}
+
+/// Whether guests can program the timer that the timer server has.
+const fn guests_reach_timer(board: &Board) -> bool {
+    matches!(board.timer, Timer::System { .. })
+}
+
+fn pulse() -> Pd {
+    Pd {
+        name: pd::PULSE.to_owned(),
+        comment: "Wakes timer_server now and then while guests sleep: they can put its timer off.".to_owned(),
+        priority: priority::PULSE,
+        time: time::PULSE,
+        stack: stack::GATE,
+        image: "pulse.elf",
+        maps: Vec::new(),
+        irqs: Vec::new(),
+        vm: None,
+        parent: Some((pd::FAULT_SERVER.to_owned(), child::PULSE)),
+    }
 }
 
 /// What stands between a VMM and the servers: only what the gate sends reaches them, and it only calls.
@@ -278,7 +300,7 @@ fn vmm(index: usize, domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
     }
 }
 
-fn channels(config: &Config) -> Vec<Channel> {
+fn channels(config: &Config, board: &Board) -> Vec<Channel> {
     let end = |pd: &str, id, pp, notify| End {
         pd: pd.to_owned(),
         id,
@@ -324,5 +346,11 @@ fn channels(config: &Config) -> Vec<Channel> {
         a: end(pd::CONSOLE, channel::CONSOLE_TIMER, true, false),
         b: end(pd::TIMER_SERVER, channel::TIMER_CLIENT_CONSOLE, false, true),
     });
+    if guests_reach_timer(board) {
+        channels.push(Channel {
+            a: end(pd::PULSE, channel::PULSE_TIMER, false, true),
+            b: end(pd::TIMER_SERVER, channel::TIMER_PULSE, false, true),
+        });
+    }
     channels
 }

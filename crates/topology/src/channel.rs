@@ -25,6 +25,10 @@ pub const FAULTS_MEMORY: usize = 59;
 pub const CONSOLE_TIMER: usize = 60;
 /// In `timer_server`: the console, as a client whose deadlines it keeps.
 pub const TIMER_CLIENT_CONSOLE: usize = 59;
+/// In `timer_server`: notifications to and from the pulse.
+pub const TIMER_PULSE: usize = 58;
+/// In the pulse: notifications to and from the timer server.
+pub const PULSE_TIMER: usize = 0;
 /// In the console the UART's interrupt, in the timer server the timer's.
 pub const IRQ: usize = 61;
 

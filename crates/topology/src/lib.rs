@@ -42,7 +42,8 @@ const _: () = {
     assert!(channel::SERVER_CONSOLE < channel::IRQ);
     assert!(console_client::COUNT <= channel::CONSOLE_TIMER);
     assert!(channel::CONSOLE_TIMER < channel::IRQ);
-    assert!(MAX_DOMAINS <= channel::TIMER_CLIENT_CONSOLE);
+    assert!(MAX_DOMAINS <= channel::TIMER_PULSE);
+    assert!(channel::TIMER_PULSE < channel::TIMER_CLIENT_CONSOLE);
     assert!(channel::TIMER_CLIENT_CONSOLE < channel::SERVER_CONSOLE);
     assert!(channel::IRQ <= channel::MICROKIT_MAX);
 };

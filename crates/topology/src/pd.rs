@@ -18,15 +18,18 @@ pub const VMM_PREFIX: &str = "vmm_";
 pub const GATE_PREFIX: &str = "gate_";
 /// What the console's monitor is called: lines of its own begin with it, so no client of the console may have this name.
 pub const CONSOLE_MONITOR: &str = "zazen";
+/// What wakes the timer server where guests can put its timer off.
+pub const PULSE: &str = "pulse";
 /// Names that no domain may have: the server PDs and the timer server's virtual machine, the console's monitor, and
 /// Microkit's own monitor.
-pub const RESERVED: [&str; 8] = [
+pub const RESERVED: [&str; 9] = [
     MEMORY_SERVER,
     DT_SERVER,
     TIMER_SERVER,
     FAULT_SERVER,
     CONSOLE,
     CLOCK_VM,
+    PULSE,
     CONSOLE_MONITOR,
     "monitor",
 ];
@@ -51,6 +54,8 @@ pub mod priority {
     pub const CLOCK_VM: u8 = 225;
     /// The timer server.
     pub const TIMER_SERVER: u8 = 230;
+    /// The pulse, which runs for a moment in each of its periods and needs nobody.
+    pub const PULSE: u8 = 231;
     /// The gates.
     pub const GATE: u8 = 235;
     /// The dt-server.
@@ -90,6 +95,11 @@ pub mod time {
     pub const TIMER_SERVER: Time = Time {
         budget: 50,
         period: 1000,
+    };
+    /// The pulse: its period is the most by which a guest can delay a wake-up that is due.
+    pub const PULSE: Time = Time {
+        budget: 50,
+        period: 1500,
     };
     /// The timer server's virtual machine.
     pub const CLOCK_VM: Time = slice(1000);

@@ -2,7 +2,7 @@
 
 /// VMMs and the memory server, whose calls go deep.
 pub const LARGE: u64 = 0x1_0000;
-/// Gates, which call one function.
+/// Gates and the pulse, which call one function.
 pub const GATE: u64 = 0x1000;
 /// Everybody else.
 pub const SMALL: u64 = 0x8000;

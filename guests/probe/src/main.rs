@@ -11,6 +11,7 @@
 //! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
 //! - `probe=spin`: takes what it can have, then computes for ever without an exit.
 //! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after `warm-up=MS`.
+//! - `probe=late`: sleeps, and measures by how much it is woken too late.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
 //! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two share.
 //! - `probe=beat`: works and counts, and `probe=attack` with `attack=WAY` arms debug registers or counters against it.
@@ -35,6 +36,7 @@ mod console;
 mod cpu;
 mod debug;
 mod gic;
+mod late;
 mod page;
 mod reboot;
 mod registers;
@@ -89,6 +91,7 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 let warm_up = option("warm-up=").and_then(|n| n.parse().ok());
                 share::run(windows, warm_up)
             }
+            "late" => late::run(),
             "storm" => storm::run(option("attack=").unwrap_or_default()),
             "registers" => registers::run(
                 &mut report,

@@ -38,7 +38,7 @@ struct Storm {
 type Attack = (&'static str, fn(&mut Storm), fn(&mut Storm));
 
 /// Every attack.
-const ATTACKS: [Attack; 20] = [
+const ATTACKS: [Attack; 21] = [
     ("hypercalls", nothing, |_| _ = call2(nr::VERSION, 0, 0)),
     ("unknown", nothing, |_| _ = call2(48, 0, 0)),
     ("multicalls", nothing, multicall),
@@ -52,6 +52,9 @@ const ATTACKS: [Attack; 20] = [
     ("sgis", interrupts, send_sgi),
     ("timer", interrupts, expired_timer),
     ("physical", nothing, expired_physical_timer),
+    ("mute", nothing, |_| {
+        _ = attempt!("msr cntp_ctl_el0, xzr")
+    }),
     ("wakes", interrupts, |storm| sleep(storm.frequency / 50_000)),
     ("ticks", interrupts, |storm| sleep(storm.frequency / 500)),
     ("polls", nothing, |storm| poll(storm.frequency)),
@@ -134,7 +137,8 @@ fn open_interrupts() {
 }
 
 /// Waits for the virtual timer `ticks` from now, and takes its interrupt.
-fn sleep(ticks: u64) {
+/// Sleeps for `ticks`, and takes the timer's interrupt.
+pub fn sleep(ticks: u64) {
     cpu::set_timer(cpu::counter() + ticks);
     cpu::set_timer_control(1);
     // SAFETY: waiting changes nothing.

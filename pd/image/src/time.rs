@@ -62,7 +62,7 @@ fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Res
     )
 }
 
-/// Gives everybody but the timer server, its virtual machine and Microkit's monitor the one priority, and lets nobody set any.
+/// Gives everybody but the timer server, its virtual machine, the pulse and Microkit's monitor the one priority, and lets nobody set any.
 ///
 /// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is, for which the kernel puts the
 /// thread before all others of that priority.
@@ -70,6 +70,7 @@ fn share_priority(container: &mut CapDLSpecContainer) {
     let above = [
         format!("tcb_{}", pd::TIMER_SERVER),
         format!("tcb_{}_0", pd::CLOCK_VM),
+        format!("tcb_{}", pd::PULSE),
         "tcb_monitor".to_owned(),
     ];
     for named in &mut container.spec.objects {

@@ -102,6 +102,11 @@ impl Timer {
         }
     }
 
+    /// Whether guests can program it too: then it may come late, or not at all.
+    pub const fn is_within_reach_of_guests(&self) -> bool {
+        matches!(self, Self::System(_))
+    }
+
     /// Fires at tick `deadline`, somewhat before or soon after; without one it may fire all the same.
     pub fn set(&mut self, deadline: Option<u64>) {
         match self {

@@ -36,6 +36,7 @@ pub mod lent;
 pub mod log;
 pub mod passive;
 pub mod patched;
+pub mod pulse;
 pub mod region;
 pub mod stage2;
 pub mod vcpu;

@@ -38,8 +38,8 @@ pub fn with_panics<T>(init: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// Writes the message of a panic to this protection domain's ring; what did not fit before it is lost, it is not.
 fn tell_panic(info: &PanicInfo<'_>) {
     let name = pd_name().unwrap_or("?");
-    // The console has no ring, and nobody who would print its words; gates have none either.
-    if name == pd::CONSOLE || name.starts_with(pd::GATE_PREFIX) {
+    // The console has no ring, and nobody who would print its words; gates and the pulse have none either.
+    if name == pd::CONSOLE || name == pd::PULSE || name.starts_with(pd::GATE_PREFIX) {
         return;
     }
     let notify = if name.starts_with(pd::VMM_PREFIX) {

@@ -16,6 +16,8 @@ protection_domain!(init);
 struct TimerServer {
     deadlines: Deadlines,
     timer: Timer,
+    /// The pulse was asked to wake us, and has not yet.
+    asked: bool,
     log: ServerLog,
 }
 
@@ -23,11 +25,24 @@ fn init() -> TimerServer {
     TimerServer {
         deadlines: Deadlines::new(),
         timer: Timer::take(),
+        asked: false,
         log: ServerLog::take(),
     }
 }
 
+const PULSE: Channel = Channel::new(channel::TIMER_PULSE);
+
 impl TimerServer {
+    /// Sets the hardware to the next deadline, and has the pulse look after it where guests can put the timer off.
+    fn set(&mut self) {
+        let next = self.deadlines.next();
+        self.timer.set(next);
+        if next.is_some() && !self.asked && self.timer.is_within_reach_of_guests() {
+            self.asked = true;
+            PULSE.notify();
+        }
+    }
+
     /// Notifies whose time has come and sets the hardware to the next deadline.
     fn serve(&mut self) {
         let mut expired = self.deadlines.take_expired(clock::now());
@@ -35,7 +50,7 @@ impl TimerServer {
             Channel::new(expired.trailing_zeros() as usize).notify();
             expired &= expired - 1;
         }
-        self.timer.set(self.deadlines.next());
+        self.set();
     }
 }
 
@@ -44,6 +59,9 @@ impl Handler for TimerServer {
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
         let irq = Channel::new(channel::IRQ);
+        if channels.contains(PULSE) {
+            self.asked = false;
+        }
         if channels.contains(irq) {
             self.timer.on_interrupt();
         }
@@ -67,7 +85,7 @@ impl Handler for TimerServer {
         });
         // A deadline that has passed already comes by way of the interrupt all the same: the caller
         // has not put its guest to sleep yet.
-        self.timer.set(self.deadlines.next());
+        self.set();
         Ok(MessageInfo::new(label, 0))
     }
     fn fault(

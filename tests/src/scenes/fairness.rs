@@ -113,6 +113,35 @@ fn measured(machine: &Machine, begins: &str, count: usize) -> Result<Vec<Figures
     figures.collect()
 }
 
+/// Attacks on the timer that the timer server has, where guests can reach it: one sets it off without end, one puts it off.
+const TIMER_ATTACKS: [&str; 2] = ["physical", "mute"];
+
+/// A guest that sleeps beside one that has the timer server's timer.
+pub fn wake_ups(suite: &mut Suite, lab: &Lab, config: &str) {
+    for attack in TIMER_ATTACKS {
+        let test = format!("{config}/fairness/sleepers-wake-beside-{attack}");
+        if !suite.wants(std::slice::from_ref(&test)) {
+            continue;
+        }
+        suite.run(&test, || {
+            let name = format!("late-{attack}-{config}");
+            let changes = [
+                ("probe=share windows=8", "probe=late"),
+                ("attack=hypercalls", &*format!("attack={attack}")),
+            ];
+            let file = lab.changed(config, "storm.dts", &name, &changes)?;
+            let machine = lab.clone().counting().boot_file(config, &file, &name)?;
+            machine.expect(&format!("storm: {attack} begins"), PATIENCE)?;
+            let found = machine.expect(r"late: done \d+ sleeps, (\d+) us late at most", PATIENCE)?;
+            let late: u64 = found.get(1).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+            if late <= EACH + MORE {
+                return Ok(());
+            }
+            Err(Failure(format!("{late} us late (at most {})", EACH + MORE)))
+        });
+    }
+}
+
 /// Whether one of `domains` domains got enough, and soon enough.
 fn check((least, longest): Figures, domains: u64) -> Result<(), Failure> {
     let fair = least * domains / 10;

@@ -99,12 +99,18 @@ fn protection_domain(line: &str) -> Option<&str> {
         pd::DT_SERVER,
         pd::TIMER_SERVER,
         pd::FAULT_SERVER,
+        pd::PULSE,
     ];
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let mut words = line.split(|c: char| !is_name(c));
     words
         .clone()
-        .find(|word| word.starts_with(pd::VMM_PREFIX) || servers.contains(word))
+        .find(|word| {
+            [pd::VMM_PREFIX, pd::GATE_PREFIX]
+                .iter()
+                .any(|prefix| word.starts_with(prefix))
+                || servers.contains(word)
+        })
         .or_else(|| {
             words
                 .find(|word| !word.is_empty())
@@ -151,17 +157,19 @@ pub(super) fn explain(line: &str, guests: &[Guest]) -> Option<String> {
 
 /// A protection domain by its name.
 pub(super) fn program(what: &str) -> Option<String> {
-    let is_vmm = what
-        .strip_prefix(pd::VMM_PREFIX)
-        .is_some_and(|guest| !guest.is_empty() && !guest.contains(' '));
+    let is_of_guest = [pd::VMM_PREFIX, pd::GATE_PREFIX].iter().any(|prefix| {
+        what.strip_prefix(prefix)
+            .is_some_and(|guest| !guest.is_empty() && !guest.contains(' '))
+    });
     let servers = [
         pd::MEMORY_SERVER,
         pd::DT_SERVER,
         pd::TIMER_SERVER,
         pd::FAULT_SERVER,
         pd::CONSOLE,
+        pd::PULSE,
     ];
-    let is_known = is_vmm || servers.contains(&what);
+    let is_known = is_of_guest || servers.contains(&what);
     is_known.then(|| format!("{}.\n", who(what)))
 }
 
@@ -172,6 +180,11 @@ pub(super) fn lone_address(what: &str, guests: &[Guest]) -> Option<String> {
 }
 
 fn who(name: &str) -> String {
+    if let Some(guest) = name.strip_prefix(pd::GATE_PREFIX) {
+        return format!(
+            "{name}, which passes on the calls of the VMM of the guest {guest}; the other guests go on"
+        );
+    }
     match (name, name.strip_prefix(pd::VMM_PREFIX)) {
         (_, Some(guest)) => format!("{name}, the VMM of the guest {guest}; the other guests go on"),
         (pd::MEMORY_SERVER, _) => format!(
@@ -183,6 +196,9 @@ fn who(name: &str) -> String {
         (pd::FAULT_SERVER, _) => {
             format!("{name}, which says why others have stopped")
         }
+        (pd::PULSE, _) => format!(
+            "{name}, which looks after the timer where guests can put it off: some may wake late"
+        ),
         (pd::TIMER_SERVER, _) => format!("{name}, which wakes guests that sleep"),
         _ => format!("{name}, which has the UART: nothing is seen of the guests without it"),
     }
@@ -279,6 +295,7 @@ fn tries(program: Option<&str>, pc: Option<u64>, fetch: bool) -> String {
         (Some(name), Some(pc)) if !fetch => {
             let elf = match name.strip_prefix(pd::VMM_PREFIX) {
                 Some(_) => String::from("vmm"),
+                None if name.starts_with(pd::GATE_PREFIX) => String::from("gate"),
                 None if name.is_empty() => String::from("PROGRAM"),
                 None => name.replace('_', "-"),
             };

@@ -129,6 +129,11 @@ fn clients(system: &System) -> impl Iterator<Item = (usize, String, String)> {
     vmms.chain(servers)
 }
 
+/// Whether guests can program the timer that the timer server has: then the pulse wakes it too.
+const fn guests_reach_timer(board: &Board) -> bool {
+    matches!(board.timer, Timer::System { .. })
+}
+
 /// All protection domains, in Microkit's order: children follow their parent.
 pub(crate) fn pds(system: &System) -> Vec<Pd> {
     let board = system.board;
@@ -175,6 +180,17 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
             ..with(server(pd::TIMER_SERVER, time::TIMER_SERVER), timer(board))
         },
     ];
+    pds.extend(guests_reach_timer(board).then(|| Pd {
+        name: pd::PULSE.to_owned(),
+        priority: priority::PULSE,
+        time: time::PULSE,
+        on_callers_time: false,
+        parent: Some((pd::FAULT_SERVER, child::PULSE)),
+        stack: stack::GATE,
+        maps: Vec::new(),
+        irq: None,
+        vm: None,
+    }));
     let domains = system.domains.iter().enumerate();
     pds.extend(domains.flat_map(|(i, domain)| {
         let modules = domain.modules.iter();
@@ -257,6 +273,22 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
             channel::CONSOLE_TIMER,
         ),
     ];
+    if guests_reach_timer(system.board) {
+        links.extend([
+            notify(
+                pd::PULSE,
+                channel::PULSE_TIMER,
+                pd::TIMER_SERVER,
+                channel::TIMER_PULSE,
+            ),
+            notify(
+                pd::TIMER_SERVER,
+                channel::TIMER_PULSE,
+                pd::PULSE,
+                channel::PULSE_TIMER,
+            ),
+        ]);
+    }
     for (i, domain) in system.domains.iter().enumerate() {
         let vmm = vmm_name(&domain.name);
         let gate = gate_name(&domain.name);
