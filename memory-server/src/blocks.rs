@@ -225,24 +225,23 @@ impl MemoryServer<'_> {
     }
 
     /// Has the kernel zero a free block that was in use, by itself: one page is made and deleted again, after which the next
-    /// retype has only that page to zero.
+    /// retype has only that page to zero. Where the kernel refuses to delete the page, it stays in the slot of the frame of a
+    /// block that is as free and as much in use as before, and goes when the next reset begins.
     ///
     /// # Errors
-    /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as free as before, or lost.
+    /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as free as before.
     pub(crate) fn reset(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         let untyped = self.block_untyped(b);
         let pages = self.untyped_of(b).pages();
         self.afford(cost::RESET_PAGE * pages)?;
-        self.spend(cost::RETYPE + cost::MAKE_PAGE + cost::REVOKE + cost::DELETE);
+        self.spend(cost::RETYPE + cost::MAKE_PAGE + 2 * (cost::REVOKE + cost::DELETE));
+        kernel.revoke(untyped).map_err(|_| Error::Kernel)?;
         // Any slot that is empty while the block is.
         let into = Destination::Own(self.own.frame(b));
         kernel
             .retype(untyped, Object::Frame(FrameSize::Page), into, 1)
             .map_err(|_| Error::Kernel)?;
-        if kernel.revoke(untyped).is_err() {
-            self.lose_block(kernel, b);
-            return Err(Error::Kernel);
-        }
+        kernel.revoke(untyped).map_err(|_| Error::Kernel)?;
         self.records.block(b).state = BlockState::Bare;
         Ok(())
     }

@@ -166,6 +166,58 @@ fn populate_a_block_that_another_domain_returned() {
     assert_eq!(fail_each_step(returned, D1, pages), 7);
 }
 
+/// SM-9: the kernel zeroes memory that was in use before anything is made of it, in operations that it can refuse too.
+/// However often it does, nothing is lost.
+#[test]
+fn memory_that_was_in_use_is_made_anew() {
+    fn was_in_use(size_bits: u8) -> System {
+        let heap = [
+            memory(0x8000_0000, size_bits, false, Purpose::Heap),
+            // Kept for a split.
+            memory(0x9000_0000, 21, false, Purpose::Heap),
+        ];
+        let mut s = System::new(&[domain(1, false, 4), domain(2, false, 4)], &heap, 1);
+        // Retype in one operation or two, mint; at the second mint there were pages, and the block is whole again.
+        s.kernel.fail_in = Some(if size_bits == 21 { 3 } else { 2 });
+        assert_eq!(s.page(D0), Err(Error::Kernel));
+        assert_eq!(s.kernel.fail_in, None);
+        s
+    }
+    fn block() -> System {
+        was_in_use(21)
+    }
+    fn short() -> System {
+        was_in_use(15)
+    }
+    let blocks = Request::PopulateBlocks {
+        gfn: Gfn::new(0x40000),
+        blocks: 1,
+    };
+    let page = Request::populate_page(Gfn::new(0x40000));
+    let kind = Extra::Console;
+    let extra = Request::CreateExtra { kind };
+    // The reset: revoke what an earlier one left, make a page and revoke it. Then retype, and mint twice.
+    for (build, request, steps) in [
+        (block as fn() -> System, blocks, 6),
+        (block, page, 7),
+        (block, extra, 7),
+        (short, page, 6),
+        (short, extra, 6),
+    ] {
+        assert_eq!(fail_each_step(build, D1, request), steps, "{request:?}");
+        let mut s = build();
+        for step in [2, 1, 0, 2, 2] {
+            s.kernel.fail_in = Some(step);
+            s.kernel.fail_for_ever = true;
+            assert_eq!(s.ask(D1, request), Err(Error::Kernel));
+            s.kernel.fail_in = None;
+            let t = s.server.totals();
+            assert_eq!((t.heap_free, t.lost), (t.all, 0), "{request:?}: {step}");
+        }
+        s.ask(D1, request).unwrap();
+    }
+}
+
 /// SM-8, SM-9: a run that is refused in its middle is as long as it got.
 #[test]
 fn a_run_of_blocks_ends_where_the_kernel_refuses() {
