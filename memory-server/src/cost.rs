@@ -54,6 +54,8 @@ pub const LOOK_WINDOW: u32 = 3;
 pub(crate) const END_LOOK: u32 = 100;
 /// A page or block that changes hands, in the records.
 pub(crate) const RECORD: u32 = 300;
+/// A block that a domain splits, with all of its pages, in the records.
+pub const RECORD_SPLIT: u32 = 72_000;
 
 /// What the message in hand has cost so far.
 #[derive(Clone, Copy, Debug, Default)]

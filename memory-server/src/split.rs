@@ -47,6 +47,8 @@ impl MemoryServer<'_> {
         } else {
             (SplitKind::Copy, self.begin_copy(kernel, d, b)?)
         };
+        // After the long steps: before them it would be more than a message may have cost when they begin.
+        self.spend(cost::RECORD_SPLIT);
         self.dom_mut(d).splitting = Some(Splitting {
             slot,
             kind,
@@ -59,7 +61,7 @@ impl MemoryServer<'_> {
     /// Makes the pages of a block where they are; returns the block.
     fn begin_in_place(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
         let s = self.split_record(kernel, b, Use::Copy)?;
-        self.afford(cost::REVOKE + 2 * cost::DELETE + self.pages_cost(b))?;
+        self.afford(cost::REVOKE + 3 * cost::DELETE + self.pages_cost(b))?;
         let (window, gfn) = (self.records.get(b).window, self.records.get(b).gfn);
         kernel
             .revoke(self.block_untyped(b))

@@ -185,6 +185,32 @@ fn a_split_takes_several_messages_and_ends_well_in_each() {
     }
 }
 
+/// The message that makes the pages of a split also writes the records of all of them, which the kernel's operations do
+/// not show: they and the records are no more than a message.
+#[test]
+fn the_records_of_a_split_are_counted() {
+    for device in [false, true] {
+        let mut s = neighbours(1, 8, device, 4);
+        let slot = s.blocks(D0, 1).unwrap().first;
+        let made = s.kernel.own.len();
+        let mut counted = 0;
+        loop {
+            let answer = s.send(D0, Request::Split { slot });
+            if s.kernel.own.len() > made + 500 && counted == 0 {
+                counted = s.kernel.cost + cost::RECORD_SPLIT;
+                assert_eq!(answer, Err(Error::Again));
+            }
+            if answer != Err(Error::Again) {
+                assert!(matches!(answer, Ok(Reply::Split { .. })));
+                break;
+            }
+        }
+        // As much as fits, and no more.
+        assert!(counted <= cost::MESSAGE, "{counted}");
+        assert!(counted > cost::MESSAGE - 16_000, "{counted}");
+    }
+}
+
 /// Page tables: all of a piece are made, deleted at the end, and zeroed by the kernel when the next life makes its first.
 #[test]
 fn page_tables_of_a_whole_piece() {
