@@ -224,12 +224,14 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Has the kernel zero a free block that was in use, by itself: one page is made and deleted again, after which the next
-    /// retype has only that page to zero. Where the kernel refuses to delete the page, it stays in the slot of the frame of a
-    /// block that is as free and as much in use as before, and goes when the next reset begins.
+    /// Has the kernel zero a free block that was in use, by itself: one page is made and deleted
+    /// again, after which the next retype has only that page to zero. Where the kernel refuses to
+    /// delete the page, it stays in the slot of the frame of a block that is as free and as much in
+    /// use as before, and goes when the next reset begins.
     ///
     /// # Errors
-    /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as free as before.
+    /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as
+    /// free as before.
     pub(crate) fn reset(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         let untyped = self.block_untyped(b);
         let pages = self.untyped_of(b).pages();

@@ -1,17 +1,19 @@
 //! What one message may cost, and what is counted for it.
 //!
-//! The server runs above everybody, so a neighbour waits for as much as one message can make it do. Costs are counted
-//! in instructions of the release kernel (seL4 16 on AArch64, server included), rounded up; zeroing counts as what it takes at
-//! memory speed rather than by its few instructions. What costs by the number of capabilities, pages or records is
-//! counted by that number *before* it is done ([`MemoryServer::afford`]): where it does not fit into what is left of the
-//! message, the message ends, with what is done so far or with [`Error::Again`].
+//! The server runs above everybody, so a neighbour waits for as much as one message can make it do.
+//! Costs are counted in instructions of the release kernel (seL4 16 on AArch64, server included),
+//! rounded up; zeroing counts as what it takes at memory speed rather than by its few instructions.
+//! What costs by the number of capabilities, pages or records is counted by that number *before* it
+//! is done ([`MemoryServer::afford`]): where it does not fit into what is left of the message, the
+//! message ends, with what is done so far or with [`Error::Again`].
 //!
-//! Measured on the release kernel under icount with `domains/dear.dts`, one domain, copies not mapped: the dearest message of
-//! PopulateBlocks and of PopulatePages takes 0.97 M instructions, of Split 1.07 M, of Tables 0.97 M, of SplitAbort 0.46 M,
-//! of Relinquish 0.21 M, of any other request less than 0.07 M.
+//! Measured on the release kernel under icount with `domains/dear.dts`, one domain, copies not
+//! mapped: the dearest message of PopulateBlocks and of PopulatePages takes 0.97 M instructions, of
+//! Split 1.07 M, of Tables 0.97 M, of SplitAbort 0.46 M, of Relinquish 0.21 M, of any other request
+//! less than 0.07 M.
 //!
-//! Each long step leaves its result in the records, so a request that is repeated finds it and gets further. Nothing
-//! long is ever begun twice.
+//! Each long step leaves its result in the records, so a request that is repeated finds it and gets
+//! further. Nothing long is ever begun twice.
 
 use memory_server_api::Error;
 
@@ -19,7 +21,8 @@ use crate::server::MemoryServer;
 
 /// What one message may cost.
 pub const MESSAGE: u32 = 1_000_000;
-/// What a message may have cost before a step that needs a whole [`MESSAGE`]: a retype or a revoke or two.
+/// What a message may have cost before a step that needs a whole [`MESSAGE`]: a retype or a revoke
+/// or two.
 pub const BEFORE: u32 = 64_000;
 /// What the end of a domain costs for each message before its last step; some 50 frames.
 pub(crate) const END: u32 = MESSAGE / 10;
@@ -104,7 +107,8 @@ impl MemoryServer<'_> {
     /// Counts a step that is about to be done.
     ///
     /// # Errors
-    /// [`Error::Again`] if it does not fit into this message; nothing is counted. The first long step of a message always fits.
+    /// [`Error::Again`] if it does not fit into this message; nothing is counted. The first long
+    /// step of a message always fits.
     pub(crate) fn afford(&mut self, cost: u32) -> Result<(), Error> {
         if self.spent().saturating_add(cost) > MESSAGE && self.spent.cost > BEFORE {
             return Err(Error::Again);
@@ -113,7 +117,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// As [`MemoryServer::afford`], for the revocation of frames of which `d` has `copies` capabilities, and aliases.
+    /// As [`MemoryServer::afford`], for the revocation of frames of which `d` has `copies`
+    /// capabilities, and aliases.
     ///
     /// # Errors
     /// [`Error::Again`].
@@ -133,8 +138,8 @@ impl MemoryServer<'_> {
         REVOKE + DELETE * (copies + self.aliases_to_count(d))
     }
 
-    /// The aliases that revoking any frames of `d` can delete, but for those that this message has counted. Which page has which
-    /// is not recorded.
+    /// The aliases that revoking any frames of `d` can delete, but for those that this message has
+    /// counted. Which page has which is not recorded.
     pub(crate) fn aliases_to_count(&self, d: u8) -> u32 {
         if self.spent.aliases >> d & 1 != 0 {
             return 0;

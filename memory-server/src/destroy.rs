@@ -78,7 +78,8 @@ impl MemoryServer<'_> {
             // The pages without capabilities are as much the domain's as the others.
             dom.splitting = None;
         }
-        // What a step costs is counted where it is done, all aliases with the first page; the last step can be a long one.
+        // What a step costs is counted where it is done, all aliases with the first page; the last
+        // step can be a long one.
         let most = cost::END + cost::DELETE * self.aliases_to_count(d);
         while self.spent() < most && self.dom(d).ending.stage != Stage::Nothing {
             self.spend(cost::END_LOOK);
@@ -306,8 +307,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Takes back what was made of an untyped for page tables, at most 512: the manifest has no larger ones, because the kernel
-    /// zeroes all of it when the first of the next life is made.
+    /// Takes back what was made of an untyped for page tables, at most 512: the manifest has no
+    /// larger ones, because the kernel zeroes all of it when the first of the next life is made.
     fn end_tables(&mut self, kernel: &mut impl Kernel, d: u8, index: usize) -> Result<(), Error> {
         let u = &self.untypeds[index];
         if u.purpose != Purpose::Tables(DomainIndex(d)) || u.made == 0 {

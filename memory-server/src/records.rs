@@ -23,9 +23,9 @@ pub(crate) const DOMAINS: usize = crate::manifest::MAX_DOMAINS;
 pub(crate) enum BlockState {
     /// Free; the block's untyped has no children.
     Bare,
-    /// Free; the block's untyped had children: the kernel zeroes it, which takes as long as it is large, when it is
-    /// retyped next. It has none now, or the one page of a reset that the kernel refused, which goes with the next
-    /// reset. Never of memory that the kernel does not own.
+    /// Free; the block's untyped had children: the kernel zeroes it, which takes as long as it is
+    /// large, when it is retyped next. It has none now, or the one page of a reset that the kernel
+    /// refused, which goes with the next reset. Never of memory that the kernel does not own.
     Used,
     /// Free; the 2 MiB frame exists and has no copies.
     Framed,
@@ -289,7 +289,8 @@ impl Records<'_> {
         Some(b)
     }
 
-    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search. Returns how many were looked at.
+    /// Takes block `b` out of `list`, which it is on: at once at the head, else after a search.
+    /// Returns how many were looked at.
     pub(crate) fn unlink_block(&mut self, list: &mut List, b: u32) -> usize {
         let mut looks = 1;
         let after = self.get(b).next;

@@ -117,8 +117,9 @@ impl MemoryServer<'_> {
         Ok(s)
     }
 
-    /// Makes sure that [`MemoryServer::unsplit`] of a block of which nobody holds a page fits into this message, and counts it.
-    /// Where the capabilities of its returned pages are too many, they are revoked page by page first.
+    /// Makes sure that [`MemoryServer::unsplit`] of a block of which nobody holds a page fits into
+    /// this message, and counts it. Where the capabilities of its returned pages are too many, they
+    /// are revoked page by page first.
     ///
     /// # Errors
     /// [`Error::Again`]; [`Error::Kernel`].

@@ -16,9 +16,9 @@ use crate::spare::{Kept, Use};
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Split`]: the first message, or one that goes on.
     ///
-    /// First the pages are the domain's in the records, all of them; then they get their capabilities, as many as fit
-    /// into each message. Until all have them the domain is served nothing else, so none is missed, and its end
-    /// takes the pages back by the records.
+    /// First the pages are the domain's in the records, all of them; then they get their
+    /// capabilities, as many as fit into each message. Until all have them the domain is served
+    /// nothing else, so none is missed, and its end takes the pages back by the records.
     pub(crate) fn split(
         &mut self,
         kernel: &mut impl Kernel,
@@ -47,7 +47,7 @@ impl MemoryServer<'_> {
         } else {
             (SplitKind::Copy, self.begin_copy(kernel, d, b)?)
         };
-        // After the long steps: before them it would be more than a message may have cost when they begin.
+        // After the long steps: they fit into no message that has cost as much before.
         self.spend(cost::RECORD_SPLIT);
         self.dom_mut(d).splitting = Some(Splitting {
             slot,
@@ -106,7 +106,8 @@ impl MemoryServer<'_> {
         Ok(new)
     }
 
-    /// Zeroes a free block of memory that the kernel does not own if its contents are not `d`'s. Other memory the kernel zeroes.
+    /// Zeroes a free block of memory that the kernel does not own if its contents are not `d`'s.
+    /// Other memory the kernel zeroes.
     fn clean_for(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<(), Error> {
         let last = self.records.get(b).holder;
         if !self.untyped_of(b).device || last == NEVER || last == d {
@@ -153,7 +154,8 @@ impl MemoryServer<'_> {
         ))
     }
 
-    /// The kernel refused in the middle of a split: the domain has its block whole again, or has lost it.
+    /// The kernel refused in the middle of a split: the domain has its block whole again, or has
+    /// lost it.
     fn undo_split(&mut self, kernel: &mut impl Kernel, d: u8) {
         let Some(Splitting { kind, pages, .. }) = self.dom_mut(d).splitting.take() else {
             return;

@@ -1,6 +1,7 @@
 //! What the dearest messages cost, by what the kernel really makes, deletes and zeroes for them.
 //!
-//! [`System::send`] holds every message of every test against the bound. Here neighbours prepare the dearest ones.
+//! [`System::send`] holds every message of every test against the bound. Here neighbours prepare
+//! the dearest ones.
 #![allow(missing_docs, reason = "tests")]
 
 mod common;
@@ -11,7 +12,8 @@ use memory_server::{DomainConfig, DomainIndex, Purpose, cost};
 use memory_server_api::{ALIASES, Batch, Error, Extra, MAX_BATCH, Reply, Request, Slot, SplitKind};
 use proptest::prelude::*;
 
-/// `domains` domains on the heap of `mib` MiB, which the kernel owns or not, and page tables of 2 MiB for each.
+/// `domains` domains on the heap of `mib` MiB, which the kernel owns or not, and page tables
+/// of 2 MiB for each.
 fn neighbours(domains: u8, mib: u64, device: bool, splits: u16) -> System {
     let configs: Vec<DomainConfig> = (0..domains)
         .map(|n| DomainConfig {
@@ -63,8 +65,8 @@ fn alias_all(s: &mut System, d: DomainIndex, slot: Slot) {
     }
 }
 
-/// A neighbour had all of the heap in pages and gave it back; what others ask for then costs each message no more
-/// than it may, and all of it can be had.
+/// A neighbour had all of the heap in pages and gave it back; what others ask for then costs each
+/// message no more than it may, and all of it can be had.
 #[test]
 fn what_one_neighbour_gave_back_split() {
     for device in [false, true] {
@@ -84,7 +86,8 @@ fn what_one_neighbour_gave_back_split() {
     }
 }
 
-/// The same by eight neighbours, each with all of its aliases in one block: more capabilities than one message may delete.
+/// The same by eight neighbours, each with all of its aliases in one block: more capabilities than
+/// one message may delete.
 #[test]
 fn what_all_neighbours_gave_back_split() {
     for device in [false, true] {
@@ -134,7 +137,8 @@ fn pages_with_all_aliases_in_one_batch() {
     assert_eq!(s.kernel.deleted - deleted, 7 * (2 * 73 + ALIASES));
 }
 
-/// A split of either kind, its abort, and the end of the domain in the middle of it; nothing is kept from it or lost by it.
+/// A split of either kind, its abort, and the end of the domain in the middle of it; nothing is
+/// kept from it or lost by it.
 #[test]
 fn a_split_takes_several_messages_and_ends_well_in_each() {
     for device in [false, true] {
@@ -185,8 +189,8 @@ fn a_split_takes_several_messages_and_ends_well_in_each() {
     }
 }
 
-/// The message that makes the pages of a split also writes the records of all of them, which the kernel's operations do
-/// not show: they and the records are no more than a message.
+/// The message that makes the pages of a split also writes the records of all of them, which the
+/// kernel's operations do not show: they and the records are no more than a message.
 #[test]
 fn the_records_of_a_split_are_counted() {
     for device in [false, true] {
@@ -211,7 +215,8 @@ fn the_records_of_a_split_are_counted() {
     }
 }
 
-/// Page tables: all of a piece are made, deleted at the end, and zeroed by the kernel when the next life makes its first.
+/// Page tables: all of a piece are made, deleted at the end, and zeroed by the kernel when the next
+/// life makes its first.
 #[test]
 fn page_tables_of_a_whole_piece() {
     let mut s = neighbours(1, 4, false, 1);
@@ -231,8 +236,9 @@ fn page_tables_of_a_whole_piece() {
     assert!(s.dearest > cost::MESSAGE / 2, "{}", s.dearest);
 }
 
-/// Static memory that the kernel does not own is zeroed at its first grant, a block for each message; at the next
-/// grant to the same life not again, and then any number of blocks come in one message.
+/// Static memory that the kernel does not own is zeroed at its first grant, a block for each
+/// message; at the next grant to the same life not again, and then any number of blocks come in one
+/// message.
 #[test]
 fn a_message_zeroes_one_block() {
     let mut s = System::new(
@@ -380,8 +386,8 @@ impl Client {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Whatever three neighbours do, no message costs more than it may ([`System::send`] looks), every request is
-    /// answered, and at the end all memory is there.
+    /// Whatever three neighbours do, no message costs more than it may ([`System::send`] looks),
+    /// every request is answered, and at the end all memory is there.
     #[test]
     fn no_message_costs_more_than_it_may(
         ops in proptest::collection::vec((0usize..3, op()), 1..60),

@@ -166,8 +166,8 @@ fn populate_a_block_that_another_domain_returned() {
     assert_eq!(fail_each_step(returned, D1, pages), 7);
 }
 
-/// SM-9: the kernel zeroes memory that was in use before anything is made of it, in operations that it can refuse too.
-/// However often it does, nothing is lost.
+/// SM-9: the kernel zeroes memory that was in use before anything is made of it, in operations that
+/// it can refuse too. However often it does, nothing is lost.
 #[test]
 fn memory_that_was_in_use_is_made_anew() {
     fn was_in_use(size_bits: u8) -> System {
@@ -177,7 +177,8 @@ fn memory_that_was_in_use_is_made_anew() {
             memory(0x9000_0000, 21, false, Purpose::Heap),
         ];
         let mut s = System::new(&[domain(1, false, 4), domain(2, false, 4)], &heap, 1);
-        // Retype in one operation or two, mint; at the second mint there were pages, and the block is whole again.
+        // After retyping, in two operations for 512 pages, the second mint is refused, and the
+        // block is made whole again.
         s.kernel.fail_in = Some(if size_bits == 21 { 3 } else { 2 });
         assert_eq!(s.page(D0), Err(Error::Kernel));
         assert_eq!(s.kernel.fail_in, None);
@@ -196,7 +197,8 @@ fn memory_that_was_in_use_is_made_anew() {
     let page = Request::populate_page(Gfn::new(0x40000));
     let kind = Extra::Console;
     let extra = Request::CreateExtra { kind };
-    // The reset: revoke what an earlier one left, make a page and revoke it. Then retype, and mint twice.
+    // The reset: revoke what an earlier one left, make a page and revoke it. Then retype, and mint
+    // twice.
     for (build, request, steps) in [
         (block as fn() -> System, blocks, 6),
         (block, page, 7),
