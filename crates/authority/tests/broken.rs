@@ -61,7 +61,7 @@ const HIGH: u32 = 400;
 
 #[test]
 fn a_vmm_with_untyped_memory() {
-    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_006_heap");
+    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_008_heap");
     broken("untyped", "untyped", &[], &system.authority());
 }
 

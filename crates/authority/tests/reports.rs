@@ -34,6 +34,7 @@ fn everybody_is_there_by_priority() {
         all,
         [
             ("monitor", Role::Monitor),
+            ("pulse", Role::Server),
             ("timer_server", Role::TimerServer),
             ("memory_server", Role::MemoryServer),
             ("console", Role::Console),
@@ -60,9 +61,9 @@ fn pointers_are_those_that_the_programs_use() {
         let held = held.find(|h| h.cap.object == id && h.invocable == invocable);
         held.and_then(|held| held.cptr)
     };
-    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 6);
+    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 8);
     assert_eq!(
-        pointer("memory_server", "untyped_zazen_006_heap", true),
+        pointer("memory_server", "untyped_zazen_008_heap", true),
         Some(own)
     );
     let leaf = topology::caps::MEM_GRANT_LEAF;

@@ -93,7 +93,7 @@ pub mod time {
     pub const FAULT_SERVER: Time = slice(500);
     /// The timer server, above everybody else: what callers and interrupts together can make it take.
     pub const TIMER_SERVER: Time = Time {
-        budget: 50,
+        budget: 100,
         period: 1000,
     };
     /// The pulse: its period is the most by which a guest can delay a wake-up that is due.
