@@ -4,7 +4,7 @@ use crate::machine::{Failure, Machine};
 use crate::scenes::lab::PATIENCE;
 
 /// More than there are stops on the way around: guests and the console's own monitor.
-const STOPS: usize = 8;
+const STOPS: usize = 10;
 
 /// Moves the input to `guest`: Ctrl-a three times until the console says so.
 ///
