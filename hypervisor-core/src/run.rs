@@ -414,7 +414,7 @@ impl Vm<'_> {
         let Some(access) = form.access(gpa, abort, base) else {
             return false;
         };
-        let done = self.access(host, access);
+        let done = self.access_again(host, access);
         if done {
             instruction::set_base(host, form.base, form.moved(base));
         }
@@ -428,7 +428,15 @@ impl Vm<'_> {
             || !self.record.trap_unmapped
     }
 
-    /// Carries out an access to a device; false where there is none, or none of that size.
+    /// [`Vm::access`], out of line for what is rare.
+    #[cold]
+    #[inline(never)]
+    fn access_again<H: Host>(&mut self, host: &mut H, access: Mmio) -> bool {
+        self.access(host, access)
+    }
+
+    /// Carries out an access to a device; false where there is none, or none of that size. With most aborts, so it is in line there.
+    #[inline(always)]
     fn access<H: Host>(&mut self, host: &mut H, access: Mmio) -> bool {
         if let Some(offset) = offset_in(access.gpa, self.layout.gicd, u64::from(vgic::GICD_SIZE)) {
             return self.access_gicd(host, access, offset);
@@ -445,6 +453,8 @@ impl Vm<'_> {
         !self.record.trap_unmapped
     }
 
+    /// As [`Vm::access`].
+    #[inline(always)]
     fn access_gicd<H: Host>(&mut self, host: &mut H, access: Mmio, offset: u32) -> bool {
         if access.write {
             let Ok(value) = u32::try_from(access.value(host)) else {
