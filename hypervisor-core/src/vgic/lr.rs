@@ -133,7 +133,7 @@ impl VGic {
     fn squeeze<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
         // Each turn takes the free one or looks at another one that is in use.
         let mut seen = 0;
-        while let Some((priority, intid)) = self.most_urgent(1).take().next() {
+        while let Some((mut priority, mut intid)) = self.most_urgent(1).take().next() {
             #[expect(clippy::cast_possible_truncation, reason = "below 16")]
             let lr = if free != 0 && (interface.can_recall() || self.is_above_all(priority)) {
                 core::mem::take(&mut free).trailing_zeros() as u8
@@ -145,6 +145,10 @@ impl VGic {
                     continue;
                 }
                 self.release(lr);
+                // The guest may have made what was taken back more urgent meanwhile.
+                if let Some(first) = self.most_urgent(1).take().next() {
+                    (priority, intid) = first;
+                }
                 lr
             } else {
                 self.cpus[BOOT].stuck = true;
