@@ -136,8 +136,12 @@ pub fn wake_ups(suite: &mut Suite, lab: &Lab, config: &str) {
             let file = lab.changed(config, "storm.dts", &name, &changes)?;
             let machine = lab.clone().counting().boot_file(config, &file, &name)?;
             machine.expect(&format!("storm: {attack} begins"), PATIENCE)?;
-            let found = machine.expect(r"late: done \d+ sleeps, (\d+) us late at most", PATIENCE)?;
-            let late: u64 = found.get(1).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+            let found =
+                machine.expect(r"late: done \d+ sleeps, (\d+) us late at most", PATIENCE)?;
+            let late: u64 = found
+                .get(1)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(u64::MAX);
             if late <= EACH + MORE {
                 return Ok(());
             }
