@@ -54,7 +54,8 @@ usage_image_options() {
     cat <<'END'
   --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
   --board BOARD          qemu_virt_aarch64 (default) or zcu102 (docs/zcu102.md)
-  --config CONFIG        debug (default), release or benchmark: the seL4 configuration (microkit only)
+  --config CONFIG        seL4's configuration (microkit only): debug (default), release or benchmark; smp-debug and smp-release are
+                         the multicore kernel, on which everything still runs on the first core
   --domains FILE.dts     domains file (default: domains/two-linux.dts, for zcu102 domains/zcu102-two-linux.dts)
   --system FILE.xml      system description instead of the one that follows from the domains file: docs/own-pds.md (microkit only)
 END
@@ -209,7 +210,7 @@ parse() {
             --fairness) FAIRNESS=yes ;;
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
             --board) BOARD=$(one_of --board "$value" qemu_virt_aarch64 zcu102) ;;
-            --config) CONFIG=$(one_of --config "$value" debug release benchmark) CONFIG_GIVEN=yes ;;
+            --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;
             --domains) DOMAINS=$value ;;
             --system) SYSTEM=$value ;;
             --until) UNTIL=$value ;;

@@ -23,6 +23,8 @@ qemu_command() {
             QEMU=(env QEMU_AUDIO_DRV=none "${QEMU[@]}")
             ;;
     esac
+    # The multicore kernel waits for all its nodes.
+    [[ $CONFIG != smp-* || $HOST == el2 || $BOARD == zcu102 ]] || QEMU+=(-smp 4)
     # Without -nic none QEMU wants the ROM of a network card, which a minimal Debian's package lacks.
     QEMU+=(-nic none)
     # The escape character is moved from Ctrl-a, which belongs to the console server, to Ctrl-].

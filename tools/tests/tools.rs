@@ -222,6 +222,7 @@ fn the_system_description_is_what_the_servers_expect() {
             "memory_server",
             "dt_server",
             "timer_server",
+            "pulse",
             "gate_linux1",
             "vmm_linux1",
             "gate_linux2",
@@ -246,6 +247,7 @@ fn the_system_description_is_what_the_servers_expect() {
             ("memory_server", "8"),
             ("dt_server", "9"),
             ("timer_server", "10"),
+            ("pulse", "20"),
             ("gate_linux1", "12"),
             ("vmm_linux1", "0"),
             ("gate_linux2", "13"),
@@ -352,7 +354,7 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(between("memory_server", "console"), pair("60", "8"));
     assert_eq!(between("console", "timer_server"), pair("60", "59"));
     assert_eq!(between("fault_server", "memory_server"), pair("59", "59"));
-    assert_eq!(all("channel").count(), 2 * 6 + 6);
+    assert_eq!(all("channel").count(), 2 * 6 + 7);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
 
@@ -379,7 +381,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (21, 8 * 6 + 6));
+    assert_eq!((built.pds.len(), built.channels.len()), (22, 8 * 6 + 7));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions

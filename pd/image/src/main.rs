@@ -24,7 +24,7 @@ struct Arguments {
     /// Board, by Microkit's name
     #[arg(long, default_value = "qemu_virt_aarch64")]
     board: String,
-    /// Configuration of the SDK: debug, release or benchmark
+    /// Configuration of the SDK: debug, release, benchmark, smp-debug or smp-release
     #[arg(long, default_value = "debug")]
     config: String,
     /// Domains file: a device tree in Xen's dom0less binding, as source or compiled
