@@ -13,7 +13,7 @@ const CRASH: u8 = b'!';
 
 /// The VMM, and a second end of its console stream that reads what is typed before it does.
 pub(crate) struct Fragile {
-    pub(crate) vmm: Vmm,
+    pub(crate) vmm: &'static mut Vmm,
     input: VmmConsole,
 }
 
@@ -21,7 +21,7 @@ impl Fragile {
     pub(crate) fn new() -> Self {
         Self {
             input: vmm_console(),
-            vmm: zazen_vmm::start(),
+            vmm: crate::vmm(),
         }
     }
 

@@ -38,7 +38,7 @@ const ATTACKS: [(&str, Round); 11] = [
 
 /// A greedy VMM.
 pub(crate) struct Greedy {
-    pub(crate) vmm: Vmm,
+    pub(crate) vmm: &'static mut Vmm,
     log: Log,
     name: &'static str,
     round: Round,
@@ -60,7 +60,7 @@ impl Greedy {
             return Err(log);
         };
         Ok(Self {
-            vmm: zazen_vmm::start(),
+            vmm: crate::vmm(),
             log,
             name,
             round,

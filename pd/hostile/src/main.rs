@@ -29,11 +29,13 @@ use console_api::Logger;
 use dt_server_api::DtServer;
 use guest_mem::Window;
 use hv_types::WindowAddr;
+use static_cell::StaticCell;
 use zazen_rt::clients::dt_call;
 use zazen_rt::event::Signals;
 use zazen_rt::lent::{self, Lent};
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::{MessageInfo, protection_domain, region};
+use zazen_vmm::Vmm;
 
 use crate::fragile::Fragile;
 use crate::garbage::Garbage;
@@ -44,10 +46,14 @@ protection_domain!(init);
 /// The log, as a VMM has it.
 pub(crate) type Log = Logger<VmmConsole>;
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it, and no heap to put it on"
-)]
+/// The VMM as it should be, of those who are one for a while. It is too large to be handed about on the stack.
+static VMM: StaticCell<Vmm> = StaticCell::new();
+
+/// Starts that VMM; called once.
+pub(crate) fn vmm() -> &'static mut Vmm {
+    VMM.init_with(zazen_vmm::start)
+}
+
 enum Hostile {
     /// Handles nothing any more.
     Silent,

@@ -216,8 +216,8 @@ mod tests {
                 ]
             })
             .collect();
-        expected.sort();
-        held.sort();
+        expected.sort_by_key(|(slot, _)| slot.0);
+        held.sort_by_key(|(slot, _)| slot.0);
         assert_eq!(held, expected);
     }
 
