@@ -6,6 +6,7 @@
 
 use core::fmt::Write;
 
+use console_api::Logger;
 use dt_server_api::DtServer as _;
 use hv_types::Gfn;
 use memory_server_api::{MemoryServer as _, Request};
@@ -13,6 +14,7 @@ use topology::{caps, channel};
 use zazen_rt::clients::{MemoryClient, arm_timer, dt_call};
 use zazen_rt::event::Signals;
 use zazen_rt::lent::Vmm as _;
+use zazen_rt::log::vmm_console;
 use zazen_rt::{Channel, MessageInfo, clock, invoke};
 use zazen_vmm::Vmm;
 
@@ -39,7 +41,6 @@ const ATTACKS: [(&str, Round); 11] = [
 /// A greedy VMM.
 pub(crate) struct Greedy {
     pub(crate) vmm: &'static mut Vmm,
-    log: Log,
     name: &'static str,
     round: Round,
     lent: bool,
@@ -61,7 +62,6 @@ impl Greedy {
         };
         Ok(Self {
             vmm: crate::vmm(),
-            log,
             name,
             round,
             lent,
@@ -95,7 +95,8 @@ impl Greedy {
         if self.begin.is_none_or(|begin| clock::now() < begin) {
             return;
         }
-        let _ = writeln!(self.log, "[hostile] {} begins", self.name);
+        // A second end over the VMM's ring goes on where that one stopped, which is never used again.
+        let _ = writeln!(Logger::new(vmm_console()), "\n[hostile] {} begins", self.name);
         loop {
             (self.round)();
         }

@@ -130,7 +130,7 @@ pub fn wake_ups(suite: &mut Suite, lab: &Lab, config: &str) {
         suite.run(&test, || {
             let name = format!("late-{attack}-{config}");
             let changes = [
-                ("probe=share windows=8", "probe=late"),
+                ("probe=share windows=4 warm-up=200", "probe=late"),
                 ("attack=hypercalls", &*format!("attack={attack}")),
             ];
             let file = lab.changed(config, "storm.dts", &name, &changes)?;
