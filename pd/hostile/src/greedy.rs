@@ -96,7 +96,11 @@ impl Greedy {
             return;
         }
         // A second end over the VMM's ring goes on where that one stopped, which is never used again.
-        let _ = writeln!(Logger::new(vmm_console()), "\n[hostile] {} begins", self.name);
+        let _ = writeln!(
+            Logger::new(vmm_console()),
+            "\n[hostile] {} begins",
+            self.name
+        );
         loop {
             (self.round)();
         }

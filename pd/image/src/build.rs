@@ -25,7 +25,7 @@ use crate::loader::{LoaderImage, LoaderProgram, Region};
 use crate::needs::{Heap, Needs};
 use crate::report::Report;
 use crate::sdk::{Sdk, read_elf};
-use crate::{extend, order, pack, patch};
+use crate::{extend, order, pack, patch, time};
 
 /// Rounds after which a layout that still changes is given up.
 const ROUNDS: usize = 12;
@@ -123,6 +123,7 @@ impl Inputs<'_> {
             expected_allocations: HashMap::new(),
         };
         extend::extend(&mut container, layout)?;
+        time::arrange(&mut container, layout)?;
         order::sort(&mut container, self.config());
         if !layout.untypeds.is_empty() {
             let words = layout.manifest(self.request.needs)?;
@@ -197,6 +198,7 @@ impl Inputs<'_> {
             ..layout.clone()
         };
         extend::extend(&mut container, &without)?;
+        time::arrange(&mut container, &without)?;
         order::sort(&mut container, config);
         let objects = order::planned(&container, config);
         let simulation = simulate(&objects, &attempt.boot)

@@ -8,8 +8,8 @@ use sel4_capdl_initializer_types::{
 };
 use topology::{caps, pd};
 
+use crate::Error;
 use crate::layout::Layout;
-use crate::{Error, time};
 
 /// Guard of a vCPU's CSpace: 55 bits that no capability pointer of a guest has.
 ///
@@ -98,7 +98,7 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         insert_leaf(container, vmm_leaf, caps::VMM_GUEST_VSPACE, vspace)?;
     }
     guard_vcpus(container);
-    time::arrange(container, layout)
+    Ok(())
 }
 
 /// Takes away from the fault server the capabilities to its children's threads that Microkit gives a parent: it gets their
