@@ -265,7 +265,7 @@ fn the_system_description_is_what_the_servers_expect() {
     for (name, expected) in [
         ("vmm_linux1", [50, 50]),
         ("console", [50, 50]),
-        ("timer_server", [100, 1000]),
+        ("timer_server", [50, 50]),
         ("fault_server", [500, 500]),
     ] {
         assert_eq!(time(pd(name)), expected, "{name}");

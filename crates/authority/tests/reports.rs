@@ -35,8 +35,8 @@ fn everybody_is_there_by_priority() {
         [
             ("monitor", Role::Monitor),
             ("pulse", Role::Server),
-            ("timer_server", Role::TimerServer),
             ("memory_server", Role::MemoryServer),
+            ("timer_server", Role::TimerServer),
             ("console", Role::Console),
             ("dt_server", Role::Server),
             ("fault_server", Role::Server),

@@ -36,7 +36,8 @@ pub const RESERVED: [&str; 9] = [
 
 /// Scheduling priorities (0..=254) of the system description, where a protected call needs a strictly higher target.
 ///
-/// The image builder then gives everybody but the timer server and its virtual machine [`SHARED`](priority::SHARED): docs/design/calls.md.
+/// The image builder then gives everybody but the pulse, and a timer server that tells the time, [`SHARED`](priority::SHARED):
+/// docs/design/calls.md.
 pub mod priority {
     /// What VMMs, guests and the servers that they call run at. A time slice that ends inside a server then puts the server
     /// behind all others, with the client whose time it was; at a higher priority the next slice would go to the same client.
@@ -91,8 +92,11 @@ pub mod time {
     pub const CONSOLE: Time = slice(50);
     /// The fault server, which has a crashed VMM's domain taken apart in a guest's place.
     pub const FAULT_SERVER: Time = slice(500);
-    /// The timer server, above everybody else: what callers and interrupts together can make it take.
-    pub const TIMER_SERVER: Time = Time {
+    /// The timer server: what callers and interrupts together can make it take of a round.
+    pub const TIMER_SERVER: Time = slice(50);
+    /// The timer server of a board on which it tells the time, which it must before anybody asks: it runs above all others there,
+    /// within a budget.
+    pub const TIMER_SERVER_WITH_CLOCK: Time = Time {
         budget: 100,
         period: 1000,
     };

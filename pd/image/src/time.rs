@@ -62,17 +62,17 @@ fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Res
     )
 }
 
-/// Gives everybody but the timer server, its virtual machine, the pulse and Microkit's monitor the one priority, and lets nobody set any.
+/// Gives everybody but the pulse and Microkit's monitor the one priority, and lets nobody set any. Where the timer server tells the
+/// time by a virtual machine, both have to run before anybody asks for it.
 ///
 /// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is, for which the kernel puts the
 /// thread before all others of that priority.
 fn share_priority(container: &mut CapDLSpecContainer) {
-    let above = [
-        format!("tcb_{}", pd::TIMER_SERVER),
-        format!("tcb_{}_0", pd::CLOCK_VM),
-        format!("tcb_{}", pd::PULSE),
-        "tcb_monitor".to_owned(),
-    ];
+    let clock = format!("tcb_{}_0", pd::CLOCK_VM);
+    let mut above = vec![format!("tcb_{}", pd::PULSE), "tcb_monitor".to_owned()];
+    if find(container, &clock).is_ok() {
+        above.extend([format!("tcb_{}", pd::TIMER_SERVER), clock]);
+    }
     for named in &mut container.spec.objects {
         let Object::Tcb(object::Tcb { extra, .. }) = &mut named.object else {
             continue;
@@ -170,11 +170,25 @@ mod tests {
     }
 
     #[test]
-    fn all_but_the_timer_server_share_one_priority_and_nobody_sets_any() {
+    fn all_share_one_priority_and_nobody_sets_any() {
         let mut container = whole();
         arrange(&mut container, &layout()).unwrap();
         for (name, prio, max_prio) in priorities(&container) {
-            let expected = if name == "timer_server" { 230 } else { 100 };
+            assert_eq!((prio, max_prio), (100, 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_tells_the_time_runs_before_all_others() {
+        let mut container = whole();
+        add(&mut container, "tcb_clock_0".into(), thread(225));
+        arrange(&mut container, &layout()).unwrap();
+        for (name, prio, max_prio) in priorities(&container) {
+            let expected = match name {
+                "timer_server" => 230,
+                "clock_0" => 225,
+                _ => 100,
+            };
             assert_eq!((prio, max_prio), (expected, 0), "{name}");
         }
     }

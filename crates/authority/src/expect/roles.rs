@@ -152,6 +152,11 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
         irq: None,
         vm: None,
     };
+    // Where it tells the time it runs before all others.
+    let timer_server = match board.timer {
+        Timer::System { .. } => (priority::SHARED, time::TIMER_SERVER),
+        Timer::Ttc { .. } => (priority::TIMER_SERVER, time::TIMER_SERVER_WITH_CLOCK),
+    };
     let with = |mut pd: Pd, maps: Vec<Map>| {
         pd.maps.extend(maps);
         pd
@@ -174,10 +179,10 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
             )
         },
         Pd {
-            priority: priority::TIMER_SERVER,
+            priority: timer_server.0,
             irq: Some(board.timer.intid()),
             vm: clock_vm(board),
-            ..with(server(pd::TIMER_SERVER, time::TIMER_SERVER), timer(board))
+            ..with(server(pd::TIMER_SERVER, timer_server.1), timer(board))
         },
     ];
     pds.extend(guests_reach_timer(board).then(|| Pd {
