@@ -15,10 +15,13 @@ use zazen_rt::clients::{MemoryClient, arm_timer, dt_call};
 use zazen_rt::event::Signals;
 use zazen_rt::lent::Vmm as _;
 use zazen_rt::log::vmm_console;
-use zazen_rt::{Channel, MessageInfo, clock, invoke};
+use zazen_rt::{Channel, MessageInfo, clock, invoke, with_msg_regs, with_msg_regs_mut};
 use zazen_vmm::Vmm;
 
 use crate::Log;
+
+/// Words of the longest reply to a fault.
+const REPLY_WORDS: usize = 9;
 
 /// What a greedy VMM does in a loop.
 type Round = fn();
@@ -82,7 +85,11 @@ impl Greedy {
             let begin = clock::now() + clock::frequency() / 20;
             self.begin = Some(begin);
             let reply = self.vmm.fault(info);
+            // The reply lies in the message registers, which the call to the timer server uses too.
+            let mut words = [0; REPLY_WORDS];
+            with_msg_regs(|mrs| words.copy_from_slice(&mrs[..REPLY_WORDS]));
             arm_timer(Some(begin));
+            with_msg_regs_mut(|mrs| mrs[..REPLY_WORDS].copy_from_slice(&words));
             return reply;
         }
         if self.lent {
