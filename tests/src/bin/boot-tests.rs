@@ -57,7 +57,6 @@ fn main() -> ExitCode {
     }
     if microkit {
         fairness::run(&mut suite, &lab, "release");
-        fairness::by_vmms(&mut suite, &lab, "release");
         fairness::wake_ups(&mut suite, &lab, "release");
         for config in ["debug", "release"] {
             system_calls::run(&mut suite, &lab, config);

@@ -56,42 +56,6 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     }
 }
 
-/// Attacks of `pd/hostile/src/greedy.rs`: VMMs that were taken over. One computes, one takes memory and gives it back, one calls a
-/// server with nothing, one floods the timer server, one the console, one pretends to fault, and one tries to
-/// have its guest run before all others.
-const VMM_ATTACKS: [&str; 7] = ["spin", "grab", "badcall", "wake", "ring", "pretend", "jump"];
-
-/// VMMs that attack, in `config` of Microkit; on the EL2 host nothing stands between them and the servers.
-pub fn by_vmms(suite: &mut Suite, lab: &Lab, config: &str) {
-    for (scene, domains, measuring) in SCENES {
-        for attack in VMM_ATTACKS {
-            let test = format!("{config}/fairness/a-vmm-that-does-{attack}-with-{domains}-domains");
-            if !suite.wants(std::slice::from_ref(&test)) {
-                continue;
-            }
-            suite.run(&test, || {
-                let name = format!("{scene}-vmm-{attack}-{config}");
-                let changes = [
-                    ("\tattacker", &*format!("\t{attack}")),
-                    ("probe=storm attack=hypercalls", "probe=spin"),
-                ];
-                let file = lab.changed(config, &format!("{scene}.dts"), &name, &changes)?;
-                let attackers = domains - measuring as u64;
-                let replaced: Vec<_> = match attackers {
-                    1 => vec![format!("{attack}=hostile")],
-                    many => (1..=many).map(|n| format!("{attack}{n}=hostile")).collect(),
-                };
-                let lab = lab.clone().counting().with_vmms(&replaced.join(" "));
-                let mut machine = lab.boot_file(config, &file, &name)?;
-                machine.expect_faults();
-                measured(&machine, &format!("[hostile] {attack} begins"), measuring)?
-                    .into_iter()
-                    .try_for_each(|figures| check(figures, domains))
-            });
-        }
-    }
-}
-
 /// Least share in permille and longest gap in microseconds.
 type Figures = (u64, u64);
 
