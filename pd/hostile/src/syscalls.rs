@@ -16,8 +16,8 @@ use crate::random::Random;
 const SLOTS: u64 = caps::MICROKIT_SLOTS;
 /// Most words of an seL4 message.
 const WORDS: u64 = 120;
-/// System calls of the sweep over all capabilities.
-const SWEEPS: u64 = 200_000;
+/// System calls of the sweep over all capabilities. A debug kernel prints a line for most of them.
+const SWEEPS: u64 = 8000;
 /// Messages of a flood.
 const FLOOD: u64 = 1000;
 
