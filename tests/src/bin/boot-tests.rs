@@ -58,9 +58,8 @@ fn main() -> ExitCode {
     if microkit {
         fairness::run(&mut suite, &lab, "release");
         fairness::wake_ups(&mut suite, &lab, "release");
-        for config in ["debug", "release"] {
-            system_calls::run(&mut suite, &lab, config);
-        }
+        // A debug kernel can be halted by any VMM (SECURITY.md).
+        system_calls::run(&mut suite, &lab, "release");
     }
     for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(2) {
         fairness::short_lives(&mut suite, &lab, config);
