@@ -74,7 +74,8 @@ impl Handler for Pd {
             .server
             .on_fault(child.index(), fault(&info), |line| log.line(line), crash);
         if !first {
-            // It only pretends, and may do so for ever: each of its messages costs it what is left of our slice.
+            // It only pretends, and may do so for ever: each of its messages ends our slice, so the
+            // others come first.
             sched_yield();
         }
         // Without a reply it stays stopped. The next fault takes the reply object over; a debug kernel then prints
