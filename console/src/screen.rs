@@ -5,6 +5,11 @@ use crate::wire::Wire;
 
 /// Ends colours.
 const PLAIN: &[u8] = b"\x1b[0m";
+/// Goes back to the start of the row and erases it (ECMA-48, 8.3.41).
+const ERASE_ROW: &[u8] = b"\r\x1b[K";
+/// Most cells that fit into one row of every terminal, which is 80 columns wide at least. The last cell is left out:
+/// terminals differ in where the cursor is behind it.
+const ROW: usize = 79;
 
 /// The wire, and where its bytes have left the cursor.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub(crate) struct Screen {
     shown: Option<usize>,
     /// A colour is on.
     styled: bool,
+    /// Cells that the line the cursor is in may take; too many rather than too few.
+    cells: usize,
 }
 
 impl Screen {
@@ -22,6 +29,7 @@ impl Screen {
             wire: Wire::new(),
             shown: None,
             styled: false,
+            cells: 0,
         }
     }
 
@@ -36,16 +44,28 @@ impl Screen {
         }
     }
 
+    /// Takes the line the cursor is in, if any, off the screen, so that another one can come there: its client
+    /// is not done with it, and [`Screen::open`] brings it back. A line that may take more than a row
+    /// cannot be taken off; it stays, and comes again below.
+    fn withdraw(&mut self) {
+        if self.cells > ROW {
+            self.end();
+        } else if self.shown.take().is_some() {
+            self.plain();
+            self.wire.put(ERASE_ROW);
+        }
+    }
+
     /// Prints a whole line of a client.
     pub(crate) fn print(&mut self, name: &str, line: &Line) {
-        self.end();
+        self.withdraw();
         self.render(name, line);
         self.newline();
     }
 
     /// Prints a whole line of our own.
     pub(crate) fn print_parts(&mut self, parts: &[&str]) {
-        self.end();
+        self.withdraw();
         for part in parts {
             self.wire.put(part.as_bytes());
         }
@@ -55,10 +75,26 @@ impl Screen {
     /// Puts the cursor behind `line`, the unfinished line of client `index`.
     pub(crate) fn open(&mut self, index: usize, name: &str, line: &Line) {
         if self.shown != Some(index) {
-            self.end();
+            self.withdraw();
+            self.cells = name.len() + 2 + line.bytes().len();
             self.render(name, line);
             self.shown = Some(index);
         }
+    }
+
+    /// Adds what the client of the line the cursor is in wrote.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.cells = self.cells.saturating_add(bytes.len());
+        self.wire.put(bytes);
+    }
+
+    /// Adds a sequence that the client of the line the cursor is in wrote and that is no colour.
+    pub(crate) fn control(&mut self, sequence: &[u8]) {
+        // Those that end so stay within the row: ECMA-48, CUF, CUB, EL, ICH and DCH.
+        if !matches!(sequence, [0x1b, b'[', .., b'C' | b'D' | b'K' | b'@' | b'P']) {
+            self.cells = usize::MAX;
+        }
+        self.wire.put(sequence);
     }
 
     /// Goes back to the start of the line and prints the name again.

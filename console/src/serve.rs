@@ -90,6 +90,8 @@ impl<'a, const N: usize> Mux<'a, N> {
     }
 
     fn announce_focus(&mut self) {
+        // The line there stays: whoever wrote it is not who goes on below.
+        self.screen.end();
         match self.focus.and_then(|i| self.clients.get(i)) {
             Some(guest) => self.screen.print_parts(&[
                 "*** Input goes to ",
@@ -261,7 +263,7 @@ fn show(screen: &mut Screen, index: usize, name: &str, line: &crate::line::Line,
     match item {
         Item::Byte(b) => {
             screen.open(index, name, line);
-            screen.wire.put(&[b]);
+            screen.add(&[b]);
         }
         Item::Back if line.can_go_back() => {
             screen.open(index, name, line);
@@ -276,7 +278,7 @@ fn show(screen: &mut Screen, index: usize, name: &str, line: &crate::line::Line,
             if is_style(s) {
                 screen.style(s, !is_plain(s));
             } else {
-                screen.wire.put(s);
+                screen.control(s);
             }
         }
         Item::Back | Item::Return | Item::Newline => {}

@@ -63,7 +63,7 @@ fn a_switch_shows_the_prompt_that_waits_there() {
     rig.type_in(SWITCH);
     assert_eq!(
         rig.seen(),
-        "linux1: one # \r\nlinux2: 10%\rlinux2: 20%\r\nlinux1: one # \r\n\
+        "linux1: one # \r\x1b[Klinux2: 10%\rlinux2: 20%\r\nlinux1: one # \r\n\
          *** Input goes to linux2 now (Ctrl-a three times: next) ***\r\n\
          linux2: two\rlinux2: two # "
     );
@@ -71,7 +71,7 @@ fn a_switch_shows_the_prompt_that_waits_there() {
     rig.write(0, b"done\n");
     assert_eq!(rig.seen(), "x");
     rig.wait(20 * MS);
-    assert_eq!(rig.seen(), "\r\nlinux1: one # done\r\n");
+    assert_eq!(rig.seen(), "\r\x1b[Klinux1: one # done\r\n");
     rig.wait(20 * MS);
     assert_eq!(rig.seen(), "linux2: two\rlinux2: two # x");
 }

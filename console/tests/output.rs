@@ -45,7 +45,7 @@ fn an_interrupted_prompt_comes_back() {
     rig.write(0, b"/ # ec");
     rig.wait(20 * MS);
     rig.write(1, b"hello\n");
-    assert_eq!(rig.seen(), "linux1: / # ec\r\nlinux2: hello\r\n");
+    assert_eq!(rig.seen(), "linux1: / # ec\r\x1b[Klinux2: hello\r\n");
     rig.wait(20 * MS);
     assert_eq!(rig.seen(), "linux1: / # ec");
     rig.write(0, b"ho\r\n");
@@ -64,13 +64,36 @@ fn an_interrupted_prompt_comes_back() {
     assert_eq!(
         rig.seen(),
         format!(
-            "linux1: / # \r\nlinux2: a\r\nmemory: c\r\nlinux2: b\r\n{}",
+            "linux1: / # \r\x1b[Klinux2: a\r\nmemory: c\r\nlinux2: b\r\n{}",
             "memory: d\r\n".repeat(10)
         )
     );
     rig.wait(1);
     assert_eq!(rig.seen(), "linux1: / # ");
     assert_eq!(rig.wake_at, None);
+}
+
+#[test]
+fn a_line_that_cannot_be_taken_off_the_screen_stays_and_comes_again_below() {
+    let rows = "x".repeat(72);
+    for line in [rows.as_str(), "up\x1b[A"] {
+        let mut rig = Rig::usual();
+        rig.write(0, line.as_bytes());
+        rig.wait(20 * MS);
+        rig.write(1, b"hello\n");
+        rig.wait(20 * MS);
+        let again = line.trim_end_matches("\x1b[A");
+        assert_eq!(
+            rig.seen(),
+            format!("linux1: {line}\r\nlinux2: hello\r\nlinux1: {again}")
+        );
+    }
+    // One cell less fits into a row of 80.
+    let mut rig = Rig::usual();
+    rig.write(0, &rows.as_bytes()[1..]);
+    rig.wait(20 * MS);
+    rig.write(1, b"hello\n");
+    assert!(rig.seen().ends_with("x\r\x1b[Klinux2: hello\r\n"));
 }
 
 #[test]
@@ -177,7 +200,7 @@ fn colours_end_with_the_line() {
     rig.wait(20 * MS);
     assert_eq!(
         rig.seen(),
-        "linux1: \x1b[1m# \x1b[0m\r\nlinux2: x\r\nlinux1: \x1b[1m# "
+        "linux1: \x1b[1m# \x1b[0m\r\x1b[Klinux2: x\r\nlinux1: \x1b[1m# "
     );
 }
 
@@ -190,7 +213,7 @@ fn line_editing_is_remembered_as_it_looks() {
     rig.wait(20 * MS);
     assert_eq!(
         rig.seen(),
-        "linux1: # lx\x08 \x08s\r\nlinux2: x\r\nlinux1: # ls"
+        "linux1: # lx\x08 \x08s\r\x1b[Klinux2: x\r\nlinux1: # ls"
     );
 }
 
@@ -265,7 +288,7 @@ fn a_guest_that_pauses_between_its_characters_does_not_keep_the_others_waiting()
     }
     assert_eq!(
         rig.seen(),
-        "linux1: ...........\r\nlinux2: me too\r\nlinux1: ....................."
+        "linux1: ...........\r\x1b[Klinux2: me too\r\nlinux1: ....................."
     );
 }
 

@@ -60,7 +60,7 @@ fn echo_appears_at_once_among_the_lines_of_others() {
     rig.wait(MS - 1);
     assert_eq!(rig.seen(), "");
     rig.wait(1);
-    assert_eq!(rig.seen(), "\r\nlinux2: two\r\n");
+    assert_eq!(rig.seen(), "\r\x1b[Klinux2: two\r\n");
     rig.wait(20 * MS - 1);
     assert_eq!(rig.seen(), "");
     rig.wait(1);
@@ -74,11 +74,11 @@ fn a_quiet_prompt_gives_way_at_once() {
     rig.write(0, b"/ # ");
     rig.wait(20 * MS);
     rig.write(1, b"hello\n");
-    assert_eq!(rig.seen(), "linux1: / # \r\nlinux2: hello\r\n");
+    assert_eq!(rig.seen(), "linux1: / # \r\x1b[Klinux2: hello\r\n");
     // Once it is back, again.
     rig.wait(20 * MS);
     rig.write(1, b"hello\n");
-    assert_eq!(rig.seen(), "linux1: / # \r\nlinux2: hello\r\n");
+    assert_eq!(rig.seen(), "linux1: / # \r\x1b[Klinux2: hello\r\n");
 }
 
 #[test]

@@ -27,6 +27,10 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// What the end of a line becomes that the console took off the screen to bring it back later. It is no line's end for a
+/// pattern, which would match half a line, and the next line begins behind it.
+pub const WITHDRAWN: &str = "\x1b[K\n";
+
 /// What the serial line has said so far, filled by a thread of its own.
 #[derive(Default)]
 struct Output {
@@ -36,9 +40,30 @@ struct Output {
 
 #[derive(Default)]
 struct State {
-    /// Without carriage returns.
+    /// Without carriage returns. A line that the console took off the screen ends as [`WITHDRAWN`].
     bytes: Vec<u8>,
     ended: bool,
+    /// How much of [`ERASES`] came last.
+    erasing: usize,
+}
+
+/// How the console takes a line off the screen.
+const ERASES: &[u8] = b"\r\x1b[K";
+
+impl State {
+    fn take(&mut self, byte: u8) {
+        self.erasing = match ERASES.get(self.erasing) {
+            Some(&expected) if expected == byte => self.erasing + 1,
+            _ => usize::from(byte == b'\r'),
+        };
+        if byte != b'\r' {
+            self.bytes.push(byte);
+        }
+        if self.erasing == ERASES.len() {
+            self.erasing = 0;
+            self.bytes.push(b'\n');
+        }
+    }
 }
 
 impl Output {
@@ -51,9 +76,9 @@ impl Output {
             // The log is for people; a full disk must not change what a test says.
             let _ = log.write_all(taken);
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state
-                .bytes
-                .extend(taken.iter().filter(|&&byte| byte != b'\r'));
+            for &byte in taken {
+                state.take(byte);
+            }
             state.ended = count == 0;
             drop(state);
             self.changed.notify_all();
@@ -101,6 +126,21 @@ impl Machine {
             mark: 0,
             faults_expected: false,
         })
+    }
+
+    /// Waits until the machine has said something or ended, for at most `within`.
+    pub fn wait_for_output(&self, within: Duration) {
+        let state = self
+            .output
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let silent = |state: &mut State| state.bytes.is_empty() && !state.ended;
+        // Whoever needs more than that something was said looks for it.
+        let _ = self
+            .output
+            .changed
+            .wait_timeout_while(state, within, silent);
     }
 
     /// A protection domain that stops no longer fails [`Machine::expect`]; that the console or the fault server does still does.
@@ -274,6 +314,15 @@ mod tests {
         cat.send("three\n").unwrap();
         assert!(cat.expect("three", SOON).is_ok());
         assert_eq!(cat.seen(), "three\n");
+    }
+
+    #[test]
+    fn a_line_taken_off_the_screen_is_none() {
+        let cat = machine(r"printf 'a: ha\r\033[Kb: x\r\na: half\r\n'; exec sleep 60 #");
+        cat.expect("^b: x$", SOON).unwrap();
+        assert!(cat.expect("^a: half$", SOON).is_ok());
+        assert!(cat.seen().starts_with(&format!("a: ha{WITHDRAWN}b: x")));
+        assert!(cat.expect("^a: ha$", Duration::from_millis(10)).is_err());
     }
 
     #[test]

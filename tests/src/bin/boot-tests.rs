@@ -1,4 +1,5 @@
-//! Boots images and tests them: `boot-tests [--list] [--host el2|microkit] [--build-sh PATH] [FILTER]`.
+//! Boots images and tests them:
+//! `boot-tests [--list] [--host el2|microkit] [--build-sh PATH] [--jobs N] [FILTER]`.
 //!
 //! One line per test; the last line is `N passed, N failed, N skipped`.
 
@@ -10,11 +11,16 @@ use zazen_tests::scenes::{
     compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, system_calls,
     two_linux,
 };
-use zazen_tests::suite::Suite;
+use zazen_tests::suite::{Scene, Suite};
+
+/// Machines that run at once where nobody says how many; each takes up to 2 GiB of the host's RAM.
+const JOBS_MAX: usize = 4;
 
 fn main() -> ExitCode {
     let (mut list, mut build_sh, mut filter) = (false, PathBuf::from("./build.sh"), String::new());
     let mut host = None;
+    let mut jobs =
+        std::thread::available_parallelism().map_or(1, |cores| cores.get().min(JOBS_MAX));
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -24,6 +30,13 @@ fn main() -> ExitCode {
                 Some(path) => build_sh = path.into(),
                 None => {
                     eprintln!("boot-tests: --build-sh needs the path of build.sh");
+                    return ExitCode::from(2);
+                }
+            },
+            "--jobs" => match arguments.next().and_then(|number| number.parse().ok()) {
+                Some(number) => jobs = number,
+                None => {
+                    eprintln!("boot-tests: --jobs needs a number: how many machines run at once");
                     return ExitCode::from(2);
                 }
             },
@@ -41,56 +54,89 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let configs = [(el2, "el2"), (microkit, "debug"), (microkit, "release")];
-    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted) {
-        two_linux::run(&mut suite, &lab, config);
-        probe::bad_guest(&mut suite, &lab, config);
-        probe::abi(&mut suite, &lab, config);
-        memory::direct(&mut suite, &lab, config);
-        memory::of_static(&mut suite, &lab, config);
-        memory::growth(&mut suite, &lab, config);
-        reboot::run(&mut suite, &lab, config);
-        registers::run(&mut suite, &lab, config);
+    let mut scenes = Vec::new();
+    if microkit {
+        on_microkit(&lab, &mut scenes);
     }
     if el2 {
-        fairness::run(&mut suite, &lab, "el2");
+        on_el2(&lab, &mut scenes);
     }
-    if microkit {
-        fairness::run(&mut suite, &lab, "release");
-        fairness::wake_ups(&mut suite, &lab, "release");
-        // A debug kernel can be halted by any VMM (SECURITY.md).
-        system_calls::run(&mut suite, &lab, "release");
-    }
-    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(2) {
-        fairness::short_lives(&mut suite, &lab, config);
-    }
-    for (_, config) in configs.iter().filter(|(wanted, _)| *wanted).take(1) {
-        refused::run(&mut suite, &lab, config);
-    }
-    let on_zcu102 = [
-        (el2, "zcu102-el2"),
-        (microkit, "zcu102-debug"),
-        (microkit, "zcu102-release"),
-    ];
-    for (_, config) in on_zcu102.iter().filter(|(wanted, _)| *wanted) {
-        two_linux::run(&mut suite, &lab, config);
-        probe::bad_guest(&mut suite, &lab, config);
-        memory::direct(&mut suite, &lab, config);
-        registers::run(&mut suite, &lab, config);
-    }
-    if microkit {
-        for board in ["", "zcu102-"] {
-            registers::every_core(&mut suite, &lab, &format!("{board}release"));
-        }
-        for config in ["debug", "release"] {
-            hostile::run(&mut suite, &lab, config);
-            crash::run(&mut suite, &lab, config);
-        }
-        compare::run(&mut suite, &lab);
-    }
+    suite.run_scenes(scenes, jobs);
     if suite.finish() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// A function of a scene: it runs those of its tests that are wanted in one configuration.
+type Run = fn(&mut Suite, &Lab, &str);
+
+/// Adds `run` in `config`.
+fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run: Run) {
+    scenes.push(Box::new(move |suite| run(suite, lab, config)));
+}
+
+/// What is tried in every configuration of the board that is tested most.
+const EVERYWHERE: [Run; 8] = [
+    two_linux::run,
+    probe::bad_guest,
+    probe::abi,
+    memory::direct,
+    memory::of_static,
+    memory::growth,
+    reboot::run,
+    registers::run,
+];
+
+/// What is tried in every configuration of the other board.
+const ON_ZCU102: [Run; 4] = [
+    two_linux::run,
+    probe::bad_guest,
+    memory::direct,
+    registers::run,
+];
+
+fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
+    let mut add = |config, run| add(scenes, lab, config, run);
+    for run in EVERYWHERE {
+        add("el2", run);
+    }
+    for scene in fairness::SCENES {
+        add("el2", scene);
+    }
+    add("el2", fairness::short_lives);
+    add("el2", refused::run);
+    for run in ON_ZCU102 {
+        add("zcu102-el2", run);
+    }
+}
+
+/// Those that take longest come first, so that no long one is left alone at the end.
+fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
+    let mut add = |config, run| add(scenes, lab, config, run);
+    for config in ["debug", "release"] {
+        add(config, hostile::run);
+        for run in EVERYWHERE {
+            add(config, run);
+        }
+        add(config, crash::run);
+    }
+    // A debug kernel can be halted by any VMM (SECURITY.md).
+    add("release", system_calls::run);
+    for scene in fairness::SCENES {
+        add("release", scene);
+    }
+    add("release", fairness::wake_ups);
+    add("debug", fairness::short_lives);
+    add("debug", refused::run);
+    for config in ["zcu102-debug", "zcu102-release"] {
+        for run in ON_ZCU102 {
+            add(config, run);
+        }
+    }
+    for config in ["release", "zcu102-release"] {
+        add(config, registers::every_core);
+    }
+    scenes.push(Box::new(|suite| compare::run(suite, lab)));
 }

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::machine::Failure;
+use crate::machine::{Failure, WITHDRAWN};
 use crate::scenes::lab::{EL2, Lab, PATIENCE};
 use crate::suite::Suite;
 
@@ -55,14 +55,31 @@ fn seen(
     let all = machine.seen();
     let prefix = format!("{guest}: ");
     let last = Regex::new(&format!("(?m){end}")).map_err(|error| Failure(error.to_string()))?;
+    let own: Vec<&str> = all
+        .lines()
+        .filter(|line| line.starts_with(&prefix))
+        .collect();
     let mut lines = Vec::new();
-    for line in all.lines().filter(|line| line.starts_with(&prefix)) {
+    for line in whole(&own) {
         lines.extend(timeless(line));
         if last.is_match(line) {
             break;
         }
     }
     Ok(lines)
+}
+
+/// The lines of a guest without those that came again: where the guest paused within one, the console may have put
+/// another's line there and shown it anew (docs/console.md). When a guest pauses is chance.
+fn whole<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let next = lines.iter().skip(1).map(Some).chain([None]);
+    let pairs = lines.iter().zip(next);
+    let begins = |line: &&str, next: Option<&&str>| {
+        let shown = line.strip_suffix(WITHDRAWN.trim_end()).unwrap_or(line);
+        next.is_some_and(|next| next.len() > shown.len() && next.starts_with(shown))
+    };
+    let kept = pairs.filter(|(line, next)| !begins(line, *next));
+    kept.map(|(line, _)| *line).collect()
 }
 
 /// `line` without what time and chance put into it; nothing where it is all of that.
@@ -130,6 +147,19 @@ mod tests {
 
     fn lines(text: &[&str]) -> Vec<String> {
         text.iter().filter_map(|line| timeless(line)).collect()
+    }
+
+    #[test]
+    fn a_line_that_came_again_is_one() {
+        let seen = [
+            "a: ha",
+            "a: hal\x1b[K",
+            "a: half",
+            "a: half",
+            "a: other\x1b[K",
+        ];
+        assert_eq!(whole(&seen), ["a: half", "a: half", "a: other\x1b[K"]);
+        assert_eq!(whole(&[]), [""; 0]);
     }
 
     #[test]

@@ -23,36 +23,44 @@ const ATTACKS: [&str; 7] = [
 /// What the EL2 host's own scheduler has to stand too: who sleeps so shortly that the others' time between is hardly more than what it
 /// takes to leave them and enter again.
 const EL2_ATTACKS: [&str; 1] = ["polls"];
-/// The domains files: domains in all, and how many of them measure.
-const SCENES: [(&str, u64, usize); 2] = [("storm", 2, 1), ("storms", 8, 2)];
+/// A domains file, how many domains it has, and how many of them measure.
+type Domains = (&'static str, u64, usize);
+/// One attacker beside one who measures.
+const TWO: Domains = ("storm", 2, 1);
+/// Six attackers beside two who measure.
+const EIGHT: Domains = ("storms", 8, 2);
 /// Percent of a fair share that a guest gets at least, in each 100 ms.
 const LEAST: u64 = 80;
 /// Microseconds for which each other domain may keep it waiting, and what comes on top.
 const EACH: u64 = 2000;
 const MORE: u64 = 1000;
 
-/// The attacks in `config`.
-pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
+/// The attacks with two domains, and with eight.
+pub const SCENES: [fn(&mut Suite, &Lab, &str); 2] = [
+    |suite, lab, config| run(suite, lab, config, TWO),
+    |suite, lab, config| run(suite, lab, config, EIGHT),
+];
+
+/// The attacks on `domains` in `config`.
+fn run(suite: &mut Suite, lab: &Lab, config: &str, (scene, domains, measuring): Domains) {
     let lab = lab.clone().counting();
     let more: &[_] = if config == "el2" { &EL2_ATTACKS } else { &[] };
-    for (scene, domains, measuring) in SCENES {
-        for attack in ATTACKS.iter().chain(more) {
-            let test = format!("{config}/fairness/{attack}-with-{domains}-domains");
-            if !suite.wants(std::slice::from_ref(&test)) {
-                continue;
-            }
-            suite.run(&test, || {
-                let machine = lab.boot_changed(
-                    config,
-                    &format!("{scene}.dts"),
-                    &format!("{scene}-{attack}-{config}"),
-                    ("attack=hypercalls", &format!("attack={attack}")),
-                )?;
-                measured(&machine, &format!("storm: {attack} begins"), measuring)?
-                    .into_iter()
-                    .try_for_each(|figures| check(figures, domains))
-            });
+    for attack in ATTACKS.iter().chain(more) {
+        let test = format!("{config}/fairness/{attack}-with-{domains}-domains");
+        if !suite.wants(std::slice::from_ref(&test)) {
+            continue;
         }
+        suite.run(&test, || {
+            let machine = lab.boot_changed(
+                config,
+                &format!("{scene}.dts"),
+                &format!("{scene}-{attack}-{config}"),
+                ("attack=hypercalls", &format!("attack={attack}")),
+            )?;
+            measured(&machine, &format!("storm: {attack} begins"), measuring)?
+                .into_iter()
+                .try_for_each(|figures| check(figures, domains))
+        });
     }
 }
 

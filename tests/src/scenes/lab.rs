@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use regex::Regex;
@@ -18,6 +19,12 @@ pub const EL2: &str = "el2";
 
 /// What the configurations on the ZCU102 start with, and the names of the domains files for it.
 pub const ZCU102: &str = "zcu102-";
+
+/// One scene at a time builds: scenes that run beside each other share build/, and cargo uses every core by itself.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// How long a machine may take to read its image, which is the time to its first output.
+const START: Duration = Duration::from_secs(20);
 
 /// Where images are built and started.
 #[derive(Clone)]
@@ -163,6 +170,11 @@ impl Lab {
     /// # Errors
     /// It cannot be built; the failure has the last of what `build.sh` says.
     pub fn image(&self, config: &str, domains: &Path) -> Result<PathBuf, Failure> {
+        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.build_image(config, domains)
+    }
+
+    fn build_image(&self, config: &str, domains: &Path) -> Result<PathBuf, Failure> {
         let path = self.on(config, &["image"], domains)?;
         Ok(PathBuf::from(path))
     }
@@ -196,13 +208,18 @@ impl Lab {
         name: &str,
         options: &str,
     ) -> Result<Machine, Failure> {
-        self.image(config, domains)?;
+        // Another scene may have other VMMs in the image of the same name: QEMU has read it when something is printed.
+        let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.build_image(config, domains)?;
         let mut run = vec!["run", "--dry-run"];
         if self.counts {
             run.push("--icount");
         }
         let command = self.on(config, &run, domains)?;
-        Machine::start(&format!("{command} {options}"), &self.log(name))
+        let machine = Machine::start(&format!("{command} {options}"), &self.log(name))?;
+        machine.wait_for_output(START);
+        drop(building);
+        Ok(machine)
     }
 
     /// Standard output of `build.sh` with `command` for `config` and `domains`.
