@@ -68,6 +68,8 @@ pub(crate) struct Client<'a> {
     pub(crate) input: u64,
     /// Typed bytes dropped.
     pub(crate) dropped: u64,
+    /// That it is down was told to who types for it.
+    pub(crate) told_down: bool,
     /// Its output ring is corrupt and that has been said; the same for its input ring.
     pub(crate) damaged: [bool; 2],
 }
@@ -86,6 +88,7 @@ impl<'a> Client<'a> {
             output: 0,
             input: 0,
             dropped: 0,
+            told_down: false,
             damaged: [false; 2],
         }
     }

@@ -2,12 +2,11 @@
 
 use core::fmt::{self, Write};
 
-use console_api::NAME_MAX;
+use console_api::Order;
 use heapless::String;
 use topology::{console_key, pd};
 
 use crate::MONITOR;
-use crate::client::Role;
 use crate::filter::{Filter, Item};
 use crate::line::Line;
 use crate::mux::Mux;
@@ -34,8 +33,10 @@ pub enum Action {
     Backlog,
     /// Moves the focus to the guest of this number.
     Guest,
-    /// Takes the name of a guest, up to Enter, and moves the focus there.
-    Find,
+    /// Lists the guests.
+    Domains,
+    /// Takes the name or number of a guest, up to Enter.
+    Which(Purpose),
     /// Types the key for the client of this name, a server that answers by lines of its log.
     Ask(&'static str),
     /// Something the protection domain does, see [`Mux::take_request`].
@@ -49,8 +50,17 @@ pub const SERVER_COMMANDS: &[Command] = &[Command {
     action: Action::Ask(pd::MEMORY_SERVER),
 }];
 
+/// What a guest is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The focus moves there.
+    Focus,
+    /// Its VMM gets an order.
+    Order(Order),
+}
+
 /// The multiplexer's own commands; they come before those of [`Mux::set_commands`].
-const OWN: [Command; 5] = [
+const OWN: [Command; 9] = [
     Command {
         key: b'h',
         help: "list the keys",
@@ -73,13 +83,33 @@ const OWN: [Command; 5] = [
     },
     Command {
         key: b'/',
-        help: "and a name, or how it begins, and Enter: move the input to that guest",
-        action: Action::Find,
+        help: "and a name, or how it begins, or a number, and Enter: move the input there",
+        action: Action::Which(Purpose::Focus),
+    },
+    Command {
+        key: b'd',
+        help: "list the domains: what each does, for how long, and how often it restarted",
+        action: Action::Domains,
+    },
+    Command {
+        key: b's',
+        help: "start a guest that is down; asks which, as / does",
+        action: Action::Which(Purpose::Order(Order::Start)),
+    },
+    Command {
+        key: b'x',
+        help: "stop a guest at once, as if its power was cut; asks which",
+        action: Action::Which(Purpose::Order(Order::Stop)),
+    },
+    Command {
+        key: b'r',
+        help: "stop a guest at once and start it again; asks which",
+        action: Action::Which(Purpose::Order(Order::Restart)),
     },
 ];
 
 /// The key of the first guest; the next digits are those of the others.
-const FIRST_GUEST: u8 = b'1';
+pub(crate) const FIRST_GUEST: u8 = b'1';
 
 /// A report that takes several steps; each step prints one line.
 #[derive(Debug)]
@@ -87,6 +117,7 @@ pub(crate) enum Job {
     None,
     Help { row: usize },
     Clients { row: usize },
+    Domains { row: usize },
     Backlog(Replay),
 }
 
@@ -102,8 +133,8 @@ pub(crate) struct Replay {
 
 impl<const N: usize> Mux<'_, N> {
     pub(crate) fn key(&mut self, key: u8) {
-        if let Some(name) = self.finding.take() {
-            return self.find(name, key);
+        if let Some(question) = self.question.take() {
+            return self.answer(question, key);
         }
         if let b'1'..=b'9' = key {
             return self.jump(usize::from(key - FIRST_GUEST));
@@ -127,12 +158,8 @@ impl<const N: usize> Mux<'_, N> {
                 None => self.say(format_args!("there is no guest")),
             },
             Some(Action::Guest) => self.jump(0),
-            Some(Action::Find) => {
-                self.finding = Some(String::new());
-                self.say(format_args!(
-                    "which guest? Its name, or how it begins, and Enter"
-                ));
-            }
+            Some(Action::Which(purpose)) => self.ask_which(purpose),
+            Some(Action::Domains) => self.job = Job::Domains { row: 0 },
             Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
                 if self.requests.push_back(number).is_err() {
@@ -150,66 +177,6 @@ impl<const N: usize> Mux<'_, N> {
             }
             None => self.say(format_args!("no command {key:#04x}; h lists them")),
         }
-    }
-
-    /// Moves the focus to guest `number`, counted from 0.
-    fn jump(&mut self, number: usize) {
-        let guest = self.guests().nth(number);
-        match guest {
-            Some(index) => self.choose(index),
-            None => self.say(format_args!(
-                "there is no guest {}",
-                number.saturating_add(1)
-            )),
-        }
-    }
-
-    /// Takes a key of a guest's name.
-    fn find(&mut self, mut name: String<NAME_MAX>, key: u8) {
-        match key {
-            b'\r' | b'\n' => self.jump_to(&name),
-            // Ctrl-c, Ctrl-u and Escape.
-            0x03 | 0x15 | 0x1b => self.say(format_args!("no guest then")),
-            0x08 | 0x7f => {
-                name.pop();
-                self.finding = Some(name);
-            }
-            key if key.is_ascii_graphic() => {
-                // What is longer is no guest's name; the end is not needed to know it.
-                let _ = name.push(char::from(key));
-                self.finding = Some(name);
-            }
-            _ => self.finding = Some(name),
-        }
-    }
-
-    /// Moves the focus to the guest called `name`, or to the only one whose name begins so.
-    fn jump_to(&mut self, name: &str) {
-        let of = |index: usize| {
-            self.clients
-                .get(index)
-                .map_or("", |guest| guest.name.as_str())
-        };
-        let exact = self.guests().find(|index| of(*index) == name);
-        let mut begin = self.guests().filter(|index| of(*index).starts_with(name));
-        let first = begin.next();
-        let others = begin.count();
-        match exact.or(first) {
-            _ if name.is_empty() => self.say(format_args!("no guest then")),
-            Some(index) if exact.is_some() || others == 0 => self.choose(index),
-            Some(_) => self.say(format_args!(
-                "{} guests begin with {name}; c lists them",
-                others.saturating_add(1)
-            )),
-            None => self.say(format_args!("there is no guest {name}; c lists them")),
-        }
-    }
-
-    /// Indices of the guests, in the order of their numbers.
-    fn guests(&self) -> impl Iterator<Item = usize> + '_ {
-        let clients = self.clients.iter().enumerate();
-        let guests = clients.filter(|(_, client)| client.role == Role::Guest);
-        guests.map(|(index, _)| index)
     }
 
     /// Hands `key` to the client called `name`.
@@ -254,19 +221,10 @@ impl<const N: usize> Mux<'_, N> {
                 let index = row - 1;
                 let mut text: String<96> = String::new();
                 if let Some(client) = self.clients.get(index) {
-                    let mark = if self.last_guest == Some(index) {
-                        '>'
-                    } else {
-                        ' '
-                    };
-                    // Keys 1 to 9 are guests.
-                    let number = self.guests().take(9).position(|guest| guest == index);
-                    let digits = b"123456789";
-                    let number = number.and_then(|at| digits.get(at)).unwrap_or(&b' ');
+                    let (mark, number) = self.mark(index);
                     let _ = write!(
                         text,
-                        "{mark} {} {:<16} {:>12} {:>10} {:>8} {:>8}",
-                        char::from(*number),
+                        "{mark} {number} {:<16} {:>12} {:>10} {:>8} {:>8}",
                         client.name,
                         client.output,
                         client.input,
@@ -277,6 +235,7 @@ impl<const N: usize> Mux<'_, N> {
                     self.job = Job::Clients { row: row + 1 };
                 }
             }
+            Job::Domains { row } => self.domains_step(row),
             Job::Backlog(replay) => self.replay_step(replay),
         }
         true

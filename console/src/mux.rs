@@ -12,6 +12,7 @@ use crate::monitor::{Command, Job};
 use crate::pace::Pace;
 use crate::screen::Screen;
 use crate::set::ClientSet;
+use crate::which::Question;
 
 /// Most bytes that one [`Mux::pump`] moves, so that input and notifications get their turn even where
 /// the UART takes everything at once.
@@ -48,13 +49,19 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) last_guest: Option<usize>,
     /// The focus has changed and that has not been said yet.
     pub(crate) announce: bool,
+    /// Clients whose protection domain has stopped.
+    pub(crate) stopped: ClientSet,
+    /// A guest was not down when one of them was looked at last.
+    pub(crate) any_up: bool,
+    /// The last guest has gone down and that has not been said yet.
+    pub(crate) last_words: bool,
     pub(crate) bell: bool,
     /// Ctrl-a's that may become a switch.
     pub(crate) held: u8,
     /// Keys for the monitor.
     pub(crate) keys: Deque<u8, 16>,
-    /// The name that is typed for a guest to be found.
-    pub(crate) finding: Option<String<NAME_MAX>>,
+    /// Which guest is meant by what is typed at the monitor.
+    pub(crate) question: Option<Question>,
     pub(crate) commands: &'static [Command],
     pub(crate) requests: Deque<u16, 4>,
     pub(crate) job: Job,
@@ -77,7 +84,10 @@ impl<'a, const N: usize> Mux<'a, N> {
             bell: false,
             held: 0,
             keys: Deque::new(),
-            finding: None,
+            question: None,
+            stopped: ClientSet::EMPTY,
+            any_up: false,
+            last_words: false,
             commands: &[],
             requests: Deque::new(),
             job: Job::None,
@@ -157,6 +167,7 @@ impl<'a, const N: usize> Mux<'a, N> {
         if client.flush_input() {
             self.notify.insert(index);
         }
+        self.look_at(index);
     }
 
     /// The UART's interrupt came: acknowledges it and takes what was typed.

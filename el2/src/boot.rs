@@ -292,6 +292,7 @@ impl Build {
             {
                 guest.state = State::Ready;
             }
+            guest.show();
             guests.push(guest);
         }
         guests

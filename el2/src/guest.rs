@@ -54,15 +54,33 @@ impl Guest {
     /// Tells the core one of the things that it has not been told.
     pub(crate) fn catch_up(&mut self) -> Next {
         let console = core::mem::take(&mut self.console_waits);
+        let mut order = None;
         if console {
             self.host.flush_log();
+            order = self.host.console.port().take_order();
         } else {
             self.time_waits = false;
         }
-        match &mut self.life {
-            Some(life) if console => life.on_console(&mut self.host),
-            Some(life) => life.on_wake(&mut self.host),
-            None => Next::Wait,
+        let next = match (&mut self.life, order) {
+            (Some(life), Some(order)) => {
+                // A guest that has gone may come back: its core says when.
+                if self.state == State::Gone {
+                    self.state = State::Waiting;
+                }
+                life.order(&mut self.host, order)
+            }
+            (Some(life), None) if console => life.on_console(&mut self.host),
+            (Some(life), None) => life.on_wake(&mut self.host),
+            (None, _) => Next::Wait,
+        };
+        self.show();
+        next
+    }
+
+    /// Tells the console what the guest does.
+    pub(crate) fn show(&mut self) {
+        if let Some(life) = &self.life {
+            self.host.console.port().show(life.shown());
         }
     }
 

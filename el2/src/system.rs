@@ -226,6 +226,8 @@ impl System {
             }
             Next::Wait => guest.state = State::Waiting,
             Next::Stop(reason) => {
+                // Before the line about it, with which the console looks.
+                guest.show();
                 guest.host.say(format_args!("guest stopped: {reason}"));
                 guest.state = State::Gone;
                 self.yields = true;

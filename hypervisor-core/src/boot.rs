@@ -108,6 +108,14 @@ impl<'m> Boot<'m> {
         })
     }
 
+    /// Leaves off: what there is of the guest is not used any more, and its memory may go.
+    pub fn abandon(self) -> Remains<'m> {
+        Remains {
+            record: self.record,
+            p2m: self.p2m.emptied(),
+        }
+    }
+
     /// Does the next step; whether that was the last and [`Boot::finish`] follows.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use console_api::{Client, ConsolePort};
+use console_api::{Client, ConsolePort, Order, Shown};
 use guest_mem::Window as _;
 use hv_types::{Gpa, Gva, PAGE_SIZE, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
@@ -41,6 +41,16 @@ pub(crate) struct SimHost {
 }
 
 impl SimHost {
+    /// Shows the console what the guest does.
+    pub(crate) fn show(&self, shown: Shown) {
+        self.console.show(shown);
+    }
+
+    /// What somebody at the console wants of the guest.
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.console.take_order()
+    }
+
     pub(crate) fn new(index: usize, bus: Rc<Bus>, memory: &Memory, console: Console) -> Self {
         let domain = DomainIndex(u8::try_from(index).expect("eight domains at most"));
         let machine = memory.machine().clone();

@@ -65,14 +65,16 @@ impl Vmm {
                 None
             }
         };
-        Self {
+        let vmm = Self {
             host,
             life,
             stopped: None,
             waiting: false,
             hangs: false,
             way: Way::default(),
-        }
+        };
+        vmm.show();
+        vmm
     }
 
     /// The guest, while it lives.
@@ -107,15 +109,27 @@ impl Vmm {
                 continue;
             }
             let Some(life) = &mut self.life else { continue };
-            let next = if bit == CONSOLE {
-                life.on_console(&mut self.host)
-            } else {
-                life.on_wake(&mut self.host)
+            let order = (bit == CONSOLE).then(|| self.host.take_order()).flatten();
+            let next = match order {
+                Some(order) => {
+                    self.stopped = None;
+                    life.order(&mut self.host, order)
+                }
+                None if bit == CONSOLE => life.on_console(&mut self.host),
+                None => life.on_wake(&mut self.host),
             };
             // A vCPU that runs needs no resuming.
             if self.waiting || next != Next::Resume {
                 self.apply(next);
             }
+        }
+        self.show();
+    }
+
+    /// Tells the console what the guest does.
+    pub(crate) fn show(&self) {
+        if let Some(life) = &self.life {
+            self.host.show(life.shown());
         }
     }
 
@@ -132,6 +146,7 @@ impl Vmm {
             Next::Stop(reason) => {
                 self.waiting = false;
                 self.park();
+                self.show();
                 self.host.log(format_args!("guest stopped: {reason}"));
                 self.stopped = Some(reason);
             }

@@ -38,6 +38,11 @@ impl Pace {
         self.born = now;
     }
 
+    /// Somebody wants the next life: those before it do not count.
+    pub(super) const fn forget(&mut self) {
+        self.short = 0;
+    }
+
     /// Short lives in a row.
     pub(super) const fn short(&self) -> u32 {
         self.short

@@ -88,7 +88,20 @@ impl Pd {
             client => {
                 if let Some(Some(index)) = self.indices.get(client) {
                     self.mux.on_client(*index);
+                    if client == console_client::FAULT_SERVER {
+                        self.take_stopped(*index);
+                    }
                 }
+            }
+        }
+    }
+
+    /// The fault server, the multiplexer's client `index`, may have said which protection domains have stopped.
+    fn take_stopped(&mut self, index: usize) {
+        let stopped = self.mux.stopped_clients(index);
+        for (client, index) in self.indices.iter().enumerate() {
+            if let Some(index) = index.filter(|_| stopped & 1 << client != 0) {
+                self.mux.mark_stopped(index);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use console_api::GuestPort;
+use console_api::{GuestPort, Order, Shown};
 use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
 use hv_types::{Gpa, Gva, WindowAddr};
@@ -65,6 +65,16 @@ impl GuestHost {
     /// Writes a line of the VMM's own.
     pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
         self.console.say(format_args!("[vmm] {line}"));
+    }
+
+    /// Shows the console what the guest does.
+    pub(crate) fn show(&mut self, shown: Shown) {
+        self.console.port().show(shown);
+    }
+
+    /// What somebody at the console wants of the guest.
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.console.port().take_order()
     }
 
     /// Hands waiting lines to the console.

@@ -65,6 +65,13 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 }
 
 impl Vmm {
+    /// Tells the console what the guest does.
+    fn show(&mut self) {
+        if let Some(life) = &self.life {
+            self.host.show(life.shown());
+        }
+    }
+
     /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to continue.
     fn apply(&mut self, next: Next) -> Option<MessageInfo> {
         match next {
@@ -75,6 +82,8 @@ impl Vmm {
             }
             Next::Stop(reason) => {
                 self.host.regs.hold();
+                // Before the line about it, with which the console looks.
+                self.show();
                 self.host.say(format_args!("guest stopped: {reason}"));
                 None
             }
@@ -118,10 +127,11 @@ impl lent::Vmm for Vmm {
                 self.host.flush_log();
             }
             let Some(life) = &mut self.life else { continue };
-            let next = if console {
-                life.on_console(&mut self.host)
-            } else {
-                life.on_wake(&mut self.host)
+            let order = if console { self.host.take_order() } else { None };
+            let next = match order {
+                Some(order) => life.order(&mut self.host, order),
+                None if console => life.on_console(&mut self.host),
+                None => life.on_wake(&mut self.host),
             };
             match next {
                 Next::Stop(_) => {
@@ -131,6 +141,7 @@ impl lent::Vmm for Vmm {
                 Next::Resume | Next::Wait => last = Some(next),
             }
         }
+        self.show();
         // The reply is made last: what comes before it uses the message registers.
         last.and_then(|next| self.apply(next))
     }
