@@ -29,12 +29,6 @@ impl<'a, const N: usize> Mux<'a, N> {
             self.announce_focus();
             return true;
         }
-        if core::mem::take(&mut self.last_words) {
-            self.notice(format_args!(
-                "no guest runs any more; s at the monitor starts one (Ctrl-a three times: next)"
-            ));
-            return true;
-        }
         if self.job_step() {
             return true;
         }
@@ -74,6 +68,13 @@ impl<'a, const N: usize> Mux<'a, N> {
         if let Some(focus) = last.filter(|&focus| self.ready.contains(focus))
             && self.serve(focus)
         {
+            return true;
+        }
+        // Behind what the guest and its VMM had to say.
+        if core::mem::take(&mut self.last_words) {
+            self.notice(format_args!(
+                "no guest runs any more; s at the monitor starts one (Ctrl-a three times: next)"
+            ));
             return true;
         }
         self.print_again()

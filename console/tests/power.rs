@@ -90,7 +90,9 @@ fn the_end_of_the_last_guest_is_said_once() {
     assert!(!rig.seen().contains(last), "it comes back");
     show(&mut rig, 0, State::Down(End::PowerOff));
     rig.write(0, b"bye\n");
-    assert_eq!(rig.seen().matches(last).count(), 1);
+    let seen = rig.seen();
+    assert_eq!(seen.matches(last).count(), 1);
+    assert!(seen.ends_with(&format!("linux1: bye\r\n{last}")), "{seen}");
     rig.write(1, b"still\n");
     assert!(!rig.seen().contains(last));
 }

@@ -220,6 +220,20 @@ impl<'m, D: DtServer> Life<'m, D> {
             (Order::Start | Order::Restart, State::Pausing(remains, _)) => {
                 State::Pausing(remains, host.now())
             }
+            // What it had is still on its way back.
+            (Order::Start | Order::Restart, State::Leaving(reason, until))
+                if reason != StopReason::Reboot =>
+            {
+                State::Leaving(StopReason::Reboot, until)
+            }
+            (Order::Start | Order::Restart, State::Ending(ending))
+                if !ending.again && ending.remains.is_some() =>
+            {
+                State::Ending(Ending {
+                    again: true,
+                    ..ending
+                })
+            }
             (_, state) => {
                 self.state = state;
                 let what = self.shown().state;
@@ -227,8 +241,8 @@ impl<'m, D: DtServer> Life<'m, D> {
                     "nothing was done at the console's order: {}",
                     match what {
                         Doing::Runs => "the guest runs",
-                        Doing::Down(End::NotBuilt) => "the guest cannot be built, as said above",
-                        Doing::Down(_) => "the guest is down or about to be; try again",
+                        Doing::Down(_) if order == Order::Stop => "the guest is down",
+                        Doing::Down(_) => "the guest cannot be built, as said above",
                         Doing::Starts | Doing::Restarts | Doing::Unknown =>
                             "the guest is about to start",
                     }

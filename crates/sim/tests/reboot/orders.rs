@@ -113,6 +113,25 @@ fn whoever_switched_itself_off_or_ended_too_often_can_be_started() {
     assert!(sys.is_alive(0));
 }
 
+/// What somebody wants who does not wait for what was wanted before.
+#[test]
+fn orders_may_follow_each_other_at_once() {
+    for orders in [&b"xs"[..], b"xr", b"rx", b"rxs", b"xsx", b"xsxs"] {
+        let mut sys = monitored();
+        for key in orders {
+            sys.type_in(&[*key, b'1', b'\r']);
+        }
+        sys.advance(2 * FREQUENCY);
+        let alive = orders.last() != Some(&b'x');
+        assert_eq!(sys.is_alive(0), alive, "{orders:?}: {:?}", sys.vmm_log(0));
+        let totals = sys.memory.totals();
+        assert_eq!((totals.sum(), totals.lost), (totals.all, 0));
+        order(&mut sys, if alive { b'r' } else { b's' }, 0);
+        assert!(sys.is_alive(0));
+        sys.guest(0).sys.assert_consistent();
+    }
+}
+
 /// A pause between two short lives, and what is typed in it.
 #[test]
 fn an_order_counts_while_a_guest_waits_for_its_next_life() {
