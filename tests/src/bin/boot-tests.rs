@@ -135,7 +135,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
             add(config, run);
         }
     }
-    for config in ["release", "zcu102-release"] {
+    for config in ["release", "smp-release", "zcu102-release"] {
         add(config, registers::every_core);
     }
     scenes.push(Box::new(|suite| compare::run(suite, lab)));
