@@ -1,7 +1,7 @@
 //! What guests do, as their VMMs show it, and orders to their VMMs.
 //!
-//! The console holds no capability to any guest. An order is a word in the ring's header page and a notification; the VMM does
-//! with its own guest what it could do anyway.
+//! The console holds no capability to any guest. An order is a word in the ring's header page and a
+//! notification; the VMM does with its own guest what it could do anyway.
 
 use core::fmt::{self, Write};
 
@@ -23,7 +23,7 @@ impl fmt::Display for Time {
 }
 
 impl<const N: usize> Mux<'_, N> {
-    /// The protection domain of client `index` has stopped: it reads and says nothing any more.
+    /// The protection domain of client `index` has stopped. It neither reads nor writes any more.
     pub fn mark_stopped(&mut self, index: usize) {
         self.stopped.insert(index);
         self.look_at(index);
@@ -65,7 +65,7 @@ impl<const N: usize> Mux<'_, N> {
         (!down.is_empty()).then_some(why)
     }
 
-    /// Looks whether guest `index` was the last to go down.
+    /// Checks whether guest `index` was the last one to go down.
     pub(crate) fn look_at(&mut self, index: usize) {
         let is_guest = |client: &crate::client::Client<'_>| client.role == Role::Guest;
         if !self.clients.get(index).is_some_and(is_guest) {

@@ -64,7 +64,7 @@ pub const RECORD_SPLIT: u32 = 72_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spent {
     cost: u32,
-    /// Searches: what they find is not kept, so they alone are no reason to ask again.
+    /// Searches. Their results are not kept, so a search alone never ends a message.
     looks: u32,
     /// A bit for each domain whose aliases are counted already: no message deletes one twice.
     aliases: u8,
