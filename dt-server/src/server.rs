@@ -14,8 +14,8 @@ pub const HEAP: usize = 128 << 10;
 /// Most bytes of a guest's device tree.
 pub const TREE_MAX: usize = 16 << 10;
 
-/// Bytes that a guest's device tree says it has: what is left of them is room for a boot loader in the
-/// guest, such as U-Boot, to add nodes in place. They are the guest's own RAM, so nothing is sent for them.
+/// `totalsize` of a guest's device tree. A boot loader in the guest, such as U-Boot, adds nodes in
+/// the space left over. That space is the guest's own RAM and is not sent.
 pub const TREE_ROOM: u32 = 64 << 10;
 
 /// The dt-server: what a VMM gets depends on its channel alone.
@@ -82,7 +82,8 @@ impl Client {
         Ok(size)
     }
 
-    /// The tree from `offset` on; empty at its very end, `None` past it or where no tree was written.
+    /// The tree from `offset` on; empty at its very end, `None` past it or where no tree was
+    /// written.
     fn piece(&self, offset: u32) -> Option<&[u8]> {
         if self.tree.is_empty() {
             return None;

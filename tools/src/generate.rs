@@ -144,8 +144,8 @@ fn console_clients(config: &Config) -> Vec<(usize, String, String, usize)> {
     .collect()
 }
 
-/// Everybody who is a client of the console is a child of the fault server, by the same number; the two that print its
-/// lines are not.
+/// Every client of the console is a child of the fault server under the same number, except the
+/// console and the fault server themselves.
 fn parent(clients: &[(usize, String, String, usize)], name: &str) -> Option<(String, usize)> {
     let found = clients.iter().find(|(_, _, pd, _)| pd == name);
     found
@@ -253,7 +253,8 @@ fn pulse() -> Pd {
     }
 }
 
-/// What stands between a VMM and the servers: only what the gate sends reaches them, and it only calls.
+/// What stands between a VMM and the servers: only what the gate sends reaches them, and it only
+/// calls.
 fn gate(index: usize, domain: &DomainConfig) -> Pd {
     let name = domain.record.name.as_str();
     Pd {
@@ -330,7 +331,7 @@ fn channels(config: &Config, board: &Board) -> Vec<Channel> {
                 b: end(server, i, false, false),
             });
         }
-        // The timer server has time of its own, so that no client can stop it; it also tells that time is up.
+        // The timer server has a scheduling context of its own, so that no client can stop it.
         channels.push(Channel {
             a: end(&vmm, channel::TIMER, true, false),
             b: end(pd::TIMER_SERVER, i, false, true),
