@@ -96,7 +96,8 @@ impl Pd {
         }
     }
 
-    /// The fault server, the multiplexer's client `index`, may have said which protection domains have stopped.
+    /// The fault server, the multiplexer's client `index`, may have said which protection domains
+    /// have stopped.
     fn take_stopped(&mut self, index: usize) {
         let stopped = self.mux.stopped_clients(index);
         for (client, index) in self.indices.iter().enumerate() {
@@ -106,8 +107,8 @@ impl Pd {
         }
     }
 
-    /// Moves output until there is none. Clients that always have more must keep neither others nor what is typed waiting, so
-    /// each round looks at what has come meanwhile.
+    /// Moves output until there is none. Each round also handles new notifications, so a client
+    /// that always has more delays neither other clients nor what is typed.
     fn pump(&mut self) {
         let wake_at = loop {
             let pumped = self.mux.pump(&mut self.uart, clock::now());

@@ -97,8 +97,8 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
     )
 }
 
-/// Removes what frames are filled with: nobody who asks for capabilities wants it, and a RAM disk as a list of numbers takes
-/// thirty times its size.
+/// Removes the contents of frames. Readers of capabilities do not need them, and a RAM disk as a
+/// JSON list takes thirty times its size.
 fn forget_contents(spec: &mut Spec<FrameFill>) {
     for named in &mut spec.objects {
         if let Object::Frame(frame) = &mut named.object {
