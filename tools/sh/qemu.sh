@@ -8,7 +8,7 @@ qemu_command() {
             ;;
         qemu_virt_aarch64-*)
             QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G
-                -device "loader,file=$1,addr=0x70000000,cpu-num=0")
+                -device "loader,file=$(elf_path "$1"),cpu-num=0")
             ;;
         zcu102-*)
             # With secure=on QEMU does what firmware does on the board: it puts interrupts into group 1 (without it no

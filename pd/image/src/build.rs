@@ -46,6 +46,8 @@ pub struct Request<'a> {
     pub kernel: Option<PathBuf>,
     /// Where the image goes.
     pub output: &'a Path,
+    /// Where the image goes as an ELF file, if anywhere.
+    pub elf: Option<PathBuf>,
     /// Where the specification goes as JSON, if anywhere.
     pub capdl_json: Option<PathBuf>,
 }
@@ -324,6 +326,9 @@ impl Inputs<'_> {
             .iter()
             .map(|region| region.bytes.len() as u64)
             .sum();
+        if let Some(path) = &self.request.elf {
+            write_file(path, &image.clone().executable()?)?;
+        }
         let bytes = image.bytes()?;
         write_file(output, &bytes)?;
         Ok(WrittenImage {

@@ -127,7 +127,11 @@ impl lent::Vmm for Vmm {
                 self.host.flush_log();
             }
             let Some(life) = &mut self.life else { continue };
-            let order = if console { self.host.take_order() } else { None };
+            let order = if console {
+                self.host.take_order()
+            } else {
+                None
+            };
             let next = match order {
                 Some(order) => life.order(&mut self.host, order),
                 None if console => life.on_console(&mut self.host),
