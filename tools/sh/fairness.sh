@@ -13,7 +13,7 @@ attacks() {
 # Names of the VMMs' attacks that contain $1, as domains are named for them.
 vmm_attacks() {
     local attack
-    for attack in $(sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/pd/hostile/src/greedy.rs"); do
+    sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/pd/hostile/src/greedy.rs" | while read -r attack; do
         printf 'vmm:%s\nvmm:%s-lent\n' "$attack" "$attack"
     done | grep -F -- "$1"
 }
@@ -31,7 +31,7 @@ attack_domains() {
         attack=${attack%-lent} suffix=-lent guest='probe=storm attack=hypercalls'
     fi
     sed -E "s/attacker([0-9]*) \{/$attack\\1$suffix {/; s/probe=storm attack=hypercalls/$guest/" "$ROOT/domains/$1.dts" >"$3"
-    while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t($attack[0-9]*$suffix) \{/\1/p" "$3")
+    while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t(${attack}[0-9]*$suffix) \{/\1/p" "$3")
 }
 
 # Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring guest in permille, and

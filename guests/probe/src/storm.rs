@@ -52,9 +52,7 @@ const ATTACKS: [Attack; 21] = [
     ("sgis", interrupts, send_sgi),
     ("timer", interrupts, expired_timer),
     ("physical", nothing, expired_physical_timer),
-    ("mute", nothing, |_| {
-        _ = attempt!("msr cntp_ctl_el0, xzr")
-    }),
+    ("mute", nothing, |_| _ = attempt!("msr cntp_ctl_el0, xzr")),
     ("wakes", interrupts, |storm| sleep(storm.frequency / 50_000)),
     ("ticks", interrupts, |storm| sleep(storm.frequency / 500)),
     ("polls", nothing, |storm| poll(storm.frequency)),
