@@ -57,6 +57,7 @@ fn main() -> ExitCode {
     }
     if microkit {
         fairness::run(&mut suite, &lab, "release");
+        fairness::vmms(&mut suite, &lab, "release");
         fairness::wake_ups(&mut suite, &lab, "release");
         // A debug kernel can be halted by any VMM (SECURITY.md).
         system_calls::run(&mut suite, &lab, "release");
