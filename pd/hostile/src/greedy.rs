@@ -133,7 +133,9 @@ fn grab() {
 /// Takes page tables and vCPUs.
 fn tables() {
     let mut server = MemoryClient::take();
-    let _ = server.call(Request::Tables { count: 64 });
+    let _ = server.call(Request::Tables {
+        count: Request::MAX_TABLES,
+    });
     let _ = server.call(Request::Vcpu);
     let _ = server.call(Request::Relinquish { again: true });
 }
