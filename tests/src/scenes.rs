@@ -11,6 +11,7 @@ pub mod probe;
 pub mod reboot;
 pub mod refused;
 pub mod registers;
+pub mod replaced;
 pub mod shell;
 pub mod system_calls;
 pub mod two_linux;

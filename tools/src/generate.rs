@@ -228,13 +228,9 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
     console.maps.push(Map::device("uart", vaddr::UART));
     console.irqs.push((board.uart.intid, channel::IRQ));
     let mut servers = vec![faults, memory, dt, timer, console];
-    servers.extend(guests_reach_timer(board).then(pulse));
+    let reached = board.timer.kind().is_within_reach_of_guests();
+    servers.extend(reached.then(pulse));
     servers
-}
-
-/// Whether guests can program the timer that the timer server has.
-const fn guests_reach_timer(board: &Board) -> bool {
-    matches!(board.timer, Timer::System { .. })
 }
 
 fn pulse() -> Pd {
@@ -351,7 +347,7 @@ fn channels(config: &Config, board: &Board) -> Vec<Channel> {
         a: end(pd::CONSOLE, channel::CONSOLE_TIMER, true, false),
         b: end(pd::TIMER_SERVER, channel::TIMER_CLIENT_CONSOLE, false, true),
     });
-    if guests_reach_timer(board) {
+    if board.timer.kind().is_within_reach_of_guests() {
         channels.push(Channel {
             a: end(pd::PULSE, channel::PULSE_TIMER, false, true),
             b: end(pd::TIMER_SERVER, channel::TIMER_PULSE, false, true),

@@ -97,7 +97,34 @@ pub enum Timer {
     },
 }
 
+/// What kind of timer the timer server has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerKind {
+    /// That of [`Timer::System`].
+    System,
+    /// That of [`Timer::Ttc`].
+    Ttc,
+}
+
+impl TimerKind {
+    /// Whether guests can program it too: then it may come late, or not at all. One control bit
+    /// (`CNTHCTL_EL2.EL1PCEN`) opens the EL1 physical timer to EL0 and to guests; a TTC is a device that no guest has mapped.
+    #[must_use]
+    pub const fn is_within_reach_of_guests(self) -> bool {
+        matches!(self, Self::System)
+    }
+}
+
 impl Timer {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> TimerKind {
+        match self {
+            Self::System { .. } => TimerKind::System,
+            Self::Ttc { .. } => TimerKind::Ttc,
+        }
+    }
+
     /// Interrupt of the timer that the timer server programs.
     pub const fn intid(&self) -> u32 {
         match *self {

@@ -102,7 +102,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for run in EVERYWHERE {
         add("el2", run);
     }
-    for scene in fairness::SCENES {
+    for scene in fairness::GUESTS {
         add("el2", scene);
     }
     add("el2", fairness::short_lives);
@@ -124,7 +124,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     }
     // A debug kernel can be halted by any VMM (SECURITY.md).
     add("release", system_calls::run);
-    for scene in fairness::SCENES {
+    for scene in fairness::GUESTS.into_iter().chain(fairness::VMMS) {
         add("release", scene);
     }
     add("release", fairness::wake_ups);
