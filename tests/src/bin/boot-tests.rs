@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, system_calls,
-    two_linux,
+    compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers,
+    system_calls, two_linux,
 };
 use zazen_tests::suite::Suite;
 
@@ -51,8 +51,10 @@ fn main() -> ExitCode {
         memory::growth(&mut suite, &lab, config);
         reboot::run(&mut suite, &lab, config);
         registers::run(&mut suite, &lab, config);
+        processors::seeds(&mut suite, &lab, config);
     }
     if el2 {
+        processors::run(&mut suite, &lab);
         fairness::run(&mut suite, &lab, "el2");
     }
     if microkit {
