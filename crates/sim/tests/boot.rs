@@ -319,7 +319,7 @@ fn two_guests_and_two_lives_have_different_seeds() {
             let at = guest.x(0);
             let dtb = tree(&guest, at);
             let parsed = Fdt::new(&dtb).unwrap();
-            let chosen = node(parsed, "/chosen");
+            let chosen = node(&parsed, "/chosen");
             for (name, len) in [("kaslr-seed", 8), ("rng-seed", 32)] {
                 let seed = bytes(chosen, name);
                 assert_eq!(seed.len(), len, "{name}");
