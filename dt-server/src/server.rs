@@ -7,6 +7,7 @@ use hv_types::Gpa;
 
 use crate::config::{Config, DomainConfig};
 use crate::guest_tree::guest_tree;
+use crate::seeds::{LifeSeeds, Seeds};
 
 /// Bytes of heap that suffice for a server with the most domains, each with the longest command
 /// line, and all diagnostics at once (measured by a test, with a reserve of a half).
@@ -21,6 +22,7 @@ pub const TREE_ROOM: u32 = 64 << 10;
 /// The dt-server: what a VMM gets depends on its channel alone.
 pub struct DtServer {
     clients: Vec<Client>,
+    seeds: Seeds,
 }
 
 struct Client {
@@ -31,8 +33,8 @@ struct Client {
 
 impl DtServer {
     /// A server for the domains of `config`; client `i` is the VMM of the `i`-th domain. With the
-    /// default configuration, every request is refused.
-    pub fn new(config: Config) -> Self {
+    /// default configuration, every request is refused. Each tree that is written has the next of `seeds`.
+    pub fn new(config: Config, seeds: Seeds) -> Self {
         let clients = config
             .domains
             .into_iter()
@@ -41,7 +43,7 @@ impl DtServer {
                 tree: Vec::new(),
             })
             .collect();
-        Self { clients }
+        Self { clients, seeds }
     }
 
     /// Answers `message` from client `client`.
@@ -51,10 +53,12 @@ impl DtServer {
         };
         match Request::decode(message) {
             Ok(Request::Record) => reply::record(client.record()),
-            Ok(Request::WriteTree { initrd }) => match client.write_tree(initrd) {
-                Ok(size) => reply::size(size),
-                Err(error) => reply::error(error),
-            },
+            Ok(Request::WriteTree { initrd }) => {
+                match client.write_tree(initrd, &self.seeds.next_life()) {
+                    Ok(size) => reply::size(size),
+                    Err(error) => reply::error(error),
+                }
+            }
             Ok(Request::ReadTree { offset }) => match client.piece(offset) {
                 Some(piece) => reply::bytes(piece),
                 None => reply::error(Error::Malformed),
@@ -69,10 +73,10 @@ impl Client {
         &self.config.record
     }
 
-    fn write_tree(&mut self, initrd: Option<(Gpa, Gpa)>) -> Result<u32, Error> {
+    fn write_tree(&mut self, initrd: Option<(Gpa, Gpa)>, seeds: &LifeSeeds) -> Result<u32, Error> {
         // Frees the last one first, so that the heap never holds two for one client.
         self.tree = Vec::new();
-        let mut tree = guest_tree(&self.config, initrd);
+        let mut tree = guest_tree(&self.config, initrd, seeds);
         if tree.len() > TREE_MAX {
             return Err(Error::TooLarge);
         }

@@ -7,6 +7,7 @@ use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hypervisor_core::idregs;
 use hypervisor_core::life::Life;
 use hypervisor_core::line_rate::LineRate;
 use hypervisor_core::vm::Next;
@@ -169,6 +170,9 @@ impl hypervisor_core::host::Vcpu for GuestHost {
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.vcpu.set_sysreg(reg, value);
+    }
+    fn id_register(&self, name: idregs::Name) -> Option<u64> {
+        Some(cpu::id_register(name))
     }
 }
 

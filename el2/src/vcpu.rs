@@ -47,6 +47,7 @@ impl Vcpu {
         self.vectors.load();
         self.interface.load();
         self.el1.load();
+        cpu::forget_extensions(cpu::has_ras_and_sme());
         cpu::isb();
         self.loaded = true;
     }

@@ -22,6 +22,7 @@ pub mod fault;
 pub mod guest_ptr;
 pub mod host;
 pub mod hypercall;
+pub mod idregs;
 pub mod inject;
 pub mod life;
 pub mod line_rate;

@@ -9,7 +9,7 @@ use hv_types::{Gpa, Gva};
 use crate::esr::{self, Abort, SysRegAccess, Trap, WaitKind};
 use crate::events::Service;
 use crate::exit::Exit;
-use crate::fault::{Aborted, NoRegister};
+use crate::fault::{Aborted, NoRegister, NotOffered, OtherCall};
 use crate::host::Host;
 use crate::hypercall::{self, Outcome, RunState};
 use crate::mmio::{self, Mmio, instruction};
@@ -220,6 +220,9 @@ impl Vm<'_> {
             Ok(site) => self.other_hvc(host, site.imm, pc),
             // The text is not readable or has changed since: what stands there now is no call of ours.
             Err(_) => {
+                host.log(format_args!(
+                    "a call, pc {pc:#x}, that is not in the guest's memory any more: undefined for the guest"
+                ));
                 inject::undefined(host);
                 Do::Run
             }
@@ -269,6 +272,7 @@ impl Vm<'_> {
             return self.smccc(host, Conduit::Hvc);
         }
         // Xen answers another immediate with UNDEF, its ELR behind the instruction.
+        host.log(format_args!("{}", OtherCall { imm, pc: at }));
         inject::undefined(host);
         Do::Run
     }
@@ -323,11 +327,18 @@ impl Vm<'_> {
                 inject::undefined(host);
                 Do::Run
             }
-            _ => {
-                inject::undefined(host);
-                Do::Run
-            }
+            _ => self.refuse(host, esr_el2),
         }
+    }
+
+    /// Makes the instruction at the PC, which trapped with `esr`, undefined, and says so.
+    #[cold]
+    #[inline(never)]
+    fn refuse<H: Host>(&self, host: &mut H, esr: u32) -> Do {
+        let pc = host.pc();
+        host.log(format_args!("{}", NotOffered { esr, pc }));
+        inject::undefined(host);
+        Do::Run
     }
 
     /// An access to the physical timer's registers; false where it is to another.

@@ -8,6 +8,7 @@ pub mod hostile;
 pub mod lab;
 pub mod memory;
 pub mod probe;
+pub mod processors;
 pub mod reboot;
 pub mod refused;
 pub mod registers;

@@ -2,9 +2,12 @@
 
 # Sets QEMU to the command line that boots image $1.
 qemu_command() {
+    # Without randomness in the device tree that QEMU makes: a run that counts instructions is the same each time.
+    local counted=
+    [[ $ICOUNT == no ]] || counted=,dtb-randomness=off
     case $BOARD-$HOST in
         qemu_virt_aarch64-el2)
-            QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G -kernel "$1")
+            QEMU=(qemu-system-aarch64 -machine "virt,virtualization=on,gic-version=2$counted" -cpu cortex-a53 -m 2G -kernel "$1")
             ;;
         qemu_virt_aarch64-*)
             QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G

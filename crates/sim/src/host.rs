@@ -7,6 +7,7 @@ use console_api::{Client, ConsolePort, Order, Shown};
 use guest_mem::Window as _;
 use hv_types::{Gpa, Gva, PAGE_SIZE, WindowAddr};
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
+use hypervisor_core::idregs::Name;
 use hypervisor_core::line_rate::LineRate;
 use memory_server::DomainIndex;
 use memory_server_api::{MemoryServer as _, Remembering, Request};
@@ -98,6 +99,9 @@ impl hypervisor_core::host::Vcpu for SimHost {
             "the VMM changes {reg:?} of a vCPU that runs"
         );
         self.cpu.set_sysreg(reg, value);
+    }
+    fn id_register(&self, name: Name) -> Option<u64> {
+        self.cpu.id_registers.map(|registers| registers(name))
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Vcpu {
     pub(crate) thread: Thread,
     /// The kernel keeps the timer's interrupt masked after the event, until it is acknowledged.
     pub(crate) timer_masked: bool,
+    /// What the processor's identification registers say, on a machine where guests' reads of them trap.
+    pub(crate) id_registers: Option<fn(hypervisor_core::idregs::Name) -> u64>,
 }
 
 impl Vcpu {
@@ -44,6 +46,7 @@ impl Vcpu {
             gicv: Gicv::new(),
             thread: Thread::Idle,
             timer_masked: false,
+            id_registers: None,
         }
     }
 

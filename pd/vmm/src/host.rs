@@ -8,6 +8,7 @@ use guest_mem::{RawWindow, Window as _};
 use hv_types::{Gpa, Gva, WindowAddr};
 use hypervisor_core::boot::Modules;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
+use hypervisor_core::idregs;
 use hypervisor_core::line_rate::LineRate;
 use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
@@ -107,6 +108,10 @@ impl Vcpu for GuestHost {
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.regs.set_sysreg(reg, value);
+    }
+    fn id_register(&self, _name: idregs::Name) -> Option<u64> {
+        // The kernel does not set HCR_EL2.TID3, and no protection domain can read them.
+        None
     }
 }
 
