@@ -99,7 +99,8 @@ pub struct Jitter {
 
 impl Jitter {
     /// Samples that are taken.
-    pub const SAMPLES: usize = 4096;
+    pub const SAMPLES: usize = Self::COUNT as usize;
+    const COUNT: u32 = 4096;
     /// The farthest sample to look back to.
     const LAGS: usize = 64;
     /// What is counted of the estimate: one in this many.
@@ -118,13 +119,15 @@ impl Jitter {
             // Loads and stores whose addresses depend on what was loaded.
             for _ in 0..16 {
                 let cell = &mut room[at % Self::ROOM];
-                *cell = cell.wrapping_mul(5).wrapping_add(before as u8 | 1);
+                *cell = cell
+                    .wrapping_mul(5)
+                    .wrapping_add(before.to_le_bytes()[0] | 1);
                 at = at.wrapping_mul(3).wrapping_add(usize::from(*cell) + 61);
             }
             core::hint::black_box(&room);
             let after = now();
             // The low bits are where jitter is.
-            *sample = after.wrapping_sub(before) as u8;
+            *sample = after.wrapping_sub(before).to_le_bytes()[0];
             before = after;
         }
         Self { samples }
@@ -156,14 +159,14 @@ impl Jitter {
             .unwrap_or(0);
         let predicted = common.max(repeated);
         // Each sample has -log2(predicted / SAMPLES) bits; in 256ths, rounded down.
-        let each = log2_256(Self::SAMPLES as u32).saturating_sub(log2_256(predicted) + 1);
-        (Self::SAMPLES as u64 * u64::from(each) / 256) as u32 / Self::DISCOUNT
+        let each = log2_256(Self::COUNT).saturating_sub(log2_256(predicted) + 1);
+        Self::COUNT * each / 256 / Self::DISCOUNT
     }
 }
 
 /// `same` of `of` as a share of all samples, rounded up.
 fn scaled(same: usize, of: usize) -> u32 {
-    (same * Jitter::SAMPLES).div_ceil(of) as u32
+    u32::try_from((same * Jitter::SAMPLES).div_ceil(of)).unwrap_or(Jitter::COUNT)
 }
 
 /// 256 times the logarithm to base 2 of `value`, rounded down; 0 of 0.

@@ -348,10 +348,17 @@ pub(crate) fn forget_extensions((ras, sme): (bool, bool)) {
     // SAFETY: registers of EL1 and EL0, on processors that have them.
     unsafe {
         if ras {
-            asm!("msr s3_4_c12_c1_1, xzr", options(nomem, nostack, preserves_flags));
+            asm!(
+                "msr s3_4_c12_c1_1, xzr",
+                options(nomem, nostack, preserves_flags)
+            );
         }
         if sme {
-            asm!("msr s3_3_c13_c0_5, xzr", "msr s3_0_c1_c2_4, xzr", options(nomem, nostack, preserves_flags));
+            asm!(
+                "msr s3_3_c13_c0_5, xzr",
+                "msr s3_0_c1_c2_4, xzr",
+                options(nomem, nostack, preserves_flags)
+            );
         }
     }
 }
@@ -363,7 +370,10 @@ fn reset_extensions() {
     unsafe {
         // ID_AA64MMFR1_EL1.HCX: HCRX_EL2.
         if id_field((7, 1), 40) != 0 {
-            asm!("msr s3_4_c1_c2_2, xzr", options(nomem, nostack, preserves_flags));
+            asm!(
+                "msr s3_4_c1_c2_2, xzr",
+                options(nomem, nostack, preserves_flags)
+            );
         }
         // ID_AA64MMFR0_EL1.FGT: HFGRTR_EL2, HFGWTR_EL2, HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2.
         if id_field((7, 0), 56) != 0 {

@@ -9,7 +9,7 @@ use dt_server::{Config, DtServer, Entropy, Jitter, NoFiles, Seeds};
 use zazen_rt::clients::{dt_received, dt_send};
 use zazen_rt::log::ServerLog;
 use zazen_rt::{
-    clock, Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, protection_domain,
+    Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, clock, protection_domain,
 };
 
 // The parsed configuration and the trees written from it; a tree is at most 2 MiB by Xen's rule but
