@@ -14,7 +14,7 @@ TOOLS=(
     'dpkg-deb|dpkg|unpacking Debian packages'
 )
 RUST_TARGET=aarch64-unknown-none
-RUST_MINIMUM=1.94
+RUST_MINIMUM=$(sed -nE 's/^rust-version *= *"(.*)"/\1/p' "$ROOT/Cargo.toml")
 
 # Whether tool $1 is installed.
 tool_present() {
