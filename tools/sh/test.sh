@@ -116,7 +116,7 @@ inspection() {
             echo "FAILED $name: see $(shown "$LOGS")/${log##*/}"
         elif [[ $domains == two-linux ]] && ! cmp -s "$BUILD/inspect.svg" "$ROOT/docs/authority.svg"; then
             FAILED=$((FAILED + 1))
-            echo "FAILED $name: docs/authority.svg is not the picture of this system; tests/common of crates/authority tells how it is made anew"
+            echo "FAILED $name: docs/authority.svg is not the picture of this system; tests/common of tools/authority tells how it is made anew"
         else
             PASSED=$((PASSED + 1))
             echo "ok $name: $(tail -n 1 "$log")"

@@ -77,13 +77,7 @@ fn folder(
 
 /// Whether a whole file is about testing.
 fn is_test_file(path: &str) -> bool {
-    let apart = [
-        "tests/",
-        "crates/sim/",
-        "fuzz/",
-        "guests/",
-        "crates/fuzz-targets/",
-    ];
+    let apart = ["tests/", "crates/sim/", "fuzz/", "guests/"];
     apart.iter().any(|prefix| path.starts_with(prefix))
         || path.contains("/tests/")
         || path.ends_with("/tests.rs")

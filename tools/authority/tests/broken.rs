@@ -36,7 +36,7 @@ fn broken(name: &str, rule: &str, also: &[&str], authority: &Authority) {
     let others: Vec<&str> = others.copied().collect();
     assert_eq!(others, also, "{text}");
     assert_committed(
-        &format!("crates/authority/tests/snapshots/{name}.txt"),
+        &format!("tools/authority/tests/snapshots/{name}.txt"),
         &text,
     );
 }

@@ -186,7 +186,7 @@ fn ten_thousand_changes_are_noticed_or_harmless() {
         escaped.join("\n")
     );
     assert_eq!(rows.len(), KINDS.len(), "every kind of change was made");
-    assert_committed("crates/authority/tests/snapshots/mutations.txt", &text);
+    assert_committed("tools/authority/tests/snapshots/mutations.txt", &text);
 }
 
 /// The test above shows nothing if a change were called harmless that is not.

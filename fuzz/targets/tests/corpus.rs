@@ -12,7 +12,7 @@ const MOST_FILES: usize = 50;
 const MOST_BYTES: usize = 4096;
 
 fn fuzz() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Names and bytes of a corpus, in order.

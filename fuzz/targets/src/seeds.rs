@@ -187,7 +187,7 @@ fn manifest() -> Vec<(&'static str, Vec<u8>)> {
 
 /// The default domains file with one value changed, in the order of its cells.
 fn dt_tree() -> Vec<(&'static str, Vec<u8>)> {
-    let tree = include_bytes!("../../../fuzz/corpus/dt_tree/two-linux.dtb");
+    let tree = include_bytes!("../../corpus/dt_tree/two-linux.dtb");
     let change = |from: [u64; 2], to: [u64; 2]| {
         let [from, to] = [from, to].map(|cells| cells.map(u64::to_be_bytes).concat());
         let found = tree.windows(16).rposition(|bytes| bytes == from);

@@ -113,7 +113,7 @@ fn default_config() -> Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG
         .get_or_init(|| {
-            let tree = include_bytes!("../../../fuzz/corpus/dt_tree/two-linux.dtb");
+            let tree = include_bytes!("../../corpus/dt_tree/two-linux.dtb");
             parse(tree, &AnyFile).unwrap_or_else(|errors| panic!("{errors}"))
         })
         .clone()
