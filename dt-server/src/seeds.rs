@@ -178,7 +178,7 @@ fn log2_256(value: u32) -> u32 {
     let mut mantissa = u64::from(value) << (31 - whole);
     let mut result = whole;
     for _ in 0..8 {
-        mantissa = mantissa * mantissa >> 31;
+        mantissa = (mantissa * mantissa) >> 31;
         result <<= 1;
         if mantissa >> 32 != 0 {
             mantissa >>= 1;
