@@ -124,7 +124,7 @@ pub(crate) fn wrong_name(name: &str) -> Option<(String, &'static str)> {
         let what = format!("\"{name}\" is the name of the console's monitor");
         return Some((what, OTHER));
     }
-    if pd::RESERVED.contains(&name) {
+    if pd::is_reserved(name) {
         return Some((format!("\"{name}\" is the name of a server"), OTHER));
     }
     if name.starts_with(pd::VMM_PREFIX) {

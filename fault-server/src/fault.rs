@@ -12,7 +12,8 @@ pub enum Access {
 }
 
 impl Access {
-    /// The access that failed with instruction-specific syndrome `iss` (Arm ARM D24.2.40: WnR is bit 6).
+    /// The access that failed with instruction-specific syndrome `iss` (Arm ARM D24.2.40: WnR is
+    /// bit 6).
     pub const fn new(iss: u32, fetch: bool) -> Self {
         match (fetch, iss >> 6 & 1) {
             (true, _) => Self::Fetch,
@@ -67,7 +68,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A fault on memory from its syndrome (Arm ARM, ISS of a data or instruction abort: permission faults have DFSC `0b0011xx`).
+    /// A fault on memory from its syndrome (Arm ARM, ISS of a data or instruction abort: permission
+    /// faults have DFSC `0b0011xx`).
     pub const fn memory(pc: u64, address: u64, iss: u32, fetch: bool) -> Self {
         Self::Memory {
             access: Access::new(iss, fetch),

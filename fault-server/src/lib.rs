@@ -1,9 +1,11 @@
 //! Says in words which protection domain stopped, and why, and has a VMM's memory taken back.
 //!
-//! A protection domain (PD) that faults has a defect, or what it looked at was taken from it. seL4 then sends a message to its
-//! fault handler, here the fault server, and stops it. The fault server writes what happened to its log and never replies, so the PD
-//! stays stopped; everybody else goes on. It holds no capability to what has faulted. Where a VMM stopped, it tells the memory
-//! server, which takes back what the domain had: that ends the guest too, and others can have its memory (LU-7).
+//! A protection domain (PD) that faults has a defect, or what it looked at was taken from it. seL4
+//! then sends a message to its fault handler, here the fault server, and stops it. The fault server
+//! writes what happened to its log and never replies, so the PD stays stopped; everybody else goes
+//! on. It holds no capability to what has faulted. Where a VMM stopped, it tells the memory server,
+//! which takes back what the domain had: that ends the guest too, and others can have its memory
+//! (LU-7).
 //!
 //! # Key types
 //! - [`Server`]: from fault messages to lines, and to the memory server.

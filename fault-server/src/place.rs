@@ -41,14 +41,11 @@ pub enum Place {
 }
 
 impl Place {
-    /// What lies at `address` of `who`; `top` is the last address of a PD (seL4's `seL4_UserVSpaceTop`).
+    /// What lies at `address` of `who`; `top` is the last address of a PD (seL4's
+    /// `seL4_UserVSpaceTop`).
     pub fn of(who: &Who<'_>, address: u64, top: u64) -> Self {
         let within = |start: u64, size: u64| (start..start.saturating_add(size)).contains(&address);
-        let size = match who {
-            Who::Vmm { .. } | Who::Server(pd::MEMORY_SERVER) => stack::LARGE,
-            Who::Gate { .. } | Who::Server(pd::PULSE) => stack::GATE,
-            _ => stack::SMALL,
-        };
+        let size = who.pd().map_or(stack::SMALL, |pd| pd.stack);
         // The IPC buffer is the last page, with an empty one below.
         let stack_top = (top & !(PAGE - 1)).saturating_sub(PAGE);
         let stack_bottom = stack_top.saturating_sub(size);
@@ -64,19 +61,17 @@ impl Place {
         if within(stack_bottom.saturating_sub(size), size) {
             return Self::BelowStack;
         }
-        match who {
-            Who::Vmm { .. } => Self::of_vmm(address).unwrap_or(Self::rest(address)),
-            Who::Server(pd::MEMORY_SERVER)
-                if within(vaddr::RECORDS, vaddr::WINDOW - vaddr::RECORDS) =>
-            {
+        match who.pd().map_or("", |pd| pd.name) {
+            pd::VMM_PREFIX => Self::of_vmm(address).unwrap_or(Self::rest(address)),
+            pd::MEMORY_SERVER if within(vaddr::RECORDS, vaddr::WINDOW - vaddr::RECORDS) => {
                 Self::Records
             }
-            Who::Server(pd::MEMORY_SERVER)
+            pd::MEMORY_SERVER
                 if within(vaddr::SCRUB_PAGE, PAGE) || within(vaddr::SCRUB_BLOCK, 1 << 21) =>
             {
                 Self::Scrub
             }
-            Who::Server(pd::DT_SERVER) if within(vaddr::BOOT_DTB, 1 << 28) => Self::DeviceTree,
+            pd::DT_SERVER if within(vaddr::BOOT_DTB, 1 << 28) => Self::DeviceTree,
             _ => Self::rest(address),
         }
     }

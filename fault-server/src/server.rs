@@ -9,16 +9,17 @@ use crate::fault::Fault;
 use crate::place::Place;
 use crate::who::{Names, Who};
 
-/// Most messages that one domain's end may take. Each takes back at least as much as one step's worth, so far fewer do; a
-/// memory server that never comes to an end must not keep other faults from being told.
+/// Most messages that one domain's end may take. Each takes back at least as much as one step's
+/// worth, so far fewer do; a memory server that never comes to an end must not keep other faults
+/// from being told.
 const MOST_MESSAGES: u32 = 1 << 20;
 /// How often in a row the memory server may refuse.
 const MOST_REFUSALS: u32 = 3;
 
 /// Counts what each PD sent.
 ///
-/// A PD faults once, but the capability behind its faults lies in its CSpace, so one that was taken over can send as many
-/// messages as it likes. Its 1st, 2nd, 4th, 8th … are said.
+/// A PD faults once, but the capability behind its faults lies in its CSpace, so one that was taken
+/// over can send as many messages as it likes. Its 1st, 2nd, 4th, 8th … are said.
 #[derive(Debug)]
 pub struct Server<'a> {
     names: &'a Names,
@@ -30,7 +31,8 @@ pub struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// A server for PDs with these names, whose address spaces end with byte `top` (seL4's `seL4_UserVSpaceTop`).
+    /// A server for PDs with these names, whose address spaces end with byte `top` (seL4's
+    /// `seL4_UserVSpaceTop`).
     pub const fn new(names: &'a Names, top: u64) -> Self {
         Self {
             names,
@@ -45,12 +47,12 @@ impl<'a> Server<'a> {
         Who::new(child, self.names).domain()
     }
 
-    /// Child `child` has faulted; `line` gets each line to be logged. `crash` tells the memory server that the VMM of a
-    /// domain, by its number from 0, has stopped, and returns its answer: whether something is left to take back, and what
-    /// was taken back so far.
+    /// Child `child` has faulted; `line` gets each line to be logged. `crash` tells the memory
+    /// server that the VMM of a domain, by its number from 0, has stopped, and returns its answer:
+    /// whether something is left to take back, and what was taken back so far.
     ///
-    /// Only the first message of a VMM is passed on. One that lies about itself loses its own domain's memory and nothing else.
-    /// Returns whether this was the child's first.
+    /// Only the first message of a VMM is passed on. One that lies about itself loses its own
+    /// domain's memory and nothing else. Returns whether this was the child's first.
     pub fn on_fault(
         &mut self,
         child: usize,
@@ -83,7 +85,7 @@ impl<'a> Server<'a> {
             )),
             None => line(format_args!("  try: please report it with the lines above")),
         }
-        if who == Who::Server(pd::MEMORY_SERVER) {
+        if who.is(pd::MEMORY_SERVER) {
             self.alone = true;
         }
         if let Some(domain) = who.domain() {

@@ -1,15 +1,15 @@
 //! Writes the Microkit system description for a domains file.
 
-mod clock;
 mod regions;
 
 use std::fmt;
 
 use board::{Board, Timer};
 use dt_server::{Config, DomainConfig};
-use topology::pd::time::{self, Time};
-use topology::pd::{self, priority};
-use topology::{channel, child, console_client, stack, vaddr};
+use topology::links::{self, Link};
+use topology::map::Which;
+use topology::table::{self, Counter, Irq, Member};
+use topology::{channel, map, pd, vaddr};
 
 use self::regions::{ModuleRegions, regions};
 use crate::limits;
@@ -18,8 +18,6 @@ use crate::xml;
 
 /// File name of the boot device tree, which the image builder writes.
 pub const BOOT_DTB: &str = "domains.dtb";
-/// Symbol of memory-server.elf that gets the size of the records.
-const RECORDS_SIZE: &str = "zazen_records_bytes";
 
 /// Why there is no system description.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,25 +71,32 @@ pub fn written(system: &System, config: &Config, board: &Board) -> Result<String
     Ok(xml::write(system, &about))
 }
 
-/// The same as data.
+/// The same as data: what the table of protection domains ([`table`]) is for these domains on this
+/// board.
 pub fn system(config: &Config, board: &Board) -> System {
-    let modules = ModuleRegions::new(config);
-    let mut system = System {
-        regions: regions(config, board, &modules),
-        ..System::default()
+    let whole = Whole {
+        config,
+        counter: counter(board),
+        modules: ModuleRegions::new(config),
     };
-    system.pds = servers(config, board);
-    for (i, domain) in config.domains.iter().enumerate() {
-        system.pds.push(gate(i, domain));
-        system.pds.push(vmm(i, domain, &modules));
+    let domains = config.domains.len();
+    System {
+        regions: regions(&whole, board),
+        pds: table::members(whole.counter, domains)
+            .map(|member| whole.pd(member, board))
+            .collect(),
+        channels: links::channels(whole.counter, domains)
+            .map(|link| whole.channel(&link))
+            .collect(),
     }
-    for pd in &mut system.pds {
-        if pd.name == pd::CONSOLE || pd.name.starts_with(pd::VMM_PREFIX) {
-            clock::give_time(pd, board);
-        }
+}
+
+/// How protection domains of `board` tell the time.
+pub fn counter(board: &Board) -> Counter {
+    match board.timer {
+        Timer::System { .. } => Counter::Readable,
+        Timer::Ttc { .. } => Counter::Told,
     }
-    system.channels = channels(config, board);
-    system
 }
 
 /// Tells the names of the memory regions of module files.
@@ -100,258 +105,120 @@ pub fn module_regions(config: &Config) -> impl Fn(&str) -> String {
     move |file| modules.of(file)
 }
 
-fn p2m_name(domain: &DomainConfig) -> String {
-    format!("p2m_{}", domain.record.name)
+/// What the table is applied to.
+struct Whole<'a> {
+    config: &'a Config,
+    counter: Counter,
+    modules: ModuleRegions<'a>,
 }
 
-fn console_name(client: &str) -> String {
-    format!("console_{client}")
-}
-
-fn gate_name(domain: &DomainConfig) -> String {
-    format!("{}{}", pd::GATE_PREFIX, domain.record.name)
-}
-
-fn vmm_name(domain: &DomainConfig) -> String {
-    format!("{}{}", pd::VMM_PREFIX, domain.record.name)
-}
-
-/// Clients of the console: number, name, PD, and the PD's channel to the console.
-fn console_clients(config: &Config) -> Vec<(usize, String, String, usize)> {
-    let vmms = config.domains.iter().enumerate();
-    let vmms = vmms.map(|(i, domain)| {
-        (
-            i,
-            domain.record.name.as_str().to_owned(),
-            vmm_name(domain),
-            channel::CONSOLE,
-        )
-    });
-    let server = |client, name: &str| {
-        (
-            client,
-            name.to_owned(),
-            name.to_owned(),
-            channel::SERVER_CONSOLE,
-        )
-    };
-    vmms.chain([
-        server(console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
-        server(console_client::DT_SERVER, pd::DT_SERVER),
-        server(console_client::TIMER_SERVER, pd::TIMER_SERVER),
-        server(console_client::FAULT_SERVER, pd::FAULT_SERVER),
-    ])
-    .collect()
-}
-
-/// Every client of the console is a child of the fault server under the same number, except the
-/// console and the fault server themselves.
-fn parent(clients: &[(usize, String, String, usize)], name: &str) -> Option<(String, usize)> {
-    let found = clients.iter().find(|(_, _, pd, _)| pd == name);
-    found
-        .filter(|(_, _, pd, _)| pd != pd::FAULT_SERVER)
-        .map(|(client, ..)| (pd::FAULT_SERVER.to_owned(), *client))
-}
-
-fn servers(config: &Config, board: &Board) -> Vec<Pd> {
-    let clients = console_clients(config);
-    let server = |name: &str, comment: &str, priority, time: Time, image| Pd {
-        name: name.to_owned(),
-        comment: comment.to_owned(),
-        priority,
-        time,
-        stack: stack::SMALL,
-        image,
-        maps: vec![Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw")],
-        irqs: Vec::new(),
-        vm: None,
-        parent: parent(&clients, name),
-    };
-    let faults = server(
-        pd::FAULT_SERVER,
-        "Says which of its children stopped, and why, and has the memory server take a VMM's memory back.\n\
-         It gets their faults; the image builder takes away the capabilities to their threads that\n\
-         Microkit gives a parent.",
-        priority::FAULT_SERVER,
-        time::FAULT_SERVER,
-        "fault-server.elf",
-    );
-    let mut memory = server(
-        pd::MEMORY_SERVER,
-        "Owns all guest memory. Runs on the time of whoever calls.",
-        priority::MEMORY_SERVER,
-        time::PASSIVE,
-        "memory-server.elf",
-    );
-    memory.stack = stack::LARGE;
-    let records = Map::new("records", vaddr::RECORDS, "rw");
-    memory.maps.push(Map {
-        size_symbol: Some(RECORDS_SIZE),
-        ..records
-    });
-
-    let mut dt = server(
-        pd::DT_SERVER,
-        "Reads the domains file, writes the guests' device trees. Runs on the time of whoever calls.",
-        priority::DT_SERVER,
-        time::PASSIVE,
-        "dt-server.elf",
-    );
-    dt.maps.push(Map::new("boot_dtb", vaddr::BOOT_DTB, "r"));
-
-    let mut timer = server(
-        pd::TIMER_SERVER,
-        "Wakes VMMs whose guests sleep.",
-        priority::TIMER_SERVER,
-        time::TIMER_SERVER,
-        "timer-server.elf",
-    );
-    if matches!(board.timer, Timer::Ttc { .. }) {
-        timer.time = time::TIMER_SERVER_WITH_CLOCK;
+impl Whole<'_> {
+    fn domain(&self, member: Member) -> Option<&DomainConfig> {
+        self.config.domains.get(member.domain?)
     }
-    timer.irqs.push((board.timer.intid(), channel::IRQ));
-    clock::give_timer(&mut timer, board);
 
-    let mut console = server(
-        pd::CONSOLE,
-        "Owns the UART and shares it among guests and servers.",
-        priority::CONSOLE,
-        time::CONSOLE,
-        "console.elf",
-    );
-    console.maps = clients
-        .iter()
-        .map(|(client, name, _, _)| {
-            Map::new(console_name(name), vaddr::console_client(*client), "rw")
-        })
-        .collect();
-    console.maps.push(Map::device("uart", vaddr::UART));
-    console.irqs.push((board.uart.intid, channel::IRQ));
-    let mut servers = vec![faults, memory, dt, timer, console];
-    let reached = board.timer.kind().is_within_reach_of_guests();
-    servers.extend(reached.then(pulse));
-    servers
-}
-
-fn pulse() -> Pd {
-    Pd {
-        name: pd::PULSE.to_owned(),
-        comment: "Wakes timer_server now and then while guests sleep: they can put its timer off."
-            .to_owned(),
-        priority: priority::PULSE,
-        time: time::PULSE,
-        stack: stack::GATE,
-        image: "pulse.elf",
-        maps: Vec::new(),
-        irqs: Vec::new(),
-        vm: None,
-        parent: Some((pd::FAULT_SERVER.to_owned(), child::PULSE)),
+    /// Name of the domain that a protection domain is there for; empty if it is there for all.
+    fn of_domain(&self, member: Member) -> &str {
+        let domain = self.domain(member);
+        domain.map_or("", |domain| domain.record.name.as_str())
     }
-}
 
-/// What stands between a VMM and the servers: only what the gate sends reaches them, and it only
-/// calls.
-fn gate(index: usize, domain: &DomainConfig) -> Pd {
-    let name = domain.record.name.as_str();
-    Pd {
-        name: gate_name(domain),
-        comment: format!("Passes the calls of vmm_{name} on to the servers."),
-        priority: priority::GATE,
-        time: time::PASSIVE,
-        stack: stack::GATE,
-        image: "gate.elf",
-        maps: Vec::new(),
-        irqs: Vec::new(),
-        vm: None,
-        parent: Some((pd::FAULT_SERVER.to_owned(), child::GATE + index)),
+    fn name(&self, member: Member) -> String {
+        member.name(self.of_domain(member)).to_string()
     }
-}
 
-fn vmm(index: usize, domain: &DomainConfig, modules: &ModuleRegions<'_>) -> Pd {
-    let name = domain.record.name.as_str();
-    let mut maps = vec![
-        Map::new(console_name(name), vaddr::CONSOLE_REGION, "rw"),
-        Map::new(p2m_name(domain), vaddr::P2M, "rw"),
-    ];
-    maps.extend(
-        domain
-            .modules()
-            .map(|(number, file)| Map::new(modules.of(file), vaddr::module(number), "r")),
-    );
-    Pd {
-        name: vmm_name(domain),
-        comment: format!(
-            "Domain {}: {name}, {} MiB.",
-            domain.record.domid,
-            domain.ram() >> 20
-        ),
-        priority: priority::VMM,
-        time: time::VMM,
-        stack: stack::LARGE,
-        image: "vmm.elf",
-        maps,
-        irqs: Vec::new(),
-        vm: Some(Vm {
-            name: name.to_owned(),
-            priority: priority::VM,
-            time: time::VCPU,
-            maps: vec![Map::device("gicv", domain.record.layout.gicc.raw())],
-        }),
-        parent: Some((pd::FAULT_SERVER.to_owned(), index)),
-    }
-}
-
-fn channels(config: &Config, board: &Board) -> Vec<Channel> {
-    let end = |pd: &str, id, pp, notify| End {
-        pd: pd.to_owned(),
-        id,
-        pp,
-        notify,
-    };
-    let mut channels = Vec::new();
-    for (i, domain) in config.domains.iter().enumerate() {
-        let vmm = vmm_name(domain);
-        let gate = gate_name(domain);
-        // The memory server and the dt-server only answer.
-        let servers = [
-            (channel::MEMORY, channel::GATE_MEMORY, pd::MEMORY_SERVER),
-            (channel::DT, channel::GATE_DT, pd::DT_SERVER),
-        ];
-        for (id, onwards, server) in servers {
-            channels.push(Channel {
-                a: end(&vmm, id, true, false),
-                b: end(&gate, id, false, false),
-            });
-            channels.push(Channel {
-                a: end(&gate, onwards, true, false),
-                b: end(server, i, false, false),
-            });
+    fn pd(&self, member: Member, board: &Board) -> Pd {
+        let row = member.pd;
+        let irq = row.irq.map(|irq| match irq {
+            Irq::Uart => board.uart.intid,
+            Irq::Timer => board.timer.intid(),
+        });
+        let maps = member.maps(self.counter);
+        let parent = member.child();
+        Pd {
+            name: self.name(member),
+            comment: self.about(member),
+            priority: row.priority,
+            time: row.time,
+            stack: row.stack,
+            image: format!("{}.elf", row.program),
+            maps: maps.flat_map(|map| self.maps(member, map)).collect(),
+            irqs: irq.map(|irq| (irq, channel::IRQ)).into_iter().collect(),
+            vm: row.vm.map(|vm| Vm {
+                name: vm.name.unwrap_or(self.of_domain(member)).to_owned(),
+                priority: vm.priority,
+                time: vm.time,
+                maps: vm
+                    .maps
+                    .iter()
+                    .flat_map(|map| self.maps(member, map))
+                    .collect(),
+            }),
+            parent: parent.map(|child| (pd::FAULT_SERVER.to_owned(), child)),
         }
-        // The timer server has a scheduling context of its own, so that no client can stop it.
-        channels.push(Channel {
-            a: end(&vmm, channel::TIMER, true, false),
-            b: end(pd::TIMER_SERVER, i, false, true),
-        });
     }
-    channels.push(Channel {
-        a: end(pd::FAULT_SERVER, channel::FAULTS_MEMORY, true, false),
-        b: end(pd::MEMORY_SERVER, channel::MEMORY_FAULTS, false, false),
-    });
-    for (client, _, pd, id) in console_clients(config) {
-        channels.push(Channel {
-            a: end(&pd, id, false, true),
-            b: end(pd::CONSOLE, client, false, true),
-        });
+
+    fn about(&self, member: Member) -> String {
+        let Some(domain) = self.domain(member) else {
+            return member.pd.about.to_owned();
+        };
+        let record = &domain.record;
+        let about = member.pd.about.replace("{name}", record.name.as_str());
+        about
+            .replace("{domid}", &record.domid.to_string())
+            .replace("{ram}", &(domain.ram() >> 20).to_string())
     }
-    channels.push(Channel {
-        a: end(pd::CONSOLE, channel::CONSOLE_TIMER, true, false),
-        b: end(pd::TIMER_SERVER, channel::TIMER_CLIENT_CONSOLE, false, true),
-    });
-    if board.timer.kind().is_within_reach_of_guests() {
-        channels.push(Channel {
-            a: end(pd::PULSE, channel::PULSE_TIMER, false, true),
-            b: end(pd::TIMER_SERVER, channel::TIMER_PULSE, false, true),
-        });
+
+    /// The mappings that a row stands for.
+    fn maps(&self, member: Member, map: &map::Map) -> Vec<Map> {
+        let domain = self.domain(member);
+        let one = |region: String, vaddr| Map {
+            region,
+            vaddr,
+            perms: map.perms,
+            cached: map.cached,
+            size_symbol: map.size_symbol,
+            vaddr_symbol: map.vaddr_symbol,
+        };
+        match map.which {
+            Which::One(name) => vec![one(name.to_owned(), map.vaddr)],
+            Which::Own(prefix) => vec![one(self.own(prefix, member), map.vaddr)],
+            Which::AllRings => table::clients(self.counter, self.config.domains.len())
+                .map(|(number, client)| one(self.own(RINGS, client), vaddr::console_client(number)))
+                .collect(),
+            Which::Modules => domain
+                .into_iter()
+                .flat_map(DomainConfig::modules)
+                .map(|(number, file)| one(self.modules.of(file), vaddr::module(number)))
+                .collect(),
+            Which::AtCpuInterface(name) => domain
+                .map(|domain| one(name.to_owned(), domain.record.layout.gicc.raw()))
+                .into_iter()
+                .collect(),
+        }
     }
-    channels
+
+    /// A region of somebody's own.
+    fn own(&self, prefix: &str, member: Member) -> String {
+        format!("{prefix}{}", member.label(self.of_domain(member)))
+    }
+
+    fn channel(&self, link: &Link) -> Channel {
+        let end = |end: &links::End, pp, notify| End {
+            pd: self.name(end.member),
+            id: end.number,
+            pp,
+            notify,
+        };
+        Channel {
+            a: end(&link.from, link.row.calls, link.row.notifies),
+            b: end(&link.to, false, link.row.answers),
+        }
+    }
 }
+
+/// What names of rings begin with.
+const RINGS: &str = match map::RINGS.which {
+    Which::Own(prefix) => prefix,
+    _ => "",
+};

@@ -193,7 +193,7 @@ mod tests {
             priority,
             time: topology::pd::time::VMM,
             stack: 0x1000,
-            image: "x.elf",
+            image: "x.elf".into(),
             maps: vec![],
             irqs: vec![],
             vm: None,

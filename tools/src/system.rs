@@ -44,7 +44,7 @@ pub struct Pd {
     /// Bytes of stack.
     pub stack: u64,
     /// ELF file.
-    pub image: &'static str,
+    pub image: String,
     /// What it can reach.
     pub maps: Vec<Map>,
     /// Interrupts that it gets: (interrupt id, channel id).

@@ -108,7 +108,7 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
     line(
         xml,
         depth + 1,
-        &format!("<program_image path=\"{}\" />", escape(pd.image)),
+        &format!("<program_image path=\"{}\" />", escape(&pd.image)),
     );
     for map in &pd.maps {
         write_map(xml, depth + 1, map);

@@ -1,14 +1,15 @@
 //! Capability pointers beyond those that the Microkit itself defines.
 //!
-//! A protection domain's root CNode has 64 slots; slot 0 holds the Microkit's own CNode of 512 slots, of
-//! which 458..=511 are unused. A CNode in a root slot can be traversed but not invoked; to operate on it, a
-//! second capability lies at a leaf of the Microkit CNode. A VMM gets its grant CNode without that leaf: it can use what is granted
-//! but neither move, copy nor delete it.
+//! A protection domain's root CNode has 64 slots; slot 0 holds the Microkit's own CNode of 512
+//! slots, of which 458..=511 are unused. A CNode in a root slot can be traversed but not invoked;
+//! to operate on it, a second capability lies at a leaf of the Microkit CNode. A VMM gets its grant
+//! CNode without that leaf: it can use what is granted but neither move, copy nor delete it.
 
 /// log2 of the slots of a root CNode.
 pub const ROOT_RADIX: u32 = 6;
 
-/// CPtr of slot `slot` of the CNode in root slot `root`, whatever its radix `r`: it has a guard of `58 - r` zero bits.
+/// CPtr of slot `slot` of the CNode in root slot `root`, whatever its radix `r`: it has a guard of
+/// `58 - r` zero bits.
 pub const fn cptr(root: u64, slot: u32) -> u64 {
     (root << (64 - ROOT_RADIX)) | slot as u64
 }
@@ -17,13 +18,15 @@ pub const fn cptr(root: u64, slot: u32) -> u64 {
 pub const VMM_GRANT_ROOT: u64 = 1;
 /// In a VMM: the guest's VSpace (stage-2 root).
 pub const VMM_GUEST_VSPACE: u64 = 459;
-/// In a VMM: the second reply object, with which it listens while its guest waits for the first one's reply.
+/// In a VMM: the second reply object, with which it listens while its guest waits for the first
+/// one's reply.
 pub const VMM_SECOND_REPLY: u64 = 460;
 /// In every protection domain: the endpoint it receives on (Microkit).
 pub const INPUT: u64 = 1;
 /// In every protection domain: its reply object (Microkit).
 pub const REPLY: u64 = 4;
-/// In every protection domain: the first endpoint for protected calls (Microkit); that of channel `i` is this plus `i`.
+/// In every protection domain: the first endpoint for protected calls (Microkit); that of channel
+/// `i` is this plus `i`.
 pub const CALL: u64 = 74;
 /// In every protection domain: its own VSpace (Microkit).
 pub const OWN_VSPACE: u64 = 3;

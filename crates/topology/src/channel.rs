@@ -19,7 +19,8 @@ pub const GATE_DT: usize = 9;
 pub const SERVER_CONSOLE: usize = 60;
 /// In `memory_server`: the fault server's protected calls, which say that a VMM has stopped.
 pub const MEMORY_FAULTS: usize = 59;
-/// In the fault server, whose children have the numbers in [`crate::child`]: protected calls to the memory server.
+/// In the fault server, whose children have the numbers in [`crate::child`]: protected calls to the
+/// memory server.
 pub const FAULTS_MEMORY: usize = 59;
 /// In the console: protected calls to the timer server, and its notifications.
 pub const CONSOLE_TIMER: usize = 60;

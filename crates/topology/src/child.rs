@@ -1,6 +1,7 @@
 //! Children of the fault server, numbered.
 //!
-//! A client of the console has the number that it has there ([`crate::console_client`]); the gates follow.
+//! A client of the console has the number that it has there ([`crate::console_client`]); the gates
+//! follow.
 
 use crate::{MAX_DOMAINS, console_client};
 

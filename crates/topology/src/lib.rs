@@ -1,6 +1,7 @@
 //! Channel ids, addresses and names of the Microkit system.
 //!
-//! `zazen generate` writes them into system.xml and the protection domains are compiled with
+//! [`table`] and [`links`] say which protection domains there are and who may call whom.
+//! `zazen generate` writes all this into system.xml and the protection domains are compiled with
 //! them, so neither side repeats a number of the other. Addresses are virtual addresses in the
 //! address space of the protection domain (PD) named; all lie below 2^40, the top of an seL4
 //! user address space on AArch64 with a 40-bit stage 1, and no two regions of one PD overlap
@@ -13,8 +14,12 @@ pub mod channel;
 pub mod child;
 pub mod console_client;
 pub mod console_key;
+pub mod links;
+pub mod map;
 pub mod pd;
+pub mod region;
 pub mod stack;
+pub mod table;
 pub mod vaddr;
 
 /// Most domains of one system; VMM `i` (from 0, in device-tree order) runs domain id `i + 1`.
@@ -55,9 +60,9 @@ pub const fn p2m_bytes(ram: u64) -> u64 {
 }
 
 /// Bytes of the memory server's `records` region for `handed` bytes of memory in its hands: 12.5
-/// per page of 4 KiB, so that every block can be split at once. A split block's record has 6,212 bytes; the rest of the
-/// 6,400 for each block is its own record and windows, of which a guest that may grow tenfold has up to 25. A whole number of
-/// pages; saturates.
+/// per page of 4 KiB, so that every block can be split at once. A split block's record has 6,212
+/// bytes; the rest of the 6,400 for each block is its own record and windows, of which a guest that
+/// may grow tenfold has up to 25. A whole number of pages; saturates.
 pub const fn records_bytes(handed: u64) -> u64 {
     page_up((handed / PAGE).saturating_mul(25) / 2).saturating_add(16 * PAGE) & !(PAGE - 1)
 }

@@ -1,5 +1,7 @@
 //! Names of protection domains. A domain `<name>` has the PD `vmm_<name>` and the VM `<name>`.
 
+use crate::table::PDS;
+
 /// Owner of all guest memory.
 pub const MEMORY_SERVER: &str = "memory_server";
 /// Reader of the domains file.
@@ -24,19 +26,20 @@ pub const GATE_PREFIX: &str = "gate_";
 pub const CONSOLE_MONITOR: &str = "zazen";
 /// Wakes the timer server on boards where guests can disarm its timer.
 pub const PULSE: &str = "pulse";
-/// Names that no domain may have: the server PDs and the timer server's virtual machine, the
-/// console's monitor, and Microkit's own monitor.
-pub const RESERVED: [&str; 9] = [
-    MEMORY_SERVER,
-    DT_SERVER,
-    TIMER_SERVER,
-    FAULT_SERVER,
-    CONSOLE,
-    CLOCK_VM,
-    PULSE,
-    CONSOLE_MONITOR,
-    "monitor",
-];
+/// Microkit's own monitor.
+pub const MICROKIT_MONITOR: &str = "monitor";
+
+/// Whether no domain may have this name: the server PDs and their virtual machines, the console's
+/// monitor, and Microkit's own monitor.
+pub fn is_reserved(name: &str) -> bool {
+    let mut all = PDS.iter();
+    name == CONSOLE_MONITOR
+        || name == MICROKIT_MONITOR
+        || all.any(|pd| {
+            let vm = pd.vm.and_then(|vm| vm.name);
+            (!pd.each && pd.name == name) || vm == Some(name)
+        })
+}
 
 /// Scheduling priorities (0..=254) of the system description, where a protected call needs a
 /// strictly higher target.

@@ -3,6 +3,7 @@
 use memory_server::manifest::MANIFEST_WORDS;
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::SystemDescription;
+use topology::table::{self, Counter};
 use topology::{console_client, pd};
 
 use crate::Error;
@@ -97,18 +98,11 @@ pub(crate) fn names(
 
 fn client_names(needs: &Needs) -> Vec<u8> {
     let mut names = [[0; NAME_BYTES]; console_client::COUNT];
-    let domains = needs
-        .domains
-        .iter()
-        .map(|domain| domain.name.as_str())
-        .enumerate();
-    let servers = [
-        (console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
-        (console_client::DT_SERVER, pd::DT_SERVER),
-        (console_client::TIMER_SERVER, pd::TIMER_SERVER),
-        (console_client::FAULT_SERVER, pd::FAULT_SERVER),
-    ];
-    for (client, name) in domains.take(topology::MAX_DOMAINS).chain(servers) {
+    // Clients have the same names on all boards.
+    let domains = needs.domains.len().min(topology::MAX_DOMAINS);
+    for (client, member) in table::clients(Counter::Readable, domains) {
+        let domain = member.domain.and_then(|index| needs.domains.get(index));
+        let name = member.label(domain.map_or("", |domain| &domain.name));
         for (to, from) in names[client].iter_mut().zip(name.bytes()) {
             *to = from;
         }

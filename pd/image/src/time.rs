@@ -5,7 +5,8 @@
 use microkit_tool::capdl::CapDLSpecContainer;
 use sel4_capdl_initializer_types::{Cap, Object, Rights, Word, cap, object};
 use topology::pd::priority;
-use topology::{caps, child, console_client, pd};
+use topology::table::{self, Counter};
+use topology::{caps, pd};
 
 use crate::Error;
 use crate::extend::{add, find, insert_leaf};
@@ -26,7 +27,7 @@ const NONE: Rights = Rights {
 /// An object that Microkit's specification should have and has not.
 pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Result<(), Error> {
     share_priority(container);
-    for (index, domain) in layout.domains.iter().enumerate() {
+    for domain in &layout.domains {
         let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
         let reply = add(
             container,
@@ -36,12 +37,24 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
         let leaf = find(container, &format!("cnode_{vmm}"))?;
         let reply = Cap::Reply(cap::Reply { object: reply });
         insert_leaf(container, leaf, caps::VMM_SECOND_REPLY, reply)?;
-        entrust(container, index, &vmm)?;
-        let gate = format!("{}{}", pd::GATE_PREFIX, domain.name);
-        entrust(container, child::GATE + index, &gate)?;
     }
-    entrust(container, console_client::MEMORY_SERVER, pd::MEMORY_SERVER)?;
-    entrust(container, console_client::DT_SERVER, pd::DT_SERVER)
+    let members = table::members(counter(container), layout.domains.len());
+    for member in members.filter(|member| member.pd.on_callers_time) {
+        let domain = member.domain.and_then(|index| layout.domains.get(index));
+        let name = member.name(domain.map_or("", |domain| &domain.name));
+        if let Some(number) = member.child() {
+            entrust(container, number, &name.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// How the system's protection domains tell the time.
+fn counter(container: &CapDLSpecContainer) -> Counter {
+    match find(container, &format!("tcb_{}_0", pd::CLOCK_VM)) {
+        Ok(_) => Counter::Told,
+        Err(_) => Counter::Readable,
+    }
 }
 
 /// Gives the fault server what it binds together for child `number`: its scheduling context and its
@@ -71,10 +84,13 @@ fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Res
 /// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is,
 /// for which the kernel puts the thread before all others of that priority.
 fn share_priority(container: &mut CapDLSpecContainer) {
-    let clock = format!("tcb_{}_0", pd::CLOCK_VM);
-    let mut above = vec![format!("tcb_{}", pd::PULSE), "tcb_monitor".to_owned()];
-    if find(container, &clock).is_ok() {
-        above.extend([format!("tcb_{}", pd::TIMER_SERVER), clock]);
+    let mut above = vec![format!("tcb_{}", pd::MICROKIT_MONITOR)];
+    for member in table::members(counter(container), 0) {
+        if member.pd.in_image != priority::SHARED {
+            above.push(format!("tcb_{}", member.pd.name));
+        }
+        let vm = member.pd.vm.filter(|vm| vm.priority != priority::SHARED);
+        above.extend(vm.and_then(|vm| Some(format!("tcb_{}_0", vm.name?))));
     }
     for named in &mut container.spec.objects {
         let Object::Tcb(object::Tcb { extra, .. }) = &mut named.object else {
@@ -92,6 +108,7 @@ mod tests {
     use super::*;
     use crate::layout::DomainLayout;
     use sel4_capdl_initializer_types::CapSlot;
+    use topology::{child, console_client};
 
     fn thread(prio: u8) -> Object<microkit_tool::capdl::FrameFill> {
         Object::Tcb(object::Tcb {

@@ -1,11 +1,15 @@
 //! What a specification is expected to be: a description of the system, and what follows from it.
 //!
-//! [`System`] says which domains there are and on which board. [`roles`] is the table of everybody's part: who calls
-//! whom under which number, what is mapped where, who has how much time. [`microkit`] turns that into the slots that Microkit's
-//! library fills, [`zazen`] adds what the image builder adds. The rules compare the specification with it, slot by slot.
+//! [`System`] says which domains there are and on which board. [`roles`] is everybody's part, from
+//! the table of protection domains (`topology::table`): who calls whom under which number, what is
+//! mapped where, who has how much time. [`microkit`] turns that into the slots that Microkit's
+//! library fills, [`zazen`] adds what the image builder adds. The rules compare the specification
+//! with it, slot by slot.
 //!
-//! The table is written by hand and shares only numbers with the generator of system descriptions (`crates/topology`): what the
-//! generator does by mistake is not expected here.
+//! The generator of system descriptions reads the same table. What the two share is that table
+//! alone: how Microkit and the image builder turn it into capabilities is written here again, so
+//! what they do by mistake is not expected. A mistake in the table itself is what the other rules
+//! are for, which know roles and no table.
 
 mod microkit;
 pub(crate) mod roles;
@@ -35,7 +39,8 @@ pub struct System {
     pub board: &'static Board,
     /// The domains in the order of their numbers.
     pub domains: Vec<Domain>,
-    /// Whether each protection domain has a capability to its own thread, as Microkit's benchmark configuration gives it.
+    /// Whether each protection domain has a capability to its own thread, as Microkit's benchmark
+    /// configuration gives it.
     pub benchmark: bool,
 }
 
@@ -55,8 +60,8 @@ pub struct Domain {
 }
 
 impl System {
-    /// The system that `spec` seems to be of, where no domains file tells. What cannot be seen from it stays open: sizes,
-    /// and where static memory lies. `subjects` are those of `spec`.
+    /// The system that `spec` seems to be of, where no domains file tells. What cannot be seen from
+    /// it stays open: sizes, and where static memory lies. `subjects` are those of `spec`.
     pub(crate) fn of(spec: &Spec, subjects: &[Subject]) -> Self {
         let board = board(spec);
         let domains = names(spec, subjects);
@@ -95,7 +100,8 @@ fn find<'a>(subjects: &'a [Subject], name: &str) -> Option<&'a Subject> {
     subjects.iter().find(|subject| subject.name == name)
 }
 
-/// The domains' names: the memory server has the grant CNode of domain `i` in slot `i` of those set aside for them.
+/// The domains' names: the memory server has the grant CNode of domain `i` in slot `i` of those set
+/// aside for them.
 fn names(spec: &Spec, subjects: &[Subject]) -> Vec<String> {
     let server = spec.find(&format!("cnode_{}", pd::MEMORY_SERVER));
     let mut found: Vec<(u32, &str)> = server
@@ -139,7 +145,8 @@ fn board(spec: &Spec) -> &'static Board {
         .unwrap_or(board::DEFAULT)
 }
 
-/// Whether most CNodes of protection domains hold a thread where the benchmark configuration puts it.
+/// Whether most CNodes of protection domains hold a thread where the benchmark configuration puts
+/// it.
 fn benchmark(spec: &Spec) -> bool {
     let cnodes = spec
         .objects()

@@ -7,6 +7,7 @@ use hv_types::Gpa;
 use hypervisor_core::esr::{Abort, FaultStatus, Trap, decode};
 use hypervisor_core::place::Map;
 use topology::pd;
+use topology::table::PDS;
 
 /// Last address of a protection domain (seL4's `seL4_UserVSpaceTop` with a stage 2 of 40 bits).
 const PD_TOP: u64 = 0xff_ffff_ffff;
@@ -60,15 +61,7 @@ impl Guest {
 
 /// What a protection domain has at `address`.
 fn of_pd(name: &str, address: u64) -> Place {
-    let who = match name.strip_prefix(pd::VMM_PREFIX) {
-        Some(name) => Who::Vmm { name, domid: 0 },
-        None => Who::Server(
-            pd::RESERVED
-                .into_iter()
-                .find(|reserved| *reserved == name)
-                .unwrap_or_default(),
-        ),
-    };
+    let who = Who::named(name).unwrap_or(Who::Unknown(0));
     Place::of(&who, address, PD_TOP)
 }
 
@@ -94,22 +87,15 @@ fn number(line: &str, keys: &[&str]) -> Option<u64> {
 
 /// The protection domain that a line names. "console" is a word like another, unless the line begins with it.
 fn protection_domain(line: &str) -> Option<&str> {
-    let servers = [
-        pd::MEMORY_SERVER,
-        pd::DT_SERVER,
-        pd::TIMER_SERVER,
-        pd::FAULT_SERVER,
-        pd::PULSE,
-    ];
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let mut words = line.split(|c: char| !is_name(c));
     words
         .clone()
         .find(|word| {
-            [pd::VMM_PREFIX, pd::GATE_PREFIX]
-                .iter()
-                .any(|prefix| word.starts_with(prefix))
-                || servers.contains(word)
+            PDS.iter().any(|pd| match pd.each {
+                true => word.starts_with(pd.name),
+                false => *word == pd.name && *word != pd::CONSOLE,
+            })
         })
         .or_else(|| {
             words

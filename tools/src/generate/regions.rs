@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use board::Board;
+use board::{Board, Timer};
 use dt_server::{Config, DomainConfig};
+use topology::map::Which;
+use topology::region::{self, Holds, REGIONS};
+use topology::table::{self, Member};
 
-use super::{BOOT_DTB, console_clients, console_name, p2m_name};
+use super::{BOOT_DTB, Whole};
 use crate::system::Region;
 
 const PAGE: u64 = 0x1000;
@@ -45,84 +48,98 @@ impl<'a> ModuleRegions<'a> {
     }
 }
 
-pub(super) fn region(name: impl Into<String>, comment: impl Into<String>, size: u64) -> Region {
-    Region {
-        name: name.into(),
-        comment: comment.into(),
+/// All regions of the system.
+pub(super) fn regions(whole: &Whole<'_>, board: &Board) -> Vec<Region> {
+    let mut regions = Vec::new();
+    let rows = REGIONS.iter();
+    for row in rows.filter(|row| row.when.holds(whole.counter)) {
+        match row.which {
+            Which::One(name) => regions.push(region(row, whole, board, name.to_owned(), "", None)),
+            Which::Own(prefix) => {
+                for member in owners(whole, prefix) {
+                    let label = member.label(whole.of_domain(member));
+                    let name = whole.own(prefix, member);
+                    regions.push(region(row, whole, board, name, label, Some(member)));
+                }
+            }
+            Which::Modules => {
+                for (file, name) in &whole.modules.0 {
+                    let users = whole.config.domains.iter();
+                    let users = users.filter(|d| d.modules().any(|(_, used)| used == *file));
+                    let users: Vec<&str> = users.map(|d| d.record.name.as_str()).collect();
+                    let module = region(row, whole, board, name.clone(), &users.join(", "), None);
+                    let prefill = Some((*file).to_owned());
+                    regions.push(Region { prefill, ..module });
+                }
+            }
+            // Mapped, never a region of their own.
+            Which::AllRings | Which::AtCpuInterface(_) => {}
+        }
+    }
+    regions
+}
+
+/// Who has a region of his own with this prefix: clients of the console by their numbers, then
+/// others.
+fn owners(whole: &Whole<'_>, prefix: &str) -> Vec<Member> {
+    let domains = whole.config.domains.len();
+    let has = |member: &Member| {
+        let mut maps = member.maps(whole.counter);
+        maps.any(|map| matches!(map.which, Which::Own(own) if own == prefix))
+    };
+    let clients = table::clients(whole.counter, domains).map(|(_, member)| member);
+    let others = table::members(whole.counter, domains).filter(|m| m.client().is_none());
+    clients.chain(others).filter(has).collect()
+}
+
+/// The region `row` called `name`, which belongs to `member` or to `whose`.
+fn region(
+    row: &region::Region,
+    whole: &Whole<'_>,
+    board: &Board,
+    name: String,
+    whose: &str,
+    member: Option<Member>,
+) -> Region {
+    let ram = |size| Region {
+        name: name.clone(),
+        comment: row.about.replace("{name}", whose),
         size: Some(size),
         page_size: None,
         phys_addr: None,
         prefill: None,
-    }
-}
-
-/// All regions of the system.
-pub(super) fn regions(config: &Config, board: &Board, modules: &ModuleRegions<'_>) -> Vec<Region> {
-    let mut regions = vec![
-        Region {
-            phys_addr: Some(board.uart.registers.start),
-            ..region(
-                "uart",
-                "Registers of the UART: the console alone.",
-                topology::UART_SIZE,
-            )
-        },
-        Region {
-            phys_addr: Some(board.gic.virtual_cpu.start),
-            ..region(
-                "gicv",
-                "The GIC's virtual CPU interface: every guest's CPU interface.",
-                board.gic.virtual_cpu.size,
-            )
-        },
-        Region {
-            size: None,
+    };
+    let device = |start, size| Region {
+        phys_addr: Some(start),
+        ..ram(size)
+    };
+    // A file: Microkit rounds its size up to whole pages.
+    let file = |page_size, prefill| Region {
+        size: None,
+        page_size: Some(page_size),
+        prefill,
+        ..ram(0)
+    };
+    let (timer, counter) = match board.timer {
+        Timer::Ttc { timer, counter, .. } => (timer.start, counter.start),
+        Timer::System { .. } => (0, 0),
+    };
+    match row.holds {
+        Holds::Uart => device(board.uart.registers.start, topology::UART_SIZE),
+        Holds::CpuInterface => device(board.gic.virtual_cpu.start, board.gic.virtual_cpu.size),
+        Holds::Timer => device(timer, PAGE),
+        Holds::Counter => device(counter, PAGE),
+        Holds::BootTree => file(PAGE, Some(BOOT_DTB.to_owned())),
+        Holds::Module => file(BLOCK, None),
+        Holds::Records => ram(topology::records_bytes(whole.config.handed())),
+        Holds::Page => ram(PAGE),
+        Holds::P2m => {
+            let domain = member.and_then(|member| whole.domain(member));
+            ram(topology::p2m_bytes(domain.map_or(0, DomainConfig::max_ram)))
+        }
+        Holds::Rings => Region {
             page_size: Some(PAGE),
-            prefill: Some(BOOT_DTB.to_owned()),
-            ..region(
-                "boot_dtb",
-                "The domains file as a device tree, with the sizes of the modules.",
-                0,
-            )
+            ..ram(topology::CONSOLE_REGION_SIZE)
         },
-        region(
-            "records",
-            "What the memory server knows about each frame.",
-            topology::records_bytes(config.handed()),
-        ),
-    ];
-    regions.extend(super::clock::regions(board));
-    for domain in &config.domains {
-        let comment = format!("Where the RAM of {} is: its VMM alone.", domain.record.name);
-        regions.push(region(
-            p2m_name(domain),
-            comment,
-            topology::p2m_bytes(domain.max_ram()),
-        ));
     }
-    for (_, name, _, _) in console_clients(config) {
-        let comment = format!("Text between {name} and the console.");
-        let rings = region(console_name(&name), comment, topology::CONSOLE_REGION_SIZE);
-        regions.push(Region {
-            page_size: Some(PAGE),
-            ..rings
-        });
-    }
-    for (file, name) in &modules.0 {
-        let users = config
-            .domains
-            .iter()
-            .filter(|domain| domain.modules().any(|(_, used)| used == *file));
-        let users: Vec<&str> = users.map(|domain| domain.record.name.as_str()).collect();
-        let comment = format!("File of {}.", users.join(", "));
-        // Microkit rounds the file's size up to whole pages.
-        let module = region(name.clone(), comment, 0);
-        regions.push(Region {
-            size: None,
-            page_size: Some(BLOCK),
-            prefill: Some((*file).to_owned()),
-            ..module
-        });
-    }
-    regions
 }

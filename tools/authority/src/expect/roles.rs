@@ -1,15 +1,21 @@
-//! The table: everybody's part in the system. What changes in the system's structure changes here.
+//! Everybody's part in the system: the table of protection domains ([`topology::table`]) for these
+//! domains on this board.
 
-use board::{Board, Timer};
-use topology::pd::time::{self, Time};
-use topology::pd::{self, priority};
-use topology::{channel, child, console_client, stack, vaddr};
+use board::Timer;
+use topology::links;
+use topology::map::{self, Which};
+use topology::pd;
+use topology::pd::time::Time;
+use topology::region::{Holds, REGIONS};
+use topology::table::{self, Counter, Irq, Member};
+use topology::vaddr;
 
-use super::System;
+use super::{Domain, System};
 use crate::spec::Rights;
 
-/// The highest priority that a thread may give itself or another: nobody sets any. With one above 0 a VMM could set its
-/// guest's priority to what it is, for which the kernel puts the thread before all others.
+/// The highest priority that a thread may give itself or another: nobody sets any. With one above 0
+/// a VMM could set its guest's priority to what it is, for which the kernel puts the thread before
+/// all others.
 pub(crate) const MAX_PRIORITY: u8 = 0;
 
 /// A protection domain.
@@ -18,7 +24,8 @@ pub(crate) struct Pd {
     /// Scheduling priority in the image.
     pub(crate) priority: u8,
     pub(crate) time: Time,
-    /// Whether it runs on its callers' time: the fault server binds its scheduling context to its notification.
+    /// Whether it runs on its callers' time: the fault server binds its scheduling context to its
+    /// notification.
     pub(crate) on_callers_time: bool,
     /// Who is told of its faults, and its number there; nobody: Microkit's monitor.
     pub(crate) parent: Option<(&'static str, usize)>,
@@ -74,322 +81,203 @@ pub(crate) enum Way {
     Notify,
 }
 
-/// Read only.
-const R: Rights = Rights {
-    read: true,
-    write: false,
-    grant: false,
-    grant_reply: false,
-};
-/// Read and write.
-const RW: Rights = Rights { write: true, ..R };
+const PAGE: u64 = 0x1000;
 
-fn map(region: impl Into<String>, vaddr: u64, rights: Rights) -> Map {
-    Map {
-        region: region.into(),
-        vaddr,
-        rights,
-        executable: false,
-        cached: true,
+/// How protection domains of `system`'s board tell the time.
+fn counter(system: &System) -> Counter {
+    match system.board.timer {
+        Timer::System { .. } => Counter::Readable,
+        Timer::Ttc { .. } => Counter::Told,
     }
 }
 
-fn device(region: impl Into<String>, vaddr: u64, rights: Rights) -> Map {
-    Map {
-        cached: false,
-        ..map(region, vaddr, rights)
-    }
+fn of_domain(system: &System, member: Member) -> Option<&Domain> {
+    system.domains.get(member.domain?)
 }
 
-fn vmm_name(domain: &str) -> String {
-    format!("{}{domain}", pd::VMM_PREFIX)
+fn label(system: &System, member: Member) -> String {
+    let domain = of_domain(system, member);
+    let domain = domain.map_or("", |domain| domain.name.as_str());
+    member.label(domain).to_owned()
 }
 
-fn gate_name(domain: &str) -> String {
-    format!("{}{domain}", pd::GATE_PREFIX)
+fn name(system: &System, member: Member) -> String {
+    let domain = of_domain(system, member);
+    let domain = domain.map_or("", |domain| domain.name.as_str());
+    member.name(domain).to_string()
 }
 
-fn rings(client: &str) -> String {
-    format!("console_{client}")
+fn members(system: &System) -> impl Iterator<Item = Member> + use<> {
+    table::members(counter(system), system.domains.len())
 }
 
-/// The servers that are clients of the console, with their numbers.
-const SERVERS: [(usize, &str); 4] = [
-    (console_client::MEMORY_SERVER, pd::MEMORY_SERVER),
-    (console_client::DT_SERVER, pd::DT_SERVER),
-    (console_client::TIMER_SERVER, pd::TIMER_SERVER),
-    (console_client::FAULT_SERVER, pd::FAULT_SERVER),
-];
-
-/// Clients of the console: number, name of the rings, and protection domain.
-fn clients(system: &System) -> impl Iterator<Item = (usize, String, String)> {
-    let domains = system.domains.iter().enumerate();
-    let vmms = domains.map(|(i, domain)| (i, domain.name.clone(), vmm_name(&domain.name)));
-    let servers = SERVERS.map(|(number, name)| (number, name.to_owned(), name.to_owned()));
-    vmms.chain(servers)
+fn clients(system: &System) -> impl Iterator<Item = (usize, Member)> + use<> {
+    table::clients(counter(system), system.domains.len())
 }
 
 /// All protection domains, in Microkit's order: children follow their parent.
 pub(crate) fn pds(system: &System) -> Vec<Pd> {
-    let board = system.board;
-    // A server is a child of the fault server by its number as the console's client.
-    let server = |name: &str, time| Pd {
-        name: name.to_owned(),
-        priority: priority::SHARED,
-        time,
-        on_callers_time: false,
-        parent: SERVERS
-            .iter()
-            .find(|(_, server)| *server == name && name != pd::FAULT_SERVER)
-            .map(|&(number, _)| (pd::FAULT_SERVER, number)),
-        stack: stack::SMALL,
-        maps: vec![map(rings(name), vaddr::CONSOLE_REGION, RW)],
-        irq: None,
-        vm: None,
-    };
-    // Where it tells the time it runs before all others.
-    let timer_server = match board.timer {
-        Timer::System { .. } => (priority::SHARED, time::TIMER_SERVER),
-        Timer::Ttc { .. } => (priority::TIMER_SERVER, time::TIMER_SERVER_WITH_CLOCK),
-    };
-    let with = |mut pd: Pd, maps: Vec<Map>| {
-        pd.maps.extend(maps);
-        pd
-    };
-    let mut pds = vec![
-        server(pd::FAULT_SERVER, time::FAULT_SERVER),
-        Pd {
-            on_callers_time: true,
-            stack: stack::LARGE,
-            ..with(
-                server(pd::MEMORY_SERVER, time::PASSIVE),
-                vec![map("records", vaddr::RECORDS, RW)],
-            )
-        },
-        Pd {
-            on_callers_time: true,
-            ..with(
-                server(pd::DT_SERVER, time::PASSIVE),
-                vec![map("boot_dtb", vaddr::BOOT_DTB, R)],
-            )
-        },
-        Pd {
-            priority: timer_server.0,
-            irq: Some(board.timer.intid()),
-            vm: clock_vm(board),
-            ..with(server(pd::TIMER_SERVER, timer_server.1), timer(board))
-        },
-    ];
-    let pulse = board.timer.kind().is_within_reach_of_guests();
-    pds.extend(pulse.then(|| Pd {
-        name: pd::PULSE.to_owned(),
-        priority: priority::PULSE,
-        time: time::PULSE,
-        on_callers_time: false,
-        parent: Some((pd::FAULT_SERVER, child::PULSE)),
-        stack: stack::GATE,
-        maps: Vec::new(),
-        irq: None,
-        vm: None,
-    }));
-    let domains = system.domains.iter().enumerate();
-    pds.extend(domains.flat_map(|(i, domain)| {
-        let modules = domain.modules.iter();
-        let modules = modules.map(|(number, region)| map(region, vaddr::module(*number), R));
-        let mut maps = vec![
-            map(rings(&domain.name), vaddr::CONSOLE_REGION, RW),
-            map(p2m(&domain.name), vaddr::P2M, RW),
-        ];
-        maps.extend(modules.chain(time(board, R)));
-        let gate = Pd {
-            name: gate_name(&domain.name),
-            priority: priority::SHARED,
-            time: time::PASSIVE,
-            on_callers_time: true,
-            parent: Some((pd::FAULT_SERVER, child::GATE + i)),
-            stack: stack::GATE,
-            maps: Vec::new(),
-            irq: None,
-            vm: None,
-        };
-        let vmm = Pd {
-            name: vmm_name(&domain.name),
-            priority: priority::SHARED,
-            time: time::VMM,
-            on_callers_time: true,
-            parent: Some((pd::FAULT_SERVER, i)),
-            stack: stack::LARGE,
-            maps,
-            irq: None,
-            vm: Some(Vm {
-                name: domain.name.clone(),
-                priority: priority::SHARED,
-                time: time::VCPU,
-                maps: vec![device("gicv", domain.gicc, RW)],
-            }),
-        };
-        [gate, vmm]
-    }));
-    let mut maps = vec![device("uart", vaddr::UART, RW)];
-    maps.extend(time(board, R));
-    let rings = clients(system);
-    maps.extend(rings.map(|(i, name, _)| map(self::rings(&name), vaddr::console_client(i), RW)));
-    pds.push(Pd {
-        maps,
-        irq: Some(board.uart.intid),
-        ..server(pd::CONSOLE, time::CONSOLE)
+    let mut all: Vec<Member> = members(system).collect();
+    all.sort_by_key(|member| match member.pd.name {
+        pd::FAULT_SERVER => 0,
+        _ if member.child().is_some() => 1,
+        _ => 2,
     });
-    pds
+    all.into_iter().map(|member| pd(system, member)).collect()
+}
+
+fn pd(system: &System, member: Member) -> Pd {
+    let row = member.pd;
+    let maps = member.maps(counter(system));
+    Pd {
+        name: name(system, member),
+        priority: row.in_image,
+        time: row.time,
+        on_callers_time: row.on_callers_time,
+        parent: member.child().map(|number| (pd::FAULT_SERVER, number)),
+        stack: row.stack,
+        maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
+        irq: row.irq.map(|irq| match irq {
+            Irq::Uart => system.board.uart.intid,
+            Irq::Timer => system.board.timer.intid(),
+        }),
+        vm: row.vm.map(|vm| {
+            let maps = vm.maps.iter();
+            Vm {
+                name: vm.name.map_or(label(system, member), str::to_owned),
+                priority: vm.priority,
+                time: vm.time,
+                maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
+            }
+        }),
+    }
+}
+
+/// The mappings that a row stands for.
+fn mapped(system: &System, member: Member, map: &map::Map) -> Vec<Map> {
+    let domain = of_domain(system, member);
+    let one = |region: String, vaddr| Map {
+        region,
+        vaddr,
+        rights: Rights {
+            read: map.perms.contains('r'),
+            write: map.perms.contains('w'),
+            grant: false,
+            grant_reply: false,
+        },
+        executable: map.perms.contains('x'),
+        cached: map.cached,
+    };
+    match map.which {
+        Which::One(name) => vec![one(name.to_owned(), map.vaddr)],
+        Which::Own(prefix) => vec![one(own(prefix, system, member), map.vaddr)],
+        Which::AllRings => clients(system)
+            .map(|(number, client)| {
+                let region = match map::RINGS.which {
+                    Which::Own(prefix) => own(prefix, system, client),
+                    _ => String::new(),
+                };
+                one(region, vaddr::console_client(number))
+            })
+            .collect(),
+        Which::Modules => domain
+            .into_iter()
+            .flat_map(|domain| &domain.modules)
+            .map(|(number, region)| one(region.clone(), vaddr::module(*number)))
+            .collect(),
+        Which::AtCpuInterface(name) => domain
+            .map(|domain| one(name.to_owned(), domain.gicc))
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// A region of somebody's own.
+fn own(prefix: &str, system: &System, member: Member) -> String {
+    format!("{prefix}{}", label(system, member))
 }
 
 /// Who may call or notify whom.
 pub(crate) fn links(system: &System) -> Vec<Link> {
-    let link = |from: &str, channel, to: &str, number, way| Link {
-        from: from.to_owned(),
-        channel,
-        to: to.to_owned(),
-        number,
-        way,
-    };
-    let call = |from: &str, channel, to: &str, number| link(from, channel, to, number, Way::Call);
-    let notify =
-        |from: &str, channel, to: &str, number| link(from, channel, to, number, Way::Notify);
-    let mut links = vec![
-        call(
-            pd::FAULT_SERVER,
-            channel::FAULTS_MEMORY,
-            pd::MEMORY_SERVER,
-            channel::MEMORY_FAULTS,
-        ),
-        call(
-            pd::CONSOLE,
-            channel::CONSOLE_TIMER,
-            pd::TIMER_SERVER,
-            channel::TIMER_CLIENT_CONSOLE,
-        ),
-        notify(
-            pd::TIMER_SERVER,
-            channel::TIMER_CLIENT_CONSOLE,
-            pd::CONSOLE,
-            channel::CONSOLE_TIMER,
-        ),
-    ];
-    if system.board.timer.kind().is_within_reach_of_guests() {
-        links.extend([
-            notify(
-                pd::PULSE,
-                channel::PULSE_TIMER,
-                pd::TIMER_SERVER,
-                channel::TIMER_PULSE,
-            ),
-            notify(
-                pd::TIMER_SERVER,
-                channel::TIMER_PULSE,
-                pd::PULSE,
-                channel::PULSE_TIMER,
-            ),
-        ]);
+    let mut found = Vec::new();
+    for link in links::channels(counter(system), system.domains.len()) {
+        let mut add = |from: &links::End, to: &links::End, way| {
+            found.push(Link {
+                from: name(system, from.member),
+                channel: from.number,
+                to: name(system, to.member),
+                number: to.number,
+                way,
+            });
+        };
+        let (from, to) = (&link.from, &link.to);
+        if link.row.calls {
+            add(from, to, Way::Call);
+        }
+        if link.row.notifies {
+            add(from, to, Way::Notify);
+        }
+        if link.row.answers {
+            add(to, from, Way::Notify);
+        }
     }
-    for (i, domain) in system.domains.iter().enumerate() {
-        let vmm = vmm_name(&domain.name);
-        let gate = gate_name(&domain.name);
-        links.push(call(&vmm, channel::MEMORY, &gate, channel::MEMORY));
-        links.push(call(&vmm, channel::DT, &gate, channel::DT));
-        links.push(call(&gate, channel::GATE_MEMORY, pd::MEMORY_SERVER, i));
-        links.push(call(&gate, channel::GATE_DT, pd::DT_SERVER, i));
-        links.push(call(&vmm, channel::TIMER, pd::TIMER_SERVER, i));
-        links.push(notify(pd::TIMER_SERVER, i, &vmm, channel::TIMER));
-        links.push(notify(&vmm, channel::CONSOLE, pd::CONSOLE, i));
-        links.push(notify(pd::CONSOLE, i, &vmm, channel::CONSOLE));
-    }
-    for (number, server) in SERVERS {
-        links.push(notify(server, channel::SERVER_CONSOLE, pd::CONSOLE, number));
-        links.push(notify(pd::CONSOLE, number, server, channel::SERVER_CONSOLE));
-    }
-    links
+    found
 }
 
 /// All memory regions.
 pub(crate) fn regions(system: &System) -> Vec<Region> {
     let board = system.board;
-    let ram = |name: String, bytes| Region {
-        name,
-        device: None,
-        bytes,
+    let (timer, counted) = match board.timer {
+        Timer::Ttc { timer, counter, .. } => (Some(timer), Some(counter)),
+        Timer::System { .. } => (None, None),
     };
-    let device = |name: &str, area: board::Area| Region {
-        name: name.to_owned(),
-        device: Some(area.start),
-        bytes: Some(area.size),
-    };
-    let mut regions = vec![
-        device("uart", board.uart.registers),
-        device("gicv", board.gic.virtual_cpu),
-        ram("records".into(), None),
-        ram("boot_dtb".into(), None),
-    ];
-    if let Timer::Ttc { timer, counter, .. } = board.timer {
-        regions.push(device("timer", timer));
-        regions.push(device("clock_counter", counter));
-        regions.push(ram("clock_page".into(), Some(PAGE)));
-        regions.push(ram("clock_code".into(), Some(PAGE)));
-    }
-    for (_, name, _) in clients(system) {
-        regions.push(ram(rings(&name), Some(topology::CONSOLE_REGION_SIZE)));
-    }
-    for domain in &system.domains {
-        regions.push(ram(p2m(&domain.name), domain.p2m));
-        for (_, region) in &domain.modules {
-            if !regions.iter().any(|known| known.name == *region) {
-                regions.push(ram(region.clone(), None));
+    let mut found: Vec<Region> = Vec::new();
+    let rows = REGIONS.iter();
+    for row in rows.filter(|row| row.when.holds(counter(system))) {
+        let device = match row.holds {
+            Holds::Uart => Some(board.uart.registers),
+            Holds::CpuInterface => Some(board.gic.virtual_cpu),
+            Holds::Timer => timer,
+            Holds::Counter => counted,
+            _ => None,
+        };
+        let bytes = match row.holds {
+            Holds::Page => Some(PAGE),
+            Holds::Rings => Some(topology::CONSOLE_REGION_SIZE),
+            _ => device.map(|device| device.size),
+        };
+        let mut add = |name: String, bytes| {
+            if !found.iter().any(|known| known.name == name) {
+                let device = device.map(|device| device.start);
+                found.push(Region {
+                    name,
+                    device,
+                    bytes,
+                });
             }
+        };
+        match row.which {
+            Which::One(name) => add(name.to_owned(), bytes),
+            Which::Own(prefix) => {
+                let has = |member: &Member| {
+                    let mut maps = member.maps(counter(system));
+                    maps.any(|map| map.which == row.which)
+                };
+                for member in members(system).filter(has) {
+                    let p2m = of_domain(system, member).and_then(|domain| domain.p2m);
+                    let bytes = if row.holds == Holds::P2m { p2m } else { bytes };
+                    add(own(prefix, system, member), bytes);
+                }
+            }
+            Which::Modules => {
+                let modules = system.domains.iter().flat_map(|domain| &domain.modules);
+                for (_, region) in modules {
+                    add(region.clone(), None);
+                }
+            }
+            // Mapped, never a region of their own.
+            Which::AllRings | Which::AtCpuInterface(_) => {}
         }
     }
-    regions
-}
-
-const PAGE: u64 = 0x1000;
-
-fn p2m(domain: &str) -> String {
-    format!("p2m_{domain}")
-}
-
-/// What tells the time on a board where user level cannot read the system counter.
-fn time(board: &Board, rights: Rights) -> Vec<Map> {
-    match board.timer {
-        Timer::System { .. } => Vec::new(),
-        Timer::Ttc { .. } => vec![
-            map("clock_page", vaddr::CLOCK_PAGE, rights),
-            device("clock_counter", vaddr::CLOCK_COUNTER, rights),
-        ],
-    }
-}
-
-/// What the timer server has beside its rings.
-fn timer(board: &Board) -> Vec<Map> {
-    let mut maps = time(board, RW);
-    if let Timer::Ttc { .. } = board.timer {
-        maps.push(device("timer", vaddr::TIMER_REGISTERS, RW));
-        maps.push(device("clock_code", vaddr::CLOCK_CODE, RW));
-    }
-    maps
-}
-
-/// The virtual machine of the timer server, which reads the system counter for it.
-fn clock_vm(board: &Board) -> Option<Vm> {
-    let Timer::Ttc { .. } = board.timer else {
-        return None;
-    };
-    Some(Vm {
-        name: pd::CLOCK_VM.to_owned(),
-        priority: priority::CLOCK_VM,
-        time: time::CLOCK_VM,
-        maps: vec![
-            Map {
-                executable: true,
-                ..map("clock_code", vaddr::CLOCK_VM_CODE, R)
-            },
-            device("clock_counter", vaddr::CLOCK_VM_COUNTER, R),
-        ],
-    })
+    found
 }

@@ -1,0 +1,123 @@
+//! The memory regions that protection domains and virtual machines map.
+
+use crate::map::Which;
+use crate::table::{Counter, When};
+
+/// What a region holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holds {
+    /// Registers of the console's UART.
+    Uart,
+    /// The GIC's virtual CPU interface.
+    CpuInterface,
+    /// Registers of the timer server's timer.
+    Timer,
+    /// Registers of the counter that time is told by.
+    Counter,
+    /// The domains file as a device tree, with the sizes of the modules.
+    BootTree,
+    /// The memory server's records: [`crate::records_bytes`].
+    Records,
+    /// One page of RAM.
+    Page,
+    /// The table behind a p2m: [`crate::p2m_bytes`].
+    P2m,
+    /// The text rings of one client: [`crate::CONSOLE_REGION_SIZE`].
+    Rings,
+    /// A guest's file. Guests that name the same file share it.
+    Module,
+}
+
+/// A region, or one for each of those who map it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// Its name, as mappings have it.
+    pub which: Which,
+    /// What it is, for readers of system.xml. `{name}` is whose it is.
+    pub about: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+    /// On which boards.
+    pub when: When,
+}
+
+const fn region(name: &'static str, about: &'static str, holds: Holds) -> Region {
+    Region {
+        which: Which::One(name),
+        about,
+        holds,
+        when: When::Always,
+    }
+}
+
+const fn told(region: Region) -> Region {
+    Region {
+        when: When::With(Counter::Told),
+        ..region
+    }
+}
+
+const fn own(prefix: &'static str, about: &'static str, holds: Holds) -> Region {
+    Region {
+        which: Which::Own(prefix),
+        ..region("", about, holds)
+    }
+}
+
+/// All regions, in the order of system.xml.
+pub const REGIONS: &[Region] = &[
+    region(
+        "uart",
+        "Registers of the UART: the console alone.",
+        Holds::Uart,
+    ),
+    region(
+        "gicv",
+        "The GIC's virtual CPU interface: every guest's CPU interface.",
+        Holds::CpuInterface,
+    ),
+    region(
+        "boot_dtb",
+        "The domains file as a device tree, with the sizes of the modules.",
+        Holds::BootTree,
+    ),
+    region(
+        "records",
+        "What the memory server knows about each frame.",
+        Holds::Records,
+    ),
+    told(region(
+        "timer",
+        "Registers of the timer: the timer server alone.",
+        Holds::Timer,
+    )),
+    told(region(
+        "clock_counter",
+        "Registers of the counter that time is told by: written by the timer server alone.",
+        Holds::Counter,
+    )),
+    told(region(
+        "clock_page",
+        "How the counter and the system counter go together: written by the timer server alone.",
+        Holds::Page,
+    )),
+    told(region(
+        "clock_code",
+        "Program of the timer server's virtual machine, which reads the system counter.",
+        Holds::Page,
+    )),
+    own(
+        "p2m_",
+        "Where the RAM of {name} is: its VMM alone.",
+        Holds::P2m,
+    ),
+    own(
+        "console_",
+        "Text between {name} and the console.",
+        Holds::Rings,
+    ),
+    Region {
+        which: Which::Modules,
+        ..region("", "File of {name}.", Holds::Module)
+    },
+];

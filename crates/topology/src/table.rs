@@ -1,0 +1,455 @@
+//! The table of protection domains: who they are, what they have and who may call whom.
+//!
+//! `zazen generate` makes the system description of it, `zazen inspect` what it expects to find in
+//! an image, the image builder priorities and names, the fault server its words, and `build.sh` the
+//! list of programs. A new server is a row of [`PDS`] and what it says in
+//! [`CHANNELS`](crate::links::CHANNELS) and [`REGIONS`](crate::region::REGIONS).
+//!
+//! A row may stand for several protection domains, one for each domain ([`Pd::each`]). [`members`]
+//! and [`channels`](crate::links::channels) count them out for a board's kind of counter and a
+//! number of domains.
+
+use core::fmt;
+
+use crate::map::Map;
+use crate::pd::time::{self, Time};
+use crate::pd::{self, priority};
+use crate::{MAX_DOMAINS, channel, child, console_client, map, stack};
+
+/// How protection domains of a board tell the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counter {
+    /// They read the system counter, and the timer server programs a timer that guests can program
+    /// too.
+    Readable,
+    /// The timer server tells it them; its timer is out of guests' reach.
+    Told,
+}
+
+/// On which boards there is something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// On all.
+    Always,
+    /// Where the counter is such.
+    With(Counter),
+}
+
+impl When {
+    /// Whether it is there with `counter`.
+    pub fn holds(self, counter: Counter) -> bool {
+        match self {
+            Self::Always => true,
+            Self::With(with) => with == counter,
+        }
+    }
+}
+
+/// An interrupt of the board.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Irq {
+    /// The console's UART.
+    Uart,
+    /// The timer server's timer.
+    Timer,
+}
+
+/// A client of the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Client {
+    /// Its number there; of a row for each domain that of the first.
+    pub number: usize,
+    /// Its own channel to the console.
+    pub channel: usize,
+}
+
+/// A virtual machine with one vCPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vm {
+    /// Its name; `None`: that of the domain.
+    pub name: Option<&'static str>,
+    /// Priority in the system description and in the image.
+    pub priority: u8,
+    /// Time of its vCPU.
+    pub time: Time,
+    /// What it reaches from the start, at guest physical addresses.
+    pub maps: &'static [Map],
+}
+
+/// A protection domain, or one for each domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pd {
+    /// Its name; where there is one for each domain, what the domain's name stands behind.
+    pub name: &'static str,
+    /// Whether there is one for each domain.
+    pub each: bool,
+    /// On which boards.
+    pub when: When,
+    /// Its program: package `zazen-NAME`, built as `NAME`, in the image as `NAME.elf`.
+    pub program: &'static str,
+    /// What it is, for readers of system.xml. `{name}`, `{domid}` and `{ram}` (MiB) are those of
+    /// the domain.
+    pub about: &'static str,
+    /// Priority in the system description, where a call goes to a strictly higher one.
+    pub priority: u8,
+    /// Priority in the image.
+    pub in_image: u8,
+    /// Time of its own.
+    pub time: Time,
+    /// Whether it runs on the time of whoever calls, or whose fault it handles: the fault server
+    /// binds its scheduling context to its notification, so that it has `time` to start from alone.
+    pub on_callers_time: bool,
+    /// Bytes of its stack.
+    pub stack: u64,
+    /// If it is a client of the console.
+    pub client: Option<Client>,
+    /// Its number as a child of the fault server ([`crate::child`]), of the first of several;
+    /// `None`: Microkit's monitor hears of its faults.
+    pub child: Option<usize>,
+    /// What it reaches.
+    pub maps: &'static [Map],
+    /// Its interrupt, on channel [`channel::IRQ`].
+    pub irq: Option<Irq>,
+    /// Its virtual machine.
+    pub vm: Option<Vm>,
+    /// What stands still when it stops, for the person at the console.
+    pub stops: &'static str,
+}
+
+/// What stands still without a server of which nothing better is known.
+pub const STOPS: &str = "VMMs that ask it for something stand still, with their guests";
+
+/// A server that is a client of the console and a child of the fault server under one number.
+const SERVER: Pd = Pd {
+    name: "",
+    each: false,
+    when: When::Always,
+    program: "",
+    about: "",
+    priority: 0,
+    in_image: priority::SHARED,
+    time: time::PASSIVE,
+    on_callers_time: false,
+    stack: stack::SMALL,
+    client: None,
+    child: None,
+    maps: &[map::RINGS],
+    irq: None,
+    vm: None,
+    stops: STOPS,
+};
+
+const fn server_client(number: usize) -> Option<Client> {
+    let channel = channel::SERVER_CONSOLE;
+    Some(Client { number, channel })
+}
+
+const TIMER_SERVER: Pd = Pd {
+    name: pd::TIMER_SERVER,
+    when: When::With(Counter::Readable),
+    program: "timer-server",
+    about: "Wakes VMMs whose guests sleep.",
+    priority: priority::TIMER_SERVER,
+    time: time::TIMER_SERVER,
+    client: server_client(console_client::TIMER_SERVER),
+    child: Some(console_client::TIMER_SERVER),
+    irq: Some(Irq::Timer),
+    ..SERVER
+};
+
+/// All protection domains, in the order of system.xml.
+pub const PDS: &[Pd] = &[
+    Pd {
+        name: pd::FAULT_SERVER,
+        program: "fault-server",
+        about: "Says which of its children stopped, and why, and has the memory server take a VMM's memory back.\n\
+                It gets their faults; the image builder takes away the capabilities to their threads that\n\
+                Microkit gives a parent.",
+        priority: priority::FAULT_SERVER,
+        time: time::FAULT_SERVER,
+        client: server_client(console_client::FAULT_SERVER),
+        ..SERVER
+    },
+    Pd {
+        name: pd::MEMORY_SERVER,
+        program: "memory-server",
+        about: "Owns all guest memory. Runs on the time of whoever calls.",
+        priority: priority::MEMORY_SERVER,
+        on_callers_time: true,
+        stack: stack::LARGE,
+        client: server_client(console_client::MEMORY_SERVER),
+        child: Some(console_client::MEMORY_SERVER),
+        maps: &[map::RINGS, map::RECORDS],
+        stops: "no VMM gets or gives back memory any more; one that tries stands still",
+        ..SERVER
+    },
+    Pd {
+        name: pd::DT_SERVER,
+        program: "dt-server",
+        about: "Reads the domains file, writes the guests' device trees. Runs on the time of whoever calls.",
+        priority: priority::DT_SERVER,
+        on_callers_time: true,
+        client: server_client(console_client::DT_SERVER),
+        child: Some(console_client::DT_SERVER),
+        maps: &[map::RINGS, map::BOOT_DTB],
+        stops: "no guest can be started any more; those that run go on",
+        ..SERVER
+    },
+    TIMER_SERVER,
+    // Where it tells the time it must have told it before anybody asks.
+    Pd {
+        when: When::With(Counter::Told),
+        in_image: priority::TIMER_SERVER,
+        time: time::TIMER_SERVER_WITH_CLOCK,
+        maps: &[
+            map::RINGS,
+            map::CLOCK_PAGE_WRITTEN,
+            map::CLOCK_COUNTER_WRITTEN,
+            map::TIMER,
+            map::CLOCK_CODE,
+        ],
+        vm: Some(Vm {
+            name: Some(pd::CLOCK_VM),
+            priority: priority::CLOCK_VM,
+            time: time::CLOCK_VM,
+            maps: &[map::CLOCK_VM_CODE, map::CLOCK_VM_COUNTER],
+        }),
+        ..TIMER_SERVER
+    },
+    Pd {
+        name: pd::CONSOLE,
+        program: "console",
+        about: "Owns the UART and shares it among guests and servers.",
+        priority: priority::CONSOLE,
+        time: time::CONSOLE,
+        maps: &[
+            map::ALL_RINGS,
+            map::UART,
+            map::CLOCK_PAGE,
+            map::CLOCK_COUNTER,
+        ],
+        irq: Some(Irq::Uart),
+        ..SERVER
+    },
+    // Guests can put the timer server's timer off.
+    Pd {
+        name: pd::PULSE,
+        when: When::With(Counter::Readable),
+        program: "pulse",
+        about: "Wakes timer_server now and then while guests sleep: they can put its timer off.",
+        priority: priority::PULSE,
+        in_image: priority::PULSE,
+        time: time::PULSE,
+        stack: stack::GATE,
+        child: Some(child::PULSE),
+        maps: &[],
+        stops: "guests that sleep are woken late when another one puts the timer off; all go on",
+        ..SERVER
+    },
+    // What stands between a VMM and the servers: only what the gate sends reaches them, and it only
+    // calls.
+    Pd {
+        name: pd::GATE_PREFIX,
+        each: true,
+        program: "gate",
+        about: "Passes the calls of vmm_{name} on to the servers.",
+        priority: priority::GATE,
+        on_callers_time: true,
+        stack: stack::GATE,
+        child: Some(child::GATE),
+        maps: &[],
+        stops: "its VMM reaches no server any more and stands still, with its guest; the other guests go on",
+        ..SERVER
+    },
+    Pd {
+        name: pd::VMM_PREFIX,
+        each: true,
+        program: "vmm",
+        about: "Domain {domid}: {name}, {ram} MiB.",
+        priority: priority::VMM,
+        time: time::VMM,
+        on_callers_time: true,
+        stack: stack::LARGE,
+        client: Some(Client {
+            number: 0,
+            channel: channel::CONSOLE,
+        }),
+        child: Some(0),
+        maps: &[
+            map::RINGS,
+            map::P2M,
+            map::MODULES,
+            map::CLOCK_PAGE,
+            map::CLOCK_COUNTER,
+        ],
+        vm: Some(Vm {
+            name: None,
+            priority: priority::VM,
+            time: time::VCPU,
+            maps: &[map::GUEST_CPU_INTERFACE],
+        }),
+        stops: "its guest has ended with it and its memory goes back; the other guests go on",
+        ..SERVER
+    },
+];
+
+/// A protection domain of a system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its row.
+    pub pd: &'static Pd,
+    /// The number of its domain from 0, if there is one for each.
+    pub domain: Option<usize>,
+}
+
+impl Member {
+    /// Its number as a client of the console.
+    pub fn client(&self) -> Option<usize> {
+        let client = self.pd.client?;
+        Some(client.number + self.domain.unwrap_or(0))
+    }
+
+    /// Its number as a child of the fault server.
+    pub fn child(&self) -> Option<usize> {
+        Some(self.pd.child? + self.domain.unwrap_or(0))
+    }
+
+    /// Its name; `domain` is that of the domain.
+    pub fn name<'a>(&self, domain: &'a str) -> impl fmt::Display + use<'a> {
+        Joined(self.pd.name, if self.pd.each { domain } else { "" })
+    }
+
+    /// What its own regions and its text are called by: the domain, or itself.
+    pub fn label<'a>(&self, domain: &'a str) -> &'a str {
+        if self.pd.each { domain } else { self.pd.name }
+    }
+
+    /// What it reaches where the counter is such.
+    pub fn maps(&self, counter: Counter) -> impl Iterator<Item = &'static Map> + use<> {
+        let maps = self.pd.maps.iter();
+        maps.filter(move |map| map.when.holds(counter))
+    }
+}
+
+struct Joined<'a>(&'static str, &'a str);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0, self.1)
+    }
+}
+
+/// The protection domains of a system with `domains` domains, in the order of system.xml: servers
+/// first, then each domain's.
+pub fn members(counter: Counter, domains: usize) -> impl Iterator<Item = Member> {
+    let rows = move |each| {
+        let all = PDS.iter();
+        all.filter(move |pd| pd.each == each && pd.when.holds(counter))
+    };
+    let servers = rows(false).map(|pd| Member { pd, domain: None });
+    servers.chain((0..domains).flat_map(move |domain| {
+        let domain = Some(domain);
+        rows(true).map(move |pd| Member { pd, domain })
+    }))
+}
+
+/// The console's clients by their numbers.
+pub fn clients(counter: Counter, domains: usize) -> impl Iterator<Item = (usize, Member)> {
+    (0..console_client::COUNT).filter_map(move |number| {
+        let mut all = members(counter, domains);
+        let found = all.find(|member| member.client() == Some(number))?;
+        Some((number, found))
+    })
+}
+
+/// The protection domain with this number as a child of the fault server; of the most domains that
+/// a system may have.
+pub fn of_child(number: usize) -> Option<Member> {
+    // Who is where does not depend on the board, but for the pulse, which is not everywhere.
+    members(Counter::Readable, MAX_DOMAINS).find(|member| member.child() == Some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::{self, Link};
+
+    const BOTH: [Counter; 2] = [Counter::Readable, Counter::Told];
+
+    fn same(a: &Member, b: &Member) -> bool {
+        a.pd.name == b.pd.name && a.domain == b.domain
+    }
+
+    #[test]
+    fn numbers_of_clients_and_children_are_used_once() {
+        for counter in BOTH {
+            for member in members(counter, MAX_DOMAINS) {
+                let others = || members(counter, MAX_DOMAINS).filter(|other| !same(other, &member));
+                let name = member.pd.name;
+                if let Some(client) = member.client() {
+                    assert!(client < console_client::COUNT, "{name}");
+                    assert!(others().all(|o| o.client() != Some(client)), "{name}");
+                }
+                if let Some(number) = member.child() {
+                    assert!(number < child::COUNT, "{name}");
+                    assert!(others().all(|o| o.child() != Some(number)), "{name}");
+                }
+            }
+            assert_eq!(clients(counter, MAX_DOMAINS).count(), console_client::COUNT);
+        }
+    }
+
+    #[test]
+    fn whoever_runs_on_callers_time_is_a_child_and_shares_the_priority() {
+        for pd in PDS.iter().filter(|pd| pd.on_callers_time) {
+            assert!(pd.child.is_some(), "{}", pd.name);
+            assert_eq!(pd.in_image, priority::SHARED, "{}", pd.name);
+        }
+    }
+
+    #[test]
+    fn the_table_says_the_same_on_all_boards_but_for_the_clock() {
+        // The fault server's number as a client is nobody's as a child.
+        for number in (0..child::COUNT).filter(|n| *n != console_client::FAULT_SERVER) {
+            let found = of_child(number);
+            let told = members(Counter::Told, MAX_DOMAINS).find(|m| m.child() == Some(number));
+            let (Some(found), Some(told)) = (found, told) else {
+                assert_eq!(number, child::PULSE);
+                continue;
+            };
+            assert!(same(&found, &told), "{number}");
+            assert_eq!(found.pd.stack, told.pd.stack);
+            assert_eq!(found.pd.on_callers_time, told.pd.on_callers_time);
+        }
+        assert_eq!(of_child(child::COUNT), None);
+    }
+
+    #[test]
+    fn calls_go_to_a_strictly_higher_priority_in_the_description() {
+        for counter in BOTH {
+            let all = || links::channels(counter, 2);
+            for Link { from, to, row } in all().filter(|link| link.row.calls) {
+                let (from, to) = (from.member.pd, to.member.pd);
+                assert!(
+                    from.priority < to.priority,
+                    "{} calls {}",
+                    from.name,
+                    row.to
+                );
+            }
+            // Nobody has two channels of one number, nor a channel where its interrupt is.
+            let end = |end: links::End| (end.member, end.number);
+            let ends = || all().flat_map(|c| [end(c.from), end(c.to)]);
+            for (member, number) in ends() {
+                let uses = ends().filter(|(m, n)| same(m, &member) && *n == number);
+                assert_eq!(uses.count(), 1, "{} {number}", member.pd.name);
+                assert!(member.pd.irq.is_none() || number != channel::IRQ);
+            }
+        }
+        // Five for each domain and one as a client; three servers' rings, the fault server's own
+        // and its call, the console's call.
+        assert_eq!(links::channels(Counter::Told, 0).count(), 6);
+        assert_eq!(links::channels(Counter::Told, 2).count(), 6 + 2 * 6);
+        assert_eq!(links::channels(Counter::Readable, 2).count(), 7 + 2 * 6);
+    }
+}
