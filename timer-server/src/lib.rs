@@ -10,7 +10,7 @@ mod calibration;
 
 pub use calibration::{Calibration, Sight};
 
-use timer_server_api::{MALFORMED, NEVER, OP_ARM};
+use timer_server_api::{MALFORMED, Message, NEVER, Request};
 
 /// Most clients; a Microkit protection domain has 62 channels.
 pub const MAX_CLIENTS: usize = 62;
@@ -46,8 +46,9 @@ impl Deadlines {
     /// Handles a request of `client` and returns the label of the reply. A request that is not
     /// understood, or a client that does not exist, changes nothing.
     pub fn on_request(&mut self, client: usize, label: u64, words: &[u64]) -> u64 {
-        match (label, words, self.at.get_mut(client)) {
-            (OP_ARM, &[deadline], Some(at)) => {
+        let request = Request::read(Message { label, words });
+        match (request, self.at.get_mut(client)) {
+            (Some(Request::Arm { deadline }), Some(at)) => {
                 let old = core::mem::replace(at, deadline);
                 if deadline == NEVER {
                     self.waits &= !(1 << client);
@@ -109,6 +110,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use timer_server_api::OP_ARM;
 
     #[test]
     fn wakes_each_client_once_at_its_own_time() {

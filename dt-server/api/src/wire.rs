@@ -26,76 +26,57 @@ impl Message {
     }
 }
 
-/// What a VMM asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Request {
-    /// The domain record. Reply: word 0 the number of bytes, then the postcard encoding.
-    Record,
-    /// Write the tree. Reply: word 0 its size.
-    WriteTree {
-        /// Start and end of the initrd.
-        initrd: Option<(Gpa, Gpa)>,
-    },
-    /// Read the tree from `offset`. Reply: word 0 the number of bytes, then the bytes.
-    ReadTree {
-        /// First byte wanted.
-        offset: u32,
-    },
+/// Initrds that do not end before they start.
+struct InOrder;
+
+impl InOrder {
+    fn contains(&self, initrd: &Option<(Gpa, Gpa)>) -> bool {
+        initrd.is_none_or(|(start, end)| start <= end)
+    }
 }
 
-const OP_RECORD: u64 = 1;
-const OP_WRITE_TREE: u64 = 2;
-const OP_READ_TREE: u64 = 3;
+ipc::requests! {
+    /// What a VMM asks.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Request {
+        /// The domain record. Reply: word 0 the number of bytes, then the postcard encoding.
+        1 Idempotent Record,
+        /// Write the tree. Reply: word 0 its size.
+        2 Idempotent WriteTree {
+            /// Start and end of the initrd.
+            initrd: Option<(Gpa, Gpa)> where InOrder,
+        },
+        /// Read the tree from `offset`. Reply: word 0 the number of bytes, then the bytes.
+        3 Idempotent ReadTree {
+            /// First byte wanted.
+            offset: u32,
+        },
+    }
+}
+
+/// Most words of a request.
+const REQUEST_WORDS: usize = 2;
 
 impl Request {
-    /// The request as a message. All requests may be repeated without harm.
+    /// The request as a message.
     pub fn encode(self) -> Message {
-        let mut message = Message::empty(0);
-        let words: &[u64] = match self {
-            Self::Record => {
-                message.label = OP_RECORD;
-                &[]
-            }
-            Self::WriteTree { initrd: None } => {
-                message.label = OP_WRITE_TREE;
-                &[]
-            }
-            Self::WriteTree {
-                initrd: Some((start, end)),
-            } => {
-                message.label = OP_WRITE_TREE;
-                &[start.raw(), end.raw()]
-            }
-            Self::ReadTree { offset } => {
-                message.label = OP_READ_TREE;
-                &[offset as u64]
-            }
-        };
-        for word in words {
-            // At most two words: there is always room.
-            let _ = message.words.push(*word);
+        let mut words = [0; REQUEST_WORDS];
+        let sent = self.write(&mut words);
+        Message {
+            label: sent.label,
+            words: sent.words.iter().copied().collect(),
         }
-        message
     }
 
     /// Reads a message that anybody may have sent.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for an unknown label, a wrong number of words, an offset above 32 bits, or an
-    /// initrd that ends before it starts.
+    /// [`Error::Malformed`] for an unknown label, a wrong number of words, an offset above 32 bits,
+    /// or an initrd that ends before it starts.
     pub fn decode(message: &Message) -> Result<Self, Error> {
-        match (message.label, message.words.as_slice()) {
-            (OP_RECORD, []) => Ok(Self::Record),
-            (OP_WRITE_TREE, []) => Ok(Self::WriteTree { initrd: None }),
-            (OP_WRITE_TREE, [start, end]) if start <= end => Ok(Self::WriteTree {
-                initrd: Some((Gpa::new(*start), Gpa::new(*end))),
-            }),
-            (OP_READ_TREE, [offset]) => {
-                let offset = u32::try_from(*offset).map_err(|_| Error::Malformed)?;
-                Ok(Self::ReadTree { offset })
-            }
-            _ => Err(Error::Malformed),
-        }
+        let Message { label, words } = message;
+        let (label, words) = (*label, words.as_slice());
+        Self::read(ipc::Message { label, words }).ok_or(Error::Malformed)
     }
 }
 

@@ -7,11 +7,13 @@
 //! | [`Released`] | number of frames, and above bit 32 the error |
 
 use hv_types::Gfn;
+use ipc::{Field, Message, Reader, Writer};
 
-use crate::message::{Message, Words};
+use crate::message::Words;
 use crate::types::{Error, Slot};
 
-/// Most pages of one request: what bounds the server's work for a message, and that of a VMM for an exit.
+/// Most pages of one request: what bounds the server's work for a message, and that of a VMM for an
+/// exit.
 pub const MAX_BATCH: usize = 64;
 
 /// No guest frame.
@@ -54,34 +56,35 @@ impl Batch {
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
+}
 
-    pub(crate) fn write<'w>(&self, into: &'w mut Words, label: u64) -> Message<'w> {
-        let (first, rest) = into.split_at_mut(1);
-        first[0] = self.len as u64;
-        for (word, pair) in rest.iter_mut().zip(self.items().chunks(2)) {
+/// The batch of a request: it has 1 to [`MAX_BATCH`] items and no more words than they need.
+impl Field for Batch {
+    #[inline]
+    fn put(&self, writer: &mut Writer<'_>) {
+        writer.word(self.len as u64);
+        for pair in self.items().chunks(2) {
             let high = pair.get(1).copied().unwrap_or(0);
-            *word = u64::from(pair[0]) | u64::from(high) << 32;
-        }
-        Message {
-            label,
-            words: &into[..1 + self.len.div_ceil(2)],
+            writer.word(u64::from(pair[0]) | u64::from(high) << 32);
         }
     }
 
-    /// Reads the batch of a request; it has 1 to [`MAX_BATCH`] items and no more words than they need.
-    pub(crate) fn read(message: Message<'_>) -> Result<Self, Error> {
-        let (count, words) = message.words.split_first().ok_or(Error::Malformed)?;
-        let len = usize::try_from(*count).map_err(|_| Error::Malformed)?;
-        let odd = words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2);
-        if !(1..=MAX_BATCH).contains(&len) || words.len() != len.div_ceil(2) || odd {
-            return Err(Error::Malformed);
+    #[inline]
+    fn take(reader: &mut Reader<'_>) -> Option<Self> {
+        let len = usize::try_from(reader.word()?).ok()?;
+        if !(1..=MAX_BATCH).contains(&len) {
+            return None;
+        }
+        let words = reader.words(len.div_ceil(2))?;
+        if words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2) {
+            return None;
         }
         let mut batch = Self::EMPTY;
         for (place, word) in batch.items.chunks_mut(2).zip(words) {
             place.copy_from_slice(&halves(*word));
         }
         batch.len = len;
-        Ok(batch)
+        Some(batch)
     }
 }
 
@@ -96,15 +99,17 @@ const fn halves(word: u64) -> [u32; 2] {
 pub struct Placed {
     /// Its guest-side capability.
     pub slot: Slot,
-    /// The guest frame that the caller named when it was granted this page before, if both capabilities are still
-    /// those of that time: the window side may be mapped where the caller left it. `None`: they are new, mapped nowhere.
+    /// The guest frame that the caller named when it was granted this page before, if both
+    /// capabilities are still those of that time: the window side may be mapped where the caller
+    /// left it. `None`: they are new, mapped nowhere.
     pub was: Option<Gfn>,
 }
 
 /// Pages that were granted, in the order of the request's guest frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pages {
-    /// Why there are fewer than asked for. Fewer without an error: one message's work is done, ask again.
+    /// Why there are fewer than asked for. Fewer without an error: one message's work is done, ask
+    /// again.
     pub error: Option<Error>,
     len: usize,
     words: [u64; MAX_BATCH],

@@ -1,11 +1,14 @@
 //! What the fault server tells the memory server: a VMM has stopped.
 
-use crate::message::{Message, Reply, Request, Words};
+use ipc::Message;
+
+use crate::message::{Reply, Request, Words};
 use crate::types::{Error, Relinquished};
 
-/// The VMM of a domain has stopped and will never run again: the memory server takes back whatever the domain has,
-/// a bounded part for each message, and gives it nothing more (LU-7). Sent over the fault server's own channel, on which
-/// nothing else is served; repeated until the answer says that nothing is left. Answer: [`Reply::Relinquished`].
+/// The VMM of a domain has stopped and will never run again: the memory server takes back whatever
+/// the domain has, a bounded part for each message, and gives it nothing more (LU-7). Sent over the
+/// fault server's own channel, on which nothing else is served; repeated until the answer says that
+/// nothing is left. Answer: [`Reply::Relinquished`].
 ///
 /// After [`Error::Kernel`] what was taken back stays so; repeating goes on where it stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,13 +17,23 @@ pub struct Crash {
     pub domain: u8,
 }
 
-/// Label of the message; none of [`Request`]'s.
-const OP_CRASH: u64 = 32;
+ipc::requests! {
+    /// What the fault server says; labels that none of [`Request`]'s has.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    enum Said {
+        /// See [`Crash`].
+        32 Continues Crash {
+            /// Number of the domain.
+            domain: u8,
+        },
+    }
+}
 
 impl Crash {
     /// Writes it as a message.
     pub fn encode(self, into: &mut Words) -> Message<'_> {
-        Message::put(into, OP_CRASH, &[u64::from(self.domain)])
+        let Self { domain } = self;
+        (Said::Crash { domain }).write(into)
     }
 
     /// Reads a message of the fault server.
@@ -28,12 +41,8 @@ impl Crash {
     /// # Errors
     /// [`Error::Malformed`] for another label, a wrong length, or a number above 255.
     pub fn decode(message: Message<'_>) -> Result<Self, Error> {
-        match (message.label, message.words) {
-            (OP_CRASH, [domain]) => u8::try_from(*domain)
-                .map(|domain| Self { domain })
-                .map_err(|_| Error::Malformed),
-            _ => Err(Error::Malformed),
-        }
+        let Said::Crash { domain } = Said::read(message).ok_or(Error::Malformed)?;
+        Ok(Self { domain })
     }
 
     /// Reads the answer: whether something is left, and what was taken back so far.
@@ -59,12 +68,7 @@ mod tests {
             let crash = Crash { domain };
             assert_eq!(Crash::decode(crash.encode(&mut words)), Ok(crash));
         }
-        let wild: [(u64, &[u64]); 4] = [
-            (OP_CRASH, &[]),
-            (OP_CRASH, &[256]),
-            (OP_CRASH, &[1, 2]),
-            (0, &[1]),
-        ];
+        let wild: [(u64, &[u64]); 4] = [(32, &[]), (32, &[256]), (32, &[1, 2]), (0, &[1])];
         for (label, words) in wild {
             assert_eq!(
                 Crash::decode(Message { label, words }),

@@ -1,15 +1,15 @@
 //! Requests, replies and errors of the memory server.
 //!
-//! A VMM proposes, the server decides from its own records. The caller is known by the channel
-//! a request arrives on, so no request names a domain; frames are named by the slot of the
-//! grant CNode in which the server put their guest-side capability ([`Slot`]).
+//! A VMM proposes, the server decides from its own records. The caller is known by the channel a
+//! request arrives on, so no request names a domain; frames are named by the slot of the grant
+//! CNode in which the server put their guest-side capability ([`Slot`]).
 //!
-//! Every frame is granted twice, because an seL4 frame capability holds one mapping: `slot` for
-//! the guest's stage-2 and `slot + 1` for the VMM's own window ([`Slot::window_cap`]).
+//! Every frame is granted twice, because an seL4 frame capability holds one mapping: `slot` for the
+//! guest's stage-2 and `slot + 1` for the VMM's own window ([`Slot::window_cap`]).
 //!
-//! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits, wherever the transport has them. Encoding and
-//! decoding are here so that both ends share them; a message that does not decode is answered
-//! with [`Error::Malformed`] and changes nothing.
+//! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits, wherever the
+//! transport has them. Encoding and decoding are here so that both ends share them; a message that
+//! does not decode is answered with [`Error::Malformed`] and changes nothing.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,8 @@ mod types;
 
 pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
 pub use crash::Crash;
-pub use message::{MAX_WORDS, Message, Reply, Request, Words};
+pub use ipc::{Message, Operation, Repeat};
+pub use message::{MAX_WORDS, Reply, Request, Words};
 pub use remember::{RamCount, Remembering};
 pub use types::{
     ALIASES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind, Usage,
@@ -38,16 +39,18 @@ pub trait MemoryServer {
     /// Sends `request` in one message and waits for the answer.
     ///
     /// # Errors
-    /// The server's refusal, or [`Error::Malformed`] if its reply does not decode; [`Error::Again`] if the request needs more
-    /// messages.
+    /// The server's refusal, or [`Error::Malformed`] if its reply does not decode; [`Error::Again`]
+    /// if the request needs more messages.
     fn send(&mut self, request: Request) -> Result<Reply, Error>;
 
     /// Sends `request` until it is answered: the server does a bounded part of it for each message.
     ///
-    /// Each message gets further, unless others take what it has made ready; then the caller gives up after [`MOST_MESSAGES`].
+    /// Each message gets further, unless others take what it has made ready; then the caller gives
+    /// up after [`MOST_MESSAGES`].
     ///
     /// # Errors
-    /// As [`MemoryServer::send`]. [`Error::Again`] is left only where others were quicker for [`MOST_MESSAGES`] messages.
+    /// As [`MemoryServer::send`]. [`Error::Again`] is left only where others were quicker for
+    /// [`MOST_MESSAGES`] messages.
     #[inline]
     fn call(&mut self, request: Request) -> Result<Reply, Error> {
         let answer = self.send(request);

@@ -1,6 +1,7 @@
 //! Requests and replies, and how they lie in message registers.
 
 use hv_types::{FrameSize, Gfn};
+use ipc::{Field, Message, Reader, Writer};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
 use crate::types::{ALIASES, Error, Extra, Granted, Relinquished, Slot, SplitKind, Usage};
@@ -11,114 +12,121 @@ pub const MAX_WORDS: usize = 1 + MAX_BATCH;
 /// Where a message is written.
 pub type Words = [u64; MAX_WORDS];
 
-/// A message as it travels: a label and the words in use, wherever they lie.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Message<'w> {
-    /// Operation of a request; 0 for success or an [`Error`] number in a reply.
-    pub label: u64,
-    /// The words in use.
-    pub words: &'w [u64],
-}
-
-/// What a VMM can ask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Request {
-    /// Which version of this protocol the server speaks. Idempotent. Reply: [`Reply::Version`].
-    Version,
-    /// The caller's accounting. Idempotent. Reply: [`Reply::Usage`].
-    Usage,
-    /// RAM for the boot-time address space: up to `blocks` (1..=64) frames of 2 MiB for consecutive 2 MiB of
-    /// guest memory from `gfn` (2 MiB aligned). The server may grant fewer (at least one). Reply: [`Reply::Granted`].
-    PopulateBlocks {
-        /// First frame of the run.
-        gfn: Gfn,
-        /// Most 2 MiB frames wanted.
-        blocks: u32,
-    },
-    /// A 4 KiB page of RAM for each guest frame, in order, until one cannot be had. Reply: [`Reply::Pages`].
-    PopulatePages {
-        /// Where the guest will see them; recorded, not checked (the VMM owns the address space), but for a
-        /// direct-mapped domain: it gets the machine frames of these numbers, of its own memory, or none.
-        gfns: Batch,
-    },
-    /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; see [`Request::ReleasePages`]. Reply: [`Reply::Done`].
-    Release {
-        /// Its guest-side slot.
-        slot: Slot,
-    },
-    /// Gives granted RAM frames back, in order, until one is refused. Reply: [`Reply::Released`].
-    ///
-    /// The frames are not the caller's RAM any more, but its capabilities may stay until somebody else needs the
-    /// frame: the caller has unmapped the guest's side before, and uses none of them until it is granted again. A
-    /// whole block is unmapped on both sides; the window side of a page may stay mapped.
-    ReleasePages {
-        /// Their guest-side slots.
-        slots: Batch,
-    },
-    /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
-    ///
-    /// [`Error::Again`] can come in the middle, when the block is gone and some pages are granted: until the request is
-    /// repeated to its end, the server does nothing else for the caller but end its life.
-    ///
-    /// After [`Error::Kernel`] the block is still granted in the same slots, but its mappings may be gone:
-    /// map it again (an "occupied" then says that it never went away).
-    Split {
-        /// The block's guest-side slot.
-        slot: Slot,
-    },
-    /// After [`SplitKind::Copy`]: the copy is made, revoke the block. Reply: [`Reply::Done`].
-    SplitDone {
-        /// The slot that was split.
-        slot: Slot,
-    },
-    /// The copy cannot be made: takes the 512 pages back, which must all still be granted, and the block stays
-    /// as it was. Only between [`SplitKind::Copy`] and [`Request::SplitDone`]. Reply: [`Reply::Done`].
-    SplitAbort {
-        /// The slot that was split.
-        slot: Slot,
-    },
-    /// Up to `count` (1..=16) page tables from the caller's quota, at least one, one capability each, in
-    /// consecutive slots. Reply: [`Reply::Tables`].
-    Tables {
-        /// How many.
-        count: u32,
-    },
-    /// Creates an extra page, zeroed. Reply: [`Reply::Granted`] with one frame.
-    CreateExtra {
-        /// Which.
-        kind: Extra,
-    },
-    /// Destroys an extra page; both capabilities are revoked. Reply: [`Reply::Done`].
-    DestroyExtra {
-        /// Which.
-        kind: Extra,
-    },
-    /// A further guest-side capability of a granted page (RAM or extra), in the slot of alias `alias` (0..[`ALIASES`]); another
-    /// alias of that page there goes first. It goes with the page when that is given to somebody else. Reply: [`Reply::Alias`].
-    Alias {
-        /// The page's guest-side slot.
-        slot: Slot,
-        /// Which alias.
-        alias: u32,
-    },
-    /// Deletes an alias of that page, and its mapping; one that does not exist is no error. Reply: [`Reply::Done`].
-    Unalias {
-        /// The page's guest-side slot.
-        slot: Slot,
-        /// Which alias.
-        alias: u32,
-    },
-    /// The domain's life is over: takes back what the caller holds, extra pages first, then RAM, then page tables and
-    /// vCPUs. Each message does a bounded part; the caller repeats it until the reply says that nothing is left. From
-    /// the first message on the caller gets nothing more (SM-15). Reply: [`Reply::Relinquished`].
-    ///
-    /// After [`Error::Kernel`] what was taken back stays so; repeating goes on where it stopped.
-    Relinquish {
-        /// The domain lives again, empty and with its whole reserve, as soon as nothing is left.
-        again: bool,
-    },
-    /// A vCPU object in its reset state, from the caller's page-table quota. Reply: [`Reply::Tables`] with one capability.
-    Vcpu,
+ipc::requests! {
+    /// What a VMM can ask.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Request {
+        /// Which version of this protocol the server speaks. Reply: [`Reply::Version`].
+        1 Idempotent Version,
+        /// The caller's accounting. Reply: [`Reply::Usage`].
+        2 Idempotent Usage,
+        /// RAM for the boot-time address space: up to `blocks` (1..=64) frames of 2 MiB for
+        /// consecutive 2 MiB of guest memory from `gfn` (2 MiB aligned). The server may grant fewer
+        /// (at least one). Reply: [`Reply::Granted`].
+        3 Once PopulateBlocks {
+            /// First frame of the run.
+            gfn: Gfn,
+            /// Most 2 MiB frames wanted.
+            blocks: u32 where 1..=Self::MAX_BLOCKS,
+        },
+        /// A 4 KiB page of RAM for each guest frame, in order, until one cannot be had. Reply:
+        /// [`Reply::Pages`].
+        4 Once PopulatePages {
+            /// Where the guest will see them; recorded, not checked (the VMM owns the address
+            /// space), but for a direct-mapped domain: it gets the machine frames of these numbers,
+            /// of its own memory, or none.
+            gfns: Batch,
+        },
+        /// Gives a granted RAM frame (4 KiB page, or a whole 2 MiB block) back; see
+        /// [`Request::ReleasePages`]. Reply: [`Reply::Done`].
+        5 Once Release {
+            /// Its guest-side slot.
+            slot: Slot,
+        },
+        /// Gives granted RAM frames back, in order, until one is refused. Reply:
+        /// [`Reply::Released`].
+        ///
+        /// The frames are not the caller's RAM any more, but its capabilities may stay until
+        /// somebody else needs the frame: the caller has unmapped the guest's side before, and uses
+        /// none of them until it is granted again. A whole block is unmapped on both sides; the
+        /// window side of a page may stay mapped.
+        13 Once ReleasePages {
+            /// Their guest-side slots.
+            slots: Batch,
+        },
+        /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
+        ///
+        /// [`Error::Again`] can come in the middle, when the block is gone and some pages are
+        /// granted: until the request is repeated to its end, the server does nothing else for the
+        /// caller but end its life.
+        ///
+        /// After [`Error::Kernel`] the block is still granted in the same slots, but its mappings
+        /// may be gone: map it again (an "occupied" then says that it never went away).
+        6 Continues Split {
+            /// The block's guest-side slot.
+            slot: Slot,
+        },
+        /// After [`SplitKind::Copy`]: the copy is made, revoke the block. Reply: [`Reply::Done`].
+        7 Once SplitDone {
+            /// The slot that was split.
+            slot: Slot,
+        },
+        /// The copy cannot be made: takes the 512 pages back, which must all still be granted, and
+        /// the block stays as it was. Only between [`SplitKind::Copy`] and [`Request::SplitDone`].
+        /// Reply: [`Reply::Done`].
+        11 Once SplitAbort {
+            /// The slot that was split.
+            slot: Slot,
+        },
+        /// Up to `count` (1..=16) page tables from the caller's quota, at least one, one capability
+        /// each, in consecutive slots. Reply: [`Reply::Tables`].
+        8 Once Tables {
+            /// How many.
+            count: u32 where 1..=Self::MAX_TABLES,
+        },
+        /// Creates an extra page, zeroed. Reply: [`Reply::Granted`] with one frame.
+        9 Once CreateExtra {
+            /// Which.
+            kind: Extra,
+        },
+        /// Destroys an extra page; both capabilities are revoked. Reply: [`Reply::Done`].
+        10 Once DestroyExtra {
+            /// Which.
+            kind: Extra,
+        },
+        /// A further guest-side capability of a granted page (RAM or extra), in the slot of alias
+        /// `alias` (0..[`ALIASES`]); another alias of that page there goes first. It goes with the
+        /// page when that is given to somebody else. Reply: [`Reply::Alias`].
+        20 Idempotent Alias {
+            /// The page's guest-side slot.
+            slot: Slot,
+            /// Which alias.
+            alias: u32 where 0..ALIASES,
+        },
+        /// Deletes an alias of that page, and its mapping; one that does not exist is no error.
+        /// Reply: [`Reply::Done`].
+        21 Idempotent Unalias {
+            /// The page's guest-side slot.
+            slot: Slot,
+            /// Which alias.
+            alias: u32 where 0..ALIASES,
+        },
+        /// The domain's life is over: takes back what the caller holds, extra pages first, then
+        /// RAM, then page tables and vCPUs. Each message does a bounded part; the caller repeats it
+        /// until the reply says that nothing is left. From the first message on the caller gets
+        /// nothing more (SM-15). Reply: [`Reply::Relinquished`].
+        ///
+        /// After [`Error::Kernel`] what was taken back stays so; repeating goes on where it
+        /// stopped.
+        16 Continues Relinquish {
+            /// The domain lives again, empty and with its whole reserve, as soon as nothing is
+            /// left.
+            again: bool,
+        },
+        /// A vCPU object in its reset state, from the caller's page-table quota. Reply:
+        /// [`Reply::Tables`] with one capability.
+        17 Once Vcpu,
+    }
 }
 
 /// What the server answers when it does not refuse.
@@ -165,49 +173,35 @@ pub enum Reply {
     Done,
 }
 
-const OP_VERSION: u64 = 1;
-const OP_USAGE: u64 = 2;
-const OP_POPULATE_BLOCKS: u64 = 3;
-const OP_POPULATE_PAGES: u64 = 4;
-const OP_RELEASE: u64 = 5;
-const OP_SPLIT: u64 = 6;
-const OP_SPLIT_DONE: u64 = 7;
-const OP_TABLES: u64 = 8;
-const OP_CREATE_EXTRA: u64 = 9;
-const OP_DESTROY_EXTRA: u64 = 10;
-const OP_SPLIT_ABORT: u64 = 11;
-const OP_RELEASE_PAGES: u64 = 13;
-const OP_ALIAS: u64 = 20;
-const OP_UNALIAS: u64 = 21;
-const OP_RELINQUISH: u64 = 16;
-const OP_VCPU: u64 = 17;
+/// The words of a message, if there are as many as that.
+fn exactly<const N: usize>(message: Message<'_>) -> Result<[u64; N], Error> {
+    message.exactly().ok_or(Error::Malformed)
+}
 
-impl<'w> Message<'w> {
-    /// A message of `label` and `words` (at most [`MAX_WORDS`]; more are a bug of the caller and cut), written to `into`.
-    pub(crate) fn put(into: &'w mut Words, label: u64, words: &[u64]) -> Self {
-        for (to, from) in into.iter_mut().zip(words) {
-            *to = *from;
-        }
-        Self {
-            label,
-            words: into.get(..words.len()).unwrap_or(&[]),
-        }
+impl Field for Slot {
+    #[inline]
+    fn put(&self, writer: &mut Writer<'_>) {
+        self.0.put(writer);
     }
+    #[inline]
+    fn take(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.field().map(Self)
+    }
+}
 
-    fn words_exactly<const N: usize>(&self) -> Result<[u64; N], Error> {
-        self.words.try_into().map_err(|_| Error::Malformed)
+impl Field for Extra {
+    #[inline]
+    fn put(&self, writer: &mut Writer<'_>) {
+        self.index().put(writer);
+    }
+    #[inline]
+    fn take(reader: &mut Reader<'_>) -> Option<Self> {
+        Self::from_index(reader.word()?)
     }
 }
 
 fn slot(raw: u64) -> Result<Slot, Error> {
     u32::try_from(raw).map(Slot).map_err(|_| Error::Malformed)
-}
-
-fn alias(raw: u64) -> Result<u32, Error> {
-    u32::try_from(raw)
-        .ok()
-        .filter(|n| *n < ALIASES)
-        .ok_or(Error::Malformed)
 }
 
 fn flag(raw: u64) -> Result<bool, Error> {
@@ -239,141 +233,19 @@ impl Request {
         Self::PopulatePages { gfns }
     }
 
-    /// The operation: the label of the message.
-    pub const fn label(&self) -> u64 {
-        match self {
-            Self::Version => OP_VERSION,
-            Self::Usage => OP_USAGE,
-            Self::PopulateBlocks { .. } => OP_POPULATE_BLOCKS,
-            Self::PopulatePages { .. } => OP_POPULATE_PAGES,
-            Self::Release { .. } => OP_RELEASE,
-            Self::ReleasePages { .. } => OP_RELEASE_PAGES,
-            Self::Split { .. } => OP_SPLIT,
-            Self::SplitDone { .. } => OP_SPLIT_DONE,
-            Self::SplitAbort { .. } => OP_SPLIT_ABORT,
-            Self::Tables { .. } => OP_TABLES,
-            Self::CreateExtra { .. } => OP_CREATE_EXTRA,
-            Self::DestroyExtra { .. } => OP_DESTROY_EXTRA,
-            Self::Alias { .. } => OP_ALIAS,
-            Self::Unalias { .. } => OP_UNALIAS,
-            Self::Relinquish { .. } => OP_RELINQUISH,
-            Self::Vcpu => OP_VCPU,
-        }
-    }
-
     /// Writes the request as a message.
+    #[inline]
     pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
-        let label = self.label();
-        match self {
-            Self::Version | Self::Usage | Self::Vcpu => Message::put(into, label, &[]),
-            Self::PopulateBlocks { gfn, blocks } => {
-                Message::put(into, label, &[gfn.raw(), u64::from(*blocks)])
-            }
-            Self::PopulatePages { gfns: batch } | Self::ReleasePages { slots: batch } => {
-                batch.write(into, label)
-            }
-            Self::Release { slot }
-            | Self::Split { slot }
-            | Self::SplitDone { slot }
-            | Self::SplitAbort { slot } => Message::put(into, label, &[u64::from(slot.0)]),
-            Self::Tables { count } => Message::put(into, label, &[u64::from(*count)]),
-            Self::CreateExtra { kind } | Self::DestroyExtra { kind } => {
-                Message::put(into, label, &[u64::from(kind.index())])
-            }
-            Self::Alias { slot, alias } | Self::Unalias { slot, alias } => {
-                Message::put(into, label, &[u64::from(slot.0), u64::from(*alias)])
-            }
-            Self::Relinquish { again } => Message::put(into, label, &[u64::from(*again)]),
-        }
+        self.write(into)
     }
 
     /// Reads a message that anybody may have sent.
     ///
     /// # Errors
     /// [`Error::Malformed`] for an unknown label, a wrong length or a word out of range.
+    #[inline]
     pub fn decode(message: Message<'_>) -> Result<Self, Error> {
-        Ok(match message.label {
-            OP_VERSION => {
-                let [] = message.words_exactly()?;
-                Self::Version
-            }
-            OP_USAGE => {
-                let [] = message.words_exactly()?;
-                Self::Usage
-            }
-            OP_POPULATE_BLOCKS => {
-                let [gfn, blocks] = message.words_exactly()?;
-                Self::PopulateBlocks {
-                    gfn: Gfn::new(gfn),
-                    blocks: count(blocks, Self::MAX_BLOCKS)?,
-                }
-            }
-            OP_POPULATE_PAGES => Self::PopulatePages {
-                gfns: Batch::read(message)?,
-            },
-            OP_RELEASE => {
-                let [raw] = message.words_exactly()?;
-                Self::Release { slot: slot(raw)? }
-            }
-            OP_RELEASE_PAGES => Self::ReleasePages {
-                slots: Batch::read(message)?,
-            },
-            OP_SPLIT => {
-                let [raw] = message.words_exactly()?;
-                Self::Split { slot: slot(raw)? }
-            }
-            OP_SPLIT_DONE => {
-                let [raw] = message.words_exactly()?;
-                Self::SplitDone { slot: slot(raw)? }
-            }
-            OP_SPLIT_ABORT => {
-                let [raw] = message.words_exactly()?;
-                Self::SplitAbort { slot: slot(raw)? }
-            }
-            OP_TABLES => {
-                let [n] = message.words_exactly()?;
-                Self::Tables {
-                    count: count(n, Self::MAX_TABLES)?,
-                }
-            }
-            OP_CREATE_EXTRA => {
-                let [index] = message.words_exactly()?;
-                Self::CreateExtra {
-                    kind: Extra::from_index(index).ok_or(Error::Malformed)?,
-                }
-            }
-            OP_DESTROY_EXTRA => {
-                let [index] = message.words_exactly()?;
-                Self::DestroyExtra {
-                    kind: Extra::from_index(index).ok_or(Error::Malformed)?,
-                }
-            }
-            OP_ALIAS => {
-                let [raw, n] = message.words_exactly()?;
-                Self::Alias {
-                    slot: slot(raw)?,
-                    alias: alias(n)?,
-                }
-            }
-            OP_UNALIAS => {
-                let [raw, n] = message.words_exactly()?;
-                Self::Unalias {
-                    slot: slot(raw)?,
-                    alias: alias(n)?,
-                }
-            }
-            OP_RELINQUISH => {
-                let [again] = message.words_exactly()?;
-                Self::Relinquish {
-                    again: flag(again)?,
-                }
-            }
-            OP_VCPU => {
-                let [] = message.words_exactly()?;
-                Self::Vcpu
-            }
-            _ => return Err(Error::Malformed),
-        })
+        Self::read(message).ok_or(Error::Malformed)
     }
 
     /// Reads the server's answer to this request.
@@ -386,12 +258,11 @@ impl Request {
         }
         Ok(match self {
             Self::Version => {
-                let [version] = message.words_exactly()?;
+                let [version] = exactly(message)?;
                 Reply::Version(u32::try_from(version).map_err(|_| Error::Malformed)?)
             }
             Self::Usage => {
-                let [ram, max, extra, reserve, returned, tables, tables_max] =
-                    message.words_exactly()?;
+                let [ram, max, extra, reserve, returned, tables, tables_max] = exactly(message)?;
                 Reply::Usage(Usage {
                     ram,
                     max,
@@ -403,15 +274,15 @@ impl Request {
                 })
             }
             Self::PopulateBlocks { .. } => {
-                Reply::Granted(granted(message.words_exactly()?, FrameSize::Block)?)
+                Reply::Granted(granted(exactly(message)?, FrameSize::Block)?)
             }
             Self::CreateExtra { .. } => {
-                Reply::Granted(granted(message.words_exactly()?, FrameSize::Page)?)
+                Reply::Granted(granted(exactly(message)?, FrameSize::Page)?)
             }
             Self::PopulatePages { gfns } => Reply::Pages(Pages::read(message, gfns.len())?),
             Self::ReleasePages { slots } => Reply::Released(Released::read(message, slots.len())?),
             Self::Split { .. } => {
-                let [first, n, in_place] = message.words_exactly()?;
+                let [first, n, in_place] = exactly(message)?;
                 let kind = if in_place != 0 {
                     SplitKind::InPlace
                 } else {
@@ -421,18 +292,18 @@ impl Request {
                 Reply::Split { kind, pages }
             }
             Self::Tables { .. } | Self::Vcpu => {
-                let [first, n] = message.words_exactly()?;
+                let [first, n] = exactly(message)?;
                 Reply::Tables {
                     first: slot(first)?,
                     count: count(n, Self::MAX_TABLES)?,
                 }
             }
             Self::Alias { .. } => {
-                let [raw] = message.words_exactly()?;
+                let [raw] = exactly(message)?;
                 Reply::Alias(slot(raw)?)
             }
             Self::Relinquish { .. } => {
-                let [more, ram, extra, tables] = message.words_exactly()?;
+                let [more, ram, extra, tables] = exactly(message)?;
                 Reply::Relinquished {
                     more: flag(more)?,
                     taken: Relinquished { ram, extra, tables },
@@ -443,7 +314,7 @@ impl Request {
             | Self::SplitAbort { .. }
             | Self::DestroyExtra { .. }
             | Self::Unalias { .. } => {
-                let [] = message.words_exactly()?;
+                let [] = exactly(message)?;
                 Reply::Done
             }
         })

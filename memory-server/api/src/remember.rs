@@ -19,8 +19,9 @@ impl From<Usage> for RamCount {
 
 /// A domain's only client, which remembers the domain's [`RamCount`].
 ///
-/// As long as the client lives the server changes its RAM on its requests alone (what it takes from others, pages that they
-/// returned, was their RAM no longer), so the figure holds until the next request of any kind.
+/// As long as the client lives the server changes its RAM on its requests alone (what it takes from
+/// others, pages that they returned, was their RAM no longer), so the figure holds until the next
+/// request of any kind.
 #[derive(Clone, Debug)]
 pub struct Remembering<M> {
     server: M,

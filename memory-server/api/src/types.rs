@@ -8,7 +8,8 @@ pub const PROTOCOL_VERSION: u32 = 3;
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
 
-/// Further guest-side capabilities of its own pages that a domain can have at once, for grants that it maps itself.
+/// Further guest-side capabilities of its own pages that a domain can have at once, for grants that
+/// it maps itself.
 pub const ALIASES: u32 = 256;
 
 /// Index of a capability in a VMM's grant CNode.
@@ -43,7 +44,8 @@ impl Extra {
     /// How many distinct extra pages a domain can have.
     pub const COUNT: u32 = 3 + 64;
 
-    /// Dense number `0..COUNT`: the page's place in the VMM's window ([`hv_types::WindowAddr::extra`]).
+    /// Dense number `0..COUNT`: the page's place in the VMM's window
+    /// ([`hv_types::WindowAddr::extra`]).
     pub const fn index(self) -> u32 {
         match self {
             Self::SharedInfo => 0,
@@ -77,8 +79,8 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Guest-side capability of frame `n` of the run: pages are 2 slots apart, blocks [`WINDOW_SLOTS`],
-    /// so that a block can be split without moving its neighbours.
+    /// Guest-side capability of frame `n` of the run: pages are 2 slots apart, blocks
+    /// [`WINDOW_SLOTS`], so that a block can be split without moving its neighbours.
     pub const fn slot(&self, n: u32) -> Slot {
         match self.size {
             FrameSize::Page => self.first.nth(n),
@@ -94,7 +96,8 @@ pub enum SplitKind {
     /// (memory the kernel does not own).
     InPlace,
     /// The 512 pages are other, zeroed memory and the block is still granted: the caller copies and
-    /// then sends [`crate::Request::SplitDone`] or [`crate::Request::SplitAbort`] (memory the kernel owns, which it wipes when it is retyped).
+    /// then sends [`crate::Request::SplitDone`] or [`crate::Request::SplitAbort`] (memory the
+    /// kernel owns, which it wipes when it is retyped).
     Copy,
 }
 
@@ -109,7 +112,8 @@ pub struct Usage {
     pub extra: u64,
     /// Pages in its static reserve that it does not hold now, returned ones among them.
     pub reserve: u64,
-    /// Pages that it gave back and whose capabilities it has not lost yet: its own next ones, unless others need them.
+    /// Pages that it gave back and whose capabilities it has not lost yet: its own next ones,
+    /// unless others need them.
     pub returned: u64,
     /// Page tables made from its quota.
     pub tables: u64,
@@ -128,7 +132,8 @@ pub struct Relinquished {
     pub tables: u64,
 }
 
-/// Why the server refused; nothing has changed (but see [`crate::Request::Split`] for [`Error::Kernel`]).
+/// Why the server refused; nothing has changed (but see [`crate::Request::Split`] for
+/// [`Error::Kernel`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Error {
@@ -152,8 +157,9 @@ pub enum Error {
     BadOrder = 9,
     /// The kernel refused an operation that the server's records allowed; logged by the server.
     Kernel = 10,
-    /// One message's work is done and the request is not: send it again. What was done lies in the server's records, and
-    /// the caller has lost nothing by it. [`crate::MemoryServer::call`] does that.
+    /// One message's work is done and the request is not: send it again. What was done lies in the
+    /// server's records, and the caller has lost nothing by it. [`crate::MemoryServer::call`] does
+    /// that.
     Again = 11,
 }
 

@@ -2,7 +2,7 @@
 
 use memory_server_api::{Crash, Error, MemoryServer, Message, Relinquished, Reply, Request, Words};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
-use timer_server_api::{NEVER, OP_ARM};
+use timer_server_api::NEVER;
 use topology::channel;
 
 /// The memory server, called over channel [`channel::MEMORY`].
@@ -106,6 +106,10 @@ pub fn arm_timer(deadline: Option<u64>) {
 
 /// The same over a channel of the caller's.
 pub fn arm_timer_over(server: Channel, deadline: Option<u64>) {
-    with_msg_regs_mut(|mrs| mrs[0] = deadline.unwrap_or(NEVER));
-    server.pp_call(MessageInfo::new(OP_ARM, 1));
+    let deadline = deadline.unwrap_or(NEVER);
+    let info = with_msg_regs_mut(|mrs| {
+        let message = timer_server_api::Request::Arm { deadline }.write(mrs);
+        MessageInfo::new(message.label, message.words.len())
+    });
+    server.pp_call(info);
 }

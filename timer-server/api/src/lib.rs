@@ -8,12 +8,24 @@
 
 mod page;
 
+pub use ipc::Message;
 pub use page::{CLOCK_WORDS, ClockPage, Relation};
 
-/// Label of the only request: word 0 is the deadline in ticks of the system counter
-/// (`CNTPCT_EL0`), or [`NEVER`] to cancel. The reply is empty, label 0; any other request is
-/// answered with label [`MALFORMED`].
-pub const OP_ARM: u64 = 1;
+ipc::requests! {
+    /// What a client asks. The reply is empty, label 0; a message that is no request is answered
+    /// with label [`MALFORMED`].
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Request {
+        /// Notify me then; the deadline before this one is forgotten.
+        1 Idempotent Arm {
+            /// Ticks of the system counter (`CNTPCT_EL0`), or [`NEVER`] to cancel.
+            deadline: u64,
+        },
+    }
+}
+
+/// Label of [`Request::Arm`].
+pub const OP_ARM: u64 = Request::Arm { deadline: NEVER }.label();
 /// Deadline that never comes.
 pub const NEVER: u64 = u64::MAX;
 /// Reply label for a request that is not understood.
