@@ -10,14 +10,17 @@ BUILD=${ZAZEN_BUILD:-$ROOT/build}
 LOGS=$BUILD/log
 readonly ROOT BUILD LOGS
 
-for part in common doctor sdk guest image el2 qemu check test bench fairness inspect; do
+# Names of the boards, the default one first, from their table.
+mapfile -t BOARDS < <(sed -nE 's/^ *name: "(.+)",$/\1/p' "$ROOT/crates/board/src/boards.rs")
+
+for part in common count doctor sdk guest image el2 qemu check test bench figures fairness inspect; do
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/$part.sh"
 done
 
 # What the options say; defaults as `--help` gives them.
 HOST=           # microkit | el2; empty: microkit if an SDK is found, else el2
-BOARD=qemu_virt_aarch64
+BOARD=${BOARDS[0]}
 CONFIG=debug
 DOMAINS=        # domains file; empty: the board's default
 UNTIL=          # extended regular expression, or empty for an interactive run
@@ -28,8 +31,10 @@ OUTPUT=         # image -o, inspect -o
 SYSTEM=         # system description instead of the generated one
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
+CHECK=no        # test: what `check` does, too; bench: compare with the committed figures
+UPDATE=no       # bench: commit the figures
 INSTALL=no
-FILTER=         # test: only boot tests whose name contains this; bench --fairness: only such attacks
+FILTER=         # test, check: only what has this in its name; bench --fairness: only such attacks
 FAIRNESS=no
 
 usage() {
@@ -51,12 +56,12 @@ END
 
 # The options that image, run and inspect share.
 usage_image_options() {
-    cat <<'END'
+    cat <<END
   --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
-  --board BOARD          qemu_virt_aarch64 (default) or zcu102 (docs/zcu102.md)
+  --board BOARD          one of: ${BOARDS[*]} (default: the first; docs/BOARD.md has notes on others)
   --config CONFIG        seL4's configuration (microkit only): debug (default), release or benchmark; smp-debug and smp-release are
                          the multicore kernel, on which everything still runs on the first core
-  --domains FILE.dts     domains file (default: domains/two-linux.dts, for zcu102 domains/zcu102-two-linux.dts)
+  --domains FILE.dts     domains file (default: domains/two-linux.dts, for other boards domains/BOARD-two-linux.dts)
   --system FILE.xml      system description instead of the one that follows from the domains file: docs/own-pds.md (microkit only)
 END
 }
@@ -83,22 +88,27 @@ END
 
 usage_check() {
     cat <<'END'
-Usage: ./build.sh check
+Usage: ./build.sh check [--filter TEXT]
 
-Formatting, clippy with warnings denied, documentation, shell scripts and the direction of
-dependencies. pd/ is checked where its git dependencies can be fetched and an SDK is found.
+Formatting, clippy with warnings denied, documentation, shell scripts, the direction of
+dependencies, and licences, sources and advisories (deny.toml) where cargo-deny is installed. pd/ is
+checked where its git dependencies can be fetched and an SDK is found. What cannot be checked is
+named and counted as skipped. The last line is "N passed, N failed, N skipped".
+
+  --filter TEXT          only the checks whose name contains TEXT
 END
 }
 
 usage_test() {
     cat <<'END'
-Usage: ./build.sh test [--host-only] [--filter TEXT]
+Usage: ./build.sh test [--check] [--host-only] [--filter TEXT]
 
 Runs the host tests, then boots images: on the EL2 host, and where an SDK is found on Microkit.
 What cannot run is named and counted as skipped. The last line is "N passed, N failed, N skipped".
 
+  --check                begin with what `check` does, and count it too
   --host-only            leave the boot tests out
-  --filter TEXT          only the boot tests whose name contains TEXT
+  --filter TEXT          only the tests whose name contains TEXT, in other packages nothing is built
 END
 }
 
@@ -123,13 +133,16 @@ END
 
 usage_bench() {
     cat <<'END'
-Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--fairness [--filter TEXT]]
+Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--check | --update | --fairness [--filter TEXT]]
 
-Instruction counts of single operations and of a boot on qemu_virt_aarch64, as a table beside Xen's
+Instruction counts of single operations and of a boot on the default board, as a table beside Xen's
 and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
 release configuration and the boot on debug and release. With --host el2 there is one configuration,
 and the hypervisor's RAM and the size of the image are shown too.
 
+  --check                end 1 where something is dearer than docs/figures.tsv has it: by more than 1 % on
+                         Microkit, on EL2 by more than 2 % and 15 instructions
+  --update               write what was measured to docs/figures.tsv and the table in docs/figures.md
   --fairness             instead: what guests get of the processor beside guests that attack it, as a
                          table in Markdown; ends 1 where one gets too little or waits for too long
   --filter TEXT          only the attacks whose name contains TEXT
@@ -170,10 +183,11 @@ parse() {
     shift
     case $command in
         doctor) allowed='--install' ;;
-        test) allowed='--host-only --filter' ;;
+        check) allowed='--filter' ;;
+        test) allowed='--check --host-only --filter' ;;
         image) allowed='--host --board --config --domains --system -o' ;;
         run) allowed='--host --board --config --domains --system --until --timeout --icount --dry-run' ;;
-        bench) allowed='--host --config --fairness --filter' ;;
+        bench) allowed='--host --config --check --update --fairness --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
         *) allowed='' ;;
@@ -194,7 +208,7 @@ parse() {
         fi
         [[ " $allowed " == *" $option "* ]] || usage_error "$command" "'$option' is not an option of '$command'"
         case $option in
-            --install | --host-only | --icount | --dry-run | --all | --fairness) shift ;;
+            --install | --check | --update | --host-only | --icount | --dry-run | --all | --fairness) shift ;;
             *)
                 (($# >= 2)) || usage_error "$command" "'$option' needs a value"
                 value=$2
@@ -203,13 +217,15 @@ parse() {
         esac
         case $option in
             --install) INSTALL=yes ;;
+            --check) CHECK=yes ;;
+            --update) UPDATE=yes ;;
             --host-only) HOST_ONLY=yes ;;
             --icount) ICOUNT=yes ;;
             --dry-run) DRY_RUN=yes ;;
             --all) CLEAN_ALL=yes ;;
             --fairness) FAIRNESS=yes ;;
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
-            --board) BOARD=$(one_of --board "$value" qemu_virt_aarch64 zcu102) ;;
+            --board) BOARD=$(one_of --board "$value" "${BOARDS[@]}") ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;
             --domains) DOMAINS=$value ;;
             --system) SYSTEM=$value ;;
@@ -291,4 +307,6 @@ parse "$COMMAND" "$@"
 [[ ! ${ZAZEN_INITRD-} ]] || ZAZEN_INITRD=$(absolute "$ZAZEN_INITRD")
 cd "$ROOT"
 prepare_build
+# These only look.
+[[ $COMMAND == doctor || $DRY_RUN == yes ]] || lock_build
 "command_$COMMAND"

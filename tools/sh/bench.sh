@@ -44,12 +44,14 @@ RAM_XEN=33.0
 # Its frame table for 1 GiB of RAM, in bytes: 56 for each page of 4 KiB.
 RECORDS_XEN=14680064
 IMAGE_XEN=1.08
+IMAGE_LIBVMM=3.9
 
 # Runs domains file $1 in configuration $2 until $3 matches; the serial output goes to the log $4.
 bench_run() {
-    BOARD=qemu_virt_aarch64 CONFIG=$2 DOMAINS=$ROOT/domains/$1 ICOUNT=yes UNTIL=$3
+    BOARD=${BOARDS[0]} CONFIG=$2 DOMAINS=$ROOT/domains/$1 ICOUNT=yes UNTIL=$3
     choose_host
     choose_domains
+    PLAN=()
     build_image
     qemu_command "$(image_path)"
     run_until 180 </dev/null >"$LOGS/bench-run.log" 2>&1 || {
@@ -64,6 +66,14 @@ bench_row() {
     printf '%-48s %10s %10s %10s\n' "$@"
 }
 
+# A result for bench.json and the committed figures: name, configuration (null: any), unit, here, Xen, libvmm ("-" where there is none).
+bench_result() {
+    local config=$2
+    [[ $config == null ]] || config="\"$config\""
+    JSON+=("{\"name\":\"$1\",\"config\":$config,\"unit\":\"$3\",\"here\":$4,\"xen\":${5/#-/null},\"libvmm\":${6/#-/null}}")
+    MEASURED+=("${2/#null/any}"$'\t'"$1"$'\t'"$4")
+}
+
 bench_operations() {
     local log=$LOGS/bench-operations.log name what xen libvmm count
     bench_run bench-heap.dts "$1" 'bench: done' "$log"
@@ -76,7 +86,7 @@ bench_operations() {
         count=$(sed -nE "s/.*bench: $name ([0-9]+)$/\1/p" "$log")
         [[ $count ]] || continue
         bench_row "$what" "$count" "$xen" "$libvmm"
-        JSON+=("{\"name\":\"$name\",\"config\":\"$1\",\"unit\":\"instructions\",\"here\":$count,\"xen\":${xen/#-/null},\"libvmm\":${libvmm/#-/null}}")
+        bench_result "$name" "$1" instructions "$count" "$xen" "$libvmm"
     done <<<"$BASELINES"
 }
 
@@ -89,8 +99,9 @@ bench_boot() {
     bench_row "power-on to user space, 256 MiB ($1), M" "$count" "$BOOT_XEN" "${libvmm/#null/-}"
     bench_row "of it not the guest's on the bare machine, M" "$(bench_difference "$count" "$NATIVE")" \
         "$(bench_difference "$BOOT_XEN" "$BOOT_NATIVE_THEIRS")" "$(bench_difference "${libvmm/#null/-}" "$BOOT_NATIVE_THEIRS")"
-    JSON+=("{\"name\":\"boot\",\"config\":\"$1\",\"unit\":\"million instructions\",\"here\":$count,\"xen\":$BOOT_XEN,\"libvmm\":$libvmm}")
-    JSON+=("{\"name\":\"boot_difference\",\"config\":\"$1\",\"unit\":\"million instructions\",\"here\":$(bench_difference "$count" "$NATIVE"),\"xen\":$(bench_difference "$BOOT_XEN" "$BOOT_NATIVE_THEIRS"),\"libvmm\":$(bench_difference "${libvmm/#null/-}" "$BOOT_NATIVE_THEIRS" | sed 's/^-$/null/')}")
+    bench_result boot "$1" "million instructions" "$count" "$BOOT_XEN" "${libvmm/#null/-}"
+    bench_result boot_difference "$1" "million instructions" "$(bench_difference "$count" "$NATIVE")" \
+        "$(bench_difference "$BOOT_XEN" "$BOOT_NATIVE_THEIRS")" "$(bench_difference "${libvmm/#null/-}" "$BOOT_NATIVE_THEIRS")"
 }
 
 # $1 without $2, "-" where the first is.
@@ -111,7 +122,7 @@ bench_native() {
     count=$(bench_millions "$ticks")
     NATIVE=$count
     bench_row "power-on to user space without hypervisor, M" "$count" "$BOOT_NATIVE_THEIRS" "$BOOT_NATIVE_THEIRS"
-    JSON+=("{\"name\":\"boot_native\",\"config\":null,\"unit\":\"million instructions\",\"here\":$count,\"xen\":$BOOT_NATIVE_THEIRS,\"libvmm\":$BOOT_NATIVE_THEIRS}")
+    bench_result boot_native null "million instructions" "$count" "$BOOT_NATIVE_THEIRS" "$BOOT_NATIVE_THEIRS"
 }
 
 # Counter ticks from power-on to /init in the serial log $1.
@@ -128,14 +139,14 @@ bench_millions() {
 bench_size() {
     local ram image
     ram=$(sed -nE 's/^el2: RAM: hypervisor ([0-9]+) KiB .*/\1/p' "$LOGS/bench-boot-el2.log" | head -n 1)
-    image=$(sed -nE 's/.* bytes, ([0-9]+) of them without .*/\1/p' "$LOGS/el2-image-one-linux.log" | tail -n 1)
+    image=$(sed -nE 's/.* bytes, ([0-9]+) of them without .*/\1/p' "$LOGS/image-${BOARDS[0]}-el2-one-linux.log" | tail -n 1)
     [[ $ram && $image ]] || fail "the EL2 host did not say what it takes; see $(shown "$LOGS")/bench-boot-el2.log"
     ram=$(awk -v n="$ram" 'BEGIN { printf "%.1f", n / 1024 }')
     image=$(awk -v n="$image" 'BEGIN { printf "%.2f", n / 1e6 }')
     bench_row 'RAM of the hypervisor, one 256 MiB guest, MiB' "$ram" "$RAM_XEN" -
-    bench_row "image without the guest's files, MB" "$image" "$IMAGE_XEN" -
-    JSON+=("{\"name\":\"ram\",\"config\":\"el2\",\"unit\":\"MiB\",\"here\":$ram,\"xen\":$RAM_XEN,\"libvmm\":null}")
-    JSON+=("{\"name\":\"image\",\"config\":\"el2\",\"unit\":\"MB\",\"here\":$image,\"xen\":$IMAGE_XEN,\"libvmm\":null}")
+    bench_row "image without the guest's files, MB" "$image" "$IMAGE_XEN" "$IMAGE_LIBVMM"
+    bench_result ram el2 MiB "$ram" "$RAM_XEN" -
+    bench_result image el2 MB "$image" "$IMAGE_XEN" "$IMAGE_LIBVMM"
 }
 
 # What the memory server keeps for 1 GiB of RAM, the same on every host.
@@ -145,7 +156,7 @@ bench_records() {
         count=$(sed -nE "s/^$name ([0-9]+)$/\1/p" "$LOGS/bench-records.log")
         [[ $count ]] || fail "no figure for the records of the memory server; see $(shown "$LOGS")/bench-records.log"
         bench_row "$what" "$count" "$RECORDS_XEN" -
-        JSON+=("{\"name\":\"records_$name\",\"config\":null,\"unit\":\"bytes\",\"here\":$count,\"xen\":$RECORDS_XEN,\"libvmm\":null}")
+        bench_result "records_$name" null bytes "$count" "$RECORDS_XEN" -
     done <<'EOT'
 whole|records for 1 GiB of RAM in 2 MiB frames, bytes
 split|the same if each of them is split, bytes
@@ -154,7 +165,7 @@ EOT
 
 command_bench() {
     local config=release boots=(debug release) boot
-    [[ $BOARD == qemu_virt_aarch64 ]] || fail "bench knows one machine, qemu_virt_aarch64"
+    [[ $BOARD == "${BOARDS[0]}" ]] || fail "bench knows one machine, ${BOARDS[0]}"
     [[ ! $DOMAINS ]] || fail "bench has its own domains files"
     if [[ $CONFIG_GIVEN == yes ]]; then
         config=$CONFIG
@@ -184,4 +195,6 @@ command_bench() {
         printf '{"qemu":"%s","results":[%s]}\n' "$(qemu-system-aarch64 --version | head -n 1)" "${JSON[*]}"
     ) >"$BUILD/bench.json"
     say "also in $(shown "$BUILD")/bench.json"
+    [[ $UPDATE == no ]] || figures_update
+    [[ $CHECK == no ]] || figures_check
 }

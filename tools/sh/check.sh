@@ -2,13 +2,13 @@
 
 check_shell() {
     local file
-    for file in "$ROOT/build.sh" "$ROOT/.ci/run" "$ROOT"/tools/sh/*.sh "$ROOT/guests/linux/init"; do
+    for file in "$ROOT/build.sh" "$ROOT/.ci/run" "$ROOT"/tools/sh/*.sh "$ROOT"/tools/sh/boards/*.sh "$ROOT/guests/linux/init"; do
         bash -n "$file" || return
     done
     # Not asked: what it cannot see because the files are read one by one (2034, 2153) and locals of
     # the same name in different functions (2128, 2178).
     ! have shellcheck ||
-        shellcheck -s bash -e SC2034,SC2153,SC2128,SC2178 "$ROOT/build.sh" "$ROOT/.ci/run" "$ROOT"/tools/sh/*.sh
+        shellcheck -s bash -e SC2034,SC2153,SC2128,SC2178 "$ROOT/build.sh" "$ROOT/.ci/run" "$ROOT"/tools/sh/*.sh "$ROOT"/tools/sh/boards/*.sh
 }
 
 check_format() {
@@ -41,36 +41,81 @@ check_guests() {
     (cd "$ROOT/guests" && cargo clippy --locked --release --target "$RUST_TARGET" --target-dir "$GUEST_TARGET" -- -D warnings)
 }
 
-command_check() {
-    local failed=()
-    need_rust
-    step check-shell check_shell || failed+=(shell)
-    step check-format check_format || failed+=(formatting)
-    step check-clippy cargo clippy --workspace --all-targets --locked -- -D warnings || failed+=(clippy)
-    step check-system check_system || failed+=(system.xml)
-    step check-docs check_docs || failed+=(documentation)
-    step check-dependencies cargo test --locked -p zazen-tests --test dependencies || failed+=(dependencies)
-    if rust_target_present; then
-        step check-guests check_guests || failed+=(guests)
+# Licences and sources of all dependencies, by deny.toml.
+check_deny() {
+    local directory
+    for directory in . el2 pd guests fuzz; do
+        cargo deny --manifest-path "$ROOT/$directory/Cargo.toml" --locked check --config "$ROOT/deny.toml" licenses bans sources || return
+    done
+}
+
+# What is known against them. The list of advisories is fetched from GitHub.
+check_advisories() {
+    local directory
+    for directory in . el2 pd; do
+        cargo deny --manifest-path "$ROOT/$directory/Cargo.toml" --locked check --config "$ROOT/deny.toml" advisories || return
+    done
+}
+
+# Runs the check $1 by the command after it, and counts it.
+checked() {
+    local name=check/$1
+    shift
+    wanted "$name" || return 0
+    if step "${name/\//-}" "$@"; then passed "$name"; else failed "$name" 'see above'; fi
+}
+
+# Counts the check $1 as skipped because of $2.
+unchecked() {
+    ! wanted "check/$1" || skipped "check/$1" "$2"
+}
+
+# The steps that `checks` takes, one a line.
+check_steps() {
+    local name
+    for name in shell format figures clippy system docs dependencies guests el2 deny advisories pd; do
+        ! wanted "check/$name" || echo "check-$name"
+    done
+}
+
+checks() {
+    checked shell check_shell
+    checked format check_format
+    checked figures check_figures
+    checked clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+    checked system check_system
+    checked docs check_docs
+    checked dependencies cargo test --locked -p zazen-tests --test dependencies
+    if rust_target_present; then checked guests check_guests; else unchecked guests "Rust target $RUST_TARGET missing"; fi
+    if el2_target_present; then checked el2 check_el2; else unchecked el2 "Rust target $EL2_TARGET missing"; fi
+    if ! have cargo-deny; then
+        unchecked deny 'cargo-deny is not installed (cargo install --locked cargo-deny)'
+        unchecked advisories 'cargo-deny is not installed'
     else
-        say "not checked: guests/ (Rust target $RUST_TARGET missing)"
-    fi
-    if el2_target_present; then
-        step check-el2 check_el2 || failed+=(el2)
-    else
-        say "not checked: el2/ (Rust target $EL2_TARGET missing)"
+        checked deny check_deny
+        if cargo deny fetch db >"$LOGS/check-advisories.log" 2>&1; then
+            checked advisories check_advisories
+        else
+            unchecked advisories "the list of advisories cannot be fetched from github.com ($(shown "$LOGS")/check-advisories.log)"
+        fi
     fi
     SDK=$(find_sdk)
     if [[ ! $SDK ]]; then
-        say "not checked: lints of pd/ (no Microkit SDK)"
+        unchecked pd 'no Microkit SDK'
     elif ! rust_target_present || ! tool_present libclang; then
-        say "not checked: lints of pd/ (./build.sh doctor tells what is missing)"
+        unchecked pd './build.sh doctor tells what is missing'
     elif ! pd_resolves; then
-        say "not checked: lints of pd/ (its git dependencies cannot be fetched; see $(shown "$LOGS")/pd-fetch.log)"
+        unchecked pd "its git dependencies cannot be fetched ($(shown "$LOGS")/pd-fetch.log)"
     else
         SDK_BOARD=$SDK/board/$BOARD/$CONFIG
-        step check-pd check_pds || failed+=(pd)
+        checked pd check_pds
     fi
-    ((${#failed[@]} == 0)) || fail "check failed: ${failed[*]}"
-    say "check passed"
+}
+
+command_check() {
+    need_rust
+    need cc libc
+    mapfile -t PLAN < <(check_steps)
+    checks
+    count_told
 }

@@ -25,10 +25,6 @@ el2_packer() {
     printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen-el2-pack"
 }
 
-build_el2_packer() {
-    (cd "$ROOT" && cargo build --locked -p zazen-el2-pack)
-}
-
 pack_el2_image() {
     "$(el2_packer)" --program "$BUILD/el2/$BOARD/$EL2_TARGET/release/zazen-el2" --board "$BOARD" --domains "$DOMAINS" \
         --files "$GUEST_FILES" -o "$1.new" &&
@@ -40,9 +36,8 @@ build_el2_image() {
     need_el2_target
     mkdir -p "$(dirname "$1")"
     step "el2-program-$BOARD" el2_cargo build
-    step el2-packer build_el2_packer
     # Packing takes less than finding out whether it is needed.
-    step "el2-image-$(basename "$1" .img)" pack_el2_image "$1"
+    step "$(image_step)" pack_el2_image "$1"
 }
 
 check_el2() {

@@ -21,7 +21,7 @@ vmm_attacks() {
 # Writes the domains file for attack $2 on domains/$1.dts to $3. A VMM's attack is known by its domain's name; its guest computes
 # without end, or has its VMM work without end where it strikes on its guest's time. Sets TEST_VMMS to who is replaced.
 attack_domains() {
-    local attack=${2#vmm:} guest='probe=storm attack=computes' suffix='' name
+    local attack=${2#vmm:} guest='probe=spin' suffix='' name
     TEST_VMMS=()
     if [[ $2 != vmm:* ]]; then
         sed "s/attack=hypercalls/attack=$2/" "$ROOT/domains/$1.dts" >"$3"
@@ -41,11 +41,12 @@ measure_attack() {
     mkdir -p "$BUILD/domains"
     attack_domains "$domains" "$attack" "$BUILD/domains/$file.dts"
     victims=$(grep -c 'probe=share' "$BUILD/domains/$file.dts")
-    BOARD=qemu_virt_aarch64 CONFIG=$3 DOMAINS=$BUILD/domains/$file.dts ICOUNT=yes
+    BOARD=${BOARDS[0]} CONFIG=$3 DOMAINS=$BUILD/domains/$file.dts ICOUNT=yes
     # What is measured says so once; the last of them ends the run.
     UNTIL='share: done .* us$'
     # The configuration's own headers: the kernels number their invocations differently.
     choose_host
+    PLAN=()
     build_image >/dev/null
     qemu_command "$(image_path)"
     RUN_MATCHES=$victims run_until 300 </dev/null >"$LOGS/fairness-run.log" 2>&1 || {

@@ -21,7 +21,8 @@ guest_apt() {
 fetch_debian() {
     local kernel
     mkdir -p "$GUEST/apt/lists/partial" "$GUEST/apt/cache/archives/partial" && : >"$GUEST/apt/status" || return
-    guest_apt apt-get update || return
+    # A source that is not reached is an error, not a warning.
+    guest_apt apt-get -o APT::Update::Error-Mode=any update || return
     kernel=$(guest_apt apt-cache depends linux-image-arm64 |
         sed -nE 's/^ *Depends: (linux-image-[0-9][^ ]*-arm64)$/\1/p' | head -n 1)
     [[ $kernel ]] || {
@@ -61,12 +62,24 @@ ensure_debian() {
     [[ ! -e $GUEST/debian/packages ]] || return 0
     have apt-get || fail "the default guest comes from Debian with apt, which is missing; give ZAZEN_KERNEL and ZAZEN_INITRD"
     need dpkg-deb xz
+    say "Fetching Debian's arm64 kernel and busybox, once: about 75 MB, of which 35 MB stay in $(shown "$GUEST")."
     step fetch-debian-guest fetch_debian ||
         fail "cannot fetch Debian's arm64 kernel and busybox; without them give ZAZEN_KERNEL and ZAZEN_INITRD"
 }
 
-build_guest_program() {
-    (cd "$ROOT/guests" && cargo build --locked --release --target "$RUST_TARGET" --target-dir "$GUEST_TARGET" -p "$1")
+# Both of our programs for guests; once for each command.
+build_guest_programs() {
+    (cd "$ROOT/guests" && cargo build --locked --release --target "$RUST_TARGET" --target-dir "$GUEST_TARGET" -p zazen-counter -p zazen-probe)
+}
+
+GUEST_PROGRAMS=no
+
+ensure_guest_programs() {
+    [[ $GUEST_PROGRAMS == no ]] || return 0
+    need cc libc
+    need_rust_target
+    step guest-programs build_guest_programs
+    GUEST_PROGRAMS=yes
 }
 
 # Packs the initial RAM disk. It is not compressed: unpacking costs the guest 31 million
@@ -103,9 +116,8 @@ ensure_initrd() {
         return
     fi
     ensure_debian
-    need cpio cc libc
-    need_rust_target
-    step guest-counter build_guest_program zazen-counter
+    need cpio
+    ensure_guest_programs
     stamp=$(stamp_of "$GUEST/debian/busybox" "$counter" "$ROOT/guests/linux/init" "$ROOT/guests/linux/applets" "$ROOT/tools/sh/guest.sh")
     [[ ! -L $GUEST_FILES/initrd.cpio ]] || rm "$GUEST_FILES/initrd.cpio"
     fresh "$GUEST_FILES/initrd.cpio" "$stamp" && return
@@ -115,9 +127,7 @@ ensure_initrd() {
 
 # Our bare-metal test guest; the linker writes it as a flat arm64 Image.
 ensure_probe() {
-    need cc libc
-    need_rust_target
-    step guest-probe build_guest_program zazen-probe
+    ensure_guest_programs
     cmp -s "$GUEST_TARGET/$RUST_TARGET/release/zazen-probe" "$GUEST_FILES/probe.img" ||
         cp "$GUEST_TARGET/$RUST_TARGET/release/zazen-probe" "$GUEST_FILES/probe.img"
 }
@@ -131,6 +141,21 @@ module_names() {
     local format=dts
     [[ $(od -An -tx1 -N4 "$1") != ' d0 0d fe ed' ]] || format=dtb
     dtc -q -I "$format" -O dts -- "$1" 2>/dev/null | grep -o 'zazen,file = "[^"]*"' | cut -d'"' -f2 || true
+}
+
+# The steps that domains file $1 takes of those below, one a line.
+guest_steps() {
+    local names
+    names=$(module_names "$1")
+    if grep -qxF Image <<<"$names" && [[ ! ${ZAZEN_KERNEL-} && ! -e $GUEST/debian/packages ]] ||
+        grep -qxF initrd.cpio <<<"$names" && [[ ! ${ZAZEN_INITRD-} && ! -e $GUEST/debian/packages ]]; then
+        echo fetch-debian-guest
+    fi
+    if grep -qxF initrd.cpio <<<"$names" && [[ ! ${ZAZEN_INITRD-} ]]; then
+        printf '%s\n' guest-programs pack-initrd
+    elif grep -qxF probe.img <<<"$names"; then
+        echo guest-programs
+    fi
 }
 
 # Brings those of our files that domains file $1 names up to date; others belong to who wrote it.

@@ -1,17 +1,15 @@
 # Protection domains and images. Sourced by build.sh.
 
-# Protection domains: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
-PDS=(memory-server dt-server timer-server fault-server console gate pulse vmm)
+# Protection domains, from their table: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
+mapfile -t PDS < <(sed -nE 's/^ *program: "(.+)",$/\1/p' "$ROOT/crates/topology/src/table.rs" | sort -u)
 
 # Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
 read -ra TEST_VMMS <<<"${ZAZEN_TEST_VMMS-}"
 
 choose_domains() {
     if [[ ! $DOMAINS ]]; then
-        case $BOARD in
-            qemu_virt_aarch64) DOMAINS=$ROOT/domains/two-linux.dts ;;
-            zcu102) DOMAINS=$ROOT/domains/zcu102-two-linux.dts ;;
-        esac
+        DOMAINS=$ROOT/domains/$BOARD-two-linux.dts
+        [[ $BOARD != "${BOARDS[0]}" ]] || DOMAINS=$ROOT/domains/two-linux.dts
     fi
     [[ -r $DOMAINS ]] || fail "domains file ${DOMAINS#"$ROOT"/} cannot be read; those at hand: $(cd "$ROOT" && echo domains/*.dts)"
 }
@@ -78,11 +76,6 @@ pack_image() {
         mv "$1.new" "$1"
 }
 
-# The ELF file of image $1, which QEMU's virt board starts: its loader has nothing to copy.
-elf_path() {
-    printf '%s' "${1%.img}.elf"
-}
-
 # Writes the system description for image $1 with the VMMs of TEST_VMMS replaced.
 test_system() {
     local vmm
@@ -96,6 +89,11 @@ test_system() {
 # The capDL specification of image $1: what `inspect` reads.
 spec_path() {
     printf '%s' "${1%.img}.capdl.json"
+}
+
+# The ELF file of image $1, which QEMU's virt board starts: its loader has nothing to copy.
+elf_path() {
+    printf '%s' "${1%.img}.elf"
 }
 
 # Everything that goes into the image, for its stamp. Which files the domains file stands for, included ones and those of
@@ -123,12 +121,42 @@ zazen_path() {
     printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen"
 }
 
+# `zazen` and the EL2 host's packer, in one go: alone each would build what they share with other features.
+build_host_tools() {
+    (cd "$ROOT" && cargo build --locked -p zazen-tools -p zazen-el2-pack)
+}
+
 # Ends the command where `zazen check` finds errors in the domains file. The packers look at less of it, and later. What the
 # checker says is shown as it is; warnings and notes are no reason to stop.
 check_domains() {
     local file=${DOMAINS#"$ROOT"/}
-    step zazen-tool cargo build --locked -p zazen-tools
+    step host-tools build_host_tools
     "$(zazen_path)" check --board "$BOARD" --files "$GUEST_FILES" "$file" >/dev/null || fail "no image is made of $file; see above"
+}
+
+# The steps of `build_image`, one a line: some turn out to have nothing to do.
+image_steps() {
+    guest_steps "$DOMAINS"
+    echo host-tools
+    if [[ $HOST == el2 ]]; then
+        printf '%s\n' "el2-program-$BOARD"
+    else
+        printf '%s\n' "pds-$BOARD-$CONFIG" image-tool
+    fi
+    image_step
+}
+
+# What a first build costs, before it begins.
+first_build() {
+    [[ ! -e $(zazen_path) ]] || return 0
+    local cost='4 minutes of processor time and 0.9 GB under target/ and build/'
+    [[ $HOST == el2 ]] || cost='7 minutes of processor time and 1.2 GB under target/ and build/'
+    say "First build: ${#PLAN[@]} steps, about $cost."
+}
+
+# The name of the last one.
+image_step() {
+    printf '%s-%s\n' "image-$BOARD-$(if [[ $HOST == el2 ]]; then echo el2; else echo "$CONFIG"; fi)" "$(basename "$(image_path)" .img)"
 }
 
 # Brings the image up to date.
@@ -143,9 +171,15 @@ build_image() {
     [[ $HOST == el2 ]] || tools+=(clang libclang)
     need "${tools[@]}"
     need_rust
+    if ((${#PLAN[@]} == 0)); then
+        mapfile -t PLAN < <(image_steps)
+        first_build
+    fi
     ensure_guest_files "$DOMAINS"
     check_domains
-    ensure_zcu102
+    # shellcheck source=/dev/null
+    source "$ROOT/tools/sh/boards/$BOARD.sh"
+    board_prepare
     if [[ $HOST == el2 ]]; then
         build_el2_image "$image"
         return
@@ -160,7 +194,7 @@ build_image() {
     mapfile -t inputs <<<"$inputs"
     stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG" "${TEST_VMMS[@]}")
     [[ -e $(spec_path "$image") && -e $(elf_path "$image") ]] && fresh "$image" "$stamp" && return
-    step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
+    step "$(image_step)" pack_image "$image"
     printf '%s' "$stamp" >"$image.stamp"
 }
 
@@ -175,5 +209,6 @@ command_image() {
         cp "$image" "$OUTPUT"
         image=$OUTPUT
     fi
+    say "$(size_of "$image") for $BOARD ($(carrier)):"
     echo "$image"
 }

@@ -20,7 +20,7 @@ find_sdk() {
 explain_sdk() {
     cat >&2 <<END
 build.sh: no Microkit SDK found (MICROKIT_SDK, ./sdk, ~/microkit-sdk), and images need one.
-It is Microkit $SDK_VERSION of the seL4 project, with the boards qemu_virt_aarch64 and zcu102:
+It is Microkit $SDK_VERSION of the seL4 project, with the boards ${BOARDS[*]}:
 
   - a release archive for your machine: https://github.com/seL4/microkit/releases
   - or your own build, as DEVELOPER.md of https://github.com/seL4/microkit (tag $SDK_VERSION, with seL4 16.0.0)

@@ -72,6 +72,15 @@ fn main() -> ExitCode {
 /// A function of a scene: it runs those of its tests that are wanted in one configuration.
 type Run = fn(&mut Suite, &Lab, &str);
 
+/// Configuration `config` on each board but the default one.
+fn on_other_boards(config: &str) -> impl Iterator<Item = &'static str> + use<'_> {
+    let others = board::BOARDS
+        .iter()
+        .filter(|board| **board != board::DEFAULT);
+    // A handful of names, which live as long as the program.
+    others.map(move |board| &*format!("{}-{config}", board.name).leak())
+}
+
 /// Adds `run` in `config`.
 fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run: Run) {
     scenes.push(Box::new(move |suite| run(suite, lab, config)));
@@ -90,8 +99,8 @@ const EVERYWHERE: [Run; 9] = [
     processors::seeds,
 ];
 
-/// What is tried in every configuration of the other board.
-const ON_ZCU102: [Run; 4] = [
+/// What is tried in every configuration of other boards.
+const ON_OTHER_BOARDS: [Run; 4] = [
     two_linux::run,
     probe::bad_guest,
     memory::direct,
@@ -108,8 +117,10 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     }
     add("el2", fairness::short_lives);
     add("el2", refused::run);
-    for run in ON_ZCU102 {
-        add("zcu102-el2", run);
+    for config in on_other_boards("el2") {
+        for run in ON_OTHER_BOARDS {
+            add(config, run);
+        }
     }
     scenes.push(Box::new(|suite| processors::run(suite, lab)));
 }
@@ -132,12 +143,15 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("release", fairness::wake_ups);
     add("debug", fairness::short_lives);
     add("debug", refused::run);
-    for config in ["zcu102-debug", "zcu102-release"] {
-        for run in ON_ZCU102 {
+    for config in ["debug", "release"].into_iter().flat_map(on_other_boards) {
+        for run in ON_OTHER_BOARDS {
             add(config, run);
         }
     }
-    for config in ["release", "smp-release", "zcu102-release"] {
+    for config in ["release", "smp-release"]
+        .into_iter()
+        .chain(on_other_boards("release"))
+    {
         add(config, registers::every_core);
     }
     scenes.push(Box::new(|suite| compare::run(suite, lab)));

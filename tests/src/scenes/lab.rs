@@ -6,21 +6,36 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use board::{BOARDS, Board, DEFAULT};
 use regex::Regex;
 
 use crate::machine::{Failure, Machine};
 
-/// Time in which anything that a machine does must have happened. A boot takes a few seconds and no step more than half a
-/// minute where the host has nothing else to do; it may be ten times as busy.
+/// Time in which anything that a machine does must have happened. A boot takes a few seconds and no
+/// step more than half a minute where the host has nothing else to do; it may be ten times as busy.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The configuration that stands for the EL2 host; the others are seL4's on Microkit.
 pub const EL2: &str = "el2";
 
-/// What the configurations on the ZCU102 start with, and the names of the domains files for it.
+/// What the configurations on the ZCU102 start with.
 pub const ZCU102: &str = "zcu102-";
 
-/// One scene at a time builds: scenes that run beside each other share build/, and cargo uses every core by itself.
+/// The board that configuration `config` is on, and what is left of it: configurations on other
+/// boards than the default one start with the board's name.
+fn on_board(config: &str) -> (&'static Board, &str) {
+    let others = BOARDS.iter().copied().filter(|board| *board != DEFAULT);
+    others
+        .filter_map(|board| {
+            let rest = config.strip_prefix(board.name)?;
+            Some((board, rest.strip_prefix('-')?))
+        })
+        .next()
+        .unwrap_or((DEFAULT, config))
+}
+
+/// One scene at a time builds: scenes that run beside each other share build/, and cargo uses every
+/// core by itself.
 static BUILDING: Mutex<()> = Mutex::new(());
 
 /// How long a machine may take to read its image, which is the time to its first output.
@@ -47,7 +62,8 @@ impl Lab {
         }
     }
 
-    /// The same with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each, separated by spaces.
+    /// The same with the VMMs of some domains replaced by test programs: `NAME=PROGRAM` each,
+    /// separated by spaces.
     #[must_use]
     pub fn with_vmms(self, vmms: &str) -> Self {
         Self {
@@ -56,7 +72,8 @@ impl Lab {
         }
     }
 
-    /// The same with machines whose time is the instructions that they have executed, however busy the host is.
+    /// The same with machines whose time is the instructions that they have executed, however busy
+    /// the host is.
     #[must_use]
     pub fn counting(self) -> Self {
         Self {
@@ -115,7 +132,8 @@ impl Lab {
         self.boot_file(config, &changed, name)
     }
 
-    /// `build/domains/NAME.dts`: `domains` with the first text of each of `changes` replaced by the second.
+    /// `build/domains/NAME.dts`: `domains` with the first text of each of `changes` replaced by the
+    /// second.
     ///
     /// # Errors
     /// The domains file cannot be read or does not contain a text; its copy cannot be written.
@@ -157,12 +175,11 @@ impl Lab {
 
     /// Domains file `name`, or the one of the same scene for the board of `config`.
     fn domains_file(&self, config: &str, name: &str) -> PathBuf {
-        let board = if config.starts_with(ZCU102) {
-            ZCU102
-        } else {
-            ""
+        let name = match on_board(config).0 {
+            board if board == DEFAULT => name.to_owned(),
+            board => format!("{}-{name}", board.name),
         };
-        self.root().join("domains").join(format!("{board}{name}"))
+        self.root().join("domains").join(name)
     }
 
     /// Builds the image of the domains file `domains` and returns its path.
@@ -179,7 +196,8 @@ impl Lab {
         Ok(PathBuf::from(path))
     }
 
-    /// Builds the image of the domains file `domains` in `config` and boots it, as [`Lab::boot`] does.
+    /// Builds the image of the domains file `domains` in `config` and boots it, as [`Lab::boot`]
+    /// does.
     ///
     /// # Errors
     /// As [`Lab::boot`].
@@ -208,7 +226,8 @@ impl Lab {
         name: &str,
         options: &str,
     ) -> Result<Machine, Failure> {
-        // Another scene may have other VMMs in the image of the same name: QEMU has read it when something is printed.
+        // Another scene may have other VMMs in the image of the same name: QEMU has read it when
+        // something is printed.
         let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         self.build_image(config, domains)?;
         let mut run = vec!["run", "--dry-run"];
@@ -225,16 +244,13 @@ impl Lab {
     /// Standard output of `build.sh` with `command` for `config` and `domains`.
     fn on(&self, config: &str, command: &[&str], domains: &Path) -> Result<String, Failure> {
         let domains = domains.to_string_lossy();
-        let (board, config) = match config.strip_prefix(ZCU102) {
-            Some(config) => ("zcu102", config),
-            None => ("qemu_virt_aarch64", config),
-        };
+        let (board, config) = on_board(config);
         let mut options = command.to_vec();
         match config {
             EL2 => options.extend(["--host", "el2"]),
             config => options.extend(["--host", "microkit", "--config", config]),
         }
-        options.extend(["--board", board, "--domains", &domains]);
+        options.extend(["--board", board.name, "--domains", &domains]);
         self.build(&options)
     }
 
@@ -247,7 +263,8 @@ impl Lab {
         let machine = format!(
             "qemu-system-aarch64 -cpu cortex-a53 -m {mib}M -nic none -display none -machine virt,gic-version=2"
         );
-        // QEMU pads the device tree that it makes to 1 MiB, which the guest would miss; dtc takes the padding off.
+        // QEMU pads the device tree that it makes to 1 MiB, which the guest would miss; dtc takes
+        // the padding off.
         let tree = self.root().join("build/domains/native.dtb");
         fs::create_dir_all(self.root().join("build/domains"))?;
         let shell = |line: String| {
