@@ -20,7 +20,7 @@ use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
-use hypervisor_core::boot::Modules;
+use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::Life;
 use linked_list_allocator::LockedHeap;
 use memory_server::{

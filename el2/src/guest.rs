@@ -8,7 +8,7 @@ use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
 use hypervisor_core::life::Life;
-use hypervisor_core::line_rate::LineRate;
+use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::vm::Next;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};

@@ -10,7 +10,7 @@ use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
 
 use crate::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
-use crate::pages::Pages;
+use crate::memory::pages::Pages;
 
 /// First byte of the RAM that [`FakeHost::new`] and [`FakePages::new`] give.
 pub(crate) const RAM: u64 = 0x4000_0000;

@@ -3,16 +3,16 @@
 use dt_server_api::{DomainRecord, GuestLayout};
 use xen_abi::sched::reason;
 
-use crate::console_ring::ConsoleRing;
-use crate::events::Events;
+use crate::device::pv_console::ConsoleRing;
+use crate::device::vgic::VGic;
+use crate::device::vpl011::Vpl011;
+use crate::evtchn::Events;
 use crate::hypercall;
 use crate::life::pace::MAX_SHORT;
-use crate::p2m::P2m;
-use crate::ptimer::PTimer;
-use crate::vgic::VGic;
-use crate::vpl011::Vpl011;
-use crate::vtimer::VTimer;
-use crate::walk;
+use crate::memory::p2m::P2m;
+use crate::vcpu::ptimer::PTimer;
+use crate::vcpu::vtimer::VTimer;
+use crate::vcpu::walk;
 
 /// What the host does with the vCPU after an exit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,8 +2,8 @@
 
 use dt_server_api::{Bank, DomainRecord, DtServer, Error, Module, PvFeatures};
 use hv_types::{Gfn, Gpa, PAGE_SHIFT, WindowAddr};
-use hypervisor_core::boot::Modules;
-use hypervisor_core::p2m::{P2m, Page};
+use hypervisor_core::life::boot::Modules;
+use hypervisor_core::memory::p2m::{P2m, Page};
 use hypervisor_core::vm::Vm;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use sim::caps::Side;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use console_api::ConsolePort;
 use guest_mem::{VecWindow, Window};
 use hv_types::{PAGE_SIZE, Port, WindowAddr};
-use hypervisor_core::console_ring::ConsoleRing;
+use hypervisor_core::device::pv_console::ConsoleRing;
 use memory_server_api::Extra;
 use xen_abi::console::ring::{IN, IN_CONS, IN_PROD, IN_SIZE, OUT, OUT_CONS, OUT_PROD, OUT_SIZE};
 

@@ -2,7 +2,7 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::{SysReg, Vcpu};
-use hypervisor_core::walk::{Access, translate};
+use hypervisor_core::vcpu::walk::{Access, translate};
 
 use crate::guest::{RAM, RAM_SIZE, value, with_guest};
 use crate::input::Input;

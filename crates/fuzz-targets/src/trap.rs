@@ -1,8 +1,8 @@
 //! Syndromes.
 
 use hv_types::Gpa;
-use hypervisor_core::esr::{self, Trap};
-use hypervisor_core::mmio::Mmio;
+use hypervisor_core::exit::mmio::Mmio;
+use hypervisor_core::exit::syndrome::{self, Trap};
 
 use crate::input::Input;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use dt_server_api::Bank;
 use hv_types::{Gfn, PAGE_SHIFT, WindowAddr};
-use hypervisor_core::p2m::Page;
+use hypervisor_core::memory::p2m::Page;
 use memory_server::DomainIndex;
 
 use crate::caps::Side;

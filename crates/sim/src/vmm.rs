@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use dt_server::DtServer;
 use dt_server_api::{Bank, Client, DtServer as _, Message};
-use hypervisor_core::boot::Modules;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::Host;
 use hypervisor_core::life::Life;
+use hypervisor_core::life::boot::Modules;
 use hypervisor_core::vm::{Next, StopReason, Vm};
 
 use crate::bus::{CONSOLE, TIMER};

@@ -364,7 +364,8 @@ fn wild_arguments_get_answers() {
                     .flat_map(|at| (0..).zip(&argument).map(move |(n, w)| (at + 8 * n, *w)))
                 {
                     // The guest may have given this page away, or covered it.
-                    if hypervisor_core::pages::Pages::writable(&g.vm.p2m, Gpa::new(at), 8).is_some()
+                    if hypervisor_core::memory::pages::Pages::writable(&g.vm.p2m, Gpa::new(at), 8)
+                        .is_some()
                     {
                         g.put(at, &word);
                     }

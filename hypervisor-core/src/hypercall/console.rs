@@ -7,9 +7,9 @@ use hv_types::Gva;
 use xen_abi::{Errno, console};
 
 use super::Outcome;
-use crate::guest_ptr::Copier;
 use crate::host::Host;
-use crate::pages::Pages;
+use crate::memory::guest_ptr::Copier;
+use crate::memory::pages::Pages;
 use crate::vm::Vm;
 use console_api::ConsolePort;
 

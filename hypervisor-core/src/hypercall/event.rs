@@ -1,6 +1,6 @@
 //! event_channel_op (public/event_channel.h): arguments in and out, and what an operation sets off.
 //!
-//! The operations themselves are in [`crate::events`].
+//! The operations themselves are in [`crate::evtchn`].
 
 use hv_types::{DomId, Gva, Port};
 use xen_abi::Errno;
@@ -11,12 +11,12 @@ use xen_abi::event::{
     SetPriority, Status, UNMASK, state,
 };
 
-use crate::events::{Sent, Service};
-use crate::guest_ptr::{copy_in, copy_out};
+use crate::device::vgic::EVENT_UPCALL;
+use crate::device::vpl011::Pv;
+use crate::evtchn::{Sent, Service};
 use crate::host::Host;
-use crate::vgic::EVENT_UPCALL;
+use crate::memory::guest_ptr::{copy_in, copy_out};
 use crate::vm::Vm;
-use crate::vpl011::Pv;
 
 /// event_channel_op(cmd, arg) with `args` = x0..x4.
 ///

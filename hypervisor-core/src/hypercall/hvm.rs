@@ -5,8 +5,8 @@ use xen_abi::Errno;
 use xen_abi::hvm::{GET_PARAM, GUEST_REQUEST_VM_EVENT, HvmParam, SET_PARAM, param};
 
 use super::caller;
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
+use crate::memory::guest_ptr::{self, Copier};
 use crate::vm::Vm;
 
 /// hvm_op(op, arg).

@@ -18,7 +18,7 @@ use xen_abi::{Errno, memory};
 
 use super::Outcome;
 use crate::host::Host;
-use crate::p2m;
+use crate::memory::p2m;
 use crate::vm::{StopReason, Vm};
 
 /// memory_op(cmd, arg).

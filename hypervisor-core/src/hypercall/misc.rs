@@ -8,8 +8,8 @@ use xen_abi::toolstack::{
 use xen_abi::{Errno, number};
 use zerocopy::FromBytes;
 
-use crate::guest_ptr;
 use crate::host::Host;
+use crate::memory::guest_ptr;
 use crate::vm::Vm;
 
 /// `platform_op`, `sysctl` and `domctl`: the version of the interface comes before the privilege.

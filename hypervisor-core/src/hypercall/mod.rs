@@ -17,7 +17,6 @@ mod runstate;
 mod sched;
 mod state;
 pub mod table;
-mod time;
 mod vcpu;
 mod version;
 mod watchdog;

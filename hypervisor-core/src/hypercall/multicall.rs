@@ -5,8 +5,8 @@ use xen_abi::Errno;
 use xen_abi::multicall::MulticallEntry;
 
 use super::{Outcome, single};
-use crate::guest_ptr::Copier;
 use crate::host::Host;
+use crate::memory::guest_ptr::Copier;
 use crate::vm::Vm;
 
 /// Entries done before the guest may take an interrupt; each is bounded by itself.

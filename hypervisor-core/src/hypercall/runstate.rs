@@ -8,11 +8,11 @@ use xen_abi::Errno;
 use xen_abi::vcpu::{RUNSTATE_UPDATE, RunstateInfo, runstate as abi};
 use zerocopy::IntoBytes;
 
-use super::time::ticks_to_ns;
 use crate::host::{Clock, Host};
-use crate::pages::Pages;
+use crate::memory::pages::Pages;
+use crate::vcpu::time::ticks_to_ns;
+use crate::vcpu::walk::{Access, Regime};
 use crate::vm::Vm;
-use crate::walk::{Access, Regime};
 
 /// Bytes of the area.
 const SIZE: u64 = size_of::<RunstateInfo>() as u64;

@@ -9,10 +9,10 @@ use xen_abi::sched::{
 };
 
 use super::Outcome;
-use super::time::ns_to_ticks;
 use super::watchdog::NONE_FREE;
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
+use crate::memory::guest_ptr::{self, Copier};
+use crate::vcpu::time::ns_to_ticks;
 use crate::vm::Vm;
 
 /// The IRQ mask bit of the processor state (Arm ARM C5.2.19, SPSR_EL2.I).

@@ -8,9 +8,9 @@ use xen_abi::vcpu::{
 };
 
 use super::runstate::{self, Area};
-use crate::guest_ptr;
+use crate::device::vgic::EVENT_UPCALL;
 use crate::host::Host;
-use crate::vgic::EVENT_UPCALL;
+use crate::memory::guest_ptr;
 use crate::vm::Vm;
 
 /// vcpu_op(cmd, vcpu id, arg).

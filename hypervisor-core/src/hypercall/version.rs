@@ -6,8 +6,8 @@ use xen_abi::version::{
     self as abi, CompileInfo, FeatureInfo, PlatformParameters, VarBuf, feature,
 };
 
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
+use crate::memory::guest_ptr::{self, Copier};
 use crate::vm::Vm;
 
 /// Version of Xen whose ABI this is, as `XENVER_version` encodes it: 4.22.

@@ -4,8 +4,8 @@ use dt_server::Config;
 use dt_server_api::{DomainRecord, XEN_LAYOUT};
 use fault_server::{Place, Who};
 use hv_types::Gpa;
-use hypervisor_core::esr::{Abort, FaultStatus, Trap, decode};
-use hypervisor_core::place::Map;
+use hypervisor_core::diag::guest_map::Map;
+use hypervisor_core::exit::syndrome::{Abort, FaultStatus, Trap, decode};
 use topology::pd;
 
 /// Last address of a protection domain (seL4's `seL4_UserVSpaceTop` with a stage 2 of 40 bits).

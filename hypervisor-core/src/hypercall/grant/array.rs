@@ -8,11 +8,11 @@ use xen_abi::Errno;
 use xen_abi::grant::{CacheFlush, cache_op};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::Outcome;
 use crate::hypercall::memory::broken;
-use crate::pages::Pages;
+use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::pages::Pages;
 use crate::vm::Vm;
 
 /// Elements that one call does.

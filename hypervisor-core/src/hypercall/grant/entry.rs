@@ -7,8 +7,8 @@ use xen_abi::grant::{ENTRIES_PER_FRAME, EntryV1, gtf, status};
 
 use super::nr_frames;
 use crate::host::Host;
-use crate::p2m::Alias;
-use crate::pages::Pages;
+use crate::memory::p2m::Alias;
+use crate::memory::pages::Pages;
 use crate::vm::Vm;
 
 /// What a grant is used for.

@@ -3,7 +3,7 @@
 //! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or hot-plugged for it (UP-4),
 //! what is unmapped leaves a hole (UP-7), and no address follows from a machine frame number (DM-8).
 //!
-//! A mapping is an alias of the p2m ([`crate::p2m::Alias`]) and its number the handle. How often a grant is
+//! A mapping is an alias of the p2m ([`crate::memory::p2m::Alias`]) and its number the handle. How often a grant is
 //! in use, and whether for writing, follows from the aliases with its reference.
 
 use hv_types::{DomId, Gfn, Gpa};
@@ -12,7 +12,7 @@ use xen_abi::grant::{MapGrantRef, UnmapAndReplace, UnmapGrantRef, map_flags, sta
 use super::array::Failure;
 use super::entry::{self, Pins};
 use crate::host::Host;
-use crate::p2m::{self, Page};
+use crate::memory::p2m::{self, Page};
 use crate::vm::Vm;
 
 /// One element of a map request.

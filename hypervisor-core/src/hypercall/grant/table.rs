@@ -13,9 +13,9 @@ use xen_abi::grant::{
 use super::array::Failure;
 use super::entry::{self, Pins};
 use super::nr_frames;
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::caller;
+use crate::memory::guest_ptr::{self, Copier};
 use crate::vm::Vm;
 
 /// Version of every table.

@@ -4,10 +4,10 @@ use hv_types::{Gfn, Gva};
 use xen_abi::Errno;
 use xen_abi::memory::{Exchange, flags};
 
-use crate::guest_ptr::{Copier, copy_in, element};
 use crate::host::Host;
 use crate::hypercall::caller;
-use crate::p2m::{MAX_ORDER, Page};
+use crate::memory::guest_ptr::{Copier, copy_in, element};
+use crate::memory::p2m::{MAX_ORDER, Page};
 use crate::vm::Vm;
 
 /// Xen's checks in their order, up to the first frame that would have to be taken: there it gives up.

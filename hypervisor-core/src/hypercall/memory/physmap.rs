@@ -6,10 +6,10 @@ use xen_abi::Errno;
 use xen_abi::memory::{AddToPhysmap, AddToPhysmapBatch, EXTENT_SHIFT, RemoveFromPhysmap, space};
 
 use super::{broken, errno};
-use crate::guest_ptr::{self, Copier, copy_in};
 use crate::host::Host;
 use crate::hypercall::{Outcome, caller, grant};
-use crate::p2m;
+use crate::memory::guest_ptr::{self, Copier, copy_in};
+use crate::memory::p2m;
 use crate::vm::Vm;
 
 /// Entries of a batch that one call does.

@@ -7,9 +7,9 @@ use xen_abi::memory::{
 };
 use xen_abi::{Errno, memory};
 
-use crate::guest_ptr::{copy_in, copy_out};
 use crate::host::Host;
 use crate::hypercall::caller;
+use crate::memory::guest_ptr::{copy_in, copy_out};
 use crate::vm::Vm;
 
 /// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's business here.

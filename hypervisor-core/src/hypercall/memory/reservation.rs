@@ -5,10 +5,10 @@ use memory_server_api::MAX_BATCH;
 use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
 
 use super::broken;
-use crate::guest_ptr::{self, Copier};
 use crate::host::Host;
 use crate::hypercall::Outcome;
-use crate::p2m::{self, MAX_ORDER};
+use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::p2m::{self, MAX_ORDER};
 use crate::vm::Vm;
 
 /// Pages (not extents) that one call handles; at least one extent, and no more after one that split a block.

@@ -9,7 +9,7 @@ use xen_abi::version::PAGESIZE;
 
 use super::{BUF, DOMID, EACCES, EFAULT, EINVAL, ENOSYS, EPERM, Guest, HOLE, LAST_PAGE, RAM};
 use crate::hypercall::Outcome;
-use crate::p2m::Page;
+use crate::memory::p2m::Page;
 use crate::vm::StopReason;
 
 #[test]

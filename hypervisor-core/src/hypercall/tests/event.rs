@@ -12,8 +12,8 @@ use xen_abi::{Errno, number::EVENT_CHANNEL_OP};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{BUF, DOMID, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH, Guest, HOLE, SELF};
-use crate::events::Service;
-use crate::vgic::EVENT_UPCALL;
+use crate::device::vgic::EVENT_UPCALL;
+use crate::evtchn::Service;
 
 const EBUSY: i64 = Errno::Ebusy.as_i64();
 const EOPNOTSUPP: i64 = Errno::Eopnotsupp.as_i64();

@@ -17,15 +17,15 @@ use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Outcome, State, dispatch};
-use crate::domains::Domains;
-use crate::events::{Events, Service};
+use crate::device::vgic::VGic;
+use crate::domain::peers::Domains;
+use crate::evtchn::{Events, Service};
 use crate::fake::FakeHost;
-use crate::p2m::P2m;
-use crate::ptimer::PTimer;
-use crate::vgic::VGic;
+use crate::memory::p2m::P2m;
+use crate::vcpu::ptimer::PTimer;
+use crate::vcpu::vtimer::VTimer;
+use crate::vcpu::walk::Cache;
 use crate::vm::{Vm, Wait};
-use crate::vtimer::VTimer;
-use crate::walk::Cache;
 
 /// First byte of the guest's RAM; the MMU is off, so guest virtual and physical addresses are the same.
 const RAM: u64 = crate::fake::RAM;

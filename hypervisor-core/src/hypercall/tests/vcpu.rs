@@ -6,8 +6,8 @@ use xen_abi::vcpu::{
 };
 
 use super::{BUF, EBUSY, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO, Guest, HOLE, LAST_PAGE, RAM};
+use crate::device::vgic::EVENT_UPCALL;
 use crate::hypercall::{RunState, set_runstate};
-use crate::vgic::EVENT_UPCALL;
 
 const AREA: u64 = RAM + 0x3000;
 const SECOND: u64 = 1_000_000_000;

@@ -1,0 +1,338 @@
+//! A guest's lives, one after the other.
+//!
+//! A guest that asks for a restart (PSCI `SYSTEM_RESET`, `SHUTDOWN_reboot`) gets one: everything it had is taken back and
+//! it is built anew from its files, in the same memory where that is static. A guest that stops for any other reason
+//! stays down, as one that Xen has started from the device tree does; its memory goes back, and heap memory serves others.
+//!
+//! # Others go on
+//!
+//! A restart takes longer than anything else that a VMM does, much of it in servers that run before all guests, and a guest may
+//! restart as often as it likes. So it is done in slices of a millisecond, after each of which the VMM rests as long for each
+//! other domain: a guest that does nothing but restart has one domain's share of the processor. What a restart has
+//! taken is paid for before the next one begins. A guest whose lives are all short waits longer and longer, and then stays down
+//! ([`pace`]).
+
+pub mod boot;
+pub mod loader;
+pub mod pace;
+pub mod teardown;
+
+use dt_server_api::{DomainRecord, DtServer};
+use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};
+
+use crate::exit::Exit;
+use crate::host::Host;
+use crate::life::boot::{Boot, BootError, Modules};
+use crate::life::teardown::Remains;
+use crate::vm::{Next, StopReason, Vm};
+use pace::Pace;
+
+/// Slices in a second.
+const SLICES: u64 = 1000;
+/// How often the memory server may fail in a row before the guest is left as it is.
+const ATTEMPTS: u32 = 8;
+
+/// What is under way.
+enum State<'m> {
+    /// The guest lives.
+    Up,
+    /// It has stopped; what it has written goes out, until this tick at the latest.
+    Leaving(StopReason, u64),
+    /// Its memory goes back, and failed to so many times in a row. `Some` lives again afterwards.
+    Ending(Option<Remains<'m>>, u32),
+    /// It is built anew at this tick.
+    Pausing(Remains<'m>, u64),
+    /// It is being built.
+    Building(Boot<'m>),
+    /// There is no guest and will be none.
+    Down,
+}
+
+/// What a step brought.
+enum Step {
+    /// There is more to do.
+    More,
+    /// There is more to do when the console has room or time has passed.
+    Sleep,
+    /// That was all.
+    Done(Next),
+}
+
+/// A guest with its lives. About 12 KiB: build it where it stays.
+pub struct Life<'m, D> {
+    dt: D,
+    modules: Modules<'m>,
+    /// The guest, while the state is up or leaving.
+    vm: Option<Vm<'m>>,
+    state: State<'m>,
+    restarts: u32,
+    /// The guest was started at least once.
+    lived: bool,
+    /// Domains in the system.
+    domains: u8,
+    /// Until this tick it is the others' turn.
+    rest: u64,
+    pace: Pace,
+    /// Ticks between the end of this life and the next.
+    pause: u64,
+}
+
+impl<'m, D: DtServer> Life<'m, D> {
+    /// The guest that `record` describes, of which nothing is built yet: [`Life::start`] follows, or [`Life::on_wake`], which
+    /// the first time does all of it too.
+    ///
+    /// `table` is the memory behind its p2m, [`crate::memory::p2m::P2m::table_words`] of the record's `max_banks` long.
+    pub fn new<H: Host>(
+        host: &mut H,
+        dt: D,
+        record: DomainRecord,
+        table: &'m mut [u32],
+        modules: Modules<'m>,
+    ) -> Self {
+        let domains = record.domains;
+        let state = match Boot::new(record, table, &modules) {
+            Ok(boot) => State::Building(boot),
+            Err(error) => refused(host, &error),
+        };
+        Self {
+            dt,
+            modules,
+            vm: None,
+            state,
+            restarts: 0,
+            lived: false,
+            domains,
+            rest: 0,
+            pace: Pace::new(),
+            pause: 0,
+        }
+    }
+
+    /// Builds the guest and starts its vCPU; returns whether it lives. Where that fails the host's log says why, and
+    /// what the guest had of memory has been given back.
+    pub fn start<H: Host>(&mut self, host: &mut H) -> bool {
+        // No guest runs yet whom this could keep waiting, and each step has an end.
+        while !matches!(self.state, State::Up | State::Down) {
+            self.step(host);
+        }
+        self.vm.is_some()
+    }
+
+    /// The guest, while it lives.
+    pub fn vm(&self) -> Option<&Vm<'m>> {
+        match self.state {
+            State::Up => self.vm.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// How often the guest has begun to live again.
+    pub const fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Handles an exit of the vCPU. [`Next::Stop`] is the guest's last.
+    #[inline]
+    pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> Next {
+        let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
+            return Next::Wait;
+        };
+        match vm.handle(host, exit) {
+            Next::Stop(reason) => self.stop(host, reason),
+            next => next,
+        }
+    }
+
+    /// Time has passed: what was asked for by `wake_at`, or an early look.
+    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> Next {
+        let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
+            return self.go_on(host);
+        };
+        match vm.on_wake(host) {
+            Next::Stop(reason) => self.stop(host, reason),
+            next => next,
+        }
+    }
+
+    /// The console has input for the guest or room for its output.
+    pub fn on_console<H: Host>(&mut self, host: &mut H) -> Next {
+        let next = match (&self.state, &mut self.vm) {
+            (State::Up, Some(vm)) => vm.on_console(host),
+            (State::Leaving(..), _) => return self.go_on(host),
+            // The wake-up that was asked for goes on.
+            _ => return Next::Wait,
+        };
+        match next {
+            Next::Stop(reason) => self.stop(host, reason),
+            next => next,
+        }
+    }
+
+    /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for here.
+    #[cold]
+    fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> Next {
+        let reason = match reason {
+            StopReason::Reboot => self.restart(host),
+            reason => reason,
+        };
+        // A second is more than the slowest line needs for what a ring holds.
+        let until = host.now().saturating_add(host.frequency());
+        self.state = State::Leaving(reason, until);
+        host.wake_at(Some(host.now()));
+        match reason {
+            StopReason::Reboot => Next::Wait,
+            reason => Next::Stop(reason),
+        }
+    }
+
+    /// The guest asks for a restart: whether it gets one, and when.
+    fn restart<H: Host>(&mut self, host: &mut H) -> StopReason {
+        match self.pace.end(host.now(), host.frequency()) {
+            pace::Next::After(pause) => {
+                self.pause = pause;
+                StopReason::Reboot
+            }
+            pace::Next::Never => StopReason::ShortLives,
+        }
+    }
+
+    /// Does as much as a slice allows, unless the others' turn is not over.
+    fn go_on<H: Host>(&mut self, host: &mut H) -> Next {
+        let begin = host.now();
+        if begin < self.rest {
+            host.wake_at(Some(self.rest));
+            return Next::Wait;
+        }
+        let slice = host.frequency() / SLICES;
+        loop {
+            let step = self.step(host);
+            let now = host.now();
+            let spent = now.saturating_sub(begin);
+            // Nobody else's guest runs yet when this one is built for the first time.
+            let others = u64::from(self.domains.saturating_sub(1)) * u64::from(self.lived);
+            self.rest = now.saturating_add(spent.saturating_mul(others));
+            match step {
+                Step::Done(next) => return next,
+                Step::Sleep => return Next::Wait,
+                Step::More if self.lived && spent >= slice => {
+                    host.wake_at(Some(self.rest));
+                    return Next::Wait;
+                }
+                Step::More => {}
+            }
+        }
+    }
+
+    fn step<H: Host>(&mut self, host: &mut H) -> Step {
+        match core::mem::replace(&mut self.state, State::Down) {
+            State::Leaving(reason, until) => {
+                let drained = self.vm.as_mut().is_none_or(|vm| vm.drain(host));
+                if !drained && host.now() < until {
+                    self.state = State::Leaving(reason, until);
+                    host.wake_at(Some(until));
+                    return Step::Sleep;
+                }
+                let remains = self.vm.take().map(|vm| vm.end(host));
+                let again = reason == StopReason::Reboot;
+                self.state = State::Ending(remains.filter(|_| again), 0);
+                Step::More
+            }
+            State::Ending(remains, failures) => self.end(host, remains, failures),
+            State::Pausing(remains, until) if host.now() < until => {
+                self.state = State::Pausing(remains, until);
+                host.wake_at(Some(until));
+                Step::Sleep
+            }
+            State::Pausing(remains, _) => self.again(host, remains),
+            State::Building(boot) => self.build(host, boot),
+            State::Up => {
+                self.state = State::Up;
+                Step::Done(Next::Resume)
+            }
+            State::Down => Step::Done(Next::Wait),
+        }
+    }
+
+    /// Has the memory server take a part of the guest's memory back.
+    fn end<H: Host>(&mut self, host: &mut H, remains: Option<Remains<'m>>, failures: u32) -> Step {
+        let again = remains.is_some();
+        match host.memory().call(Request::Relinquish { again }) {
+            Ok(Reply::Relinquished { more: true, .. }) => self.state = State::Ending(remains, 0),
+            Ok(Reply::Relinquished { taken, .. }) => {
+                let Some(remains) = remains else {
+                    let Relinquished { ram, extra, tables } = taken;
+                    host.log(format_args!(
+                        "its memory went back: {ram} pages of RAM, {extra} extra pages, {tables} page tables"
+                    ));
+                    return Step::Done(Next::Wait);
+                };
+                if self.pause == 0 {
+                    return self.again(host, remains);
+                }
+                let short = self.pace.short();
+                let ms = self.pause.saturating_mul(1000) / host.frequency().max(1);
+                host.log(format_args!(
+                    "it ended within a second of its start, {short} times in a row: it starts again in {ms} ms"
+                ));
+                self.state = State::Pausing(remains, host.now().saturating_add(self.pause));
+            }
+            // It goes on where it stopped, and the refusal may have been the only one.
+            Err(Error::Kernel) if failures < ATTEMPTS => {
+                self.state = State::Ending(remains, failures + 1);
+            }
+            answer => {
+                host.log(format_args!(
+                    "the memory server does not take the guest's memory back ({answer:?}); the guest stays down"
+                ));
+                return Step::Done(if again {
+                    Next::Stop(StopReason::Fatal)
+                } else {
+                    Next::Wait
+                });
+            }
+        }
+        Step::More
+    }
+
+    /// Begins to build the guest anew.
+    fn again<H: Host>(&mut self, host: &mut H, remains: Remains<'m>) -> Step {
+        self.restarts = self.restarts.saturating_add(1);
+        host.log(format_args!("guest restarts (restart {})", self.restarts));
+        self.state = match Boot::again(remains, &self.modules) {
+            Ok(boot) => State::Building(boot),
+            Err(error) => refused(host, &error),
+        };
+        Step::More
+    }
+
+    fn build<H: Host>(&mut self, host: &mut H, mut boot: Boot<'m>) -> Step {
+        match boot.step(host, &mut self.dt, &self.modules) {
+            Ok(false) => {
+                self.state = State::Building(boot);
+                Step::More
+            }
+            Ok(true) => match boot.finish(host, &mut self.vm) {
+                Ok(()) => {
+                    self.lived = true;
+                    self.pace.begin(host.now());
+                    self.state = State::Up;
+                    Step::Done(Next::Resume)
+                }
+                Err(error) => self.fail(host, &error),
+            },
+            Err(error) => self.fail(host, &error),
+        }
+    }
+
+    fn fail<H: Host>(&mut self, host: &mut H, error: &BootError) -> Step {
+        self.state = refused(host, error);
+        host.wake_at(Some(host.now()));
+        Step::Done(Next::Stop(StopReason::Fatal))
+    }
+}
+
+/// The guest cannot be built: what it has of memory goes back.
+fn refused<'m, H: Host>(host: &mut H, error: &BootError) -> State<'m> {
+    host.log(format_args!("the guest is not started: {error}"));
+    State::Ending(None, 0)
+}
