@@ -4,17 +4,16 @@ use core::fmt;
 
 use console_api::GuestPort;
 use guest_mem::RawWindow;
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
-use hypervisor_core::exit::Exit;
-use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
+use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
+use hypervisor_core::exit::{Exit, Reason};
+use hypervisor_core::host::{Clock, Host, MapError, Stage2};
 use hypervisor_core::life::Life;
 use hypervisor_core::diag::line_rate::LineRate;
-use hypervisor_core::vm::Next;
+use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};
 
 use crate::cpu;
-use crate::gich::LIST_REGISTERS;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
 use crate::services::{DtClient, MemoryClient, Port, Services};
@@ -52,7 +51,7 @@ impl Guest {
     }
 
     /// Tells the core one of the things that it has not been told.
-    pub(crate) fn catch_up(&mut self) -> Next {
+    pub(crate) fn catch_up(&mut self) -> VcpuAction {
         let console = core::mem::take(&mut self.console_waits);
         if console {
             self.host.flush_log();
@@ -62,24 +61,28 @@ impl Guest {
         match &mut self.life {
             Some(life) if console => life.on_console(&mut self.host),
             Some(life) => life.on_wake(&mut self.host),
-            None => Next::Wait,
+            None => VcpuAction::Wait,
         }
     }
 
-    /// Hands an exit to the core.
+    /// Hands an exit of its one vCPU to the core.
     #[inline]
-    pub(crate) fn handle(&mut self, exit: Exit) -> Next {
+    pub(crate) fn handle(&mut self, reason: Reason) -> VcpuAction {
+        let exit = Exit {
+            vcpu: VcpuId::BOOT,
+            reason,
+        };
         match &mut self.life {
             Some(life) => life.handle(&mut self.host, exit),
-            None => Next::Wait,
+            None => VcpuAction::Wait,
         }
     }
 }
 
 /// The host of one guest.
 pub(crate) struct GuestHost {
-    /// The vCPU.
-    pub(crate) vcpu: Vcpu,
+    /// Its vCPUs, by number.
+    pub(crate) vcpus: [Vcpu; MAX_VCPUS],
     services: &'static Services,
     domain: DomainIndex,
     memory: Remembering<MemoryClient>,
@@ -99,7 +102,7 @@ impl GuestHost {
         port: Port,
     ) -> Self {
         Self {
-            vcpu,
+            vcpus: [vcpu],
             services,
             domain,
             memory: Remembering::new(MemoryClient::new(services, domain)),
@@ -118,60 +121,6 @@ impl GuestHost {
     /// Hands waiting lines to the console.
     pub(crate) fn flush_log(&mut self) {
         self.console.flush();
-    }
-}
-
-impl hypervisor_core::host::Vcpu for GuestHost {
-    #[inline]
-    fn x(&mut self, n: u8) -> u64 {
-        self.vcpu.x(n)
-    }
-    #[inline]
-    fn set_x(&mut self, n: u8, value: u64) {
-        self.vcpu.set_x(n, value);
-    }
-    #[inline]
-    fn pc(&mut self) -> Gva {
-        self.vcpu.pc()
-    }
-    #[inline]
-    fn set_pc(&mut self, pc: Gva) {
-        self.vcpu.set_pc(pc);
-    }
-    #[inline]
-    fn pstate(&mut self) -> u64 {
-        self.vcpu.pstate()
-    }
-    #[inline]
-    fn set_pstate(&mut self, pstate: u64) {
-        self.vcpu.set_pstate(pstate);
-    }
-    fn sysreg(&mut self, reg: SysReg) -> u64 {
-        self.vcpu.sysreg(reg)
-    }
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.vcpu.set_sysreg(reg, value);
-    }
-}
-
-impl Interrupts for GuestHost {
-    const LIST_REGISTERS: usize = LIST_REGISTERS;
-
-    #[inline]
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
-        self.vcpu.inject(lr, intid, priority);
-    }
-    #[inline]
-    fn can_recall(&self) -> bool {
-        true
-    }
-    fn recall(&mut self, lr: u8) -> bool {
-        self.vcpu.recall(lr)
-    }
-    #[inline]
-    fn ack_vtimer(&mut self) {
-        // The interrupt is unmasked when the vCPU is entered.
-        self.vcpu.timer_masked = false;
     }
 }
 
@@ -243,10 +192,15 @@ impl Stage2 for GuestHost {
 }
 
 impl Host for GuestHost {
+    type Vcpu = Vcpu;
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<Port>;
 
+    #[inline]
+    fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
+        &mut self.vcpus[id.index()]
+    }
     #[inline]
     fn window(&self) -> &RawWindow {
         &self.window
@@ -266,8 +220,13 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), memory_server_api::Error> {
-        self.vcpu.renew();
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        _at: Gpa,
+        _there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
+        self.vcpu(vcpu).renew();
         Ok(())
     }
 
@@ -275,26 +234,26 @@ impl Host for GuestHost {
         cpu::forget_instructions();
     }
 
-    fn start(&mut self, pc: Gva, x0: u64) {
-        self.vcpu.start(pc.raw(), x0);
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
+        self.vcpu(vcpu).start(pc.raw(), x0);
     }
 }
 
 /// What a synchronous exception of a guest was, from the syndrome.
 #[inline]
-pub(crate) fn decode(esr: u32) -> Exit {
+pub(crate) fn decode(esr: u32) -> Reason {
     const INSTRUCTION_ABORT: u32 = 0x20;
     const DATA_ABORT: u32 = 0x24;
     match esr >> 26 {
         class @ (INSTRUCTION_ABORT | DATA_ABORT) => {
             // 0b0011xx: permission; S1PTW is bit 7.
             let permission = esr >> 2 & 0xf == 3 && esr >> 7 & 1 == 0;
-            Exit::Abort {
+            Reason::Abort {
                 gpa: Gpa::new(cpu::fault_address(permission)),
                 iss: esr & 0x1ff_ffff,
                 fetch: class == INSTRUCTION_ABORT,
             }
         }
-        _ => Exit::Trap { esr },
+        _ => Reason::Trap { esr },
     }
 }

@@ -9,8 +9,10 @@ use alloc::vec::Vec;
 use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use el2_schedule::Schedule;
-use hypervisor_core::exit::Exit;
-use hypervisor_core::vm::Next;
+use hv_types::VcpuId;
+use hypervisor_core::exit::Reason;
+use hypervisor_core::host::Vcpu as _;
+use hypervisor_core::vcpu::action::VcpuAction;
 use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
@@ -22,6 +24,9 @@ use crate::{gicd, gich};
 
 /// The console's number among the clients of the timer.
 const CONSOLE_TIMER: usize = channel::TIMER_CLIENT_CONSOLE;
+
+/// The one vCPU that a guest has here.
+const VCPU: usize = VcpuId::BOOT.index();
 
 const TIMER: IntId = IntId::ppi(VIRTUAL_TIMER - 16);
 
@@ -152,12 +157,12 @@ impl System {
     fn load(&mut self, index: usize) {
         if self.loaded != Some(index) {
             if let Some(old) = self.loaded.and_then(|old| self.guests.get_mut(old)) {
-                old.host.vcpu.unload();
+                old.host.vcpus[VCPU].unload();
             }
             // The timer's registers are about to become another's.
             self.mask_timer(true);
             if let Some(new) = self.guests.get_mut(index) {
-                new.host.vcpu.load();
+                new.host.vcpus[VCPU].load();
             }
             self.loaded = Some(index);
         }
@@ -188,20 +193,20 @@ impl System {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
-            let masked = guest.host.vcpu.timer_masked;
+            let masked = guest.host.vcpus[VCPU].timer_masked;
             if self.timer_masked != masked {
                 self.mask_timer(masked);
                 continue;
             }
-            let next = match guest.host.vcpu.enter() {
+            let next = match guest.host.vcpus[VCPU].enter() {
                 Stopped::Synchronous => guest.handle(decode(cpu::syndrome())),
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 Stopped::Other => {
-                    let pc = guest.host.vcpu.pc();
-                    guest.handle(Exit::Unknown { pc })
+                    let pc = guest.host.vcpus[VCPU].pc();
+                    guest.handle(Reason::Unknown { pc })
                 }
             };
-            if next != Next::Resume {
+            if next != VcpuAction::Resume {
                 self.apply(index, next);
             }
             if services::bells() {
@@ -213,19 +218,19 @@ impl System {
     }
 
     /// Does what a core says about its vCPU.
-    fn apply(&mut self, index: usize, next: Next) {
+    fn apply(&mut self, index: usize, next: VcpuAction) {
         let Some(guest) = self.guests.get_mut(index) else {
             return;
         };
         match next {
-            Next::Resume => {
+            VcpuAction::Resume => {
                 if guest.state == State::Waiting {
                     guest.state = State::Ready;
                     self.yields |= self.schedule.wake(index, cpu::now());
                 }
             }
-            Next::Wait => guest.state = State::Waiting,
-            Next::Stop(reason) => {
+            VcpuAction::Wait => guest.state = State::Waiting,
+            VcpuAction::Stop(reason) => {
                 guest.host.say(format_args!("guest stopped: {reason}"));
                 guest.state = State::Gone;
                 self.yields = true;
@@ -234,20 +239,20 @@ impl System {
     }
 
     /// Takes one physical interrupt; `current` is the guest whose vCPU it stopped.
-    fn interrupt(&mut self, current: Option<usize>) -> Next {
+    fn interrupt(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(intid) = self
             .gic
             .get_and_acknowledge_interrupt(InterruptGroup::Group0)
         else {
-            return Next::Resume;
+            return VcpuAction::Resume;
         };
-        let mut next = Next::Resume;
+        let mut next = VcpuAction::Resume;
         match u32::from(intid) {
             VIRTUAL_TIMER => {
                 self.mask_timer(true);
                 if let Some(guest) = current.and_then(|index| self.guests.get_mut(index)) {
-                    guest.host.vcpu.timer_masked = true;
-                    next = guest.handle(Exit::VirtualTimer);
+                    guest.host.vcpus[VCPU].timer_masked = true;
+                    next = guest.handle(Reason::VirtualTimer);
                 }
             }
             MAINTENANCE => next = self.maintenance(current),
@@ -286,9 +291,9 @@ impl System {
 
     /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this. Where it does not run
     /// (`current` is another or none), its core's answer is applied here.
-    fn maintenance(&mut self, current: Option<usize>) -> Next {
+    fn maintenance(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(index) = self.loaded else {
-            return Next::Resume;
+            return VcpuAction::Resume;
         };
         let mut ended = gich::ended();
         while ended != 0 {
@@ -299,14 +304,14 @@ impl System {
             let lr = ended.trailing_zeros() as u8;
             ended &= ended - 1;
             gich::set(lr, 0);
-            let next = guest.handle(Exit::Maintenance { lr: Some(lr) });
+            let next = guest.handle(Reason::Maintenance { lr: Some(lr) });
             if current != Some(index) {
                 self.apply(index, next);
-            } else if next != Next::Resume {
+            } else if next != VcpuAction::Resume {
                 return next;
             }
         }
-        Next::Resume
+        VcpuAction::Resume
     }
 
     /// The timer's interrupt.
@@ -352,7 +357,7 @@ impl System {
             let next = guest.catch_up();
             // A vCPU that runs needs no resuming, and one that has gone no rest.
             let state = guest.state;
-            if state == State::Waiting || (state == State::Ready && next != Next::Resume) {
+            if state == State::Waiting || (state == State::Ready && next != VcpuAction::Resume) {
                 self.apply(index, next);
             }
         }

@@ -6,9 +6,10 @@ use std::{collections::VecDeque, string::String, vec::Vec};
 
 use console_api::ConsolePort;
 use guest_mem::{VecWindow, Window};
-use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, WindowAddr};
+use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, VcpuId, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
 
+use crate::host::on_vcpu::VcpuHost;
 use crate::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
 use crate::memory::pages::Pages;
 
@@ -160,8 +161,9 @@ impl Vcpu for FakeHost {
 
 impl Interrupts for FakeHost {
     const LIST_REGISTERS: usize = 4;
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         self.injected.push((lr, intid, priority));
+        true
     }
     fn ack_vtimer(&mut self) {
         self.vtimer_acks += 1;
@@ -205,11 +207,22 @@ impl Stage2 for FakeHost {
     }
 }
 
+/// Its one vCPU is itself.
+impl VcpuHost for FakeHost {
+    fn id(&self) -> VcpuId {
+        VcpuId::BOOT
+    }
+}
+
 impl Host for FakeHost {
+    type Vcpu = Self;
     type Window = VecWindow;
     type Memory = FakeMemory;
     type Console = FakeConsole;
 
+    fn vcpu(&mut self, _: VcpuId) -> &mut Self {
+        self
+    }
     fn window(&self) -> &VecWindow {
         &self.window
     }
@@ -225,11 +238,11 @@ impl Host for FakeHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));
     }
-    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), Error> {
+    fn renew_vcpu(&mut self, _: VcpuId, _at: Gpa, _there: WindowAddr) -> Result<(), Error> {
         Ok(())
     }
     fn sync_instructions(&mut self, _at: Gpa, _len: u64) {}
-    fn start(&mut self, pc: Gva, x0: u64) {
+    fn start(&mut self, _: VcpuId, pc: Gva, x0: u64) {
         self.started = Some((pc, x0));
     }
 }

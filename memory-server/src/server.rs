@@ -237,7 +237,7 @@ impl MemoryServer<'_> {
             Request::Tables { count } => self
                 .make_tables(kernel, d, Object::PageTable, count)
                 .map(|(first, count)| Reply::Tables { first, count }),
-            Request::Vcpu => self
+            Request::Vcpu { .. } => self
                 .make_tables(kernel, d, Object::Vcpu, 1)
                 .map(|(first, count)| Reply::Tables { first, count }),
             Request::Relinquish { again } => self

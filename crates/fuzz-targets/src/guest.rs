@@ -142,7 +142,7 @@ impl Guest<'_> {
             [Side::Guest, Side::Window].map(|side| Mapped::of(&self.memory, side));
         let bank = RAM >> PAGE_SHIFT..(RAM + RAM_SIZE) >> PAGE_SHIFT;
         for gfn in bank.chain(guest.pages()) {
-            let at = match self.vm.p2m.lookup(Gfn::new(gfn)) {
+            let at = match self.vm.domain.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
                 Page::Ram => Some(gfn),
                 Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),

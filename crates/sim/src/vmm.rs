@@ -5,11 +5,13 @@ use std::rc::Rc;
 
 use dt_server::DtServer;
 use dt_server_api::{Bank, Client, DtServer as _, Message};
+use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::Host;
 use hypervisor_core::life::Life;
 use hypervisor_core::life::boot::Modules;
-use hypervisor_core::vm::{Next, StopReason, Vm};
+use hypervisor_core::vcpu::action::VcpuAction;
+use hypervisor_core::vm::Vm;
 
 use crate::bus::{CONSOLE, TIMER};
 use crate::domains::Files;
@@ -88,14 +90,14 @@ impl Vmm {
     /// The vCPU stopped.
     pub(crate) fn fault(&mut self, exit: Exit) {
         assert_eq!(
-            self.host.cpu.thread,
+            self.host.cpus[0].thread,
             Thread::Running,
             "only a vCPU that runs can stop"
         );
-        self.host.cpu.thread = Thread::Faulted;
+        self.host.cpus[0].thread = Thread::Faulted;
         let next = match &mut self.life {
             Some(life) => life.handle(&mut self.host, exit),
-            None => Next::Wait,
+            None => VcpuAction::Wait,
         };
         self.apply(next);
     }
@@ -113,23 +115,23 @@ impl Vmm {
                 life.on_wake(&mut self.host)
             };
             // A vCPU that runs needs no resuming.
-            if self.waiting || next != Next::Resume {
+            if self.waiting || next != VcpuAction::Resume {
                 self.apply(next);
             }
         }
     }
 
-    fn apply(&mut self, next: Next) {
+    fn apply(&mut self, next: VcpuAction) {
         match next {
-            Next::Resume => {
+            VcpuAction::Resume => {
                 self.waiting = false;
-                self.host.cpu.thread = Thread::Running;
+                self.host.cpus[0].thread = Thread::Running;
             }
-            Next::Wait => {
+            VcpuAction::Wait => {
                 self.waiting = true;
                 self.park();
             }
-            Next::Stop(reason) => {
+            VcpuAction::Stop(reason) => {
                 self.waiting = false;
                 self.park();
                 self.host.log(format_args!("guest stopped: {reason}"));
@@ -139,6 +141,6 @@ impl Vmm {
     }
 
     fn park(&mut self) {
-        self.host.cpu.thread = Thread::Parked;
+        self.host.cpus[0].thread = Thread::Parked;
     }
 }

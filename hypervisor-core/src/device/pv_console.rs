@@ -11,7 +11,7 @@
 
 use console_api::ConsolePort;
 use guest_mem::Window;
-use hv_types::{Port, WindowAddr};
+use hv_types::{Gfn, Port, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::console::ring::{
     CONNECTION, IN, IN_CONS, IN_PROD, IN_SIZE, OUT, OUT_CONS, OUT_PROD, OUT_SIZE,
@@ -57,24 +57,31 @@ impl core::fmt::Display for Broken {
 
 /// State of the backend.
 #[derive(Debug)]
-pub struct ConsoleRing {
+pub struct PvConsole {
+    gfn: Gfn,
     port: Port,
     /// Said to be broken already: `in`, `out`.
     said: [bool; 2],
     report: Option<Broken>,
 }
 
-impl ConsoleRing {
-    /// A backend whose guest end of the event channel is `port`.
-    pub const fn new(port: Port) -> Self {
+impl PvConsole {
+    /// A backend whose page the guest finds at `gfn`, and whose guest end of the event channel is `port`.
+    pub const fn new(gfn: Gfn, port: Port) -> Self {
         Self {
+            gfn,
             port,
             said: [false; 2],
             report: None,
         }
     }
 
-    /// The guest's event channel port.
+    /// Where the guest finds the page (`HVM_PARAM_CONSOLE_PFN`).
+    pub const fn gfn(&self) -> Gfn {
+        self.gfn
+    }
+
+    /// The guest's event channel port (`HVM_PARAM_CONSOLE_EVTCHN`).
     pub const fn port(&self) -> Port {
         self.port
     }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use hv_types::{Gpa, Gva};
 
-use crate::diag::guest_map::Map;
+use crate::diag::guest_map::GuestMap;
 use crate::exit::syndrome::{Abort, FaultStatus, SysRegAccess};
 
 /// A stage-2 abort that the guest gets as an exception of its own.
@@ -13,7 +13,7 @@ use crate::exit::syndrome::{Abort, FaultStatus, SysRegAccess};
 #[derive(Debug)]
 pub struct Aborted<'a> {
     /// The guest's physical map.
-    pub map: &'a Map,
+    pub map: &'a GuestMap,
     /// The address.
     pub gpa: Gpa,
     /// The PC, at the instruction.

@@ -71,11 +71,11 @@ impl Region {
 
 /// A guest's physical map, as far as it is fixed.
 #[derive(Clone, Debug)]
-pub struct Map {
+pub struct GuestMap {
     regions: Vec<Region, MAX_PARTS>,
 }
 
-impl Map {
+impl GuestMap {
     /// The map of a guest with these fixed places, RAM banks and extended regions, and a UART or none. Empty regions, and what is more than a map can hold,
     /// are left out.
     pub fn new<'a>(

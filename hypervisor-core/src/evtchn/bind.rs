@@ -3,12 +3,12 @@
 //! Errors come in the order in which Xen checks (common/event_channel.c), because guests probe.
 
 use guest_mem::Window;
-use hv_types::{DomId, Port};
+use hv_types::{DomId, Port, VcpuId};
 use xen_abi::Errno;
 use xen_abi::event::{NR_VIRQS, state, virq};
 
 use super::ports::{Binding, Channel, Service};
-use super::{BOOT, Events, VCPUS};
+use super::{BOOT, Events};
 use crate::memory::pages::Pages;
 
 /// What `EVTCHNOP_status` tells of a port.
@@ -46,10 +46,8 @@ fn virq_kind(number: u32) -> VirqKind {
 
 impl Events {
     fn vcpu(vcpu: u32) -> Result<u8, Errno> {
-        u8::try_from(vcpu)
-            .ok()
-            .filter(|vcpu| usize::from(*vcpu) < VCPUS)
-            .ok_or(Errno::Enoent)
+        let vcpu = VcpuId::new(vcpu.into()).ok_or(Errno::Enoent)?;
+        Ok(vcpu.raw())
     }
 
     /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself only: between

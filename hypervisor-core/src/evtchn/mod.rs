@@ -18,7 +18,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use hv_types::Port;
+use hv_types::{MAX_VCPUS, Port};
 use xen_abi::event::NR_VIRQS;
 
 pub use bind::PortStatus;
@@ -29,8 +29,6 @@ use shared::Area;
 
 use crate::domain::peers::Domains;
 
-/// vCPUs of a guest.
-const VCPUS: usize = 1;
 /// The vCPU that new ports notify.
 const BOOT: usize = 0;
 
@@ -41,7 +39,7 @@ pub struct Events {
     table: Table,
     /// Port of each service, 0 without one.
     services: [u16; Service::COUNT],
-    cpus: [Cpu; VCPUS],
+    cpus: [Cpu; MAX_VCPUS],
     /// Guest memory may be written; false from teardown on.
     live: bool,
 }
@@ -70,7 +68,7 @@ impl Events {
             cpus: [Cpu {
                 area: Area::Shared,
                 virqs: [0; NR_VIRQS as usize],
-            }; VCPUS],
+            }; MAX_VCPUS],
             live: true,
         }
     }

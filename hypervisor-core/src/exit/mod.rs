@@ -1,17 +1,30 @@
-//! From an exit of a vCPU to what it does next: this is why it stopped, as a host reports it.
+//! From an exit of a vCPU to what it does next. [`Exit`] is what a host reports; [`crate::vm::Vm::handle`] takes it.
 
+mod abort;
+mod disposition;
+mod handle;
+mod hvc;
 pub mod mmio;
 pub mod psci;
-mod run;
 pub mod syndrome;
 mod sysreg;
+mod trap;
 
-use hv_types::{Gpa, Gva};
+use hv_types::{Gpa, Gva, VcpuId};
 
-/// An exit of the vCPU.
+/// An exit of a vCPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Exit {
-    /// An HVC of which the host knows neither number nor immediate; the PC is *at* the instruction.
+pub struct Exit {
+    /// The vCPU.
+    pub vcpu: VcpuId,
+    /// Why it stopped.
+    pub reason: Reason,
+}
+
+/// Why a vCPU stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// An HVC whose number and immediate the host cannot see; the PC is *at* the instruction.
     ///
     /// This is how the stock seL4 kernel reports HVC (as an unknown system call, or as a capability
     /// fault where x7 looks like one of seL4's own calls). The core reads the instruction.

@@ -7,8 +7,10 @@
 //! injects an undefined-instruction exception, past an `HVC` and at an `SMC`, as Xen does.
 //! Nothing wakes a guest that called `SYSTEM_SUSPEND`, as on a Xen without a toolstack.
 
-use crate::host::Host;
-use crate::vm::StopReason;
+use crate::host::on_vcpu::VcpuHost;
+use hv_types::VcpuId;
+
+use crate::domain::shutdown::StopReason;
 
 /// What becomes of the vCPU after a call. Results are in its registers; the caller moves the PC past the instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,9 +33,6 @@ pub enum Conduit {
     /// `HVC #0`.
     Hvc,
 }
-
-/// vCPUs of the guest; one until SMP guests come.
-const VCPUS: u64 = 1;
 
 const PSCI_VERSION_1_1: u64 = 0x0001_0001;
 const SMCCC_VERSION_1_2: u64 = 0x0001_0002;
@@ -93,7 +92,7 @@ mod function {
 use function as f;
 
 /// Carries out the call whose function is in w0.
-pub fn call<H: Host>(host: &mut H, conduit: Conduit) -> SmcccAction {
+pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit) -> SmcccAction {
     #[expect(clippy::cast_possible_truncation, reason = "the identifier is w0")]
     let id = host.x(0) as u32;
     let wide = id & 1 << 30 != 0;
@@ -147,7 +146,7 @@ pub fn call<H: Host>(host: &mut H, conduit: Conduit) -> SmcccAction {
 }
 
 /// Puts results into x0 and on.
-fn finish<H: Host>(host: &mut H, results: &[u64]) -> SmcccAction {
+fn finish<H: VcpuHost>(host: &mut H, results: &[u64]) -> SmcccAction {
     for (n, &value) in (0..4).zip(results) {
         host.set_x(n, value);
     }
@@ -155,9 +154,9 @@ fn finish<H: Host>(host: &mut H, results: &[u64]) -> SmcccAction {
 }
 
 /// The vCPU with affinity `mpidr`: Aff0 and Aff1 are its number as Xen reads them, the rest is not looked at.
-fn vcpu_of(mpidr: u64) -> Option<u64> {
+fn vcpu_of(mpidr: u64) -> Option<VcpuId> {
     let id = mpidr & 0xff | (mpidr >> 8 & 0xff) << 4;
-    (id < VCPUS).then_some(id)
+    VcpuId::new(id)
 }
 
 /// `CPU_ON`, checked in Xen's order. A vCPU that exists is the only one and so runs this.

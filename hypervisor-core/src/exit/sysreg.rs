@@ -7,7 +7,7 @@
 //! what is shared.
 
 use crate::exit::syndrome::SysRegAccess;
-use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 
 /// An encoding: (op0, op1, CRn, CRm, op2), Arm ARM D19.
 type Encoding = (u8, u8, u8, u8, u8);
@@ -28,7 +28,7 @@ const OS_LOCK_OPEN: u64 = 1 << 3;
 const EL0T: u64 = 0;
 
 /// Emulates the access; false where the register is undefined for a guest. The caller advances the PC.
-pub(crate) fn emulate<H: Host>(host: &mut H, access: SysRegAccess) -> bool {
+pub(crate) fn emulate<H: VcpuHost>(host: &mut H, access: SysRegAccess) -> bool {
     let value = match (access.encoding(), access.read) {
         (CNTPCT_EL0, true) => host.now(),
         (OSLSR_EL1, read) => {
@@ -48,7 +48,7 @@ pub(crate) fn emulate<H: Host>(host: &mut H, access: SysRegAccess) -> bool {
     true
 }
 
-fn is_user<H: Host>(host: &mut H) -> bool {
+fn is_user<H: VcpuHost>(host: &mut H) -> bool {
     host.pstate() & 0b1_1111 == EL0T
 }
 

@@ -6,11 +6,10 @@
 use hv_types::Gva;
 use xen_abi::{Errno, console};
 
-use super::Outcome;
-use crate::host::Host;
+use super::outcome::Outcome;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::Copier;
 use crate::memory::pages::Pages;
-use crate::vm::Vm;
 use console_api::ConsolePort;
 
 /// Bytes done in one exit; more are a continuation, so that a guest that asks for 4 GiB stays interruptible.
@@ -26,15 +25,22 @@ const CHUNK: usize = 128;
 ///
 /// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies before),
 /// `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
-pub fn console_io<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+///
+/// `held` is a byte that was read from the console and has not found its way to the guest.
+pub fn console_io<H: VcpuHost, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    held: &mut Option<u8>,
+    args: [u64; 5],
+) -> Outcome {
     match args[0] {
-        console::WRITE => write(host, &vm.p2m, args),
-        console::READ => read(host, &vm.p2m, &mut vm.hc.typed, args).into(),
+        console::WRITE => write(host, pages, args),
+        console::READ => read(host, pages, held, args).into(),
         _ => Errno::Enosys.into(),
     }
 }
 
-fn write<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
+fn write<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
     let [cmd, count, buffer, a3, a4] = args;
     if count == 0 {
         return Outcome::Return(0);
@@ -81,7 +87,7 @@ fn is_printable(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\t' | 0x20..=0x7e | 0x80..)
 }
 
-fn read<H: Host, P: Pages>(
+fn read<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     held: &mut Option<u8>,

@@ -21,14 +21,18 @@ use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::grant::{self, Copy, MapGrantRef, SwapGrantRef, UnmapAndReplace, UnmapGrantRef};
 
-use super::Outcome;
-use crate::host::Host;
-use crate::vm::Vm;
+use super::outcome::Outcome;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
 
 pub(super) use table::frame_for_physmap;
 
 /// grant_table_op(cmd, array, count). `cmd` and `count` are 32 bits.
-pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+pub fn grant_table_op<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    args: [u64; 5],
+) -> Outcome {
     let [cmd, array, count, ..] = args;
     let (op, progress) = (cmd & grant::CMD_MASK, cmd & 0xffff_ffff & !grant::CMD_MASK);
     let Ok(count) = u32::try_from(count & 0xffff_ffff) else {
@@ -39,33 +43,33 @@ pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) ->
     }
     let at = Gva::new(array);
     match op {
-        grant::SETUP_TABLE => table::setup(vm, host, at, count).into(),
-        grant::QUERY_SIZE => table::query_size(vm, host, at, count).into(),
-        grant::GET_STATUS_FRAMES => table::get_status_frames(vm, host, at, count).into(),
-        grant::GET_VERSION => table::get_version(vm, host, at).into(),
-        grant::SET_VERSION => table::set_version(vm, host, at).into(),
+        grant::SETUP_TABLE => table::setup(domain, host, at, count).into(),
+        grant::QUERY_SIZE => table::query_size(domain, host, at, count).into(),
+        grant::GET_STATUS_FRAMES => table::get_status_frames(domain, host, at, count).into(),
+        grant::GET_VERSION => table::get_version(domain, host, at).into(),
+        grant::SET_VERSION => table::set_version(domain, host, at).into(),
         grant::MAP_GRANT_REF => {
             let all = 0..size_of::<MapGrantRef>();
-            array::run(vm, host, args, count, all, maps::map)
+            array::run(domain, host, args, count, all, maps::map)
         }
         grant::UNMAP_GRANT_REF => {
             let out = status_of(offset_of!(UnmapGrantRef, status));
-            array::run(vm, host, args, count, out, maps::unmap)
+            array::run(domain, host, args, count, out, maps::unmap)
         }
         grant::UNMAP_AND_REPLACE => {
             let out = status_of(offset_of!(UnmapAndReplace, status));
-            array::run(vm, host, args, count, out, maps::unmap_and_replace)
+            array::run(domain, host, args, count, out, maps::unmap_and_replace)
         }
         grant::COPY => {
             let out = status_of(offset_of!(Copy, status));
-            array::run(vm, host, args, count, out, copy::copy)
+            array::run(domain, host, args, count, out, copy::copy)
         }
         grant::SWAP_GRANT_REF => {
             let out = status_of(offset_of!(SwapGrantRef, status));
-            array::run(vm, host, args, count, out, table::swap)
+            array::run(domain, host, args, count, out, table::swap)
         }
-        grant::CACHE_FLUSH => array::run(vm, host, args, count, 0..0, |vm, host, op| {
-            array::cache_flush(vm, host, op, progress)
+        grant::CACHE_FLUSH => array::run(domain, host, args, count, 0..0, |domain, host, op| {
+            array::cache_flush(domain, host, op, progress)
         }),
         grant::TRANSFER => Errno::Eopnotsupp.into(),
         _ => Errno::Enosys.into(),
@@ -78,8 +82,8 @@ const fn status_of(offset: usize) -> Range<usize> {
 }
 
 /// Frames that the table has: they are created in order.
-fn nr_frames(vm: &Vm<'_>) -> u8 {
-    (0..vm.record.max_grant_frames)
-        .find(|n| !vm.p2m.has_extra(Extra::GrantFrame(*n)))
-        .unwrap_or(vm.record.max_grant_frames)
+fn nr_frames(domain: &Domain<'_>) -> u8 {
+    (0..domain.record.max_grant_frames)
+        .find(|n| !domain.p2m.has_extra(Extra::GrantFrame(*n)))
+        .unwrap_or(domain.record.max_grant_frames)
 }

@@ -4,18 +4,19 @@ use hv_types::Gva;
 use xen_abi::Errno;
 use xen_abi::hvm::{GET_PARAM, GUEST_REQUEST_VM_EVENT, HvmParam, SET_PARAM, param};
 
-use super::caller;
-use crate::host::Host;
+use crate::device::Devices;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};
-use crate::vm::Vm;
 
 /// hvm_op(op, arg).
 ///
 /// # Errors
 /// [`Errno::Enosys`] for an unknown operation; [`Errno::Efault`], [`Errno::Esrch`], and for a
 /// parameter [`Errno::Eperm`] where only a toolstack may and [`Errno::Einval`] where it does not exist.
-pub(super) fn hvm_op<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn hvm_op<H: VcpuHost>(
+    domain: &Domain<'_>,
+    devices: &Devices,
     host: &mut H,
     op: u64,
     arg: u64,
@@ -24,15 +25,15 @@ pub(super) fn hvm_op<H: Host>(
         GET_PARAM => {
             let gva = Gva::new(arg);
             let mut guest = Copier::new();
-            let mut request: HvmParam = guest.copy_in(host, &vm.p2m, gva)?;
-            caller(vm, request.domid)?;
-            request.value = get(vm, request.index)?;
-            guest.copy_out(host, &vm.p2m, gva, &request)?;
+            let mut request: HvmParam = guest.copy_in(host, &domain.p2m, gva)?;
+            domain.require_self(request.domid)?;
+            request.value = get(devices, request.index)?;
+            guest.copy_out(host, &domain.p2m, gva, &request)?;
             Ok(0)
         }
         SET_PARAM => {
-            let request: HvmParam = guest_ptr::copy_in(host, &vm.p2m, Gva::new(arg))?;
-            caller(vm, request.domid)?;
+            let request: HvmParam = guest_ptr::copy_in(host, &domain.p2m, Gva::new(arg))?;
+            domain.require_self(request.domid)?;
             Err(match request.index {
                 param::CALLBACK_IRQ
                 | param::STORE_PFN
@@ -50,12 +51,13 @@ pub(super) fn hvm_op<H: Host>(
     }
 }
 
-fn get(vm: &Vm<'_>, index: u32) -> Result<u64, Errno> {
+fn get(devices: &Devices, index: u32) -> Result<u64, Errno> {
+    let console = devices.pv_console.as_ref();
     match index {
         // The guest's device tree tells the event interrupt, and there is no xenstore.
         param::CALLBACK_IRQ | param::STORE_PFN | param::STORE_EVTCHN => Ok(0),
-        param::CONSOLE_PFN => Ok(vm.hc.console_gfn),
-        param::CONSOLE_EVTCHN => Ok(u64::from(vm.hc.console_port)),
+        param::CONSOLE_PFN => Ok(console.map_or(0, |console| console.gfn().raw())),
+        param::CONSOLE_EVTCHN => Ok(console.map_or(0, |console| console.port().0.into())),
         param::MONITOR_RING_PFN => Err(Errno::Eperm),
         _ => Err(Errno::Einval),
     }

@@ -16,13 +16,14 @@ use hv_types::Gva;
 use xen_abi::memory::{CMD_MASK, EXTENT_SHIFT};
 use xen_abi::{Errno, memory};
 
-use super::Outcome;
-use crate::host::Host;
+use super::outcome::Outcome;
+use crate::domain::Domain;
+use crate::domain::shutdown::StopReason;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::p2m;
-use crate::vm::{StopReason, Vm};
 
 /// memory_op(cmd, arg).
-pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+pub fn memory_op<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
     let [cmd, arg, ..] = args;
     let (op, start) = (cmd & CMD_MASK, cmd >> EXTENT_SHIFT);
     let arg = Gva::new(arg);
@@ -30,11 +31,11 @@ pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outc
         // Adds frames without an address, which a guest with a physmap could not reach: none is done.
         memory::INCREASE_RESERVATION => Outcome::Return(start.cast_signed()),
         memory::DECREASE_RESERVATION | memory::POPULATE_PHYSMAP => {
-            reservation::adjust(vm, host, args, op, start)
+            reservation::adjust(domain, host, args, op, start)
         }
-        memory::ADD_TO_PHYSMAP => physmap::add(vm, host, start, arg),
-        memory::ADD_TO_PHYSMAP_BATCH => physmap::add_batch(vm, host, args, start),
-        memory::ACQUIRE_RESOURCE => questions::acquire_resource(vm, host, arg).into(),
+        memory::ADD_TO_PHYSMAP => physmap::add(domain, host, start, arg),
+        memory::ADD_TO_PHYSMAP_BATCH => physmap::add_batch(domain, host, args, start),
+        memory::ACQUIRE_RESOURCE => questions::acquire_resource(domain, host, arg).into(),
         // Nothing is shared between domains. The number is looked at with the progress in it, and as 32 bits.
         memory::GET_SHARING_FREED_PAGES | memory::GET_SHARING_SHARED_PAGES
             if cmd & u64::from(u32::MAX) == op =>
@@ -44,9 +45,9 @@ pub fn memory_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outc
         _ if !memory_op_exists(op) => Errno::Enosys.into(),
         // None of the others goes on where it stopped.
         _ if start != 0 => Errno::Einval.into(),
-        memory::REMOVE_FROM_PHYSMAP => physmap::remove(vm, host, arg),
-        memory::EXCHANGE => exchange::exchange(vm, host, arg).into(),
-        _ => questions::answer(vm, host, op, arg).into(),
+        memory::REMOVE_FROM_PHYSMAP => physmap::remove(domain, host, arg),
+        memory::EXCHANGE => exchange::exchange(domain, host, arg).into(),
+        _ => questions::answer(domain, host, op, arg).into(),
     }
 }
 
@@ -67,7 +68,7 @@ const fn memory_op_exists(op: u64) -> bool {
 }
 
 /// Stops the guest when its memory is no longer what it was.
-pub(super) fn broken<H: Host>(host: &mut H, what: &str) -> Outcome {
+pub(super) fn broken<H: VcpuHost>(host: &mut H, what: &str) -> Outcome {
     host.log(format_args!(
         "{what} failed half way and cannot be undone: the guest is stopped"
     ));

@@ -8,17 +8,17 @@ use xen_abi::toolstack::{
 use xen_abi::{Errno, number};
 use zerocopy::FromBytes;
 
-use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr;
-use crate::vm::Vm;
+use crate::memory::pages::Pages;
 
 /// `platform_op`, `sysctl` and `domctl`: the version of the interface comes before the privilege.
 ///
 /// # Errors
 /// Always: [`Errno::Efault`], [`Errno::Eacces`] for a version other than Xen 4.22's, [`Errno::Eperm`].
-pub(super) fn toolstack<H: Host>(
-    vm: &Vm<'_>,
+pub(super) fn toolstack<H: VcpuHost, P: Pages>(
     host: &mut H,
+    pages: &P,
     nr: u64,
     arg: u64,
 ) -> Result<i64, Errno> {
@@ -29,7 +29,7 @@ pub(super) fn toolstack<H: Host>(
     };
     let mut bytes = [0; DOMCTL_SIZE];
     let bytes = bytes.get_mut(..size).ok_or(Errno::Efault)?;
-    guest_ptr::read_bytes(host, &vm.p2m, Gva::new(arg), bytes)?;
+    guest_ptr::read_bytes(host, pages, Gva::new(arg), bytes)?;
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Errno::Efault)?;
     let stable = nr == number::DOMCTL && header.cmd == DOMCTL_GET_DOMAIN_STATE;
     Err(if header.version == if stable { 0 } else { version } {

@@ -6,9 +6,9 @@ use xen_abi::version::{
     self as abi, CompileInfo, FeatureInfo, PlatformParameters, VarBuf, feature,
 };
 
-use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};
-use crate::vm::Vm;
+use crate::memory::pages::Pages;
 
 /// Version of Xen whose ABI this is, as `XENVER_version` encodes it: 4.22.
 pub(super) const VERSION: i64 = (4 << 16) | 22;
@@ -54,74 +54,85 @@ const _: () = assert!(FEATURES | feature::DIRECT_MAPPED == 0x0006_6005);
 /// [`Errno::Enosys`] for an unknown command; [`Errno::Efault`]; [`Errno::Einval`] for a feature
 /// word other than the first and for a page size with an argument; [`Errno::Enobufs`]; [`Errno::Eperm`]
 /// for the build id and the command line in their variable-length form.
-pub(super) fn xen_version<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn xen_version<H: VcpuHost, P: Pages>(
     host: &mut H,
+    pages: &P,
+    direct_map: bool,
     cmd: u64,
     arg: u64,
 ) -> Result<i64, Errno> {
     let gva = Gva::new(arg);
     match cmd {
         abi::VERSION => Ok(VERSION),
-        abi::EXTRAVERSION => put(vm, host, gva, &EXTRAVERSION_FIELD),
+        abi::EXTRAVERSION => put(host, pages, gva, &EXTRAVERSION_FIELD),
         abi::COMPILE_INFO => {
-            guest_ptr::copy_out(host, &vm.p2m, gva, &COMPILE_INFO)?;
+            guest_ptr::copy_out(host, pages, gva, &COMPILE_INFO)?;
             Ok(0)
         }
-        abi::CAPABILITIES => put(vm, host, gva, &CAPABILITIES_FIELD),
-        abi::CHANGESET => put(vm, host, gva, &CHANGESET_FIELD),
+        abi::CAPABILITIES => put(host, pages, gva, &CAPABILITIES_FIELD),
+        abi::CHANGESET => put(host, pages, gva, &CHANGESET_FIELD),
         abi::PLATFORM_PARAMETERS => {
-            guest_ptr::copy_out(host, &vm.p2m, gva, &PlatformParameters { virt_start: 0 })?;
+            guest_ptr::copy_out(host, pages, gva, &PlatformParameters { virt_start: 0 })?;
             Ok(0)
         }
         abi::GET_FEATURES => {
             let mut guest = Copier::new();
-            let mut info: FeatureInfo = guest.copy_in(host, &vm.p2m, gva)?;
+            let mut info: FeatureInfo = guest.copy_in(host, pages, gva)?;
             if info.submap_idx != 0 {
                 return Err(Errno::Einval);
             }
             info.submap = FEATURES
-                | if vm.record.direct_map {
+                | if direct_map {
                     feature::DIRECT_MAPPED
                 } else {
                     feature::NOT_DIRECT_MAPPED
                 };
-            guest.copy_out(host, &vm.p2m, gva, &info)?;
+            guest.copy_out(host, pages, gva, &info)?;
             Ok(0)
         }
         abi::PAGESIZE if arg == 0 => Ok(4096),
         abi::PAGESIZE => Err(Errno::Einval),
-        abi::GUEST_HANDLE => put(vm, host, gva, &DOMAIN_HANDLE),
-        abi::COMMANDLINE => put(vm, host, gva, &COMMANDLINE_FIELD),
-        abi::EXTRAVERSION2 => variable(vm, host, gva, EXTRAVERSION),
-        abi::CAPABILITIES2 => variable(vm, host, gva, CAPABILITIES),
-        abi::CHANGESET2 => variable(vm, host, gva, CHANGESET),
+        abi::GUEST_HANDLE => put(host, pages, gva, &DOMAIN_HANDLE),
+        abi::COMMANDLINE => put(host, pages, gva, &COMMANDLINE_FIELD),
+        abi::EXTRAVERSION2 => variable(host, pages, gva, EXTRAVERSION),
+        abi::CAPABILITIES2 => variable(host, pages, gva, CAPABILITIES),
+        abi::CHANGESET2 => variable(host, pages, gva, CHANGESET),
         abi::BUILD_ID | abi::COMMANDLINE2 => Err(Errno::Eperm),
         _ => Err(Errno::Enosys),
     }
 }
 
-fn put<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, field: &[u8]) -> Result<i64, Errno> {
-    guest_ptr::write_bytes(host, &vm.p2m, gva, field)?;
+fn put<H: VcpuHost, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    gva: Gva,
+    field: &[u8],
+) -> Result<i64, Errno> {
+    guest_ptr::write_bytes(host, pages, gva, field)?;
     Ok(0)
 }
 
 /// Answers a request of variable length: the length alone for a null pointer, otherwise the bytes
 /// behind the caller's [`VarBuf`], without a NUL.
-fn variable<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, text: &str) -> Result<i64, Errno> {
+fn variable<H: VcpuHost, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    gva: Gva,
+    text: &str,
+) -> Result<i64, Errno> {
     let length = i64::try_from(text.len()).map_err(|_| Errno::E2big)?;
     if gva.raw() == 0 {
         return Ok(length);
     }
     let mut guest = Copier::new();
-    let head: VarBuf = guest.copy_in(host, &vm.p2m, gva)?;
+    let head: VarBuf = guest.copy_in(host, pages, gva)?;
     if i64::from(head.len) < length {
         return Err(Errno::Enobufs);
     }
     let bytes = gva
         .checked_add(size_of::<VarBuf>() as u64)
         .ok_or(Errno::Efault)?;
-    guest.write_bytes(host, &vm.p2m, bytes, text.as_bytes())?;
+    guest.write_bytes(host, pages, bytes, text.as_bytes())?;
     Ok(length)
 }
 

@@ -3,31 +3,22 @@
 use core::fmt;
 
 use dt_server_api::{DomainRecord, DtServer, PvFeatures};
-use hv_types::{DomId, Gfn, PAGE_SIZE};
+use hv_types::{Gfn, MAX_VCPUS, PAGE_SIZE, VcpuId};
 use memory_server_api::{Extra, Request};
 
 mod error;
 
 pub use error::BootError;
 
-use crate::device::pv_console::ConsoleRing;
-use crate::device::vgic::VGic;
-use crate::device::vpl011::{Pv, Vpl011};
-use crate::domain::peers::Domains;
-use crate::evtchn::{Events, Service};
+use crate::device::pv_console::PvConsole;
+use crate::device::vpl011::Pv;
+use crate::evtchn::Service;
 use crate::host::Host;
-use crate::hypercall;
 use crate::life::loader::{self, DTB_MAX, LoadError};
 use crate::life::teardown::Remains;
 use crate::memory::p2m::P2m;
 use crate::memory::pages::{Pages as _, write_clean};
-use crate::vcpu::ptimer::PTimer;
-use crate::vcpu::vtimer::VTimer;
-use crate::vcpu::walk;
-use crate::vm::{Vm, Wait};
-
-/// Highest event channel port of a dom0less guest (`max_evtchn_port`).
-const MAX_PORT: u32 = 1023;
+use crate::vm::Vm;
 
 /// The guest's files, as the image carries them.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +150,8 @@ impl<'m> Boot<'m> {
                 at: page,
             })
         })?;
-        host.renew_vcpu(page, there).map_err(BootError::Vcpu)
+        host.renew_vcpu(VcpuId::BOOT, page, there)
+            .map_err(BootError::Vcpu)
     }
 
     /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built where it stays, in `vm`.
@@ -175,15 +167,15 @@ impl<'m> Boot<'m> {
         }
         // What was executed there before may have been anything.
         host.sync_instructions(self.plan.kernel, self.plan.kernel_size);
-        host.log(format_args!("{}", Summary(&new.record, &self.plan)));
-        host.start(self.plan.entry, self.plan.dtb.raw());
+        host.log(format_args!("{}", Summary(&new.domain.record, &self.plan)));
+        host.start(VcpuId::BOOT, self.plan.entry, self.plan.dtb.raw());
         Ok(())
     }
 }
 
 /// Where the guest's files go; refuses what cannot be.
 fn plan(record: &DomainRecord, modules: &Modules<'_>) -> Result<loader::Plan, BootError> {
-    if record.vcpus != 1 {
+    if record.vcpus == 0 || usize::from(record.vcpus) > MAX_VCPUS {
         return Err(BootError::Vcpus(record.vcpus));
     }
     let bank0 = *record.banks.first().ok_or(BootError::NoRam)?;
@@ -214,56 +206,37 @@ impl<'m> Vm<'m> {
         vm.ok_or(BootError::NoRam)
     }
 
-    /// The guest before its extra pages exist.
-    fn new(record: DomainRecord, p2m: P2m<'m>) -> Self {
-        let vpl011 = record.vpl011.then(Vpl011::new);
-        let events = Events::new(Domains::new(DomId(record.domid), record.domains), MAX_PORT);
-        Self {
-            layout: record.layout,
-            p2m,
-            gic: VGic::new(record.nr_spis),
-            timer: VTimer::new(),
-            ptimer: PTimer::new(),
-            events,
-            console: None,
-            vpl011,
-            hc: hypercall::State::default(),
-            walk: walk::Cache::new(),
-            wait: Wait::None,
-            record,
-        }
-    }
-
     /// Creates the pages of the ABI. shared_info exists for every guest, because hypercalls are not
     /// hidden from those without PV features (SM-24).
     fn create_pages<H: Host>(&mut self, host: &mut H) -> Result<(), BootError> {
         self.create(host, Extra::SharedInfo)?;
         self.create(host, Extra::GrantFrame(0))?;
-        if self.record.pv == PvFeatures::None {
+        if self.domain.record.pv == PvFeatures::None {
             return Ok(());
         }
         self.create(host, Extra::Console)?;
-        let gfn = self.layout.magic.gfn();
-        self.p2m
+        let gfn = self.domain.record.layout.magic.gfn();
+        self.domain
+            .p2m
             .map_extra(host, Extra::Console, gfn)
             .map_err(|error| BootError::Extra(Extra::Console, error))?;
         let port = self
+            .domain
             .events
             .alloc_hypervisor_port(Service::Console)
             .map_err(|_| BootError::NoPort)?;
-        let ring = ConsoleRing::new(port);
+        let ring = PvConsole::new(gfn, port);
         ring.connect(host.window());
-        self.console = Some(ring);
-        if let Some(uart) = &mut self.vpl011 {
+        self.devices.pv_console = Some(ring);
+        if let Some(uart) = &mut self.devices.vpl011 {
             uart.set_pv(Pv::Unused);
         }
-        self.hc.console_gfn = gfn.raw();
-        self.hc.console_port = port.0;
         Ok(())
     }
 
     fn create<H: Host>(&mut self, host: &mut H, kind: Extra) -> Result<(), BootError> {
-        self.p2m
+        self.domain
+            .p2m
             .create_extra(host, kind)
             .map_err(|error| BootError::Extra(kind, error))
     }

@@ -20,12 +20,14 @@ pub mod teardown;
 use dt_server_api::{DomainRecord, DtServer};
 use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};
 
+use crate::domain::shutdown::StopReason;
 use crate::exit::Exit;
 use crate::host::Host;
-use crate::life::boot::{Boot, BootError, Modules};
-use crate::life::teardown::Remains;
-use crate::vm::{Next, StopReason, Vm};
+use crate::vcpu::action::VcpuAction;
+use crate::vm::Vm;
+use boot::{Boot, BootError, Modules};
 use pace::Pace;
+use teardown::Remains;
 
 /// Slices in a second.
 const SLICES: u64 = 1000;
@@ -55,7 +57,7 @@ enum Step {
     /// There is more to do when the console has room or time has passed.
     Sleep,
     /// That was all.
-    Done(Next),
+    Done(VcpuAction),
 }
 
 /// A guest with its lives. About 12 KiB: build it where it stays.
@@ -131,46 +133,46 @@ impl<'m, D: DtServer> Life<'m, D> {
         self.restarts
     }
 
-    /// Handles an exit of the vCPU. [`Next::Stop`] is the guest's last.
+    /// Handles an exit of the vCPU. [`VcpuAction::Stop`] is the guest's last.
     #[inline]
-    pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> Next {
+    pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
-            return Next::Wait;
+            return VcpuAction::Wait;
         };
         match vm.handle(host, exit) {
-            Next::Stop(reason) => self.stop(host, reason),
+            VcpuAction::Stop(reason) => self.stop(host, reason),
             next => next,
         }
     }
 
     /// Time has passed: what was asked for by `wake_at`, or an early look.
-    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> Next {
+    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> VcpuAction {
         let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
             return self.go_on(host);
         };
         match vm.on_wake(host) {
-            Next::Stop(reason) => self.stop(host, reason),
+            VcpuAction::Stop(reason) => self.stop(host, reason),
             next => next,
         }
     }
 
     /// The console has input for the guest or room for its output.
-    pub fn on_console<H: Host>(&mut self, host: &mut H) -> Next {
+    pub fn on_console<H: Host>(&mut self, host: &mut H) -> VcpuAction {
         let next = match (&self.state, &mut self.vm) {
             (State::Up, Some(vm)) => vm.on_console(host),
             (State::Leaving(..), _) => return self.go_on(host),
             // The wake-up that was asked for goes on.
-            _ => return Next::Wait,
+            _ => return VcpuAction::Wait,
         };
         match next {
-            Next::Stop(reason) => self.stop(host, reason),
+            VcpuAction::Stop(reason) => self.stop(host, reason),
             next => next,
         }
     }
 
     /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for here.
     #[cold]
-    fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> Next {
+    fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> VcpuAction {
         let reason = match reason {
             StopReason::Reboot => self.restart(host),
             reason => reason,
@@ -180,8 +182,8 @@ impl<'m, D: DtServer> Life<'m, D> {
         self.state = State::Leaving(reason, until);
         host.wake_at(Some(host.now()));
         match reason {
-            StopReason::Reboot => Next::Wait,
-            reason => Next::Stop(reason),
+            StopReason::Reboot => VcpuAction::Wait,
+            reason => VcpuAction::Stop(reason),
         }
     }
 
@@ -197,11 +199,11 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     /// Does as much as a slice allows, unless the others' turn is not over.
-    fn go_on<H: Host>(&mut self, host: &mut H) -> Next {
+    fn go_on<H: Host>(&mut self, host: &mut H) -> VcpuAction {
         let begin = host.now();
         if begin < self.rest {
             host.wake_at(Some(self.rest));
-            return Next::Wait;
+            return VcpuAction::Wait;
         }
         let slice = host.frequency() / SLICES;
         loop {
@@ -213,10 +215,10 @@ impl<'m, D: DtServer> Life<'m, D> {
             self.rest = now.saturating_add(spent.saturating_mul(others));
             match step {
                 Step::Done(next) => return next,
-                Step::Sleep => return Next::Wait,
+                Step::Sleep => return VcpuAction::Wait,
                 Step::More if self.lived && spent >= slice => {
                     host.wake_at(Some(self.rest));
-                    return Next::Wait;
+                    return VcpuAction::Wait;
                 }
                 Step::More => {}
             }
@@ -247,9 +249,9 @@ impl<'m, D: DtServer> Life<'m, D> {
             State::Building(boot) => self.build(host, boot),
             State::Up => {
                 self.state = State::Up;
-                Step::Done(Next::Resume)
+                Step::Done(VcpuAction::Resume)
             }
-            State::Down => Step::Done(Next::Wait),
+            State::Down => Step::Done(VcpuAction::Wait),
         }
     }
 
@@ -264,7 +266,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                     host.log(format_args!(
                         "its memory went back: {ram} pages of RAM, {extra} extra pages, {tables} page tables"
                     ));
-                    return Step::Done(Next::Wait);
+                    return Step::Done(VcpuAction::Wait);
                 };
                 if self.pause == 0 {
                     return self.again(host, remains);
@@ -285,9 +287,9 @@ impl<'m, D: DtServer> Life<'m, D> {
                     "the memory server does not take the guest's memory back ({answer:?}); the guest stays down"
                 ));
                 return Step::Done(if again {
-                    Next::Stop(StopReason::Fatal)
+                    VcpuAction::Stop(StopReason::Fatal)
                 } else {
-                    Next::Wait
+                    VcpuAction::Wait
                 });
             }
         }
@@ -316,7 +318,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                     self.lived = true;
                     self.pace.begin(host.now());
                     self.state = State::Up;
-                    Step::Done(Next::Resume)
+                    Step::Done(VcpuAction::Resume)
                 }
                 Err(error) => self.fail(host, &error),
             },
@@ -327,7 +329,7 @@ impl<'m, D: DtServer> Life<'m, D> {
     fn fail<H: Host>(&mut self, host: &mut H, error: &BootError) -> Step {
         self.state = refused(host, error);
         host.wake_at(Some(host.now()));
-        Step::Done(Next::Stop(StopReason::Fatal))
+        Step::Done(VcpuAction::Stop(StopReason::Fatal))
     }
 }
 

@@ -31,9 +31,9 @@ impl<'m> Vm<'m> {
     /// console's notification is the time to go on.
     pub fn drain<H: Host>(&mut self, host: &mut H) -> bool {
         let (window, console) = host.window_and_console();
-        let ring = self.console.as_mut();
+        let ring = self.devices.pv_console.as_mut();
         let ring = ring.is_none_or(|ring| ring.drain(window, console));
-        let uart = self.vpl011.as_mut();
+        let uart = self.devices.vpl011.as_mut();
         ring && uart.is_none_or(|uart| uart.drain(console))
     }
 
@@ -43,13 +43,13 @@ impl<'m> Vm<'m> {
     /// If its event channels are not closed: a bug of the caller, and the place where the order of teardown is asserted (EX-7).
     pub fn end<H: Host>(self, host: &mut H) -> Remains<'m> {
         assert!(
-            self.events.is_shut(),
+            self.domain.events.is_shut(),
             "event channels are closed before the pages they are in go"
         );
         host.wake_at(None);
         Remains {
-            record: self.record,
-            p2m: self.p2m.emptied(),
+            record: self.domain.record,
+            p2m: self.domain.p2m.emptied(),
         }
     }
 }

@@ -12,9 +12,10 @@ use hv_types::{Gfn, Gpa, Gva, PAGE_SIZE, WindowAddr};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
-use crate::vcpu::walk::{Access, Regime};
+use crate::vcpu::walk::Regime;
+use crate::vcpu::walk::fault::Access;
 
 /// Copies a structure from the guest.
 ///
@@ -22,7 +23,7 @@ use crate::vcpu::walk::{Access, Regime};
 /// `-EFAULT`.
 pub fn copy_in<H, P, T>(host: &mut H, pages: &P, gva: Gva) -> Result<T, Errno>
 where
-    H: Host,
+    H: VcpuHost,
     P: Pages,
     T: FromBytes + IntoBytes + Immutable,
 {
@@ -35,7 +36,7 @@ where
 /// `-EFAULT`; nothing has changed.
 pub fn copy_out<H, P, T>(host: &mut H, pages: &P, gva: Gva, value: &T) -> Result<(), Errno>
 where
-    H: Host,
+    H: VcpuHost,
     P: Pages,
     T: IntoBytes + Immutable,
 {
@@ -46,7 +47,7 @@ where
 ///
 /// # Errors
 /// `-EFAULT`; `into` holds anything.
-pub fn read_bytes<H: Host, P: Pages>(
+pub fn read_bytes<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     gva: Gva,
@@ -59,7 +60,7 @@ pub fn read_bytes<H: Host, P: Pages>(
 ///
 /// # Errors
 /// `-EFAULT`; nothing has changed.
-pub fn write_bytes<H: Host, P: Pages>(
+pub fn write_bytes<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     gva: Gva,
@@ -129,7 +130,7 @@ impl Copier {
     /// `-EFAULT`.
     pub fn copy_in<H, P, T>(&mut self, host: &mut H, pages: &P, gva: Gva) -> Result<T, Errno>
     where
-        H: Host,
+        H: VcpuHost,
         P: Pages,
         T: FromBytes + IntoBytes + Immutable,
     {
@@ -150,7 +151,7 @@ impl Copier {
         value: &T,
     ) -> Result<(), Errno>
     where
-        H: Host,
+        H: VcpuHost,
         P: Pages,
         T: IntoBytes + Immutable,
     {
@@ -161,7 +162,7 @@ impl Copier {
     ///
     /// # Errors
     /// `-EFAULT`; `into` holds anything.
-    pub fn read_bytes<H: Host, P: Pages>(
+    pub fn read_bytes<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,
@@ -189,7 +190,7 @@ impl Copier {
     ///
     /// # Errors
     /// `-EFAULT`; nothing has changed.
-    pub fn write_bytes<H: Host, P: Pages>(
+    pub fn write_bytes<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,
@@ -221,7 +222,7 @@ impl Copier {
     ///
     /// # Errors
     /// `-EFAULT`.
-    pub fn check_writable<H: Host, P: Pages>(
+    pub fn check_writable<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,
@@ -244,7 +245,7 @@ impl Copier {
     }
 
     /// Where the byte at `gva` lies, with the rest of its page.
-    fn locate<H: Host, P: Pages>(
+    fn locate<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,
@@ -264,7 +265,7 @@ impl Copier {
         base.checked_add(gva.page_offset()).ok_or(Errno::Efault)
     }
 
-    fn find<H: Host, P: Pages>(
+    fn find<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,

@@ -13,7 +13,8 @@
 use hv_types::{Gpa, Gva};
 
 use crate::exit::syndrome::Abort;
-use crate::host::{Host, SysReg};
+use crate::host::SysReg;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
 
 mod far;
@@ -47,12 +48,12 @@ const SCTLR_DSSBS: u64 = 1 << 44;
 
 /// The undefined-instruction exception, returning to the PC as it is: at the instruction for most, past it for an HVC
 /// (the caller moves the PC first; Xen reports `hvc` with a foreign immediate so).
-pub fn undefined<H: Host>(host: &mut H) {
+pub fn undefined<H: VcpuHost>(host: &mut H) {
     take(host, EC_UNKNOWN, ISS_UNMAPPED);
 }
 
 /// A data abort at `far` with the low 25 bits of `iss`; without an address, [`ISS_NO_ADDRESS`] and 0.
-pub fn data_abort<H: Host>(host: &mut H, far: Option<Gva>, iss: u32) {
+pub fn data_abort<H: VcpuHost>(host: &mut H, far: Option<Gva>, iss: u32) {
     let (far, iss) = match far {
         Some(far) => (far.raw(), iss),
         None => (0, ISS_NO_ADDRESS),
@@ -63,7 +64,7 @@ pub fn data_abort<H: Host>(host: &mut H, far: Option<Gva>, iss: u32) {
 }
 
 /// An instruction abort at the PC with the low 25 bits of `iss`.
-pub fn prefetch_abort<H: Host>(host: &mut H, iss: u32) {
+pub fn prefetch_abort<H: VcpuHost>(host: &mut H, iss: u32) {
     let pc = host.pc();
     host.set_sysreg(SysReg::Far, pc.raw());
     let class = same_level(host, EC_INSTRUCTION_ABORT);
@@ -72,7 +73,7 @@ pub fn prefetch_abort<H: Host>(host: &mut H, iss: u32) {
 
 /// The abort for a stage-2 fault at `gpa` that nothing can serve: no memory, no device, or an access to a device that
 /// does not say what it is (`LDP`, write-back, SIMD: ISV = 0).
-pub fn abort<H: Host, P: Pages>(host: &mut H, pages: &P, gpa: Gpa, abort: Abort, fetch: bool) {
+pub fn abort<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gpa: Gpa, abort: Abort, fetch: bool) {
     if fetch {
         prefetch_abort(host, ISS_UNMAPPED);
     } else {
@@ -82,7 +83,7 @@ pub fn abort<H: Host, P: Pages>(host: &mut H, pages: &P, gpa: Gpa, abort: Abort,
 }
 
 /// `class`, or the next one where the exception comes from EL1 itself.
-fn same_level<H: Host>(host: &mut H, class: u64) -> u64 {
+fn same_level<H: VcpuHost>(host: &mut H, class: u64) -> u64 {
     class | u64::from(is_el1(host.pstate()))
 }
 
@@ -91,7 +92,7 @@ const fn is_el1(pstate: u64) -> bool {
 }
 
 /// Enters the vector of EL1 for a synchronous exception.
-fn take<H: Host>(host: &mut H, class: u64, iss: u32) {
+fn take<H: VcpuHost>(host: &mut H, class: u64, iss: u32) {
     let (old, pc) = (host.pstate(), host.pc());
     let (vbar, sctlr) = (host.sysreg(SysReg::Vbar), host.sysreg(SysReg::Sctlr));
     // Arm ARM D1.3.1.5: by the stack pointer in use at EL1, or by the state of EL0.

@@ -8,7 +8,7 @@
 
 use crate::device::vgic::{PTIMER, VGic};
 use crate::exit::syndrome::SysRegAccess;
-use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 
 /// `CNTP_CTL_EL0.ENABLE`.
 const ENABLE: u64 = 1 << 0;
@@ -59,7 +59,12 @@ impl PTimer {
     }
 
     /// Carries out `access`; false where it is to another register. After a write the caller asks to be woken.
-    pub fn emulate<H: Host>(&mut self, host: &mut H, gic: &mut VGic, access: SysRegAccess) -> bool {
+    pub fn emulate<H: VcpuHost>(
+        &mut self,
+        host: &mut H,
+        gic: &mut VGic,
+        access: SysRegAccess,
+    ) -> bool {
         let (3, 3, 14, 2, register @ 0..=2) = access.encoding() else {
             return false;
         };

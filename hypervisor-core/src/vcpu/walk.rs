@@ -7,66 +7,31 @@
 //!
 //! Left out on purpose: execute permissions (nobody executes through this), PAN and EL0
 //! permissions (Xen looks with `AT S1E1R`, which ignores PAN), and caching of translations
-//! across exits, except for [`Cache`], which proves what it remembers.
+//! across exits, except for [`stub::Cache`], which proves what it remembers.
 //!
 //! A walk reads at most four entries, each only where [`Pages`] says that it is memory.
 
 use hv_types::{Gpa, Gva};
 
-use crate::host::{Host, SysReg};
+use crate::host::SysReg;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
 
 mod entry;
+pub mod fault;
 mod half;
-mod stub;
+pub mod stub;
 #[cfg(test)]
 mod tests;
 
-use entry::{ADDRESS, TABLE_OR_PAGE, TABLE_READ_ONLY, VALID, permit, read_entry, update_entry};
+use entry::{
+    ADDRESS, SCTLR_C, TABLE_OR_PAGE, TABLE_READ_ONLY, VALID, permit, read_entry, update_entry,
+};
+use fault::{Access, Fault, FaultKind, fault};
 use half::{Half, is_upper, output_bits};
-
-pub use stub::{Cache, FetchError, HvcSite, fetch_hvc, fetch_word};
-
-/// What the access wants.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
-    /// Read, or instruction fetch.
-    Read,
-    /// Write.
-    Write,
-}
-
-/// Why there is no translation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultKind {
-    /// An invalid or reserved entry, an address outside of both halves, a disabled half, a configuration that is not supported.
-    Translation,
-    /// An output or table address above the size that `TCR_EL1.IPS` gives.
-    AddressSize,
-    /// The access flag is clear and the guest manages it in software.
-    AccessFlag,
-    /// A write to a read-only mapping.
-    Permission,
-    /// A table lies where the guest has no memory.
-    NoTable,
-}
-
-/// A failed walk and the level of table (0..=3) where it ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fault {
-    /// Why.
-    pub kind: FaultKind,
-    /// Level of the entry at fault; 0 for faults of the address or of a register.
-    pub level: u8,
-}
-
-const fn fault<T>(kind: FaultKind, level: u8) -> Result<T, Fault> {
-    Err(Fault { kind, level })
-}
 
 // SCTLR_EL1 (Arm ARM D19.2.118).
 const SCTLR_M: u64 = 1;
-const SCTLR_C: u64 = 1 << 2;
 /// How often a walk is tried again when the guest changes an entry while its flags are set.
 const ATTEMPTS: usize = 4;
 
@@ -74,7 +39,7 @@ const ATTEMPTS: usize = 4;
 ///
 /// # Errors
 /// The fault that the vCPU would take.
-pub fn translate<H: Host, P: Pages>(
+pub fn translate<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     gva: Gva,
@@ -109,13 +74,13 @@ impl Regime {
         self.leaf
     }
 
-    fn sctlr<H: Host>(&mut self, host: &mut H) -> u64 {
+    fn sctlr<H: VcpuHost>(&mut self, host: &mut H) -> u64 {
         *self.sctlr.get_or_insert_with(|| host.sysreg(SysReg::Sctlr))
     }
-    fn tcr<H: Host>(&mut self, host: &mut H) -> u64 {
+    fn tcr<H: VcpuHost>(&mut self, host: &mut H) -> u64 {
         *self.tcr.get_or_insert_with(|| host.sysreg(SysReg::Tcr))
     }
-    fn ttbr<H: Host>(&mut self, host: &mut H, upper: bool) -> u64 {
+    fn ttbr<H: VcpuHost>(&mut self, host: &mut H, upper: bool) -> u64 {
         let (slot, reg) = match (upper, &mut self.ttbr) {
             (false, [low, _]) => (low, SysReg::Ttbr0),
             (true, [_, high]) => (high, SysReg::Ttbr1),
@@ -124,7 +89,7 @@ impl Regime {
     }
 
     /// Whether the guest's data cache is off, so that what it writes lies in memory and what it reads must.
-    pub fn uncached<H: Host>(&mut self, host: &mut H) -> bool {
+    pub fn uncached<H: VcpuHost>(&mut self, host: &mut H) -> bool {
         self.sctlr(host) & SCTLR_C == 0
     }
 
@@ -132,7 +97,7 @@ impl Regime {
     ///
     /// # Errors
     /// The fault that the vCPU would take.
-    pub fn translate<H: Host, P: Pages>(
+    pub fn translate<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,
@@ -155,7 +120,7 @@ impl Regime {
     }
 
     /// With the MMU off an address is its own translation (Arm ARM D8.2.9).
-    fn identity<H: Host>(&mut self, host: &mut H, gva: Gva) -> Result<Gpa, Fault> {
+    fn identity<H: VcpuHost>(&mut self, host: &mut H, gva: Gva) -> Result<Gpa, Fault> {
         let mut raw = gva.raw();
         if raw >> 56 != 0 && self.tcr(host) >> (37 + u32::from(is_upper(gva))) & 1 != 0 {
             raw = ((raw << 8).cast_signed() >> 8).cast_unsigned();
@@ -168,7 +133,7 @@ impl Regime {
     }
 
     /// One walk; `None` where an entry changed while it was updated.
-    fn walk<H: Host, P: Pages>(
+    fn walk<H: VcpuHost, P: Pages>(
         &mut self,
         host: &mut H,
         pages: &P,

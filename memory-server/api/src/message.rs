@@ -1,6 +1,6 @@
 //! Requests and replies, and how they lie in message registers.
 
-use hv_types::{FrameSize, Gfn};
+use hv_types::{FrameSize, Gfn, VcpuId};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
 use crate::types::{ALIASES, Error, Extra, Granted, Relinquished, Slot, SplitKind, Usage};
@@ -117,8 +117,12 @@ pub enum Request {
         /// The domain lives again, empty and with its whole reserve, as soon as nothing is left.
         again: bool,
     },
-    /// A vCPU object in its reset state, from the caller's page-table quota. Reply: [`Reply::Tables`] with one capability.
-    Vcpu,
+    /// A vCPU object in its reset state for one of the domain's vCPUs, from the caller's page-table quota. Reply: [`Reply::Tables`] with
+    /// one capability.
+    Vcpu {
+        /// Which vCPU it is for.
+        vcpu: VcpuId,
+    },
 }
 
 /// What the server answers when it does not refuse.
@@ -257,7 +261,7 @@ impl Request {
             Self::Alias { .. } => OP_ALIAS,
             Self::Unalias { .. } => OP_UNALIAS,
             Self::Relinquish { .. } => OP_RELINQUISH,
-            Self::Vcpu => OP_VCPU,
+            Self::Vcpu { .. } => OP_VCPU,
         }
     }
 
@@ -265,7 +269,8 @@ impl Request {
     pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
         let label = self.label();
         match self {
-            Self::Version | Self::Usage | Self::Vcpu => Message::put(into, label, &[]),
+            Self::Version | Self::Usage => Message::put(into, label, &[]),
+            Self::Vcpu { vcpu } => Message::put(into, label, &[vcpu.raw().into()]),
             Self::PopulateBlocks { gfn, blocks } => {
                 Message::put(into, label, &[gfn.raw(), u64::from(*blocks)])
             }
@@ -369,8 +374,10 @@ impl Request {
                 }
             }
             OP_VCPU => {
-                let [] = message.words_exactly()?;
-                Self::Vcpu
+                let [vcpu] = message.words_exactly()?;
+                Self::Vcpu {
+                    vcpu: VcpuId::new(vcpu).ok_or(Error::Malformed)?,
+                }
             }
             _ => return Err(Error::Malformed),
         })
@@ -420,7 +427,7 @@ impl Request {
                 let pages = granted([first, n], FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
-            Self::Tables { .. } | Self::Vcpu => {
+            Self::Tables { .. } | Self::Vcpu { .. } => {
                 let [first, n] = message.words_exactly()?;
                 Reply::Tables {
                     first: slot(first)?,

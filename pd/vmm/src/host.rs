@@ -5,9 +5,9 @@ use core::fmt;
 use console_api::GuestPort;
 use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
-use hv_types::{Gpa, Gva, WindowAddr};
+use hv_types::{Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::life::boot::Modules;
-use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
+use hypervisor_core::host::{Clock, Host, MapsBy, Vcpu as _};
 use hypervisor_core::diag::line_rate::LineRate;
 use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
@@ -19,12 +19,10 @@ use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::{Time, VcpuRegs};
 use zazen_rt::vectors;
 
-const VIRTUAL_TIMER: u64 = 27;
-
 /// The host of this VMM's guest.
 pub(crate) struct GuestHost {
-    /// The vCPU's registers.
-    pub(crate) regs: VcpuRegs,
+    /// Its vCPUs, by number.
+    pub(crate) vcpus: [VcpuRegs; MAX_VCPUS],
     mapper: Mapper,
     memory: Remembering<MemoryClient>,
     window: RawWindow,
@@ -37,7 +35,11 @@ impl GuestHost {
     /// The host; taken once, at start.
     pub(crate) fn take() -> Self {
         Self {
-            regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU, Time::Lent),
+            vcpus: [VcpuRegs::new(
+                caps::VMM_VCPU_TCB,
+                caps::VMM_VCPU,
+                Time::Lent,
+            )],
             mapper: Mapper::take(),
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
@@ -73,48 +75,6 @@ impl GuestHost {
     }
 }
 
-impl Vcpu for GuestHost {
-    fn x(&mut self, n: u8) -> u64 {
-        self.regs.x(n)
-    }
-    fn set_x(&mut self, n: u8, value: u64) {
-        self.regs.set_x(n, value);
-    }
-    fn pc(&mut self) -> Gva {
-        self.regs.pc()
-    }
-    fn set_pc(&mut self, pc: Gva) {
-        self.regs.set_pc(pc);
-    }
-    fn pstate(&mut self) -> u64 {
-        self.regs.pstate()
-    }
-    fn set_pstate(&mut self, pstate: u64) {
-        self.regs.set_pstate(pstate);
-    }
-    fn sysreg(&mut self, reg: SysReg) -> u64 {
-        self.regs.sysreg(reg)
-    }
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.regs.set_sysreg(reg, value);
-    }
-}
-
-impl Interrupts for GuestHost {
-    const LIST_REGISTERS: usize = 4;
-
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
-        if !self.regs.inject(lr, intid, priority) {
-            self.log(format_args!(
-                "the kernel refused interrupt {intid} in list register {lr}"
-            ));
-        }
-    }
-    fn ack_vtimer(&mut self) {
-        self.regs.ack_vppi(VIRTUAL_TIMER);
-    }
-}
-
 impl Clock for GuestHost {
     fn now(&self) -> u64 {
         clock::now()
@@ -136,10 +96,15 @@ impl MapsBy for GuestHost {
 }
 
 impl Host for GuestHost {
+    type Vcpu = VcpuRegs;
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
 
+    #[inline]
+    fn vcpu(&mut self, id: VcpuId) -> &mut VcpuRegs {
+        &mut self.vcpus[id.index()]
+    }
     fn window(&self) -> &RawWindow {
         &self.window
     }
@@ -158,10 +123,15 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self, at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        at: Gpa,
+        there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
         // The object of the life before went with the page tables.
-        match self.memory.call(Request::Vcpu)? {
-            Reply::Tables { first, .. } if self.regs.renew(first) => {}
+        match self.memory.call(Request::Vcpu { vcpu })? {
+            Reply::Tables { first, .. } if self.vcpu(vcpu).renew(first) => {}
             _ => return Err(memory_server_api::Error::Kernel),
         }
         let (program, stop) = vectors::program();
@@ -169,7 +139,7 @@ impl Host for GuestHost {
         self.window.write(there, program);
         self.window.clean(there, len);
         self.mapper.sync_instructions(at, len);
-        let done = self.regs.run_until(at.raw(), at.raw() + stop);
+        let done = self.vcpu(vcpu).run_until(at.raw(), at.raw() + stop);
         self.window.zero(there, len);
         self.window.clean(there, len);
         done.then_some(()).ok_or(memory_server_api::Error::Kernel)
@@ -179,7 +149,7 @@ impl Host for GuestHost {
         self.mapper.sync_instructions(at, len);
     }
 
-    fn start(&mut self, pc: Gva, x0: u64) {
-        self.regs.start(pc.raw(), x0);
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
+        self.vcpu(vcpu).start(pc.raw(), x0);
     }
 }

@@ -7,22 +7,20 @@
 mod host;
 
 use dt_server_api::{Client, DtServer as _};
-use hv_types::{Gpa, Gva};
-use hypervisor_core::exit::Exit;
-use hypervisor_core::host::Clock as _;
+use hv_types::{Gpa, VcpuId};
+use hypervisor_core::exit::{Exit, Reason};
+use hypervisor_core::host::{Clock as _, Host as _, Vcpu as _};
 use hypervisor_core::life::Life;
-use hypervisor_core::vm::Next;
+use hypervisor_core::vcpu::action::VcpuAction;
 use topology::channel;
 use zazen_rt::MessageInfo;
 use zazen_rt::clients::dt_call;
 use zazen_rt::event::Signals;
 use zazen_rt::fault::{Fault, Faulted};
 use zazen_rt::lent::{self, Lent};
+use zazen_rt::vcpu::{VIRTUAL_TIMER, VcpuRegs};
 
 use crate::host::GuestHost;
-
-/// Interrupt of the virtual timer, the only one that the kernel passes to VMMs.
-const VIRTUAL_TIMER: u64 = 27;
 
 type Dt = Client<fn(&dt_server_api::Message) -> dt_server_api::Message>;
 
@@ -66,43 +64,52 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 
 impl Vmm {
     /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to continue.
-    fn apply(&mut self, next: Next) -> Option<MessageInfo> {
+    fn apply(&mut self, next: VcpuAction) -> Option<MessageInfo> {
         match next {
-            Next::Resume => self.host.regs.resume(),
-            Next::Wait => {
-                self.host.regs.hold();
+            VcpuAction::Resume => self.regs().resume(),
+            VcpuAction::Wait => {
+                self.regs().hold();
                 None
             }
-            Next::Stop(reason) => {
-                self.host.regs.hold();
+            VcpuAction::Stop(reason) => {
+                self.regs().hold();
                 self.host.say(format_args!("guest stopped: {reason}"));
                 None
             }
         }
     }
 
+    /// The guest's one vCPU.
+    fn regs(&mut self) -> &mut VcpuRegs {
+        self.host.vcpu(VcpuId::BOOT)
+    }
+
     fn exit(&mut self, info: &MessageInfo) -> Exit {
-        match self.host.regs.stopped_with(info) {
+        let reason = match self.regs().stopped_with(info) {
             // A capability fault is an HVC whose x7 looked like one of seL4's own calls.
-            Fault::UnknownSyscall | Fault::Cap { .. } => Exit::Hvc,
-            Fault::Vcpu { hsr } => Exit::Trap { esr: hsr },
+            Fault::UnknownSyscall | Fault::Cap { .. } => Reason::Hvc,
+            Fault::Vcpu { hsr } => Reason::Trap { esr: hsr },
             Fault::Vm(Faulted {
                 address,
                 iss,
                 fetch,
                 ..
-            }) => Exit::Abort {
+            }) => Reason::Abort {
                 gpa: Gpa::new(address),
                 iss,
                 fetch,
             },
-            Fault::Maintenance { lr } => Exit::Maintenance { lr },
-            Fault::Vppi { irq: VIRTUAL_TIMER } => Exit::VirtualTimer,
+            Fault::Maintenance { lr } => Reason::Maintenance { lr },
+            Fault::Vppi { irq: VIRTUAL_TIMER } => Reason::VirtualTimer,
             // An undefined instruction that the kernel took for a native thread's.
-            Fault::User { .. } => Exit::Trap { esr: 0 },
-            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => Exit::Unknown {
-                pc: Gva::new(self.host.regs.pc().raw()),
+            Fault::User { .. } => Reason::Trap { esr: 0 },
+            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => Reason::Unknown {
+                pc: self.regs().pc(),
             },
+        };
+        Exit {
+            vcpu: VcpuId::BOOT,
+            reason,
         }
     }
 }
@@ -124,11 +131,11 @@ impl lent::Vmm for Vmm {
                 life.on_wake(&mut self.host)
             };
             match next {
-                Next::Stop(_) => {
+                VcpuAction::Stop(_) => {
                     self.apply(next);
                     last = None;
                 }
-                Next::Resume | Next::Wait => last = Some(next),
+                VcpuAction::Resume | VcpuAction::Wait => last = Some(next),
             }
         }
         // The reply is made last: what comes before it uses the message registers.
@@ -139,16 +146,16 @@ impl lent::Vmm for Vmm {
         let exit = self.exit(&info);
         let next = match &mut self.life {
             Some(life) => life.handle(&mut self.host, exit),
-            None => Next::Wait,
+            None => VcpuAction::Wait,
         };
         self.apply(next)
     }
 
     fn guest_waits(&self) -> bool {
-        self.host.regs.waits()
+        self.host.vcpus.iter().any(VcpuRegs::waits)
     }
 
     fn take_missed(&mut self) -> Signals {
-        self.host.regs.take_missed()
+        self.regs().take_missed()
     }
 }

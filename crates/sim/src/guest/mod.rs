@@ -12,8 +12,8 @@ pub mod stage1;
 mod xen;
 
 use hv_types::PAGE_SIZE;
+use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::host::SysReg;
-use hypervisor_core::vm::StopReason;
 
 pub use gic::{GICC, GICD, UART, UART_INTID, UPCALL, VTIMER};
 pub use xen::{CONSOLE_PAGE, SHARED_INFO};
@@ -121,34 +121,34 @@ impl<'s> Guest<'s> {
 
     /// Register `n`.
     pub fn x(&self, n: u8) -> u64 {
-        self.vmm().host.cpu.guest_x(n)
+        self.vmm().host.cpus[0].guest_x(n)
     }
     /// Sets register `n`.
     pub fn set_x(&mut self, n: u8, value: u64) {
-        self.vmm_mut().host.cpu.guest_set_x(n, value);
+        self.vmm_mut().host.cpus[0].guest_set_x(n, value);
     }
     /// The PC.
     pub fn pc(&self) -> u64 {
-        self.vmm().host.cpu.guest_pc()
+        self.vmm().host.cpus[0].guest_pc()
     }
     /// Jumps.
     pub fn set_pc(&mut self, pc: u64) {
-        self.vmm_mut().host.cpu.guest_set_pc(pc);
+        self.vmm_mut().host.cpus[0].guest_set_pc(pc);
     }
     /// `PSTATE` as an SPSR.
     pub fn pstate(&self) -> u64 {
-        self.vmm().host.cpu.guest_pstate()
+        self.vmm().host.cpus[0].guest_pstate()
     }
     /// Sets it.
     pub fn set_pstate(&mut self, pstate: u64) {
-        self.vmm_mut().host.cpu.guest_set_pstate(pstate);
+        self.vmm_mut().host.cpus[0].guest_set_pstate(pstate);
     }
     /// A system register.
     pub fn sysreg(&self, reg: SysReg) -> u64 {
-        self.vmm().host.cpu.sysreg(reg)
+        self.vmm().host.cpus[0].guest_sysreg(reg)
     }
     /// `msr`.
     pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.vmm_mut().host.cpu.set_sysreg(reg, value);
+        self.vmm_mut().host.cpus[0].guest_set_sysreg(reg, value);
     }
 }

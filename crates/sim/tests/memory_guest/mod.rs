@@ -9,9 +9,11 @@
 use dt_server_api::{Bank, DomainRecord, DtServer, Module, PvFeatures};
 use guest_mem::Window;
 use hv_types::{Gpa, WindowAddr};
-use hypervisor_core::hypercall::{Outcome, dispatch};
+use hypervisor_core::domain::shutdown::StopReason;
+use hypervisor_core::hypercall::dispatch;
+use hypervisor_core::hypercall::outcome::Outcome;
 use hypervisor_core::life::boot::Modules;
-use hypervisor_core::vm::{StopReason, Vm};
+use hypervisor_core::vm::Vm;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use sim::mem_host::MemHost;
 use sim::memory::{Memory, domain_config};

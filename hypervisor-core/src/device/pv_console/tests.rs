@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 
 use console_api::ConsolePort;
 use guest_mem::{VecWindow, Window};
-use hv_types::{Port, WindowAddr};
+use hv_types::{Gfn, Port, WindowAddr};
 use proptest::prelude::*;
 
-use super::{ConsoleRing, Ring, at};
+use super::{PvConsole, Ring, at};
 use xen_abi::console::ring::{CONNECTION, IN_CONS, IN_PROD, OUT, OUT_CONS, OUT_PROD};
 
 /// A console with `room` for output.
@@ -43,14 +43,14 @@ impl ConsolePort for FakePort {
 /// The guest's side, and the backend.
 struct Rig {
     w: VecWindow,
-    ring: ConsoleRing,
+    ring: PvConsole,
     port: FakePort,
 }
 
 impl Rig {
     fn new() -> Self {
         let w = VecWindow::new().with(WindowAddr::extra(1, 0), 4096);
-        let ring = ConsoleRing::new(Port(2));
+        let ring = PvConsole::new(Gfn::new(0x39000), Port(2));
         ring.connect(&w);
         let port = FakePort {
             out: Vec::new(),

@@ -1,7 +1,9 @@
 //! List registers: which interrupt goes in, and what its end means.
 
+use hv_types::MAX_VCPUS;
+
 use super::state::{LATCHED, MAX_LIST_REGISTERS};
-use super::{BOOT, VCPUS, VGic};
+use super::{BOOT, VGic};
 use crate::host::Interrupts;
 
 /// The most urgent interrupts found so far: as keys, priority above INTID, ascending.
@@ -204,7 +206,8 @@ impl VGic {
     #[inline(always)]
     fn put<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
         self.hold(lr, intid, priority);
-        interface.inject(lr, intid, priority);
+        // Where the machine refuses, the guest ends without this interrupt; the host says so.
+        let _ = interface.inject(lr, intid, priority);
     }
 
     /// Accounts `intid` to list register `lr`.
@@ -244,7 +247,7 @@ impl VGic {
     /// meanwhile is pending no more.
     fn release(&mut self, lr: u8) {
         // Only CPU 0 sends SGIs, so it was the source of one.
-        const { assert!(VCPUS == 1) };
+        const { assert!(MAX_VCPUS == 1) };
         let key = self.cpus[BOOT].lr.get(usize::from(lr));
         let latched = key.is_some_and(|key| key & LATCHED != 0);
         let Some(intid) = self.on_maintenance(Some(lr)) else {

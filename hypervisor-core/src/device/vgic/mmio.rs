@@ -5,18 +5,20 @@
 //! every bit of an interrupt that does not exist. PPIs keep their configuration and SGIs stay
 //! enabled, as on a GIC-400.
 
+use hv_types::MAX_VCPUS;
+
 use super::regs::{
     BITMAPS_END, CPENDSGIR, CTLR, END, ICACTIVER, ICENABLER, ICFGR, ICFGR_END, ICPENDR, ID,
     ID_FIRST, IIDR, IIDR_GIC400, IPRIORITYR, ISACTIVER, ISENABLER, ISPENDR, ITARGETSR, SGIR,
     SPENDSGIR, SPENDSGIR_END, TYPER,
 };
 use super::state::{PRIORITY_BITS, SGIS, from_icfgr, to_icfgr};
-use super::{BOOT, VCPUS, VGic};
+use super::{BOOT, VGic};
 
 /// Bytes of one kind of bitmap register.
 const BITMAP: u32 = 0x80;
 /// A bit for each CPU that exists.
-const CPU_MASK: u8 = 0xff >> (8 - VCPUS);
+const CPU_MASK: u8 = 0xff >> (8 - MAX_VCPUS);
 
 /// Whether a register may be accessed by bytes (GICv2 spec section 4.1.4) or is none at all.
 const fn is_narrow(offset: u32) -> bool {
@@ -73,7 +75,7 @@ impl VGic {
         match offset {
             CTLR => u32::from(self.enabled),
             #[expect(clippy::cast_possible_truncation, reason = "1")]
-            TYPER => u32::from(self.words - 1) | (VCPUS as u32 - 1) << 5,
+            TYPER => u32::from(self.words - 1) | (MAX_VCPUS as u32 - 1) << 5,
             IIDR => IIDR_GIC400,
             ISENABLER..BITMAPS_END => self.read_bitmap(offset),
             IPRIORITYR..ITARGETSR => self.read_priorities(offset - IPRIORITYR),

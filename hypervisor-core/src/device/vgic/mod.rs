@@ -41,6 +41,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use hv_types::MAX_VCPUS;
+
 use state::{Cpu, Word};
 
 /// INTID of the virtual timer (PPI 11).
@@ -61,8 +63,6 @@ pub const fn shows_pending(offset: u32) -> bool {
     offset & !(regs::ISPENDR ^ regs::ICPENDR) == regs::ISPENDR
 }
 
-/// vCPUs of a guest. The distributor's registers show this number; per-vCPU state is in [`Cpu`].
-const VCPUS: usize = 1;
 /// The vCPU that everything targets as long as there is one.
 const BOOT: usize = 0;
 /// Words of shared interrupts.
@@ -78,7 +78,7 @@ pub struct VGic {
     enabled: bool,
     /// Words that exist: the private one and those of the SPIs.
     words: u8,
-    cpus: [Cpu; VCPUS],
+    cpus: [Cpu; MAX_VCPUS],
     spis: [Word; SPI_WORDS],
     spi_priority: [u8; MAX_SPIS as usize],
 }
@@ -97,7 +97,7 @@ impl VGic {
         Self {
             enabled: false,
             words,
-            cpus: [Cpu::RESET; VCPUS],
+            cpus: [Cpu::RESET; MAX_VCPUS],
             spis: [Word::RESET; SPI_WORDS],
             spi_priority: [0; MAX_SPIS as usize],
         }

@@ -10,9 +10,9 @@ use crate::exit::syndrome::{Abort, SysRegAccess};
 
 const MIB: u64 = 1 << 20;
 
-fn map() -> Map {
+fn map() -> GuestMap {
     let banks = [Bank::new(Gpa::new(0x4000_0000), 192 * MIB)];
-    Map::new(
+    GuestMap::new(
         &XEN_LAYOUT,
         &banks,
         [(Gpa::new(0x4c20_0000), 0xb3e0_0000)],
@@ -160,7 +160,7 @@ proptest! {
             .map(|(start, pages)| Bank::new(Gpa::new(start << 12), pages << 12))
             .collect();
         let extended = extended.into_iter().map(|(start, size)| (Gpa::new(start), size));
-        let map = Map::new(&XEN_LAYOUT, &banks, extended, true);
+        let map = GuestMap::new(&XEN_LAYOUT, &banks, extended, true);
         let place = map.where_is(Gpa::new(gpa)).expect("the devices at least");
         let nearest = map.regions.iter().map(|region| region.distance(Gpa::new(gpa))).min();
         prop_assert_eq!(Some(place.region.distance(Gpa::new(gpa))), nearest);

@@ -7,10 +7,9 @@ use xen_abi::memory::{
 };
 use xen_abi::{Errno, memory};
 
-use crate::host::Host;
-use crate::hypercall::caller;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{copy_in, copy_out};
-use crate::vm::Vm;
 
 /// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's business here.
 const MAXIMUM_RAM_PAGE: u64 = (1 << 28) - 1;
@@ -21,41 +20,46 @@ const RDM_ALL: u32 = 1;
 ///
 /// # Errors
 /// Theirs, in the order in which Xen looks.
-pub(super) fn answer<H: Host>(vm: &Vm<'_>, host: &mut H, op: u64, arg: Gva) -> Result<i64, Errno> {
+pub(super) fn answer<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    op: u64,
+    arg: Gva,
+) -> Result<i64, Errno> {
     let number = match op {
         memory::MAXIMUM_RAM_PAGE => MAXIMUM_RAM_PAGE,
-        memory::CURRENT_RESERVATION => ram_count(vm, host, arg)?.ram,
+        memory::CURRENT_RESERVATION => ram_count(domain, host, arg)?.ram,
         // GM-11: the maximum of the domain, which can be more than it started with.
-        memory::MAXIMUM_RESERVATION => ram_count(vm, host, arg)?.max,
+        memory::MAXIMUM_RESERVATION => ram_count(domain, host, arg)?.max,
         memory::MAXIMUM_GPFN => {
-            self_only(vm, host, arg)?;
-            vm.p2m.max_gfn().raw()
+            self_only(domain, host, arg)?;
+            domain.p2m.max_gfn().raw()
         }
-        memory::CLAIM_PAGES => return claim(vm, host, arg),
-        memory::GET_VNUMAINFO => return topology(vm, host, arg),
-        memory::RESERVED_DEVICE_MEMORY_MAP => return reserved_memory(vm, host, arg),
+        memory::CLAIM_PAGES => return claim(domain, host, arg),
+        memory::GET_VNUMAINFO => return topology(domain, host, arg),
+        memory::RESERVED_DEVICE_MEMORY_MAP => return reserved_memory(domain, host, arg),
         _ => return Err(Errno::Enosys),
     };
     i64::try_from(number).map_err(|_| Errno::Eoverflow)
 }
 
 /// The lone domain id that the size queries take: the caller's own.
-fn self_only<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
-    let arg: DomainArg = copy_in(host, &vm.p2m, arg)?;
-    caller(vm, arg.domid)
+fn self_only<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<(), Errno> {
+    let arg: DomainArg = copy_in(host, &domain.p2m, arg)?;
+    domain.require_self(arg.domid)
 }
 
 /// The memory server's accounting: RAM alone, extra pages are not in it (EX-4).
-fn ram_count<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<RamCount, Errno> {
-    self_only(vm, host, arg)?;
+fn ram_count<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<RamCount, Errno> {
+    self_only(domain, host, arg)?;
     host.memory().ram_count().map_err(|_| Errno::Eio)
 }
 
 /// Claims are a toolstack's, for a domain by its real id.
-fn claim<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
-    let arg: Reservation = copy_in(host, &vm.p2m, arg)?;
+fn claim<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let arg: Reservation = copy_in(host, &domain.p2m, arg)?;
     let plain = arg.extent_start.gva().raw() == 0 && arg.extent_order == 0 && arg.mem_flags == 0;
-    Err(if plain && vm.events.domains().has_id(DomId(arg.domid)) {
+    Err(if plain && domain.peers.has_id(DomId(arg.domid)) {
         Errno::Eperm
     } else {
         Errno::Einval
@@ -63,32 +67,36 @@ fn claim<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
 }
 
 /// No guest has a virtual NUMA topology.
-fn topology<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
-    let arg: VnumaTopologyInfo = copy_in(host, &vm.p2m, arg)?;
+fn topology<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let arg: VnumaTopologyInfo = copy_in(host, &domain.p2m, arg)?;
     if arg.pad != 0 {
         return Err(Errno::Einval);
     }
-    caller(vm, arg.domid)?;
+    domain.require_self(arg.domid)?;
     Err(Errno::Eopnotsupp)
 }
 
 /// No device of a guest has memory reserved for it: the map has no entries.
-fn reserved_memory<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
-    let mut map: ReservedDeviceMemoryMap = copy_in(host, &vm.p2m, arg)?;
+fn reserved_memory<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+    let mut map: ReservedDeviceMemoryMap = copy_in(host, &domain.p2m, arg)?;
     if map.flags & !RDM_ALL != 0 {
         return Err(Errno::Einval);
     }
     map.nr_entries = 0;
-    copy_out(host, &vm.p2m, arg, &map)?;
+    copy_out(host, &domain.p2m, arg, &map)?;
     Ok(0)
 }
 
 /// For the tools of other domains: what a guest names is not there, itself, or not its to map.
-pub(super) fn acquire_resource<H: Host>(vm: &Vm<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
-    let arg: AcquireResource = copy_in(host, &vm.p2m, arg)?;
+pub(super) fn acquire_resource<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
+    let arg: AcquireResource = copy_in(host, &domain.p2m, arg)?;
     let end = arg.frame.checked_add(u64::from(arg.nr_frames));
     if arg.pad != 0 || end.is_none_or(|end| end > u64::from(u32::MAX)) {
         return Err(Errno::Einval);
     }
-    Err(vm.events.domains().remote(DomId(arg.domid)))
+    Err(domain.peers.remote(DomId(arg.domid)))
 }

@@ -7,7 +7,7 @@ use hv_types::Gva;
 use xen_abi::{Errno, GuestHandle, grant, memory, number, toolstack};
 
 use super::{BUF, DOMID, ENOSYS, Guest, RAM};
-use crate::hypercall::Outcome;
+use crate::hypercall::outcome::Outcome;
 use crate::hypercall::table::{ROWS, Row, Status};
 
 const BEGIN: &str = "<!-- coverage:begin -->\n";

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{BUF, Guest, HOLE, LAST_PAGE, RAM};
-use crate::hypercall::Outcome;
+use crate::hypercall::outcome::Outcome;
 use crate::hypercall::table::ROWS;
 
 /// Most continuations that one call of these tests may need: lists here are short.

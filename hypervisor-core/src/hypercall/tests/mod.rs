@@ -11,21 +11,19 @@ mod version;
 
 use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::Window;
-use hv_types::{DomId, FrameSize, Gpa, WindowAddr};
+use hv_types::{FrameSize, Gfn, Gpa, WindowAddr};
 use memory_server_api::{Error, Extra, Granted, Reply, Slot};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Outcome, State, dispatch};
-use crate::device::vgic::VGic;
-use crate::domain::peers::Domains;
-use crate::evtchn::{Events, Service};
+use super::dispatch;
+use super::outcome::Outcome;
+use crate::device::pv_console::PvConsole;
+use crate::evtchn::Service;
 use crate::fake::FakeHost;
 use crate::memory::p2m::P2m;
-use crate::vcpu::ptimer::PTimer;
-use crate::vcpu::vtimer::VTimer;
-use crate::vcpu::walk::Cache;
-use crate::vm::{Vm, Wait};
+use crate::vcpu::runstate::RunState;
+use crate::vm::Vm;
 
 /// First byte of the guest's RAM; the MMU is off, so guest virtual and physical addresses are the same.
 const RAM: u64 = crate::fake::RAM;
@@ -71,20 +69,7 @@ impl Guest {
                 .push_back(granted(slot, FrameSize::Page));
             p2m.create_extra(&mut host, kind).expect("an extra page");
         }
-        let vm = Vm {
-            layout: record.layout,
-            p2m,
-            gic: VGic::new(record.nr_spis),
-            timer: VTimer::new(),
-            ptimer: PTimer::new(),
-            events: Events::new(Domains::new(DomId(DOMID), DOMAINS), 1023),
-            console: None,
-            vpl011: None,
-            hc: State::default(),
-            walk: Cache::new(),
-            wait: Wait::None,
-            record,
-        };
+        let vm = Vm::new(record, p2m);
         Self { vm, host }
     }
 
@@ -101,6 +86,24 @@ impl Guest {
             Outcome::Return(result) => result,
             other => panic!("hypercall {nr} {args:x?} gives {other:?}"),
         }
+    }
+
+    /// When a watchdog or a poll has something to say.
+    fn next_deadline(&self) -> Option<u64> {
+        self.vm.vcpus[0].next_deadline(&self.vm.domain.watchdogs)
+    }
+
+    /// Whether a vCPU in SCHEDOP_poll may go on.
+    fn poll_is_over(&self) -> bool {
+        let poll = self.vm.vcpus[0].poll.as_ref();
+        poll.is_some_and(|poll| poll.is_over(&self.vm.domain.events, &self.host))
+    }
+
+    fn set_runstate(&mut self, state: RunState) {
+        let Vm { domain, vcpus, .. } = &mut self.vm;
+        vcpus[0]
+            .runstate
+            .set(&mut self.host, &domain.p2m, domain.assists, state);
     }
 
     fn put_bytes(&self, at: u64, bytes: &[u8]) {
@@ -133,10 +136,11 @@ impl Guest {
     fn console_port(&mut self) -> u32 {
         let port = self
             .vm
+            .domain
             .events
             .alloc_hypervisor_port(Service::Console)
             .expect("a free port");
-        self.vm.hc.console_port = port.0;
+        self.vm.devices.pv_console = Some(PvConsole::new(Gfn::new(0x39000), port));
         port.0
     }
 

@@ -3,16 +3,19 @@
 use hv_types::{Gpa, Gva};
 
 use crate::exit::mmio::instruction;
-use crate::host::{Host, Vcpu};
+use crate::host::Vcpu;
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
-use crate::vcpu::walk::{Access, Regime, fetch_word};
+use crate::vcpu::walk::Regime;
+use crate::vcpu::walk::fault::Access;
+use crate::vcpu::walk::stub::fetch_word;
 
 /// The virtual address of the access at the PC that faulted at `gpa`, or `None` where it cannot be told.
 ///
 /// The instruction is read through the guest's tables and its base and offset registers give the address. It is believed if
 /// it, or the start of the second page that the access reaches, translates into the page of `gpa`. Where the guest's
 /// own `table_walk` faulted, `gpa` is that of a table and the address cannot be checked.
-pub fn faulting_address<H: Host, P: Pages>(
+pub fn faulting_address<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     gpa: Gpa,

@@ -3,10 +3,12 @@
 use guest_mem::Window;
 use hv_types::Gpa;
 
-use super::{Access, FaultKind, SCTLR_C};
-use crate::host::Host;
+use super::fault::{Access, FaultKind};
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
 
+/// `SCTLR_EL1` (Arm ARM D19.2.118): the data cache is on.
+pub(super) const SCTLR_C: u64 = 1 << 2;
 /// `SCTLR_EL1`: tables are big-endian.
 pub(super) const SCTLR_EE: u64 = 1 << 25;
 // TCR_EL1: hardware manages the access flag, dirty state.
@@ -52,7 +54,7 @@ pub(super) fn permit(
 }
 
 /// The entry at `at`, or `None` where the guest has no memory.
-pub(super) fn read_entry<H: Host, P: Pages>(
+pub(super) fn read_entry<H: VcpuHost, P: Pages>(
     host: &H,
     pages: &P,
     sctlr: u64,
@@ -72,7 +74,7 @@ pub(super) fn read_entry<H: Host, P: Pages>(
 }
 
 /// Sets the flags that `wanted` differs in, all in the low half of the entry; `false` if the entry is not `entry` any more or read-only memory.
-pub(super) fn update_entry<H: Host, P: Pages>(
+pub(super) fn update_entry<H: VcpuHost, P: Pages>(
     host: &H,
     pages: &P,
     sctlr: u64,

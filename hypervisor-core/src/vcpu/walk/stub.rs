@@ -8,8 +8,9 @@ use guest_mem::Window;
 use hv_types::{Gpa, Gva, PAGE_SHIFT};
 use xen_abi::number::HVC_IMMEDIATE;
 
-use super::{Access, Fault, Regime};
-use crate::host::Host;
+use super::Regime;
+use super::fault::{Access, Fault};
+use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
 
 /// An HVC instruction and what its surroundings say.
@@ -71,7 +72,7 @@ struct Entry {
 impl Entry {
     /// Whether the entry of the guest's tables that led here is as it was.
     #[inline]
-    fn is_mapped<H: Host, P: Pages>(&self, host: &H, pages: &P) -> bool {
+    fn is_mapped<H: VcpuHost, P: Pages>(&self, host: &H, pages: &P) -> bool {
         self.leaf.is_none_or(|(at, was)| {
             let there = pages.readable(at, 8);
             there.is_some_and(|there| host.window().load_u64(there) == was)
@@ -102,7 +103,7 @@ impl Cache {
 ///
 /// # Errors
 /// [`FetchError`]; the vCPU cannot have executed an HVC there, or its tables have changed since.
-pub fn fetch_hvc<H: Host, P: Pages>(
+pub fn fetch_hvc<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     cache: &mut Cache,
@@ -160,7 +161,7 @@ pub fn fetch_hvc<H: Host, P: Pages>(
 }
 
 /// Until when what is proved now is believed.
-fn proved_until<H: Host>(host: &H) -> u64 {
+fn proved_until<H: VcpuHost>(host: &H) -> u64 {
     host.now().saturating_add(host.frequency() / PROOFS)
 }
 
@@ -168,7 +169,7 @@ fn proved_until<H: Host>(host: &H) -> u64 {
 ///
 /// # Errors
 /// [`FetchError::Walk`], [`FetchError::NoMemory`], or [`FetchError::NotHvc`] with word 0 for a PC that is not aligned.
-pub fn fetch_word<H: Host, P: Pages>(
+pub fn fetch_word<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     regime: &mut Regime,
@@ -191,7 +192,7 @@ pub fn fetch_word<H: Host, P: Pages>(
 const IMM_SMCCC: u16 = 0;
 
 /// Reads the word at `gpa` and, on the same page, the one before it.
-fn read_site<H: Host, P: Pages>(
+fn read_site<H: VcpuHost, P: Pages>(
     host: &H,
     pages: &P,
     gpa: Gpa,

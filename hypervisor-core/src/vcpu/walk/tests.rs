@@ -4,6 +4,7 @@ use guest_mem::Window;
 use proptest::prelude::*;
 
 use super::entry::*;
+use super::stub::{Cache, FetchError, HvcSite, fetch_hvc};
 use super::*;
 use crate::fake::{FakeHost, FakePages, RAM};
 

@@ -21,7 +21,7 @@ pub(super) struct Interface {
 
 impl Interrupts for Interface {
     const LIST_REGISTERS: usize = 4;
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         let slot = &mut self.lr[usize::from(lr)];
         assert!(slot.is_none(), "list register {lr} is in use: {slot:?}");
         *slot = Some((intid, priority, false));
@@ -35,8 +35,9 @@ impl Interrupts for Interface {
             "INTID {intid} is held twice"
         );
         self.injected.push(intid);
+        true
     }
-    fn can_recall(&self) -> bool {
+    fn can_recall(&mut self) -> bool {
         self.recalls
     }
     fn recall(&mut self, lr: u8) -> bool {

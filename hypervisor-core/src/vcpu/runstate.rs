@@ -1,4 +1,4 @@
-//! How long the vCPU ran and waited, and the area in which the guest is told.
+//! How long the vCPU ran and waited, and the guest area that it is published to.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -8,11 +8,13 @@ use xen_abi::Errno;
 use xen_abi::vcpu::{RUNSTATE_UPDATE, RunstateInfo, runstate as abi};
 use zerocopy::IntoBytes;
 
+use super::time::ticks_to_ns;
+use super::walk::Regime;
+use super::walk::fault::Access;
+use crate::domain::assists::Assists;
+use crate::host::on_vcpu::VcpuHost;
 use crate::host::{Clock, Host};
 use crate::memory::pages::Pages;
-use crate::vcpu::time::ticks_to_ns;
-use crate::vcpu::walk::{Access, Regime};
-use crate::vm::Vm;
 
 /// Bytes of the area.
 const SIZE: u64 = size_of::<RunstateInfo>() as u64;
@@ -39,14 +41,13 @@ pub enum RunState {
 
 /// Accounting of one vCPU.
 #[derive(Debug, Default)]
-pub(super) struct Runstate {
+pub struct Runstate {
     state: RunState,
     /// System time at which `state` was entered, ns; 0 before the first look at the clock.
     entered: u64,
     /// ns spent in each state, without the current stay.
     time: [u64; 4],
-    /// Where the guest is told.
-    pub(super) area: Area,
+    area: Area,
 }
 
 impl Runstate {
@@ -64,7 +65,7 @@ impl Runstate {
 
 /// Where an area lies in guest physical memory: one piece, or two where it crosses a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Area {
+pub struct Area {
     first: Option<(Gpa, u64)>,
     second: Option<(Gpa, u64)>,
 }
@@ -74,7 +75,7 @@ impl Area {
     ///
     /// Kernels keep it in memory that they never move. An address that does not translate is no
     /// error (Xen stores it unseen); the guest is then told nothing.
-    pub(super) fn virtually_at<H: Host, P: Pages>(host: &mut H, pages: &P, gva: Gva) -> Self {
+    pub fn virtually_at<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gva: Gva) -> Self {
         if gva.raw() == 0 {
             return Self::default();
         }
@@ -104,7 +105,7 @@ impl Area {
     ///
     /// # Errors
     /// [`Errno::Enxio`] where it crosses a page or is not 8-aligned; [`Errno::Einval`] where there is no RAM.
-    pub(super) fn physically_at<P: Pages>(pages: &P, gpa: Gpa) -> Result<Self, Errno> {
+    pub fn physically_at<P: Pages>(pages: &P, gpa: Gpa) -> Result<Self, Errno> {
         if gpa.page_offset() + SIZE > PAGE_SIZE || !gpa.is_aligned(8) {
             return Err(Errno::Enxio);
         }
@@ -148,54 +149,72 @@ impl Area {
     }
 }
 
-/// The vCPU enters `state`: accounts for the time in the one before and tells the guest.
-///
-/// Called where the vCPU begins to wait and where it resumes; costs two divisions and, with a
-/// registered area, a copy of 48 bytes.
-pub fn set_runstate<H: Host>(vm: &mut Vm<'_>, host: &mut H, state: RunState) {
-    if vm.hc.runstate.state == state && vm.hc.runstate.entered != 0 {
-        return;
+impl Runstate {
+    /// From now on the guest is told at `area`, and at once.
+    pub fn register<H: Host, P: Pages>(
+        &mut self,
+        host: &mut H,
+        pages: &P,
+        assists: Assists,
+        area: Area,
+    ) {
+        self.area = area;
+        self.publish(host, pages, assists);
     }
-    let now = now(host);
-    vm.hc.runstate.enter(state, now);
-    publish(vm, host);
-}
 
-/// Writes the accounting into the registered area, if there is one.
-///
-/// With the assist on, [`RUNSTATE_UPDATE`] is set in the entry time before anything else changes
-/// and cleared after everything has (public/xen.h at `VMASST_TYPE_runstate_update_flag`).
-pub(super) fn publish<H: Host>(vm: &mut Vm<'_>, host: &mut H) {
-    let marks = vm.hc.marks_runstate();
-    let runstate = &mut vm.hc.runstate;
-    if runstate.area == Area::default() {
-        return;
+    /// The vCPU enters `state`: accounts for the time in the one before and tells the guest.
+    ///
+    /// Called where the vCPU begins to wait and where it resumes; costs two divisions and, with a
+    /// registered area, a copy of 48 bytes.
+    pub fn set<H: Host, P: Pages>(
+        &mut self,
+        host: &mut H,
+        pages: &P,
+        assists: Assists,
+        state: RunState,
+    ) {
+        if self.state == state && self.entered != 0 {
+            return;
+        }
+        let now = now(host);
+        self.enter(state, now);
+        self.publish(host, pages, assists);
     }
-    if runstate.entered == 0 {
-        runstate.entered = now(host);
+
+    /// Writes the accounting into the registered area, if there is one.
+    ///
+    /// With the assist on, [`RUNSTATE_UPDATE`] is set in the entry time before anything else changes
+    /// and cleared after everything has (public/xen.h at `VMASST_TYPE_runstate_update_flag`).
+    fn publish<H: Host, P: Pages>(&mut self, host: &mut H, pages: &P, assists: Assists) {
+        if self.area == Area::default() {
+            return;
+        }
+        if self.entered == 0 {
+            self.entered = now(host);
+        }
+        let mut info = RunstateInfo {
+            state: self.state as i32,
+            pad: 0,
+            state_entry_time: self.entered,
+            time: self.time,
+        };
+        let window = host.window();
+        let mark = if assists.marks_runstate() {
+            self.area.entry_time(pages)
+        } else {
+            None
+        };
+        let Some(mark) = mark else {
+            self.area.write(window, pages, info.as_bytes());
+            return;
+        };
+        info.state_entry_time |= RUNSTATE_UPDATE;
+        window.store_u64(mark, info.state_entry_time);
+        fence(Ordering::SeqCst);
+        self.area.write(window, pages, info.as_bytes());
+        fence(Ordering::SeqCst);
+        window.store_u64(mark, info.state_entry_time & !RUNSTATE_UPDATE);
     }
-    let mut info = RunstateInfo {
-        state: runstate.state as i32,
-        pad: 0,
-        state_entry_time: runstate.entered,
-        time: runstate.time,
-    };
-    let window = host.window();
-    let mark = if marks {
-        runstate.area.entry_time(&vm.p2m)
-    } else {
-        None
-    };
-    let Some(mark) = mark else {
-        runstate.area.write(window, &vm.p2m, info.as_bytes());
-        return;
-    };
-    info.state_entry_time |= RUNSTATE_UPDATE;
-    window.store_u64(mark, info.state_entry_time);
-    fence(Ordering::SeqCst);
-    runstate.area.write(window, &vm.p2m, info.as_bytes());
-    fence(Ordering::SeqCst);
-    window.store_u64(mark, info.state_entry_time & !RUNSTATE_UPDATE);
 }
 
 fn now<C: Clock>(clock: &C) -> u64 {

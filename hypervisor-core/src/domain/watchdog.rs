@@ -7,11 +7,11 @@ use xen_abi::sched::Watchdog;
 const COUNT: usize = 2;
 
 /// `-ENOSPC` in 32 bits, zero-extended: so Xen 4.22 answers (seen), and callers that look at an `int` cannot tell.
-pub(super) const NONE_FREE: i64 = 0xffff_ffe4;
+pub const NONE_FREE: i64 = 0xffff_ffe4;
 
 /// Deadlines in ticks of the system counter; `None` is free.
 #[derive(Debug, Default)]
-pub(super) struct Watchdogs([Option<u64>; COUNT]);
+pub struct Watchdogs([Option<u64>; COUNT]);
 
 impl Watchdogs {
     /// Arms, rearms or disarms at tick `now` with `frequency` ticks a second.
@@ -22,7 +22,7 @@ impl Watchdogs {
     ///
     /// # Errors
     /// [`Errno::Einval`]: no such watchdog, or not in use.
-    pub(super) fn set(&mut self, arg: Watchdog, now: u64, frequency: u64) -> Result<i64, Errno> {
+    pub fn set(&mut self, arg: Watchdog, now: u64, frequency: u64) -> Result<i64, Errno> {
         let deadline = now.saturating_add(u64::from(arg.timeout).saturating_mul(frequency));
         if arg.id == 0 {
             let free = (1..).zip(&mut self.0).find(|(_, slot)| slot.is_none());
@@ -42,12 +42,12 @@ impl Watchdogs {
     }
 
     /// The earliest deadline.
-    pub(super) fn next(&self) -> Option<u64> {
+    pub fn next(&self) -> Option<u64> {
         self.0.iter().flatten().copied().min()
     }
 
     /// Whether a deadline is at or before `now`.
-    pub(super) fn expired(&self, now: u64) -> bool {
+    pub fn expired(&self, now: u64) -> bool {
         self.next().is_some_and(|deadline| deadline <= now)
     }
 }
