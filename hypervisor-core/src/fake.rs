@@ -5,6 +5,7 @@ use core::fmt;
 use std::{collections::VecDeque, string::String, vec::Vec};
 
 use console_api::ConsolePort;
+use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::{VecWindow, Window};
 use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, VcpuId, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
@@ -315,5 +316,35 @@ impl Pages for FakePages {
             .iter()
             .any(inside)
             .then(|| WindowAddr::new(gpa.raw()))
+    }
+}
+
+/// Bytes of RAM of the guest that [`record`] describes.
+pub(crate) const RAM_SIZE: u64 = 0x20_0000;
+/// Its id.
+pub(crate) const DOMID: u16 = 3;
+
+/// A guest with 2 MiB of RAM on the heap, Xen's layout, PV features and no UART.
+pub(crate) fn record() -> DomainRecord {
+    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
+    DomainRecord {
+        domid: DOMID,
+        // Domain 1 exists beside it.
+        domains: 3,
+        name: heapless::String::try_from("guest").expect("a short name"),
+        vcpus: 1,
+        max_banks: banks.clone(),
+        banks,
+        extended: heapless::Vec::new(),
+        layout: dt_server_api::XEN_LAYOUT,
+        is_static: false,
+        direct_map: false,
+        pv: PvFeatures::NoXenstore,
+        vpl011: false,
+        nr_spis: 32,
+        max_grant_frames: 64,
+        trap_unmapped: true,
+        kernel: Module { region: 0, size: 0 },
+        ramdisk: None,
     }
 }

@@ -3,7 +3,8 @@
 use dt_server_api::DomainRecord;
 use hv_types::{MAX_VCPUS, VcpuId};
 
-use crate::device::Devices;
+use crate::device::bus::Bus;
+use crate::device::table::{Devices, Id};
 use crate::domain::Domain;
 use crate::memory::p2m::P2m;
 use crate::vcpu::Vcpu;
@@ -19,9 +20,9 @@ pub struct Vm<'m> {
 }
 
 impl<'m> Vm<'m> {
-    /// The guest that `record` describes, before its extra pages exist.
-    pub fn new(record: DomainRecord, p2m: P2m<'m>) -> Self {
-        let devices = Devices::new(&record);
+    /// The guest that `record` describes, with its devices on `bus`, before its extra pages exist.
+    pub fn new(record: DomainRecord, p2m: P2m<'m>, bus: Bus<Id>) -> Self {
+        let devices = Devices::new(&record, bus);
         Self {
             domain: Domain::new(record, p2m),
             vcpus: [Vcpu::new(VcpuId::BOOT)],

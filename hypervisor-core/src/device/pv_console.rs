@@ -10,12 +10,17 @@
 //! until the guest's ring has room.
 
 use console_api::ConsolePort;
+use dt_server_api::{DomainRecord, PvFeatures};
 use guest_mem::Window;
 use hv_types::{Gfn, Port, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::console::ring::{
     CONNECTION, IN, IN_CONS, IN_PROD, IN_SIZE, OUT, OUT_CONS, OUT_PROD, OUT_SIZE,
 };
+
+use super::model::{Device, Words};
+use crate::evtchn::Service;
+use crate::host::Host;
 
 /// Bytes moved at a time.
 const CHUNK: usize = 256;
@@ -63,6 +68,8 @@ pub struct PvConsole {
     /// Said to be broken already: `in`, `out`.
     said: [bool; 2],
     report: Option<Broken>,
+    /// Input is for this console now.
+    input: bool,
 }
 
 impl PvConsole {
@@ -73,7 +80,18 @@ impl PvConsole {
             port,
             said: [false; 2],
             report: None,
+            input: true,
         }
+    }
+
+    /// The guest end of its event channel is `port` from now on.
+    pub const fn bind(&mut self, port: Port) {
+        self.port = port;
+    }
+
+    /// Says whether input is for this console now.
+    pub const fn take_input(&mut self, input: bool) {
+        self.input = input;
     }
 
     /// Where the guest finds the page (`HVM_PARAM_CONSOLE_PFN`).
@@ -107,7 +125,7 @@ impl PvConsole {
     }
 
     /// Moves what is left of a guest's output that has stopped; returns whether nothing is left to move.
-    pub fn drain<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
+    pub fn drain_to<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
         self.pump_out(w, c);
         let (prod, cons) = (w.load_u32(at(OUT_PROD)), w.load_u32(at(OUT_CONS)));
         self.distance(Ring::Out, prod, cons)
@@ -195,6 +213,44 @@ impl PvConsole {
         }
         *said = broken;
         (!broken).then_some(distance)
+    }
+}
+
+impl Device for PvConsole {
+    const WORDS: Words = Words {
+        name: "the PV console",
+        refuses: "it is a page and has no registers",
+        absent: (
+            "the place of a PV console",
+            "the domain has none: add `xen,enhanced;` to it",
+        ),
+    };
+
+    fn is_in(record: &DomainRecord) -> bool {
+        record.pv != PvFeatures::None
+    }
+    fn new(record: &DomainRecord) -> Self {
+        // Its port follows when the event channels are there.
+        Self::new(record.layout.magic.gfn(), Port(0))
+    }
+    fn work<H: Host>(&mut self, host: &mut H) -> Option<Service> {
+        let (window, console) = host.window_and_console();
+        let input = self.input;
+        self.pump(window, console, input)
+            .then_some(Service::Console)
+    }
+    fn report<H: Host>(&mut self, host: &mut H) {
+        if let Some(broken) = self.take_broken() {
+            host.log(format_args!("{broken}"));
+        }
+    }
+    fn drain<H: Host>(&mut self, host: &mut H) -> bool {
+        let (window, console) = host.window_and_console();
+        self.drain_to(window, console)
+    }
+    fn reset<H: Host>(&mut self, host: &mut H) {
+        *self = Self::new(self.gfn, self.port);
+        self.connect(host.window());
     }
 }
 

@@ -12,7 +12,13 @@
 //! the PV console never sees, so the UART takes input only where somebody reads it: see [`Pv`].
 
 use console_api::ConsolePort;
+use dt_server_api::{DomainRecord, GuestLayout, PvFeatures};
 use heapless::Deque;
+
+use super::model::{Device, Line, Region, Words, Written};
+use crate::evtchn::Service;
+use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 
 /// Bytes of each FIFO.
 const FIFO: usize = 32;
@@ -62,6 +68,7 @@ pub enum Pv {
 /// The device.
 #[derive(Debug)]
 pub struct Vpl011 {
+    intid: u16,
     tx: Deque<u8, FIFO>,
     rx: Deque<u8, FIFO>,
     imsc: u32,
@@ -70,9 +77,10 @@ pub struct Vpl011 {
 }
 
 impl Vpl011 {
-    /// The device after reset, in a guest without a PV console: FIFOs empty, interrupts masked.
-    pub const fn new() -> Self {
+    /// The device after reset, in a guest without a PV console: FIFOs empty, interrupts masked. Its interrupt is `intid`.
+    pub const fn at(intid: u16) -> Self {
         Self {
+            intid,
             tx: Deque::new(),
             rx: Deque::new(),
             imsc: 0,
@@ -165,7 +173,7 @@ impl Vpl011 {
     }
 
     /// Moves what is left of a guest's output that has stopped; returns whether nothing is left.
-    pub fn drain<C: ConsolePort>(&mut self, c: &mut C) -> bool {
+    pub fn drain_to<C: ConsolePort>(&mut self, c: &mut C) -> bool {
         self.send(c);
         self.tx.is_empty()
     }
@@ -252,12 +260,6 @@ impl Vpl011 {
     }
 }
 
-impl Default for Vpl011 {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The bits that an access of `size` bytes reaches.
 const fn mask(size: u8) -> Option<u32> {
     match size {
@@ -265,6 +267,70 @@ const fn mask(size: u8) -> Option<u32> {
         2 => Some(0xffff),
         4 => Some(0xffff_ffff),
         _ => None,
+    }
+}
+
+impl Device for Vpl011 {
+    const WORDS: Words = Words {
+        name: "the UART (vpl011)",
+        refuses: "the SBSA UART has no such register of that size: use 16- or 32-bit accesses",
+        absent: (
+            "the place of a UART (vpl011)",
+            "the domain has no UART: add `vpl011;` to it, or use hvc0 as the guest's console",
+        ),
+    };
+
+    fn is_in(record: &DomainRecord) -> bool {
+        record.vpl011
+    }
+    fn new(record: &DomainRecord) -> Self {
+        let mut uart = Self::at(record.layout.vpl011_intid);
+        if record.pv != PvFeatures::None {
+            uart.set_pv(Pv::Unused);
+        }
+        uart
+    }
+    fn place(layout: &GuestLayout) -> Option<Region> {
+        Some(Region {
+            start: layout.vpl011,
+            size: 0x1000,
+        })
+    }
+    fn read<H: VcpuHost>(&mut self, host: &mut H, offset: u32, size: u8) -> Option<u32> {
+        self.mmio_read(offset, size, host.console())
+    }
+    fn write<H: VcpuHost>(&mut self, host: &mut H, offset: u32, size: u8, value: u32) -> Written {
+        let open = self.is_open();
+        match self.mmio_write(offset, size, value, host.console()) {
+            // A UART that is closed leaves what waits to the PV console.
+            true if open && !self.is_open() => Written::Notify,
+            true => Written::Done,
+            false => Written::Refused,
+        }
+    }
+    fn line(&self) -> Option<Line> {
+        Some(Line {
+            intid: self.intid,
+            high: self.irq_level(),
+        })
+    }
+    fn work<H: Host>(&mut self, host: &mut H) -> Option<Service> {
+        self.pump(host.console());
+        None
+    }
+    fn drain<H: Host>(&mut self, host: &mut H) -> bool {
+        self.drain_to(host.console())
+    }
+    fn reset<H: Host>(&mut self, _: &mut H) {
+        let pv = if self.pv == Pv::Absent {
+            Pv::Absent
+        } else {
+            Pv::Unused
+        };
+        *self = Self {
+            pv,
+            ..Self::at(self.intid)
+        };
     }
 }
 

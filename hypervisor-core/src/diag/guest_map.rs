@@ -9,12 +9,10 @@ use dt_server_api::{Bank, GuestLayout};
 use heapless::Vec;
 use hv_types::Gpa;
 
-use crate::device::vgic::GICD_SIZE;
+use crate::device::model::Words;
+use crate::device::table::{Set, places};
+use crate::device::vgic::GICC_SIZE;
 
-/// Bytes of the GIC's CPU interface.
-const GICC_SIZE: u64 = 0x2000;
-/// Bytes of the UART's registers.
-const VPL011_SIZE: u64 = 0x1000;
 /// Bytes of the magic pages (Xen's `GUEST_MAGIC_SIZE`).
 const MAGIC_SIZE: u64 = 0x0100_0000;
 /// Most parts of a map.
@@ -23,15 +21,12 @@ const MAX_PARTS: usize = 24;
 /// What a part of the map is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
-    /// Interrupt distributor.
-    Gicd,
+    /// Registers of an emulated device.
+    Device(Words),
+    /// Where an emulated device would be that the guest has not got.
+    NoDevice(Words),
     /// Interrupt controller's CPU interface.
     Gicc,
-    /// Emulated UART; it may be absent.
-    Vpl011 {
-        /// The domain has one.
-        present: bool,
-    },
     /// Where grant frames are mapped.
     Grants,
     /// Console and xenstore ring.
@@ -76,18 +71,24 @@ pub struct GuestMap {
 }
 
 impl GuestMap {
-    /// The map of a guest with these fixed places, RAM banks and extended regions, and a UART or none. Empty regions, and what is more than a map can hold,
-    /// are left out.
+    /// The map of a guest with these fixed places, RAM banks, extended regions and devices. Empty regions, and what is more than a map can
+    /// hold, are left out.
     pub fn new<'a>(
         layout: &GuestLayout,
         banks: impl IntoIterator<Item = &'a Bank>,
         extended: impl IntoIterator<Item = (Gpa, u64)>,
-        vpl011: bool,
+        devices: Set,
     ) -> Self {
+        let devices = places(layout).map(|(id, words, region)| {
+            let part = if devices.contains(id) {
+                Part::Device(words)
+            } else {
+                Part::NoDevice(words)
+            };
+            (part, region.start, u64::from(region.size))
+        });
         let fixed = [
-            (Part::Gicd, layout.gicd, u64::from(GICD_SIZE)),
-            (Part::Gicc, layout.gicc, GICC_SIZE),
-            (Part::Vpl011 { present: vpl011 }, layout.vpl011, VPL011_SIZE),
+            (Part::Gicc, layout.gicc, u64::from(GICC_SIZE)),
             (Part::Grants, layout.grant_region, layout.grant_region_size),
             (Part::Magic, layout.magic, MAGIC_SIZE),
         ];
@@ -97,7 +98,7 @@ impl GuestMap {
         let extended = (0..)
             .zip(extended)
             .map(|(n, (start, size))| (Part::Extended(n), start, size));
-        let all = fixed.into_iter().chain(banks).chain(extended);
+        let all = devices.chain(fixed).chain(banks).chain(extended);
         Self {
             regions: all
                 .filter(|(_, _, size)| *size != 0)
@@ -145,15 +146,8 @@ impl Place {
             (Part::Extended(_), true) => {
                 "nothing is here until the guest maps a grant or another domain's page to it"
             }
-            (Part::Gicd, true) => {
-                "the GICv2 distributor has no such register of that size: use 32-bit accesses, 8-bit ones for priorities and targets alone"
-            }
-            (Part::Vpl011 { present: false }, true) => {
-                "the domain has no UART: add `vpl011;` to it, or use hvc0 as the guest's console"
-            }
-            (Part::Vpl011 { present: true }, true) => {
-                "the SBSA UART has no such register of that size: use 16- or 32-bit accesses"
-            }
+            (Part::Device(words), true) => words.refuses,
+            (Part::NoDevice(words), true) => words.absent.1,
             (Part::Grants | Part::Magic, true) => {
                 "only the pages that the guest has mapped (grant table) or been given (HVM_PARAM) are here"
             }
@@ -182,10 +176,9 @@ impl fmt::Display for Bytes {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gicd => f.write_str("the GIC distributor (GICD)"),
+            Self::Device(words) => f.write_str(words.name),
+            Self::NoDevice(words) => f.write_str(words.absent.0),
             Self::Gicc => f.write_str("the GIC CPU interface (GICC)"),
-            Self::Vpl011 { present: true } => f.write_str("the UART (vpl011)"),
-            Self::Vpl011 { present: false } => f.write_str("the place of a UART (vpl011)"),
             Self::Grants => f.write_str("the grant region"),
             Self::Magic => f.write_str("the magic pages"),
             Self::Ram(n) => write!(f, "RAM bank {n}"),

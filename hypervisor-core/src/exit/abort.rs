@@ -7,7 +7,8 @@ use super::hvc::INSTRUCTION;
 use super::mmio::{self, Mmio, instruction};
 use super::syndrome::Abort;
 use super::trap::AARCH32;
-use crate::device::{Devices, vgic};
+use crate::device::table::{Devices, Id, Set};
+use crate::device::vgic;
 use crate::diag::fault::Aborted;
 use crate::diag::guest_map::GuestMap;
 use crate::domain::Domain;
@@ -71,7 +72,7 @@ fn on_other_abort<H: VcpuHost>(
 fn map(record: &DomainRecord) -> GuestMap {
     let extended = record.extended.iter();
     let extended = extended.map(|region| (region.start(), region.size()));
-    GuestMap::new(&record.layout, &record.max_banks, extended, record.vpl011)
+    GuestMap::new(&record.layout, &record.max_banks, extended, Set::of(record))
 }
 
 /// Carries out what the syndrome does not describe, where something answers at `gpa`: maintenance of caches has nothing to do
@@ -85,7 +86,8 @@ fn undescribed<H: VcpuHost>(
     host: &mut H,
     (gpa, abort): (Gpa, Abort),
 ) -> bool {
-    if !answers_at(&domain.record, gpa) {
+    // An emulated device, or the silence that the domain asked for where nothing is.
+    if devices.find(gpa).is_none() && domain.record.trap_unmapped {
         return false;
     }
     if abort.cache_maintenance() {
@@ -111,14 +113,6 @@ fn undescribed<H: VcpuHost>(
     done
 }
 
-/// Whether an emulated device is at `gpa`, or the domain asked for silence where nothing is.
-fn answers_at(record: &DomainRecord, gpa: Gpa) -> bool {
-    let layout = &record.layout;
-    offset_in(gpa, layout.gicd, u64::from(vgic::GICD_SIZE)).is_some()
-        || record.vpl011 && offset_in(gpa, layout.vpl011, 0x1000).is_some()
-        || !record.trap_unmapped
-}
-
 /// [`access_device`], out of line for what is rare.
 #[cold]
 #[inline(never)]
@@ -141,44 +135,27 @@ fn access_device<H: VcpuHost>(
     host: &mut H,
     access: Mmio,
 ) -> bool {
-    let layout = &record.layout;
-    if let Some(offset) = offset_in(access.gpa, layout.gicd, u64::from(vgic::GICD_SIZE)) {
-        return access_gicd(vcpu, devices, host, access, offset);
-    }
-    if let Some(offset) = offset_in(access.gpa, layout.vpl011, 0x1000)
-        && devices.vpl011.is_some()
-    {
-        return access_uart(devices, host, access, offset, layout.vpl011_intid);
-    }
-    // A domain may ask for reads of all ones and ignored writes where nothing is.
-    if !record.trap_unmapped && !access.write {
-        access.finish_load(host, u64::MAX);
-    }
-    !record.trap_unmapped
-}
-
-/// As [`access_device`].
-#[inline(always)]
-fn access_gicd<H: VcpuHost>(
-    vcpu: &mut Vcpu,
-    devices: &mut Devices,
-    host: &mut H,
-    access: Mmio,
-    offset: u32,
-) -> bool {
-    let gic = &mut devices.gic;
+    let Some((id, offset)) = devices.find(access.gpa) else {
+        // A domain may ask for reads of all ones and ignored writes where nothing is.
+        if !record.trap_unmapped && !access.write {
+            access.finish_load(host, u64::MAX);
+        }
+        return !record.trap_unmapped;
+    };
     if access.write {
         let Ok(value) = u32::try_from(access.value(host)) else {
             return false;
         };
-        let done = gic.mmio_write(offset, access.size, value);
-        vcpu.timer.recheck(gic, host);
+        let done = devices.write(id, host, (offset, access.size), value);
+        if id == Id::Gic {
+            vcpu.timer.recheck(&mut devices.gic, host);
+        }
         return done;
     }
-    if vgic::shows_pending(offset) {
-        show_pending(vcpu, gic, host);
+    if id == Id::Gic && vgic::shows_pending(offset) {
+        show_pending(vcpu, &mut devices.gic, host);
     }
-    let value = gic.mmio_read(offset, access.size);
+    let value = devices.read(id, host, offset, access.size);
     if let Some(value) = value {
         access.finish_load(host, u64::from(value));
     }
@@ -191,45 +168,4 @@ fn access_gicd<H: VcpuHost>(
 fn show_pending<H: VcpuHost>(vcpu: &mut Vcpu, gic: &mut vgic::VGic, host: &mut H) {
     vcpu.timer.show(gic, host);
     vcpu.ptimer.look(gic, host.now());
-}
-
-fn access_uart<H: VcpuHost>(
-    devices: &mut Devices,
-    host: &mut H,
-    access: Mmio,
-    offset: u32,
-    intid: u16,
-) -> bool {
-    let Some(uart) = &mut devices.vpl011 else {
-        return false;
-    };
-    let done = if access.write {
-        match u32::try_from(access.value(host)) {
-            Ok(value) => {
-                let open = uart.is_open();
-                let done = uart.mmio_write(offset, access.size, value, host.console());
-                // A UART that is closed leaves what waits to the PV console.
-                devices.console_kick |= open && !uart.is_open();
-                done
-            }
-            Err(_) => false,
-        }
-    } else {
-        let value = uart.mmio_read(offset, access.size, host.console());
-        if let Some(value) = value {
-            access.finish_load(host, u64::from(value));
-        }
-        value.is_some()
-    };
-    devices.gic.set_level(intid, uart.irq_level());
-    done
-}
-
-fn offset_in(gpa: Gpa, base: Gpa, size: u64) -> Option<u32> {
-    let offset = gpa.raw().checked_sub(base.raw())?;
-    if offset < size {
-        u32::try_from(offset).ok()
-    } else {
-        None
-    }
 }

@@ -9,9 +9,7 @@ use hv_types::VcpuId;
 use super::disposition::Disposition;
 use super::{Exit, Reason, abort, hvc, trap};
 use crate::device::vgic::{EVENT_UPCALL, VGic, VTIMER};
-use crate::device::vpl011::Vpl011;
 use crate::domain::shutdown::StopReason;
-use crate::evtchn::Service;
 use crate::host::on_vcpu::{OnVcpu, VcpuHost};
 use crate::host::{Clock as _, Host};
 use crate::vcpu::Vcpu;
@@ -85,7 +83,7 @@ impl Vm<'_> {
     /// The console has input for the guest or room for its output.
     pub fn on_console<H: Host>(&mut self, host: &mut H) -> VcpuAction {
         let host = &mut OnVcpu::new(host, VcpuId::BOOT);
-        self.pump_console(host);
+        self.run_devices(host);
         if self.vcpu(host.id()).wait == Wait::Retry {
             // The hypercall is executed again; where there is still no room it waits again.
             return self.settle(host, Disposition::Run);
@@ -101,41 +99,23 @@ impl Vm<'_> {
         self.settle(host, next)
     }
 
-    /// Moves bytes between the guest's consoles and the console server.
-    #[inline(never)]
-    fn pump_console<H: Host>(&mut self, host: &mut H) {
+    /// Lets the devices do what there is to do.
+    fn run_devices<H: Host>(&mut self, host: &mut H) {
         let Self {
             domain, devices, ..
         } = self;
-        devices.console_kick = false;
-        let (window, console) = host.window_and_console();
-        let mut broken = None;
-        if let Some(ring) = &mut devices.pv_console {
-            let input = devices.vpl011.as_ref().is_none_or(Vpl011::leaves_input);
-            if ring.pump(window, console, input) {
-                domain
-                    .events
-                    .raise_service(window, &domain.p2m, Service::Console);
-            }
-            broken = ring.take_broken();
-        }
-        if let Some(uart) = &mut devices.vpl011
-            && uart.pump(console)
-        {
-            devices
-                .gic
-                .set_level(domain.record.layout.vpl011_intid, uart.irq_level());
-        }
-        if let Some(broken) = broken {
-            host.log(format_args!("{broken}"));
-        }
+        devices.work(host, |host, service| {
+            domain
+                .events
+                .raise_service(host.window(), &domain.p2m, service);
+        });
     }
 
     /// Every exit ends here. Most have nothing to do, so the slow paths are out of line.
     #[inline]
     fn settle<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
-        if self.devices.console_kick {
-            self.pump_console(host);
+        if self.devices.have_work() {
+            self.run_devices(host);
         }
         let gic = &mut self.devices.gic;
         let upcall = self

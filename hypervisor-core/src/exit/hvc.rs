@@ -4,6 +4,7 @@ use hv_types::Gva;
 
 use super::disposition::Disposition;
 use super::psci::{self, Conduit, SmcccAction};
+use crate::device::table::Set;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall;
@@ -62,7 +63,7 @@ fn hypercall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, at: Gva) -> Di
             host.set_x(0, 0);
             host.set_pc(after);
             // A guest yields while a ring is full; what drains it must come first.
-            vm.devices.console_kick = true;
+            vm.devices.notify(Set::CONSOLES);
             Disposition::Run
         }
         Outcome::Block => {

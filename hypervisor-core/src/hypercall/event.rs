@@ -11,11 +11,10 @@ use xen_abi::event::{
     SetPriority, Status, UNMASK, state,
 };
 
-use crate::device::Devices;
+use crate::device::table::Devices;
 use crate::device::vgic::{EVENT_UPCALL, VGic};
-use crate::device::vpl011::Pv;
 use crate::domain::Domain;
-use crate::evtchn::{Sent, Service};
+use crate::evtchn::Sent;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{copy_in, copy_out};
 
@@ -124,12 +123,7 @@ fn send<H: VcpuHost>(
     let PortArg { port } = copy_in(host, &domain.p2m, arg)?;
     match domain.events.send(host.window(), &domain.p2m, Port(port))? {
         Sent::Port { upcall } => raise_if(&mut devices.gic, upcall),
-        Sent::Service(Service::Console) => {
-            devices.console_kick = true;
-            if let Some(uart) = &mut devices.vpl011 {
-                uart.set_pv(Pv::Used);
-            }
-        }
+        Sent::Service(service) => devices.serve(service),
         Sent::Nobody => {}
     }
     Ok(())

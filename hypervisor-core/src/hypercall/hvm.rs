@@ -4,7 +4,7 @@ use hv_types::Gva;
 use xen_abi::Errno;
 use xen_abi::hvm::{GET_PARAM, GUEST_REQUEST_VM_EVENT, HvmParam, SET_PARAM, param};
 
-use crate::device::Devices;
+use crate::device::table::Devices;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};

@@ -68,7 +68,7 @@ fn single<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -
         number::CONSOLE_IO => console::console_io(
             host,
             &domain.p2m,
-            &mut devices.typed,
+            &mut devices.console_io.held,
             [int(a0), int(a1), a2, a3, a4],
         ),
         number::HVM_OP => hvm::hvm_op(domain, devices, host, a0, a1).into(),

@@ -10,8 +10,8 @@ mod error;
 
 pub use error::BootError;
 
-use crate::device::pv_console::PvConsole;
-use crate::device::vpl011::Pv;
+use crate::device::bus::Bus;
+use crate::device::table::{self, Id};
 use crate::evtchn::Service;
 use crate::host::Host;
 use crate::life::loader::{self, DTB_MAX, LoadError};
@@ -53,6 +53,7 @@ enum Stage {
 pub struct Boot<'m> {
     record: DomainRecord,
     p2m: P2m<'m>,
+    bus: Bus<Id>,
     plan: loader::Plan,
     /// Most RAM blocks that one step asks for.
     blocks: u32,
@@ -62,21 +63,23 @@ pub struct Boot<'m> {
 }
 
 impl<'m> Boot<'m> {
-    /// Begins to build the guest that `record` describes. `table` is the memory behind its p2m, [`P2m::table_words`] of the
+    /// Begins to build the guest that `record` describes. `memory` is that behind its p2m, [`P2m::table_words`] of the
     /// record's `max_banks` long.
     ///
     /// # Errors
     /// [`BootError`]: what cannot be loaded is refused before memory is asked for.
     pub fn new(
         record: DomainRecord,
-        table: &'m mut [u32],
+        memory: &'m mut [u32],
         modules: &Modules<'_>,
     ) -> Result<Self, BootError> {
         let plan = plan(&record, modules)?;
-        let p2m = P2m::new(&record.max_banks, table).map_err(|_| BootError::P2mTable)?;
+        let bus = table::bus(&record).map_err(BootError::Devices)?;
+        let p2m = P2m::new(&record.max_banks, memory).map_err(|_| BootError::P2mTable)?;
         Ok(Self {
             record,
             p2m,
+            bus,
             plan,
             blocks: Request::MAX_BLOCKS,
             again: false,
@@ -92,6 +95,7 @@ impl<'m> Boot<'m> {
         let Remains { record, p2m } = remains;
         Ok(Self {
             plan: plan(&record, modules)?,
+            bus: table::bus(&record).map_err(BootError::Devices)?,
             record,
             p2m,
             blocks: USED_BLOCKS,
@@ -159,12 +163,13 @@ impl<'m> Boot<'m> {
     /// # Errors
     /// [`BootError`]; the vCPU was not started, and `vm` is `None`.
     pub fn finish<H: Host>(self, host: &mut H, vm: &mut Option<Vm<'m>>) -> Result<(), BootError> {
-        let new = vm.insert(Vm::new(self.record, self.p2m));
+        let new = vm.insert(Vm::new(self.record, self.p2m, self.bus));
         let pages = new.create_pages(host);
         if pages.is_err() {
             *vm = None;
             return pages;
         }
+        new.devices.reset(host);
         // What was executed there before may have been anything.
         host.sync_instructions(self.plan.kernel, self.plan.kernel_size);
         host.log(format_args!("{}", Summary(&new.domain.record, &self.plan)));
@@ -225,11 +230,8 @@ impl<'m> Vm<'m> {
             .events
             .alloc_hypervisor_port(Service::Console)
             .map_err(|_| BootError::NoPort)?;
-        let ring = PvConsole::new(gfn, port);
-        ring.connect(host.window());
-        self.devices.pv_console = Some(ring);
-        if let Some(uart) = &mut self.devices.vpl011 {
-            uart.set_pv(Pv::Unused);
+        if let Some(console) = &mut self.devices.pv_console {
+            console.bind(port);
         }
         Ok(())
     }

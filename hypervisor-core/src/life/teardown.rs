@@ -30,11 +30,7 @@ impl<'m> Vm<'m> {
     /// Hands the console what the guest, which has stopped, has written; returns whether that is all. Where it is not, the
     /// console's notification is the time to go on.
     pub fn drain<H: Host>(&mut self, host: &mut H) -> bool {
-        let (window, console) = host.window_and_console();
-        let ring = self.devices.pv_console.as_mut();
-        let ring = ring.is_none_or(|ring| ring.drain(window, console));
-        let uart = self.devices.vpl011.as_mut();
-        ring && uart.is_none_or(|uart| uart.drain(console))
+        self.devices.drain(host)
     }
 
     /// Ends the guest's life, after which its memory may go.

@@ -4,6 +4,7 @@ use dt_server::Config;
 use dt_server_api::{DomainRecord, XEN_LAYOUT};
 use fault_server::{Place, Who};
 use hv_types::Gpa;
+use hypervisor_core::device::table::{Id, Set};
 use hypervisor_core::diag::guest_map::GuestMap;
 use hypervisor_core::exit::syndrome::{Abort, FaultStatus, Trap, decode};
 use topology::pd;
@@ -27,7 +28,7 @@ impl Guest {
         let Some(config) = config else {
             return vec![Self {
                 name: None,
-                map: GuestMap::new(&XEN_LAYOUT, &[], [], false),
+                map: GuestMap::new(&XEN_LAYOUT, &[], [], Set::NONE.with(Id::Gic)),
             }];
         };
         let records = config.domains.iter().map(|domain| &domain.record);
@@ -40,7 +41,7 @@ impl Guest {
                     .extended
                     .iter()
                     .map(|region| (region.start(), region.size())),
-                record.vpl011,
+                Set::of(record),
             ),
         };
         records.map(of).collect()

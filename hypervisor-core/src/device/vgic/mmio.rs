@@ -5,6 +5,7 @@
 //! every bit of an interrupt that does not exist. PPIs keep their configuration and SGIs stay
 //! enabled, as on a GIC-400.
 
+use dt_server_api::{DomainRecord, GuestLayout};
 use hv_types::MAX_VCPUS;
 
 use super::regs::{
@@ -14,6 +15,9 @@ use super::regs::{
 };
 use super::state::{PRIORITY_BITS, SGIS, from_icfgr, to_icfgr};
 use super::{BOOT, VGic};
+use crate::device::model::{Device, Region, Words, Written};
+use crate::host::Host;
+use crate::host::on_vcpu::VcpuHost;
 
 /// Bytes of one kind of bitmap register.
 const BITMAP: u32 = 0x80;
@@ -233,5 +237,41 @@ impl VGic {
             cpu.private.latch |= 1 << sgi;
         }
         self.update(0);
+    }
+}
+
+impl Device for VGic {
+    const WORDS: Words = Words {
+        name: "the GIC distributor (GICD)",
+        refuses: "the GICv2 distributor has no such register of that size: use 32-bit accesses, 8-bit ones for priorities and targets alone",
+        absent: (
+            "the place of a GIC distributor (GICD)",
+            "every guest has one",
+        ),
+    };
+
+    fn new(record: &DomainRecord) -> Self {
+        Self::new(record.nr_spis)
+    }
+    fn place(layout: &GuestLayout) -> Option<Region> {
+        Some(Region {
+            start: layout.gicd,
+            size: END,
+        })
+    }
+    #[inline(always)]
+    fn read<H: VcpuHost>(&mut self, _: &mut H, offset: u32, size: u8) -> Option<u32> {
+        self.mmio_read(offset, size)
+    }
+    #[inline(always)]
+    fn write<H: VcpuHost>(&mut self, _: &mut H, offset: u32, size: u8, value: u32) -> Written {
+        if self.mmio_write(offset, size, value) {
+            Written::Done
+        } else {
+            Written::Refused
+        }
+    }
+    fn reset<H: Host>(&mut self, _: &mut H) {
+        *self = Self::new(u16::from(self.words - 1) * 32);
     }
 }

@@ -51,8 +51,8 @@ pub const VTIMER: u16 = 27;
 pub const PTIMER: u16 = 30;
 /// INTID of the event-channel upcall on Xen (PPI 15).
 pub const EVENT_UPCALL: u16 = 31;
-/// Bytes of the distributor's register page.
-pub const GICD_SIZE: u32 = regs::END;
+/// Bytes of the CPU interface, which is the hardware's own.
+pub const GICC_SIZE: u32 = 0x2000;
 /// Most SPIs (INTIDs 32..=991; those from 1020 are special).
 pub const MAX_SPIS: u16 = 960;
 

@@ -24,7 +24,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         Self {
-            uart: Vpl011::new(),
+            uart: Vpl011::at(32),
             port: FakeConsole {
                 out: Vec::new(),
                 input: std::collections::VecDeque::new(),

@@ -5,6 +5,7 @@ use hv_types::Gva;
 use proptest::prelude::*;
 
 use super::*;
+use crate::device::table::Id;
 use crate::diag::fault::{Aborted, NoRegister};
 use crate::exit::syndrome::{Abort, SysRegAccess};
 
@@ -16,7 +17,7 @@ fn map() -> GuestMap {
         &XEN_LAYOUT,
         &banks,
         [(Gpa::new(0x4c20_0000), 0xb3e0_0000)],
-        false,
+        Set::NONE.with(Id::Gic),
     )
 }
 
@@ -160,7 +161,7 @@ proptest! {
             .map(|(start, pages)| Bank::new(Gpa::new(start << 12), pages << 12))
             .collect();
         let extended = extended.into_iter().map(|(start, size)| (Gpa::new(start), size));
-        let map = GuestMap::new(&XEN_LAYOUT, &banks, extended, true);
+        let map = GuestMap::new(&XEN_LAYOUT, &banks, extended, Set::CONSOLES.with(Id::Gic));
         let place = map.where_is(Gpa::new(gpa)).expect("the devices at least");
         let nearest = map.regions.iter().map(|region| region.distance(Gpa::new(gpa))).min();
         prop_assert_eq!(Some(place.region.distance(Gpa::new(gpa))), nearest);

@@ -100,7 +100,7 @@ fn a_send_asserts_the_upcall() {
             .events
             .is_pending(&guest.host.window, hv_types::Port(port))
     );
-    assert!(!guest.vm.devices.console_kick);
+    assert!(!guest.vm.devices.have_work());
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_send_to_the_console_kicks_it() {
         .unwrap()
         .0;
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
-    assert!(guest.vm.devices.console_kick);
+    assert!(guest.vm.devices.have_work());
     assert_eq!(guest.upcall(), 0, "the guest itself is not told");
 }
 

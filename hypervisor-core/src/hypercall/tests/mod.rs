@@ -9,9 +9,8 @@ mod sched;
 mod vcpu;
 mod version;
 
-use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::Window;
-use hv_types::{FrameSize, Gfn, Gpa, WindowAddr};
+use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Error, Extra, Granted, Reply, Slot};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -19,8 +18,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::dispatch;
 use super::outcome::Outcome;
 use crate::device::pv_console::PvConsole;
+use crate::device::table;
 use crate::evtchn::Service;
-use crate::fake::FakeHost;
+use crate::fake::{FakeHost, record};
 use crate::memory::p2m::P2m;
 use crate::vcpu::runstate::RunState;
 use crate::vm::Vm;
@@ -31,11 +31,10 @@ const RAM: u64 = crate::fake::RAM;
 const BUF: u64 = RAM + 0x1000;
 /// The last page of RAM.
 const LAST_PAGE: u64 = RAM + RAM_SIZE - 0x1000;
-const RAM_SIZE: u64 = 0x20_0000;
+const RAM_SIZE: u64 = crate::fake::RAM_SIZE;
 /// An address without memory.
 const HOLE: u64 = 0x3000_0000;
-const DOMID: u16 = 3;
-const DOMAINS: u8 = 3;
+const DOMID: u16 = crate::fake::DOMID;
 const SELF: u16 = 0x7ff0;
 
 const EPERM: i64 = Errno::Eperm.as_i64();
@@ -69,7 +68,9 @@ impl Guest {
                 .push_back(granted(slot, FrameSize::Page));
             p2m.create_extra(&mut host, kind).expect("an extra page");
         }
-        let vm = Vm::new(record, p2m);
+        let bus = table::bus(&record).expect("Xen's layout");
+        let mut vm = Vm::new(record, p2m, bus);
+        vm.devices.pv_console = None;
         Self { vm, host }
     }
 
@@ -157,28 +158,4 @@ fn granted(slot: u32, size: FrameSize) -> Result<Reply, Error> {
         count: 1,
         size,
     }))
-}
-
-fn record() -> DomainRecord {
-    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
-    DomainRecord {
-        domid: DOMID,
-        // Domain 1 exists beside it.
-        domains: DOMAINS,
-        name: heapless::String::try_from("guest").expect("a short name"),
-        vcpus: 1,
-        max_banks: banks.clone(),
-        banks,
-        extended: heapless::Vec::new(),
-        layout: dt_server_api::XEN_LAYOUT,
-        is_static: false,
-        direct_map: false,
-        pv: PvFeatures::NoXenstore,
-        vpl011: false,
-        nr_spis: 32,
-        max_grant_frames: 64,
-        trap_unmapped: true,
-        kernel: Module { region: 0, size: 0 },
-        ramdisk: None,
-    }
 }

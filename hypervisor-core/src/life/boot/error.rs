@@ -5,6 +5,7 @@ use core::fmt;
 use hv_types::Gfn;
 use memory_server_api::Extra;
 
+use crate::device::bus;
 use crate::life::loader::{DTB_MAX, LoadError};
 use crate::memory::p2m;
 
@@ -17,6 +18,8 @@ pub enum BootError {
     NoRam,
     /// The page table given for its p2m is too small.
     P2mTable,
+    /// Two devices are at one address.
+    Devices(bus::Refused),
     /// RAM could not be had or mapped.
     Ram(Gfn, p2m::Error),
     /// An extra page could not be had or mapped.
@@ -41,6 +44,7 @@ impl fmt::Display for BootError {
             Self::P2mTable => f.write_str(
                 "the p2m region is too small for the domain's RAM; build the image again with the matching zazen-image",
             ),
+            Self::Devices(refused) => write!(f, "devices: {refused}"),
             Self::Ram(gfn, error) => write!(f, "RAM at gfn {gfn:#x}: {error}"),
             Self::Extra(kind, error) => write!(f, "page {kind:?}: {error}"),
             Self::NoPort => f.write_str("no event channel port is free for the console"),
