@@ -1,22 +1,31 @@
 //! vm_assist (public/xen.h): of the assists only the runstate update flag exists on Arm.
 
-use xen_abi::Errno;
-use xen_abi::assist::{CMD_DISABLE, CMD_ENABLE, TYPE_RUNSTATE_UPDATE_FLAG};
+use xen_abi::Errno::{self, Einval, Enosys};
+use xen_abi::assist::{self, TYPE_RUNSTATE_UPDATE_FLAG};
 
+use super::row::Status::Done;
+use super::row::family;
 use crate::domain::assists::Assists;
 
-/// vm_assist(cmd, type).
-///
-/// # Errors
-/// [`Errno::Einval`] for another type; [`Errno::Enosys`] for another command.
-pub(super) fn vm_assist(assists: &mut Assists, cmd: u64, kind: u64) -> Result<i64, Errno> {
-    if kind != TYPE_RUNSTATE_UPDATE_FLAG {
-        return Err(Errno::Einval);
+family! {
+    /// vm_assist(cmd, type): `-EINVAL` for another type.
+    VM_ASSIST "vm_assist"
+    fn vm_assist(assists: &mut Assists, cmd: u64, kind: u64);
+    before {
+        // The type is looked at first.
+        if kind != TYPE_RUNSTATE_UPDATE_FLAG {
+            return Einval.into();
+        }
     }
-    match cmd {
-        CMD_ENABLE => assists.mark_runstate(true),
-        CMD_DISABLE => assists.mark_runstate(false),
-        _ => return Err(Errno::Enosys),
-    }
+    match cmd, else Enosys;
+    assist::CMD_ENABLE { "enable", Done, "Switches an assist of the hypervisor's on.",
+        switch(assists, true) }
+    assist::CMD_DISABLE { "disable", Done, "Switches an assist of the hypervisor's off.",
+        switch(assists, false) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as all handlers")]
+const fn switch(assists: &mut Assists, on: bool) -> Result<i64, Errno> {
+    assists.mark_runstate(on);
     Ok(0)
 }

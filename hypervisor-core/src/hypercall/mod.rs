@@ -2,8 +2,7 @@
 //!
 //! [`dispatch`] matches the number, each family matches its command; the pointers among the
 //! arguments are guest virtual addresses, which a family copies in once and never looks at again.
-//! What exists and what does not is also a table ([`table`]), which the tests hold against the
-//! dispatcher and which SUPPORT.md shows.
+//! Each operation is one [`row`], from which come the dispatcher, the table of SUPPORT.md and the words of `zazen explain`.
 
 mod assist;
 pub mod console;
@@ -11,24 +10,82 @@ pub mod event;
 pub mod grant;
 mod hvm;
 pub mod memory;
-mod misc;
 mod multicall;
 pub mod outcome;
+mod privileged;
+pub mod row;
 mod sched;
-pub mod table;
 mod vcpu;
 mod version;
-mod words;
 
 #[cfg(test)]
 mod tests;
 
-use xen_abi::{Errno, number};
+use xen_abi::number;
 
 use crate::host::on_vcpu::VcpuHost;
 use crate::vm::Vm;
 
 use outcome::Outcome;
+use row::Row;
+
+/// The rows of each family.
+const FAMILIES: [&[Row]; 10] = [
+    privileged::ROWS,
+    memory::ROWS,
+    version::ROWS,
+    console::ROWS,
+    grant::ROWS,
+    assist::ROWS,
+    vcpu::ROWS,
+    sched::ROWS,
+    event::ROWS,
+    hvm::ROWS,
+];
+
+/// Every hypercall and sub-operation of the Xen ABI on Arm, ascending by number and sub-operation.
+pub const ROWS: &[Row] = &sorted::<{ count() }>();
+
+const fn count() -> usize {
+    let (mut n, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        n += FAMILIES[family].len();
+        family += 1;
+    }
+    n
+}
+
+/// Puts the rows of all families in order.
+const fn sorted<const N: usize>() -> [Row; N] {
+    let mut rows = [FAMILIES[0][0]; N];
+    let (mut n, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            let new = FAMILIES[family][row];
+            let mut at = n;
+            while at > 0 && is_before(&new, &rows[at - 1]) {
+                rows[at] = rows[at - 1];
+                at -= 1;
+            }
+            rows[at] = new;
+            n += 1;
+            row += 1;
+        }
+        family += 1;
+    }
+    rows
+}
+
+const fn is_before(a: &Row, b: &Row) -> bool {
+    if a.number != b.number {
+        return a.number < b.number;
+    }
+    match (a.cmd, b.cmd) {
+        (Some(a), Some(b)) => a < b,
+        (a, b) => a.is_none() && b.is_some(),
+    }
+}
 
 /// Does hypercall `nr` (x16) with `args` (x0..x4) for the guest's vCPU.
 ///
@@ -39,7 +96,7 @@ pub fn dispatch<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64;
     // A vCPU that makes hypercalls no longer waits in one.
     vm.vcpu(host.id()).poll = None;
     if nr == number::MULTICALL {
-        return multicall::multicall(vm, host, args);
+        return multicall::multicall(vm, host, args, single);
     }
     single(vm, host, nr, args)
 }
@@ -54,15 +111,13 @@ fn single<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -
     } = vm;
     let vcpu = &mut vcpus[host.id().index()];
     match nr {
-        number::EVENT_CHANNEL_OP => {
-            event::event_channel_op(domain, devices, host, [int(a0), a1, a2, a3, a4]).into()
-        }
+        number::EVENT_CHANNEL_OP => event::event_channel_op(domain, devices, host, int(a0), a1),
         number::GRANT_TABLE_OP => {
             grant::grant_table_op(domain, host, [int(a0), a1, int(a2), a3, a4])
         }
         number::SCHED_OP => sched::sched_op(domain, vcpu, &devices.gic, host, int(a0), a1),
         number::XEN_VERSION => {
-            version::xen_version(host, &domain.p2m, domain.record.direct_map, int(a0), a1).into()
+            version::xen_version(host, &domain.p2m, domain.record.direct_map, int(a0), a1)
         }
         number::MEMORY_OP => memory::memory_op(domain, host, args),
         number::CONSOLE_IO => console::console_io(
@@ -71,16 +126,12 @@ fn single<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -
             &mut devices.console_io.held,
             [int(a0), int(a1), a2, a3, a4],
         ),
-        number::HVM_OP => hvm::hvm_op(domain, devices, host, a0, a1).into(),
+        number::HVM_OP => hvm::hvm_op(domain, devices, host, a0, a1),
         number::VCPU_OP => {
-            vcpu::vcpu_op(domain, vcpu, &mut devices.gic, host, [int(a0), int(a1), a2]).into()
+            vcpu::vcpu_op(domain, vcpu, &mut devices.gic, host, [int(a0), int(a1), a2])
         }
-        number::VM_ASSIST => assist::vm_assist(&mut domain.assists, int(a0), int(a1)).into(),
-        number::MULTICALL => Errno::Einval.into(),
-        number::PLATFORM_OP | number::SYSCTL | number::DOMCTL => {
-            misc::toolstack(host, &domain.p2m, nr, a0).into()
-        }
-        _ => misc::refused(nr).into(),
+        number::VM_ASSIST => assist::vm_assist(&mut domain.assists, int(a0), int(a1)),
+        _ => privileged::whole(host, &domain.p2m, nr, a0),
     }
 }
 

@@ -5,7 +5,6 @@ use xen_abi::Errno;
 use xen_abi::multicall::MulticallEntry;
 
 use super::outcome::Outcome;
-use super::single;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::Copier;
 use crate::vm::Vm;
@@ -21,7 +20,14 @@ const RESULT: u64 = core::mem::offset_of!(MulticallEntry, result) as u64;
 ///
 /// A long list, and an entry that asks to be continued or tried again, make the guest execute the
 /// HVC again with the rest of the list, so that nothing is done twice.
-pub(super) fn multicall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+///
+/// `single` does one hypercall.
+pub(super) fn multicall<H: VcpuHost>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    args: [u64; 5],
+    single: impl Fn(&mut Vm<'_>, &mut H, u64, [u64; 5]) -> Outcome,
+) -> Outcome {
     let [list, count, a2, a3, a4] = args;
     let mut gva = Gva::new(list);
     let rest = |gva: Gva, done: u64| Outcome::Continue {

@@ -38,3 +38,9 @@ impl From<Errno> for Outcome {
         Self::Return(errno.as_i64())
     }
 }
+
+impl From<Result<Self, Errno>> for Outcome {
+    fn from(result: Result<Self, Errno>) -> Self {
+        result.unwrap_or_else(Self::from)
+    }
+}

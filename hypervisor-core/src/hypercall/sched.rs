@@ -1,13 +1,14 @@
 //! sched_op (public/sched.h): yield, block, poll, shutdown, watchdog.
 
 use hv_types::{DomId, Gva, Port};
-use xen_abi::Errno;
+use xen_abi::Errno::{self, Enosys, Eperm};
 use xen_abi::sched::{
-    BLOCK, PIN_OVERRIDE, POLL, POLL_MAX_PORTS, Poll, REMOTE_SHUTDOWN, RemoteShutdown, SHUTDOWN,
-    SHUTDOWN_CODE, Shutdown, WATCHDOG, Watchdog, YIELD, reason as code,
+    self, POLL_MAX_PORTS, Poll, RemoteShutdown, Shutdown, Watchdog, reason as code,
 };
 
 use super::outcome::Outcome;
+use super::row::Status::{Done, Error};
+use super::row::family;
 use crate::device::vgic::VGic;
 use crate::domain::Domain;
 use crate::domain::watchdog::NONE_FREE;
@@ -22,47 +23,69 @@ use crate::vcpu::time::ns_to_ticks;
 /// The IRQ mask bit of the processor state (Arm ARM C5.2.19, SPSR_EL2.I).
 const PSTATE_I: u64 = 1 << 7;
 
-/// sched_op(cmd, arg).
-pub(super) fn sched_op<H: VcpuHost>(
-    domain: &mut Domain<'_>,
-    vcpu: &mut Vcpu,
-    gic: &VGic,
-    host: &mut H,
-    cmd: u64,
-    arg: u64,
-) -> Outcome {
-    let gva = Gva::new(arg);
-    match cmd {
-        YIELD => Outcome::Yield,
-        BLOCK => {
-            // The header: a call with events masked enables them and then looks whether any is pending,
-            // so that no wake-up is lost between the guest's own look and this call.
-            let pstate = host.pstate();
-            host.set_pstate(pstate & !PSTATE_I);
-            Outcome::Block
-        }
-        SHUTDOWN => match reason(host, &domain.p2m, gva) {
-            // Xen keeps eight bits of the reason.
-            Ok(code) => Outcome::Stop(domain.shutdown.shutdown(code & 0xff)),
-            Err(errno) => errno.into(),
-        },
-        POLL => poll(domain, vcpu, gic, host, gva).unwrap_or_else(Outcome::from),
-        REMOTE_SHUTDOWN => remote_shutdown(domain, host, gva).into(),
-        SHUTDOWN_CODE => reason(host, &domain.p2m, gva)
-            .map(|code| {
-                domain.shutdown.latch(code & 0xff);
-                0
-            })
-            .into(),
-        WATCHDOG => watchdog(domain, vcpu, host, gva).unwrap_or_else(Outcome::from),
-        PIN_OVERRIDE => Errno::Eperm.into(),
-        _ => Errno::Enosys.into(),
-    }
+family! {
+    /// sched_op(cmd, arg).
+    SCHED_OP "sched_op"
+    fn sched_op<H: VcpuHost>(
+        domain: &mut Domain<'_>,
+        vcpu: &mut Vcpu,
+        gic: &VGic,
+        host: &mut H,
+        cmd: u64,
+        arg: u64,
+    );
+    before { let at = Gva::new(arg); }
+    match cmd, else Enosys;
+    sched::YIELD { "yield", Done, "Lets others run.",
+        Outcome::Yield }
+    sched::BLOCK { "block", Done, "Waits for an event, with events allowed.",
+        block(host) }
+    sched::SHUTDOWN { "shutdown", Done, "Ends the guest: power off, reboot, suspend, crash or watchdog.",
+        shutdown(domain, host, at) }
+    sched::POLL { "poll", Done, "Waits for one of a list of events or a time.",
+        poll(domain, vcpu, gic, host, at) }
+    sched::REMOTE_SHUTDOWN { "remote_shutdown", Error(Eperm), "Ends another domain.",
+        remote_shutdown(domain, host, at) }
+    sched::SHUTDOWN_CODE { "shutdown_code", Done, "Says beforehand how the guest will end.",
+        shutdown_code(domain, host, at) }
+    sched::WATCHDOG { "watchdog", Done, "Sets a watchdog, which ends the guest if it is not set again in time.",
+        watchdog(domain, vcpu, host, at) }
+    sched::PIN_OVERRIDE { "pin_override", Error(Eperm), "Pins a vCPU to a CPU." }
 }
 
+/// Enables interrupts and waits.
+///
+/// The header: a call with events masked enables them and then looks whether any is pending, so that no
+/// wake-up is lost between the guest's own look and this call.
+fn block<H: VcpuHost>(host: &mut H) -> Outcome {
+    let pstate = host.pstate();
+    host.set_pstate(pstate & !PSTATE_I);
+    Outcome::Block
+}
+
+fn shutdown<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    gva: Gva,
+) -> Result<Outcome, Errno> {
+    let code = reason(host, &domain.p2m, gva)?;
+    Ok(Outcome::Stop(domain.shutdown.shutdown(code)))
+}
+
+fn shutdown_code<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    gva: Gva,
+) -> Result<i64, Errno> {
+    let code = reason(host, &domain.p2m, gva)?;
+    domain.shutdown.latch(code);
+    Ok(0)
+}
+
+/// The eight bits of the reason that Xen keeps.
 fn reason<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gva: Gva) -> Result<u32, Errno> {
     let arg: Shutdown = guest_ptr::copy_in(host, pages, gva)?;
-    Ok(arg.reason)
+    Ok(arg.reason & 0xff)
 }
 
 /// Blocks until one of some ports, each bound, is pending, masked or not, or the system time comes, or any

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
-use crate::hypercall::memory::broken;
+use crate::hypercall::memory::failure::broken;
 use crate::hypercall::outcome::Outcome;
 use crate::memory::guest_ptr::{self, Copier};
 use crate::memory::pages::Pages;

@@ -5,7 +5,6 @@ use hv_types::{Gfn, PAGE_SIZE, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::grant::{ENTRIES_PER_FRAME, EntryV1, gtf, status};
 
-use super::nr_frames;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::p2m::Alias;
@@ -18,6 +17,13 @@ pub(super) enum Use {
     Read,
     /// The destination of a copy.
     Write,
+}
+
+/// Frames that the table has: they are created in order.
+pub(super) fn nr_frames(domain: &Domain<'_>) -> u8 {
+    (0..domain.record.max_grant_frames)
+        .find(|n| !domain.p2m.has_extra(Extra::GrantFrame(*n)))
+        .unwrap_or(domain.record.max_grant_frames)
 }
 
 /// Where the entry of a reference lies in the window.

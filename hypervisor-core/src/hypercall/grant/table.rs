@@ -11,8 +11,7 @@ use xen_abi::grant::{
 };
 
 use super::array::Failure;
-use super::entry::{self, Pins};
-use super::nr_frames;
+use super::entry::{self, Pins, nr_frames};
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};

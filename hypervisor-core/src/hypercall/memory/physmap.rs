@@ -5,10 +5,10 @@ use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::memory::{AddToPhysmap, AddToPhysmapBatch, EXTENT_SHIFT, RemoveFromPhysmap, space};
 
-use super::{broken, errno};
+use super::failure::{broken, errno};
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
-use crate::hypercall::grant;
+use crate::hypercall::grant::table::frame_for_physmap;
 use crate::hypercall::outcome::Outcome;
 use crate::memory::guest_ptr::{self, Copier, copy_in};
 use crate::memory::p2m;
@@ -102,7 +102,7 @@ fn add_one<H: VcpuHost>(
     let kind = match from {
         space::SHARED_INFO if idx == 0 => Extra::SharedInfo,
         space::SHARED_INFO => return Err(Errno::Einval.into()),
-        space::GRANT_TABLE => grant::frame_for_physmap(domain, host, idx)?,
+        space::GRANT_TABLE => frame_for_physmap(domain, host, idx)?,
         _ => return Err(Errno::Enosys.into()),
     };
     Ok(domain.p2m.map_extra(host, kind, gfn)?)

@@ -4,7 +4,7 @@ use hv_types::{DomId, Gfn, Gva, PageOrder};
 use memory_server_api::MAX_BATCH;
 use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
 
-use super::broken;
+use super::failure::broken;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall::outcome::Outcome;

@@ -15,7 +15,7 @@ use crate::memory::p2m::Page;
 #[test]
 fn unknown_numbers_are_enosys_in_64_bits() {
     let mut guest = Guest::new();
-    let known: Vec<u64> = crate::hypercall::table::ROWS
+    let known: Vec<u64> = crate::hypercall::ROWS
         .iter()
         .map(|row| row.number)
         .collect();

@@ -16,30 +16,46 @@ const MAXIMUM_RAM_PAGE: u64 = (1 << 28) - 1;
 /// `XENMEM_RDM_ALL`, the one flag of a reserved-memory map.
 const RDM_ALL: u32 = 1;
 
-/// Answers `op`, one of those below.
-///
-/// # Errors
-/// Theirs, in the order in which Xen looks.
-pub(super) fn answer<H: VcpuHost>(
+pub(super) fn maximum_ram_page() -> Result<i64, Errno> {
+    signed(MAXIMUM_RAM_PAGE)
+}
+
+pub(super) fn current_reservation<H: VcpuHost>(
     domain: &Domain<'_>,
     host: &mut H,
-    op: u64,
     arg: Gva,
 ) -> Result<i64, Errno> {
-    let number = match op {
-        memory::MAXIMUM_RAM_PAGE => MAXIMUM_RAM_PAGE,
-        memory::CURRENT_RESERVATION => ram_count(domain, host, arg)?.ram,
-        // GM-11: the maximum of the domain, which can be more than it started with.
-        memory::MAXIMUM_RESERVATION => ram_count(domain, host, arg)?.max,
-        memory::MAXIMUM_GPFN => {
-            self_only(domain, host, arg)?;
-            domain.p2m.max_gfn().raw()
-        }
-        memory::CLAIM_PAGES => return claim(domain, host, arg),
-        memory::GET_VNUMAINFO => return topology(domain, host, arg),
-        memory::RESERVED_DEVICE_MEMORY_MAP => return reserved_memory(domain, host, arg),
-        _ => return Err(Errno::Enosys),
-    };
+    signed(ram_count(domain, host, arg)?.ram)
+}
+
+/// GM-11: the maximum of the domain, which can be more than it started with.
+pub(super) fn maximum_reservation<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
+    signed(ram_count(domain, host, arg)?.max)
+}
+
+pub(super) fn maximum_gpfn<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
+    self_only(domain, host, arg)?;
+    signed(domain.p2m.max_gfn().raw())
+}
+
+/// Nothing is shared between domains. The number is looked at with the progress in it, and as 32 bits.
+pub(super) fn shared_pages([cmd, ..]: [u64; 5]) -> Result<i64, Errno> {
+    if cmd & u64::from(u32::MAX) == cmd & memory::CMD_MASK {
+        Ok(0)
+    } else {
+        Err(Errno::Enosys)
+    }
+}
+
+fn signed(number: u64) -> Result<i64, Errno> {
     i64::try_from(number).map_err(|_| Errno::Eoverflow)
 }
 
@@ -56,7 +72,11 @@ fn ram_count<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result
 }
 
 /// Claims are a toolstack's, for a domain by its real id.
-fn claim<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+pub(super) fn claim<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
     let arg: Reservation = copy_in(host, &domain.p2m, arg)?;
     let plain = arg.extent_start.gva().raw() == 0 && arg.extent_order == 0 && arg.mem_flags == 0;
     Err(if plain && domain.peers.has_id(DomId(arg.domid)) {
@@ -67,7 +87,11 @@ fn claim<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64
 }
 
 /// No guest has a virtual NUMA topology.
-fn topology<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+pub(super) fn topology<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
     let arg: VnumaTopologyInfo = copy_in(host, &domain.p2m, arg)?;
     if arg.pad != 0 {
         return Err(Errno::Einval);
@@ -77,7 +101,11 @@ fn topology<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<
 }
 
 /// No device of a guest has memory reserved for it: the map has no entries.
-fn reserved_memory<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
+pub(super) fn reserved_memory<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    arg: Gva,
+) -> Result<i64, Errno> {
     let mut map: ReservedDeviceMemoryMap = copy_in(host, &domain.p2m, arg)?;
     if map.flags & !RDM_ALL != 0 {
         return Err(Errno::Einval);
