@@ -33,8 +33,10 @@
 
 mod backlog;
 mod client;
+mod command;
 mod filter;
 mod input;
+mod job;
 mod line;
 mod monitor;
 mod mux;
@@ -45,8 +47,8 @@ mod set;
 mod wire;
 
 pub use client::{AddError, Role};
+pub use command::{Action, Command, SERVER_COMMANDS};
 pub use line::LINE_MAX;
-pub use monitor::{Action, Command, SERVER_COMMANDS};
 pub use mux::{Mux, Pumped};
 pub use set::ClientSet;
 

@@ -12,6 +12,7 @@
 //! At the end of PPI 31 and after a write to the distributor the caller sets the level to
 //! [`Events::upcall_pending`] anew, because the guest clears the flag in memory.
 
+mod area;
 mod bind;
 mod ports;
 mod shared;
@@ -24,8 +25,8 @@ use xen_abi::event::NR_VIRQS;
 pub use bind::PortStatus;
 pub use ports::{Binding, Sent, Service};
 
+use area::Area;
 use ports::Table;
-use shared::Area;
 
 use crate::domain::peers::Domains;
 

@@ -1,24 +1,15 @@
 //! The part of event channels that the guest shares: pending, mask, selector, upcall.
 
 use guest_mem::Window;
-use hv_types::{Gfn, Gpa, PAGE_SIZE, Port, WindowAddr};
+use hv_types::{Gfn, PAGE_SIZE, Port, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::shared::{shared_info, vcpu_info};
 
+use super::area::Area;
 use super::ports::{Binding, Channel, Sent, Service};
 use super::{BOOT, Events};
 use crate::memory::pages::Pages;
-
-/// Where a vCPU's `vcpu_info` is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Area {
-    /// In the shared_info page of this domain: no page is shared with others before registration (EX-9). Only vCPU 0 can be
-    /// here (EX-10).
-    Shared,
-    /// Registered by the guest; lies within one page and is aligned to 8 bytes.
-    Guest(Gpa),
-}
 
 /// Byte `offset` of the shared_info page.
 const fn shared(offset: u16) -> WindowAddr {

@@ -13,12 +13,14 @@ use crate::memory::pages::{Pages, write_clean};
 
 mod error;
 mod image;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 pub use dt_server_api::kernel::Image;
 pub use error::LoadError;
-pub use image::{Format, probe};
+pub use image::probe;
+pub use parts::{Format, Reserved};
 
 /// Where Xen puts device tree and RAM disk if they fit: this far into the first bank.
 const PREFERRED: u64 = 128 << 20;
@@ -45,17 +47,6 @@ impl Range {
     const fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
-}
-
-/// A range of guest memory that the loader must not use, such as a shared memory region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reserved<'a> {
-    /// What it is, for messages.
-    pub name: &'a str,
-    /// First byte.
-    pub start: Gpa,
-    /// Bytes.
-    pub size: u64,
 }
 
 impl Reserved<'_> {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use hv_types::{BLOCK_SIZE, Gpa};
 
-use super::{Format, Reserved};
+use super::parts::{Format, Reserved};
 
 /// Why a guest cannot be loaded; `Display` says what to try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

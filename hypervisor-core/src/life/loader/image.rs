@@ -2,32 +2,8 @@
 
 use dt_server_api::kernel::{Image, NoKernel};
 
-use super::LoadError;
-
-/// What a file that is no Image seems to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// gzip.
-    Gzip,
-    /// xz.
-    Xz,
-    /// Zstandard.
-    Zstd,
-    /// LZ4.
-    Lz4,
-    /// A self-extracting EFI program with a compressed kernel in it.
-    EfiZboot,
-    /// Another EFI program.
-    Efi,
-    /// ELF, such as `vmlinux`.
-    Elf,
-    /// U-Boot's legacy image.
-    UImage,
-    /// A device tree or a FIT.
-    DeviceTree,
-    /// Not known.
-    Unknown,
-}
+use super::error::LoadError;
+use super::parts::Format;
 
 /// Reads the header of `file`, the whole kernel.
 ///

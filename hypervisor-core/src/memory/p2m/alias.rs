@@ -10,56 +10,17 @@
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
 use memory_server_api::{ALIASES, Reply, Request, Slot};
 
-use super::extra::{Covered, MAX_GFN};
+use super::P2m;
+use super::entry::{Alias, AliasId, BlockEntry, MAX_GFN, PageEntry};
+use super::error::Error;
+use super::extra::Covered;
 use super::map::{MALFORMED, Space, ask};
-use super::{BlockEntry, Error, P2m, PageEntry};
 use crate::host::Host;
 
-/// Words of an alias: slot of the page plus one, place plus one, home with two flags, reference.
-pub(super) type Words = [u32; 4];
 /// Flag of the third word: mapped for writing.
 const WRITABLE: u32 = 1 << 31;
 /// Flag of the third word: the owner gave the page up.
 const LEAVING: u32 = 1 << 30;
-
-/// Number of an alias, below [`ALIASES`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AliasId(u32);
-
-impl AliasId {
-    /// As the guest knows it.
-    pub const fn raw(self) -> u32 {
-        self.0
-    }
-}
-
-/// An alias.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Alias {
-    /// The page's own guest-side slot.
-    slot: Slot,
-    /// Where the guest sees it, unless something else was mapped there or it was removed.
-    pub at: Option<Gfn>,
-    /// Where the page lies in the window, in pages.
-    home: u32,
-    /// Whether the guest may write there.
-    pub writable: bool,
-    leaving: bool,
-    /// The grant reference that it was mapped by.
-    pub gref: u32,
-}
-
-impl Alias {
-    /// Where the page lies in the window.
-    pub const fn window(&self) -> WindowAddr {
-        WindowAddr::new((self.home as u64) << PAGE_SHIFT)
-    }
-}
-
-/// Whether a guest can have an address in this frame at all: 40 bits.
-pub fn is_address(gfn: Gfn) -> bool {
-    gfn.raw() <= MAX_GFN
-}
 
 impl P2m<'_> {
     /// The alias of this number, if it is in use.

@@ -3,12 +3,11 @@
 use hv_types::{Gfn, PAGES_PER_BLOCK, PageOrder};
 use memory_server_api::{MAX_BATCH, Request, Slot};
 
+use super::entry::{Block, BlockEntry, MAX_ORDER, PageEntry};
+use super::error::Error;
 use super::map::ask;
-use super::{Block, BlockEntry, Error, P2m, PageEntry, block_start};
+use super::{P2m, block_start};
 use crate::host::Host;
-
-/// Largest extent that is served: 2 MiB (Xen's limit for guests without privileges).
-pub const MAX_ORDER: PageOrder = PageOrder(9);
 
 /// The frames of an extent, if each of them has a number.
 fn frames(gfn: Gfn, order: PageOrder) -> Result<impl Iterator<Item = Gfn> + Clone, Error> {

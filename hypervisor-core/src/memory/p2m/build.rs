@@ -5,8 +5,10 @@ use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{Error as MemoryError, Reply, Request};
 
 use super::balloon::run;
+use super::entry::{Block, BlockEntry};
+use super::error::Error;
 use super::map::{MALFORMED, ask, give_back};
-use super::{Block, BlockEntry, Error, P2m, block_start};
+use super::{P2m, block_start};
 use crate::host::Host;
 
 impl P2m<'_> {

@@ -2,8 +2,28 @@
 
 use core::fmt;
 
-use super::Error;
+use memory_server_api::Error as MemoryError;
+
 use crate::host::MapError;
+
+/// Why an operation on the guest's memory map failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// The frame number has no address a guest can use, or the order is above 9.
+    BadGfn,
+    /// Nothing of that kind is there.
+    Nothing,
+    /// Something is there already.
+    Occupied,
+    /// The extra page is mapped at a frame already (EX-16).
+    Busy,
+    /// The memory server refused.
+    Memory(MemoryError),
+    /// The kernel refused a mapping.
+    Map(MapError),
+    /// A mapping the guest had could not be made again: its memory is not what it was.
+    Broken,
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

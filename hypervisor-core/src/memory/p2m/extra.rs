@@ -1,14 +1,13 @@
 //! Extra pages, and what happens to RAM that they cover.
 
-use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
+use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Extra, Reply, Request, Slot};
 
+use super::P2m;
+use super::entry::{AliasId, Block, BlockEntry, MAX_GFN, PageEntry};
+use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{AliasId, Block, BlockEntry, Error, P2m, PageEntry};
 use crate::host::Host;
-
-/// Frame numbers end with the 40 bits of an intermediate physical address.
-pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
 
 impl P2m<'_> {
     /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`], where it stays while the guest lives, mapped

@@ -3,7 +3,8 @@
 use hv_types::{FrameSize, Gpa, WindowAddr};
 use memory_server_api::{Error as MemoryError, MemoryServer, Reply, Request, Slot};
 
-use super::{Error, P2m, TABLE_BATCH};
+use super::error::Error;
+use super::{P2m, TABLE_BATCH};
 use crate::host::{Host, MapError};
 
 /// Most page tables that one mapping can lack: all levels below the root.

@@ -19,67 +19,37 @@
 mod alias;
 mod balloon;
 mod build;
+mod entry;
 mod error;
 mod extra;
 mod map;
 mod pages;
 mod split;
 
-pub use alias::{Alias, AliasId, is_address};
-pub use balloon::MAX_ORDER;
+pub use entry::{Alias, AliasId, MAX_ORDER, Page, is_address};
+pub use error::Error;
 
 use dt_server_api::{Bank, MAX_BANKS};
 use heapless::Vec;
 use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
-use memory_server_api::{ALIASES, Error as MemoryError, Extra, Slot};
+use memory_server_api::{ALIASES, Extra, Slot};
 
-use crate::host::MapError;
 use crate::memory::pages::Pages;
+
+use entry::{Block, BlockEntry, PageEntry, Words};
 
 /// Where a block lies in the window while it is copied: the first 2 MiB after the extra pages.
 const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE);
 const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE);
 
 const EXTRAS: usize = Extra::COUNT as usize;
-const ALIAS_WORDS: usize = ALIASES as usize * size_of::<alias::Words>() / size_of::<u32>();
+const ALIAS_WORDS: usize = ALIASES as usize * size_of::<Words>() / size_of::<u32>();
 const PER_BLOCK: usize = PAGES_PER_BLOCK as usize;
 /// Page tables that are made at a time, and kept until they are needed.
 const TABLE_BATCH: u32 = 8;
 
 /// Bit of a page's word: an extra page lies over the frame.
 const COVERED: u32 = 4;
-
-/// Why an operation on the guest's memory map failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Error {
-    /// The frame number has no address a guest can use, or the order is above 9.
-    BadGfn,
-    /// Nothing of that kind is there.
-    Nothing,
-    /// Something is there already.
-    Occupied,
-    /// The extra page is mapped at a frame already (EX-16).
-    Busy,
-    /// The memory server refused.
-    Memory(MemoryError),
-    /// The kernel refused a mapping.
-    Map(MapError),
-    /// A mapping the guest had could not be made again: its memory is not what it was.
-    Broken,
-}
-
-/// What a guest frame holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Page {
-    /// Nothing the guest can reach.
-    Hole,
-    /// RAM.
-    Ram,
-    /// An extra page.
-    Extra(Extra),
-    /// A page that has another home, where it lies in the window: a grant of its own that the guest mapped.
-    Alias(WindowAddr),
-}
 
 /// A RAM bank in frames, and where its records are.
 #[derive(Clone, Copy, Debug)]
@@ -88,31 +58,6 @@ struct RamBank {
     pages: u64,
     /// Record of the block that holds `first`.
     block: usize,
-}
-
-/// Number of a block record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Block(usize);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum BlockEntry {
-    /// 2 MiB without frames and without page tables of the last level.
-    Empty,
-    /// One 2 MiB frame.
-    Whole(Slot),
-    /// See the page entries.
-    Paged,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum PageEntry {
-    Hole,
-    Ram(Slot),
-    Parked(Slot),
-    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
-    Stale(Slot),
-    /// As stale, and the memory server does not know where the page lies: here, elsewhere or nowhere.
-    Left(Slot),
 }
 
 /// Where the memory of a guest is. See the module's documentation.
@@ -125,7 +70,7 @@ pub struct P2m<'m> {
     /// How many extra pages are mapped in the guest.
     mapped_extras: u32,
     /// Pages that the guest sees a second time.
-    aliases: &'m mut [alias::Words],
+    aliases: &'m mut [Words],
     /// How many there are.
     used_aliases: u32,
     /// No alias from this number on is in use.
@@ -224,12 +169,12 @@ impl<'m> P2m<'m> {
     /// A map for these banks in these tables, whatever the tables hold.
     fn empty(
         banks: Vec<RamBank, MAX_BANKS>,
-        aliases: &'m mut [alias::Words],
+        aliases: &'m mut [Words],
         extras: &'m mut [[u32; 2]],
         blocks: &'m mut [u32],
         pages: &'m mut [u32],
     ) -> Self {
-        aliases.fill(alias::Words::default());
+        aliases.fill(Words::default());
         extras.fill([0; 2]);
         blocks.fill(0);
         pages.fill(0);

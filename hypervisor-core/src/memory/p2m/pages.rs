@@ -19,8 +19,10 @@
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
 
+use super::P2m;
+use super::entry::{Block, BlockEntry, PageEntry};
+use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{Block, BlockEntry, Error, P2m, PageEntry};
 use crate::host::{Host, MapError};
 
 impl P2m<'_> {

@@ -4,8 +4,10 @@ use guest_mem::Window;
 use hv_types::{BLOCK_SIZE, FrameSize, Gfn, Gpa, PAGES_PER_BLOCK, WindowAddr};
 use memory_server_api::{Error as MemoryError, Granted, Reply, Request, Slot, SplitKind};
 
+use super::entry::{Block, BlockEntry, PageEntry};
+use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{Block, BlockEntry, Error, P2m, PageEntry, SCRATCH};
+use super::{P2m, SCRATCH};
 use crate::host::{Host, MapError};
 
 impl P2m<'_> {
