@@ -7,7 +7,7 @@ use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock, Host, MapError, Stage2};
-use hypervisor_core::life::Life;
+use hypervisor_core::life::driver::{Driven, Driver, State};
 use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
@@ -16,53 +16,28 @@ use memory_server_api::{Remembering, Slot};
 use crate::cpu;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
-use crate::services::{DtClient, MemoryClient, Port, Services};
+use crate::log::Port;
+use crate::services::{DtClient, MemoryClient, Services};
 use crate::vcpu::Vcpu;
-
-/// What a guest's vCPU does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
-    /// It has the processor, or would like to.
-    Ready,
-    /// It waits for what its core knows.
-    Waiting,
-    /// It has stopped for good, or was not started. Its core may still be giving memory back.
-    Gone,
-}
 
 /// A guest.
 pub(crate) struct Guest {
     /// The core's host.
     pub(crate) host: GuestHost,
-    /// The core with the guest's lives; none without a domain record or its files.
-    pub(crate) life: Option<Life<'static, DtClient>>,
-    /// What its vCPU does.
-    pub(crate) state: State,
-    /// Its core has not been told yet that time has passed.
-    pub(crate) time_waits: bool,
-    /// Nor that the console has something for it.
-    pub(crate) console_waits: bool,
+    /// The core with the guest's lives.
+    pub(crate) driver: Driver<'static, DtClient>,
 }
 
 impl Guest {
-    /// Whether there is something to do for it.
-    pub(crate) fn wants_to_run(&self) -> bool {
-        self.state == State::Ready || self.time_waits || self.console_waits
+    /// Whether its vCPU has the processor, or would like to.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.driver.state() == State::Running
     }
 
-    /// Tells the core one of the things that it has not been told.
-    pub(crate) fn catch_up(&mut self) -> VcpuAction {
-        let console = core::mem::take(&mut self.console_waits);
-        if console {
-            self.host.flush_log();
-        } else {
-            self.time_waits = false;
-        }
-        match &mut self.life {
-            Some(life) if console => life.on_console(&mut self.host),
-            Some(life) => life.on_wake(&mut self.host),
-            None => VcpuAction::Wait,
-        }
+    /// Whether there is something to do for it.
+    pub(crate) fn wants_to_run(&self) -> bool {
+        self.is_ready() || self.driver.is_behind()
     }
 
     /// Hands an exit of its one vCPU to the core.
@@ -72,10 +47,7 @@ impl Guest {
             vcpu: VcpuId::BOOT,
             reason,
         };
-        match &mut self.life {
-            Some(life) => life.handle(&mut self.host, exit),
-            None => VcpuAction::Wait,
-        }
+        self.driver.exit(&mut self.host, exit)
     }
 }
 
@@ -111,16 +83,6 @@ impl GuestHost {
             rate: LineRate::new(),
             frequency: cpu::frequency(),
         }
-    }
-
-    /// Writes a line of the host's own.
-    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
-        self.console.say(format_args!("[vmm] {line}"));
-    }
-
-    /// Hands waiting lines to the console.
-    pub(crate) fn flush_log(&mut self) {
-        self.console.flush();
     }
 }
 
@@ -236,6 +198,15 @@ impl Host for GuestHost {
 
     fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
         self.vcpu(vcpu).start(pc.raw(), x0);
+    }
+}
+
+impl Driven for GuestHost {
+    fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+    fn flush_log(&mut self) {
+        self.console.flush();
     }
 }
 

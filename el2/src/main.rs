@@ -22,6 +22,7 @@ mod cpu;
 mod gicd;
 mod gich;
 mod guest;
+mod log;
 mod machine;
 mod own;
 mod paging;

@@ -12,12 +12,13 @@ use el2_schedule::Schedule;
 use hv_types::VcpuId;
 use hypervisor_core::exit::Reason;
 use hypervisor_core::host::Vcpu as _;
+use hypervisor_core::life::driver::Signal;
 use hypervisor_core::vcpu::action::VcpuAction;
 use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
-use crate::guest::{Guest, State, decode};
+use crate::guest::{Guest, decode};
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::{gicd, gich};
@@ -131,7 +132,7 @@ impl System {
     fn is_ready(&self, index: usize) -> bool {
         self.guests
             .get(index)
-            .is_some_and(|guest| guest.state == State::Ready)
+            .is_some_and(|guest| guest.is_ready())
     }
 
     /// Charges the time since this was called last to a guest, or to nobody.
@@ -217,24 +218,12 @@ impl System {
         self.charge(Some(index));
     }
 
-    /// Does what a core says about its vCPU.
-    fn apply(&mut self, index: usize, next: VcpuAction) {
-        let Some(guest) = self.guests.get_mut(index) else {
-            return;
-        };
-        match next {
-            VcpuAction::Resume => {
-                if guest.state == State::Waiting {
-                    guest.state = State::Ready;
-                    self.yields |= self.schedule.wake(index, cpu::now());
-                }
-            }
-            VcpuAction::Wait => guest.state = State::Waiting,
-            VcpuAction::Stop(reason) => {
-                guest.host.say(format_args!("guest stopped: {reason}"));
-                guest.state = State::Gone;
-                self.yields = true;
-            }
+    /// Does what a core says about its vCPU, which did something else.
+    fn apply(&mut self, index: usize, action: VcpuAction) {
+        match action {
+            VcpuAction::Resume => self.yields |= self.schedule.wake(index, cpu::now()),
+            VcpuAction::Wait => {}
+            VcpuAction::Stop(_) => self.yields = true,
         }
     }
 
@@ -304,9 +293,12 @@ impl System {
             let lr = ended.trailing_zeros() as u8;
             ended &= ended - 1;
             gich::set(lr, 0);
+            let ready = guest.is_ready();
             let next = guest.handle(Reason::Maintenance { lr: Some(lr) });
             if current != Some(index) {
-                self.apply(index, next);
+                if next != VcpuAction::Resume || !ready {
+                    self.apply(index, next);
+                }
             } else if next != VcpuAction::Resume {
                 return next;
             }
@@ -324,21 +316,17 @@ impl System {
             if client == CONSOLE_TIMER {
                 self.pump();
             } else if client < MAX_DOMAINS {
-                self.wake(client, false);
+                self.wake(client, Signal::Time);
             }
         }
     }
 
     /// Time has passed for guest `index`, or the console has something for it: its core is told when it is its turn.
-    fn wake(&mut self, index: usize, console: bool) {
+    fn wake(&mut self, index: usize, signal: Signal) {
         let Some(guest) = self.guests.get_mut(index) else {
             return;
         };
-        if console {
-            guest.console_waits = true;
-        } else {
-            guest.time_waits = true;
-        }
+        guest.driver.note(signal);
         if self.schedule.current() != Some(index) {
             self.yields |= self.schedule.wake(index, cpu::now());
             // Who wakes pays for that, not who runs.
@@ -352,13 +340,10 @@ impl System {
     #[inline]
     fn catch_up(&mut self, index: usize) {
         while let Some(guest) = self.guests.get_mut(index)
-            && (guest.time_waits || guest.console_waits)
+            && guest.driver.is_behind()
         {
-            let next = guest.catch_up();
-            // A vCPU that runs needs no resuming, and one that has gone no rest.
-            let state = guest.state;
-            if state == State::Waiting || (state == State::Ready && next != VcpuAction::Resume) {
-                self.apply(index, next);
+            if let Some(action) = guest.driver.catch_up(&mut guest.host) {
+                self.apply(index, action);
             }
         }
     }
@@ -374,7 +359,7 @@ impl System {
         while notify != 0 {
             match notify.trailing_zeros() as usize {
                 console_client::MEMORY_SERVER => self.services.report_memory(),
-                client => self.wake(client, true),
+                client => self.wake(client, Signal::Console),
             }
             notify &= notify - 1;
         }

@@ -8,6 +8,7 @@ use guest_mem::Window as _;
 use hv_types::{Gpa, Gva, MAX_VCPUS, PAGE_SIZE, VcpuId, WindowAddr};
 use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::host::{Clock, Host, MapsBy};
+use hypervisor_core::life::driver::Driven;
 use memory_server::DomainIndex;
 use memory_server_api::{MemoryServer as _, Remembering, Request};
 use timer_server_api::{NEVER, OP_ARM};
@@ -107,7 +108,7 @@ impl Host for SimHost {
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         let admission = self.rate.admit(self.now(), FREQUENCY);
-        admission.tell(line, |line| self.say(line.to_string()));
+        admission.tell(line, |line| self.say(line));
     }
     fn renew_vcpu(
         &mut self,
@@ -146,13 +147,13 @@ impl Host for SimHost {
     }
 }
 
-impl SimHost {
-    fn say(&mut self, line: String) {
+impl Driven for SimHost {
+    fn say(&mut self, line: fmt::Arguments<'_>) {
         if self.log.len() == LOG_MAX {
             return;
         }
         // What does not fit is cut, as in the protection domain once its own buffer is full.
         self.console.write(format!("[vmm] {line}\n").as_bytes());
-        self.log.push(line);
+        self.log.push(line.to_string());
     }
 }

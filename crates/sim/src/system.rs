@@ -18,7 +18,6 @@ use topology::pd;
 
 use crate::bus::{Bus, CONSOLE, FREQUENCY};
 use crate::domains::{self, Domain};
-use crate::guest::Guest;
 use crate::host::{Console, SimHost};
 use crate::memory::Memory;
 use crate::serial::Serial;
@@ -141,14 +140,9 @@ impl System {
         Self::new(&[Domain::new("linux1"), Domain::new("linux2").heap()])
     }
 
-    /// The guest of VMM `index`.
-    pub fn guest(&mut self, index: usize) -> Guest<'_> {
-        Guest::new(self, index)
-    }
-
     /// Why guest `index` stopped for good.
     pub fn stopped(&self, index: usize) -> Option<StopReason> {
-        self.vmms[index].stopped
+        self.vmms[index].stopped()
     }
 
     /// How often guest `index` has begun to live again.

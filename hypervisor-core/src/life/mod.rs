@@ -13,6 +13,7 @@
 //! ([`pace`]).
 
 pub mod boot;
+pub mod driver;
 pub mod loader;
 pub mod pace;
 pub mod teardown;

@@ -7,6 +7,7 @@ use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
 use hv_types::{Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::life::boot::Modules;
+use hypervisor_core::life::driver::Driven;
 use hypervisor_core::host::{Clock, Host, MapsBy, Vcpu as _};
 use hypervisor_core::diag::line_rate::LineRate;
 use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
@@ -62,16 +63,6 @@ impl GuestHost {
                 .ramdisk
                 .map(|module| region::module(module.region, module.size)),
         }
-    }
-
-    /// Writes a line of the VMM's own.
-    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
-        self.console.say(format_args!("[vmm] {line}"));
-    }
-
-    /// Hands waiting lines to the console.
-    pub(crate) fn flush_log(&mut self) {
-        self.console.flush();
     }
 }
 
@@ -151,5 +142,14 @@ impl Host for GuestHost {
 
     fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
         self.vcpu(vcpu).start(pc.raw(), x0);
+    }
+}
+
+impl Driven for GuestHost {
+    fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+    fn flush_log(&mut self) {
+        self.console.flush();
     }
 }

@@ -11,6 +11,7 @@ use hv_types::{Gpa, VcpuId};
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock as _, Host as _, Vcpu as _};
 use hypervisor_core::life::Life;
+use hypervisor_core::life::driver::{Driven as _, Driver, Signal};
 use hypervisor_core::vcpu::action::VcpuAction;
 use topology::channel;
 use zazen_rt::MessageInfo;
@@ -27,8 +28,7 @@ type Dt = Client<fn(&dt_server_api::Message) -> dt_server_api::Message>;
 /// The VMM.
 pub struct Vmm {
     host: GuestHost,
-    /// `None` without a domain record; the log says why.
-    life: Option<Life<'static, Dt>>,
+    driver: Driver<'static, Dt>,
 }
 
 /// The VMM, which builds its guest when the timer server answers; called once, at start.
@@ -42,7 +42,10 @@ pub fn start() -> Vmm {
     let life = life(&mut host);
     // The guest is built where it stays: when the notification comes that is asked for here.
     host.wake_at(Some(host.now()));
-    Vmm { host, life }
+    Vmm {
+        host,
+        driver: Driver::new(life),
+    }
 }
 
 fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
@@ -64,16 +67,11 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 
 impl Vmm {
     /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to continue.
-    fn apply(&mut self, next: VcpuAction) -> Option<MessageInfo> {
-        match next {
+    fn apply(&mut self, action: VcpuAction) -> Option<MessageInfo> {
+        match action {
             VcpuAction::Resume => self.regs().resume(),
-            VcpuAction::Wait => {
+            VcpuAction::Wait | VcpuAction::Stop(_) => {
                 self.regs().hold();
-                None
-            }
-            VcpuAction::Stop(reason) => {
-                self.regs().hold();
-                self.host.say(format_args!("guest stopped: {reason}"));
                 None
             }
         }
@@ -116,39 +114,23 @@ impl Vmm {
 
 impl lent::Vmm for Vmm {
     fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
-        let mut last = None;
-        for (id, console) in [(channel::TIMER, false), (channel::CONSOLE, true)] {
-            if !signals.contains(id) {
-                continue;
-            }
-            if console {
-                self.host.flush_log();
-            }
-            let Some(life) = &mut self.life else { continue };
-            let next = if console {
-                life.on_console(&mut self.host)
-            } else {
-                life.on_wake(&mut self.host)
-            };
-            match next {
-                VcpuAction::Stop(_) => {
-                    self.apply(next);
-                    last = None;
-                }
-                VcpuAction::Resume | VcpuAction::Wait => last = Some(next),
+        for (id, signal) in [
+            (channel::TIMER, Signal::Time),
+            (channel::CONSOLE, Signal::Console),
+        ] {
+            if signals.contains(id) {
+                self.driver.note(signal);
             }
         }
         // The reply is made last: what comes before it uses the message registers.
-        last.and_then(|next| self.apply(next))
+        let action = self.driver.catch_up(&mut self.host)?;
+        self.apply(action)
     }
 
     fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
         let exit = self.exit(&info);
-        let next = match &mut self.life {
-            Some(life) => life.handle(&mut self.host, exit),
-            None => VcpuAction::Wait,
-        };
-        self.apply(next)
+        let action = self.driver.exit(&mut self.host, exit);
+        self.apply(action)
     }
 
     fn guest_waits(&self) -> bool {

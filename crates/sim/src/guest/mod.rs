@@ -9,11 +9,14 @@ pub mod insn;
 mod memory;
 mod run;
 pub mod stage1;
+pub(crate) mod way;
 mod xen;
 
 use hv_types::PAGE_SIZE;
 use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::host::SysReg;
+
+pub use way::Way;
 
 pub use gic::{GICC, GICD, UART, UART_INTID, UPCALL, VTIMER};
 pub use xen::{CONSOLE_PAGE, SHARED_INFO};
@@ -43,23 +46,6 @@ const RT: u8 = 4;
 const RN: u8 = 2;
 /// How often an instruction is executed again before the test fails.
 const MOST_RETRIES: usize = 1_000_000;
-
-/// How a hypercall is made and how the kernel reports it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Way {
-    /// `movz x16; hvc`, reported without syndrome: Linux on the stock kernel.
-    #[default]
-    Stub,
-    /// x16 comes from somewhere else, reported without syndrome.
-    Register,
-    /// Reported with syndrome, the PC past the HVC: a kernel that knows HVC.
-    Trap,
-}
-
-impl Way {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Stub, Self::Register, Self::Trap];
-}
 
 /// An exception that the guest took at EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,5 +136,12 @@ impl<'s> Guest<'s> {
     /// `msr`.
     pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.vmm_mut().host.cpus[0].guest_set_sysreg(reg, value);
+    }
+}
+
+impl System {
+    /// The guest of VMM `index`.
+    pub fn guest(&mut self, index: usize) -> Guest<'_> {
+        Guest::new(self, index)
     }
 }

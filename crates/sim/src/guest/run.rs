@@ -21,7 +21,7 @@ impl Guest<'_> {
         assert!(
             self.is_running(),
             "guest {index} cannot execute anything: {:?}, log {:?}",
-            self.vmm().stopped,
+            self.vmm().stopped(),
             self.vmm().host.log
         );
     }
@@ -52,7 +52,7 @@ impl Guest<'_> {
     fn exit(&mut self, pc: u64, exit: Reason) -> Ran {
         let lives = self.vmm().restarts();
         self.sys.exit(self.index, exit);
-        let ended = self.vmm().vm().is_none() && self.vmm().stopped.is_none();
+        let ended = self.vmm().vm().is_none() && self.vmm().stopped().is_none();
         if ended || self.vmm().restarts() != lives {
             return Ran::Restarts;
         }
@@ -60,7 +60,7 @@ impl Guest<'_> {
     }
 
     fn outcome(&self, pc: u64) -> Ran {
-        if let Some(reason) = self.vmm().stopped {
+        if let Some(reason) = self.vmm().stopped() {
             return Ran::Stopped(reason);
         }
         let now = self.pc();
