@@ -29,7 +29,8 @@ pub enum AddError {
         /// How many it was built for.
         most: usize,
     },
-    /// The name is empty, longer than [`NAME_MAX`] bytes, or not of printable ASCII without spaces and colons.
+    /// The name is empty, longer than [`NAME_MAX`] bytes, or not of printable ASCII without spaces
+    /// and colons.
     BadName,
     /// Another client, or the monitor, has that name.
     NameTaken,
@@ -69,6 +70,8 @@ pub(crate) struct Client<'a> {
     pub(crate) input: u64,
     /// Typed bytes dropped.
     pub(crate) dropped: u64,
+    /// Whoever types for it was told that it is down.
+    pub(crate) told_down: bool,
     /// Its output ring is corrupt and that has been said; the same for its input ring.
     pub(crate) damaged: [bool; 2],
 }
@@ -87,6 +90,7 @@ impl<'a> Client<'a> {
             output: 0,
             input: 0,
             dropped: 0,
+            told_down: false,
             damaged: [false; 2],
         }
     }
@@ -103,7 +107,8 @@ impl<'a> Client<'a> {
         end.input.take_notify()
     }
 
-    /// Takes a typed byte; `Err` when it had to be dropped, else whether the client must be notified.
+    /// Takes a typed byte; `Err` when it had to be dropped, else whether the client must be
+    /// notified.
     pub(crate) fn accept(&mut self, byte: u8) -> Result<bool, ()> {
         let mut notify = self.flush_input();
         let end = &mut self.end;

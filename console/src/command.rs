@@ -1,5 +1,6 @@
 //! The commands of the monitor: their keys, and what they are for.
 
+use console_api::Order;
 use topology::{console_key, pd};
 
 /// A command of the monitor.
@@ -24,8 +25,10 @@ pub enum Action {
     Backlog,
     /// Moves the focus to the guest of this number.
     Guest,
-    /// Takes the name of a guest, up to Enter, and moves the focus there.
-    Find,
+    /// Lists the guests.
+    Domains,
+    /// Takes the name or number of a guest, up to Enter.
+    Which(Purpose),
     /// Types the key for the client of this name, a server that answers by lines of its log.
     Ask(&'static str),
     /// Something the protection domain does, see [`crate::mux::Mux::take_request`].
@@ -39,8 +42,17 @@ pub const SERVER_COMMANDS: &[Command] = &[Command {
     action: Action::Ask(pd::MEMORY_SERVER),
 }];
 
+/// What a guest is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The focus moves there.
+    Focus,
+    /// Its VMM gets an order.
+    Order(Order),
+}
+
 /// The multiplexer's own commands; they come before those of [`crate::mux::Mux::set_commands`].
-pub(crate) const OWN: [Command; 5] = [
+pub(crate) const OWN: [Command; 9] = [
     Command {
         key: b'h',
         help: "list the keys",
@@ -63,8 +75,28 @@ pub(crate) const OWN: [Command; 5] = [
     },
     Command {
         key: b'/',
-        help: "and a name, or how it begins, and Enter: move the input to that guest",
-        action: Action::Find,
+        help: "and a name, or how it begins, or a number, and Enter: move the input there",
+        action: Action::Which(Purpose::Focus),
+    },
+    Command {
+        key: b'd',
+        help: "list the domains: what each does, for how long, and how often it restarted",
+        action: Action::Domains,
+    },
+    Command {
+        key: b's',
+        help: "start a guest that is down; asks which, as / does",
+        action: Action::Which(Purpose::Order(Order::Start)),
+    },
+    Command {
+        key: b'x',
+        help: "stop a guest at once, as if its power was cut; asks which",
+        action: Action::Which(Purpose::Order(Order::Stop)),
+    },
+    Command {
+        key: b'r',
+        help: "stop a guest at once and start it again; asks which",
+        action: Action::Which(Purpose::Order(Order::Restart)),
     },
 ];
 

@@ -28,12 +28,25 @@ impl<const N: usize> Mux<'_, N> {
     }
 
     fn deliver(&mut self, byte: u8) {
+        if let Some(index) = self.focus
+            && self.why_down(index).is_some()
+            && let Some(client) = self.clients.get_mut(index)
+        {
+            // Nobody reads it. The first key is told why.
+            client.dropped += 1;
+            self.announce |= !core::mem::replace(&mut client.told_down, true);
+            self.bell = true;
+            return;
+        }
         let accepted = match self.focus.and_then(|i| Some((i, self.clients.get_mut(i)?))) {
-            Some((index, client)) => client.accept(byte).map(|notify| {
-                if notify {
-                    self.notify.insert(index);
-                }
-            }),
+            Some((index, client)) => {
+                client.told_down = false;
+                client.accept(byte).map(|notify| {
+                    if notify {
+                        self.notify.insert(index);
+                    }
+                })
+            }
             None => self.keys.push_back(byte).map_err(|_| ()),
         };
         if accepted.is_err() {
@@ -58,7 +71,7 @@ impl<const N: usize> Mux<'_, N> {
     pub(crate) fn focus_on(&mut self, guest: Option<usize>) {
         self.focus = guest;
         self.last_guest = self.focus.or(self.last_guest);
-        self.finding = None;
+        self.question = None;
         self.announce = true;
         self.pace.switched();
     }

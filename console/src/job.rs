@@ -6,6 +6,7 @@ pub(crate) enum Job {
     None,
     Help { row: usize },
     Clients { row: usize },
+    Domains { row: usize },
     Backlog(Replay),
 }
 

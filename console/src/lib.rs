@@ -4,10 +4,11 @@
 //! Every line starts with the name of its client: `linux1: text`. Lines of different clients never
 //! mix. The guest with the input focus has its characters shown at once, so prompts and
 //! echo work. While it writes a line, the others' lines wait until it ends or pauses for 20 ms, 100 ms at
-//! most. One that comes after a pause ends the unfinished line, which is printed again, with its name,
+//! most. One that comes after a pause takes the unfinished line off the screen, which comes back, with its name,
 //! below: when its guest writes more, or 20 ms after the last of the others' lines. Other clients'
-//! unfinished lines wait for their newline, for 512 bytes, or for the focus. Ctrl-a three times moves the focus to the next guest, then to the
-//! monitor `zazen` (keys `h`, `c`, `b`, a digit or `/` and a name for a guest, and `m`, which the memory server answers), and around. Lines that begin with `***` are the console's own.
+//! unfinished lines wait for their newline, for 512 bytes, or for the focus. Ctrl-a three times moves the focus to
+//! the next guest, then to the monitor `zazen`, whose key `h` lists the keys, and around. Lines that begin with `***`
+//! are the console's own.
 //!
 //! # What passes
 //! The terminal is taken to be a UTF-8 one. For every client: printable ASCII, UTF-8, TAB, and
@@ -41,13 +42,15 @@ mod line;
 mod monitor;
 mod mux;
 mod pace;
+mod power;
 mod screen;
 mod serve;
 mod set;
+mod which;
 mod wire;
 
 pub use client::{AddError, Role};
-pub use command::{Action, Command, SERVER_COMMANDS};
+pub use command::{Action, Command, Purpose, SERVER_COMMANDS};
 pub use line::LINE_MAX;
 pub use mux::{Mux, Pumped};
 pub use set::ClientSet;

@@ -2,12 +2,9 @@
 
 use core::fmt::{self, Write};
 
-use console_api::NAME_MAX;
 use heapless::String;
-
 use topology::pd::CONSOLE_MONITOR as MONITOR;
 
-use crate::client::Role;
 use crate::command::{Action, FIRST_GUEST, OWN};
 use crate::filter::{Filter, Item};
 use crate::job::{Job, Replay};
@@ -16,8 +13,8 @@ use crate::mux::Mux;
 
 impl<const N: usize> Mux<'_, N> {
     pub(crate) fn key(&mut self, key: u8) {
-        if let Some(name) = self.finding.take() {
-            return self.find(name, key);
+        if let Some(question) = self.question.take() {
+            return self.answer(question, key);
         }
         if let b'1'..=b'9' = key {
             return self.jump(usize::from(key - FIRST_GUEST));
@@ -41,12 +38,8 @@ impl<const N: usize> Mux<'_, N> {
                 None => self.say(format_args!("there is no guest")),
             },
             Some(Action::Guest) => self.jump(0),
-            Some(Action::Find) => {
-                self.finding = Some(String::new());
-                self.say(format_args!(
-                    "which guest? Its name, or how it begins, and Enter"
-                ));
-            }
+            Some(Action::Which(purpose)) => self.ask_which(purpose),
+            Some(Action::Domains) => self.job = Job::Domains { row: 0 },
             Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
                 if self.requests.push_back(number).is_err() {
@@ -64,66 +57,6 @@ impl<const N: usize> Mux<'_, N> {
             }
             None => self.say(format_args!("no command {key:#04x}; h lists them")),
         }
-    }
-
-    /// Moves the focus to guest `number`, counted from 0.
-    fn jump(&mut self, number: usize) {
-        let guest = self.guests().nth(number);
-        match guest {
-            Some(index) => self.choose(index),
-            None => self.say(format_args!(
-                "there is no guest {}",
-                number.saturating_add(1)
-            )),
-        }
-    }
-
-    /// Takes a key of a guest's name.
-    fn find(&mut self, mut name: String<NAME_MAX>, key: u8) {
-        match key {
-            b'\r' | b'\n' => self.jump_to(&name),
-            // Ctrl-c, Ctrl-u and Escape.
-            0x03 | 0x15 | 0x1b => self.say(format_args!("no guest then")),
-            0x08 | 0x7f => {
-                name.pop();
-                self.finding = Some(name);
-            }
-            key if key.is_ascii_graphic() => {
-                // What is longer is no guest's name; the end is not needed to know it.
-                let _ = name.push(char::from(key));
-                self.finding = Some(name);
-            }
-            _ => self.finding = Some(name),
-        }
-    }
-
-    /// Moves the focus to the guest called `name`, or to the only one whose name begins so.
-    fn jump_to(&mut self, name: &str) {
-        let of = |index: usize| {
-            self.clients
-                .get(index)
-                .map_or("", |guest| guest.name.as_str())
-        };
-        let exact = self.guests().find(|index| of(*index) == name);
-        let mut begin = self.guests().filter(|index| of(*index).starts_with(name));
-        let first = begin.next();
-        let others = begin.count();
-        match exact.or(first) {
-            _ if name.is_empty() => self.say(format_args!("no guest then")),
-            Some(index) if exact.is_some() || others == 0 => self.choose(index),
-            Some(_) => self.say(format_args!(
-                "{} guests begin with {name}; c lists them",
-                others.saturating_add(1)
-            )),
-            None => self.say(format_args!("there is no guest {name}; c lists them")),
-        }
-    }
-
-    /// Indices of the guests, in the order of their numbers.
-    fn guests(&self) -> impl Iterator<Item = usize> + '_ {
-        let clients = self.clients.iter().enumerate();
-        let guests = clients.filter(|(_, client)| client.role == Role::Guest);
-        guests.map(|(index, _)| index)
     }
 
     /// Hands `key` to the client called `name`.
@@ -168,19 +101,10 @@ impl<const N: usize> Mux<'_, N> {
                 let index = row - 1;
                 let mut text: String<96> = String::new();
                 if let Some(client) = self.clients.get(index) {
-                    let mark = if self.last_guest == Some(index) {
-                        '>'
-                    } else {
-                        ' '
-                    };
-                    // Keys 1 to 9 are guests.
-                    let number = self.guests().take(9).position(|guest| guest == index);
-                    let digits = b"123456789";
-                    let number = number.and_then(|at| digits.get(at)).unwrap_or(&b' ');
+                    let (mark, number) = self.mark(index);
                     let _ = write!(
                         text,
-                        "{mark} {} {:<16} {:>12} {:>10} {:>8} {:>8}",
-                        char::from(*number),
+                        "{mark} {number} {:<16} {:>12} {:>10} {:>8} {:>8}",
                         client.name,
                         client.output,
                         client.input,
@@ -191,6 +115,7 @@ impl<const N: usize> Mux<'_, N> {
                     self.job = Job::Clients { row: row + 1 };
                 }
             }
+            Job::Domains { row } => self.domains_step(row),
             Job::Backlog(replay) => self.replay_step(replay),
         }
         true

@@ -14,9 +14,10 @@ use crate::job::Job;
 use crate::pace::Pace;
 use crate::screen::Screen;
 use crate::set::ClientSet;
+use crate::which::Question;
 
-/// Most bytes that one [`Mux::pump`] moves, so that input and notifications get their turn even where
-/// the UART takes everything at once.
+/// Most bytes that one [`Mux::pump`] moves, so that input and notifications get their turn even
+/// where the UART takes everything at once.
 const PUMP_MAX: usize = 32 * 1024;
 
 /// What [`Mux::pump`] leaves to its caller.
@@ -27,15 +28,16 @@ pub struct Pumped {
     pub notify: ClientSet,
     /// There is more to do now: call [`Mux::pump`] again after the notifications.
     pub more: bool,
-    /// Tick of the system counter at which [`Mux::pump`] must be called if nothing happens before; calling it
-    /// earlier does no harm. `None`: time alone changes nothing.
+    /// Tick of the system counter at which [`Mux::pump`] must be called if nothing happens before;
+    /// calling it earlier does no harm. `None`: time alone changes nothing.
     pub wake_at: Option<u64>,
 }
 
 /// The multiplexer for up to `N` clients (at most 64), about 5.5 KiB each.
 ///
-/// It is big: build it in a static with [`Mux::new`], then [`Mux::add`] the clients. After any event
-/// ([`Mux::on_client`], [`Mux::on_uart_irq`], the time of [`Pumped::wake_at`]) call [`Mux::pump`] until it has no more.
+/// It is big: build it in a static with [`Mux::new`], then [`Mux::add`] the clients. After any
+/// event ([`Mux::on_client`], [`Mux::on_uart_irq`], the time of [`Pumped::wake_at`]) call
+/// [`Mux::pump`] until it has no more.
 #[derive(Debug)]
 pub struct Mux<'a, const N: usize> {
     pub(crate) clients: Vec<Client<'a>, N>,
@@ -50,13 +52,19 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) last_guest: Option<usize>,
     /// The focus has changed and that has not been said yet.
     pub(crate) announce: bool,
+    /// Clients whose protection domain has stopped.
+    pub(crate) stopped: ClientSet,
+    /// Not all guests were down when one of them changed last.
+    pub(crate) any_up: bool,
+    /// The last guest has gone down and that has not been said yet.
+    pub(crate) last_words: bool,
     pub(crate) bell: bool,
     /// Ctrl-a's that may become a switch.
     pub(crate) held: u8,
     /// Keys for the monitor.
     pub(crate) keys: Deque<u8, 16>,
-    /// The name that is typed for a guest to be found.
-    pub(crate) finding: Option<String<NAME_MAX>>,
+    /// Which guest is meant by what is typed at the monitor.
+    pub(crate) question: Option<Question>,
     pub(crate) commands: &'static [Command],
     pub(crate) requests: Deque<u16, 4>,
     pub(crate) job: Job,
@@ -79,7 +87,10 @@ impl<'a, const N: usize> Mux<'a, N> {
             bell: false,
             held: 0,
             keys: Deque::new(),
-            finding: None,
+            question: None,
+            stopped: ClientSet::EMPTY,
+            any_up: false,
+            last_words: false,
             commands: &[],
             requests: Deque::new(),
             job: Job::None,
@@ -107,11 +118,13 @@ impl<'a, const N: usize> Mux<'a, N> {
         Ok(index)
     }
 
-    /// [`Mux::add`] for a client whose name comes from outside: one that cannot be used is replaced by `#` and `number`,
-    /// and a line says so. No name that can be used begins so in a domains file.
+    /// [`Mux::add`] for a client whose name comes from outside: one that cannot be used is replaced
+    /// by `#` and `number`, and a line says so. No name that can be used begins so in a domains
+    /// file.
     ///
     /// # Errors
-    /// [`AddError::TooMany`], and [`AddError::NameTaken`] where two clients have this number; nothing changed.
+    /// [`AddError::TooMany`], and [`AddError::NameTaken`] where two clients have this number;
+    /// nothing changed.
     pub fn admit(
         &mut self,
         number: usize,
@@ -140,7 +153,8 @@ impl<'a, const N: usize> Mux<'a, N> {
         Ok(())
     }
 
-    /// Says how many ticks of the system counter a second has. Until then no line waits for another to end.
+    /// Says how many ticks of the system counter a second has. Until then no line waits for another
+    /// to end.
     pub const fn set_frequency(&mut self, hz: u64) {
         self.pace.set_frequency(hz);
     }
@@ -159,6 +173,7 @@ impl<'a, const N: usize> Mux<'a, N> {
         if client.flush_input() {
             self.notify.insert(index);
         }
+        self.look_at(index);
     }
 
     /// The UART's interrupt came: acknowledges it and takes what was typed.
@@ -175,9 +190,9 @@ impl<'a, const N: usize> Mux<'a, N> {
         }
     }
 
-    /// Moves output from the clients to the UART until that is full, nothing is left or what is left has to
-    /// wait for a line to end, and switches the UART's transmit interrupt on or off accordingly. `now`
-    /// is the tick of the system counter.
+    /// Moves output from the clients to the UART until that is full, nothing is left or what is
+    /// left has to wait for a line to end, and switches the UART's transmit interrupt on or off
+    /// accordingly. `now` is the tick of the system counter.
     pub fn pump(&mut self, uart: &mut impl Uart, now: u64) -> Pumped {
         self.pace.set_now(now);
         let mut budget = PUMP_MAX;
@@ -203,7 +218,8 @@ impl<'a, const N: usize> Mux<'a, N> {
         }
     }
 
-    /// The oldest request of the monitor's commands that waits for the protection domain ([`Action::Request`](crate::Action)).
+    /// The oldest request of the monitor's commands that waits for the protection domain
+    /// ([`Action::Request`](crate::Action)).
     pub fn take_request(&mut self) -> Option<u16> {
         self.requests.pop_front()
     }

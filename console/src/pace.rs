@@ -17,6 +17,8 @@ const WAITS_PER_SECOND: u64 = 10;
 /// The clock, and what it has seen. Without a frequency nobody waits.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    /// Ticks of a second.
+    second: u64,
     quiet: u64,
     most: u64,
     now: u64,
@@ -35,6 +37,7 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) const fn new() -> Self {
         Self {
+            second: 0,
             quiet: 0,
             most: 0,
             now: 0,
@@ -47,6 +50,7 @@ impl Pace {
     }
 
     pub(crate) const fn set_frequency(&mut self, hz: u64) {
+        self.second = hz;
         self.quiet = hz / QUIETS_PER_SECOND;
         self.most = hz / WAITS_PER_SECOND;
     }
@@ -55,6 +59,14 @@ impl Pace {
     pub(crate) const fn set_now(&mut self, now: u64) {
         self.now = now;
         self.wake_at = None;
+    }
+
+    /// Whole seconds since tick `since`; 0 where that is to come, or without a frequency.
+    pub(crate) const fn seconds_since(&self, since: u64) -> u64 {
+        match self.now.saturating_sub(since).checked_div(self.second) {
+            Some(seconds) => seconds,
+            None => 0,
+        }
     }
 
     pub(crate) const fn wake_at(&self) -> Option<u64> {

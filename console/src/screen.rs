@@ -7,8 +7,8 @@ use crate::wire::Wire;
 const PLAIN: &[u8] = b"\x1b[0m";
 /// Goes back to the start of the row and erases it (ECMA-48, 8.3.41).
 const ERASE_ROW: &[u8] = b"\r\x1b[K";
-/// Most cells that fit into one row of every terminal, which is 80 columns wide at least. The last cell is left out:
-/// terminals differ in where the cursor is behind it.
+/// Most cells that fit into one row of every terminal, which is 80 columns wide at least. The last
+/// cell is left out: terminals differ in where the cursor is behind it.
 const ROW: usize = 79;
 
 /// The wire, and where its bytes have left the cursor.
@@ -19,7 +19,7 @@ pub(crate) struct Screen {
     shown: Option<usize>,
     /// A colour is on.
     styled: bool,
-    /// Cells that the line the cursor is in may take; too many rather than too few.
+    /// An upper bound for the cells of the line the cursor is in.
     cells: usize,
 }
 
@@ -44,9 +44,9 @@ impl Screen {
         }
     }
 
-    /// Takes the line the cursor is in, if any, off the screen, so that another one can come there: its client
-    /// is not done with it, and [`Screen::open`] brings it back. A line that may take more than a row
-    /// cannot be taken off; it stays, and comes again below.
+    /// Erases the line the cursor is in, if any, to make room for another one. Its client has not
+    /// finished it, and [`Screen::open`] brings it back. A line that may be longer than a row
+    /// cannot be erased; it stays and is printed again below.
     fn withdraw(&mut self) {
         if self.cells > ROW {
             self.end();

@@ -70,6 +70,13 @@ impl<'a, const N: usize> Mux<'a, N> {
         {
             return true;
         }
+        // Behind what the guest and its VMM had to say.
+        if core::mem::take(&mut self.last_words) {
+            self.notice(format_args!(
+                "no guest runs any more; s at the monitor starts one (Ctrl-a three times: next)"
+            ));
+            return true;
+        }
         self.print_again()
     }
 
@@ -92,11 +99,21 @@ impl<'a, const N: usize> Mux<'a, N> {
     fn announce_focus(&mut self) {
         // The line there stays: whoever wrote it is not who goes on below.
         self.screen.end();
+        let down = self.focus.and_then(|guest| self.why_down(guest));
+        if let Some(guest) = self.focus.and_then(|i| self.clients.get_mut(i)) {
+            guest.told_down = down.is_some();
+        }
         match self.focus.and_then(|i| self.clients.get(i)) {
             Some(guest) => self.screen.print_parts(&[
                 "*** Input goes to ",
                 &guest.name,
-                " now (Ctrl-a three times: next) ***",
+                if down.is_some() {
+                    " now, which is down: "
+                } else {
+                    " now"
+                },
+                down.unwrap_or(""),
+                " (Ctrl-a three times: next) ***",
             ]),
             None => self.screen.print_parts(&[
                 "*** Input goes to ",

@@ -110,7 +110,11 @@ fn the_monitor_explains_itself() {
          zazen: c  list the clients: bytes out and in, output waiting, input dropped\r\n\
          zazen: b  show the last output of the guest that had the input last\r\n\
          zazen: 1  to 9: move the input to that guest, as c numbers them\r\n\
-         zazen: /  and a name, or how it begins, and Enter: move the input to that guest\r\n"
+         zazen: /  and a name, or how it begins, or a number, and Enter: move the input there\r\n\
+         zazen: d  list the domains: what each does, for how long, and how often it restarted\r\n\
+         zazen: s  start a guest that is down; asks which, as / does\r\n\
+         zazen: x  stop a guest at once, as if its power was cut; asks which\r\n\
+         zazen: r  stop a guest at once and start it again; asks which\r\n"
     );
     rig.type_in(b"\rq\x02");
     assert_eq!(
@@ -141,7 +145,7 @@ fn the_monitor_lists_the_clients() {
 fn the_monitor_moves_the_input_to_a_guest_by_number_or_name() {
     let to =
         |name: &str| format!("*** Input goes to {name} now (Ctrl-a three times: next) ***\r\n");
-    let asked = "zazen: which guest? Its name, or how it begins, and Enter\r\n";
+    let asked = "zazen: which guest? Its name, how it begins, or its number, and Enter\r\n";
     let mut rig = monitor();
     // What is typed behind the choice is for the guest.
     rig.type_in(b"2ab");
@@ -158,11 +162,11 @@ fn the_monitor_moves_the_input_to_a_guest_by_number_or_name() {
     for (typed, told) in [
         (
             "/linux\r",
-            "zazen: 2 guests begin with linux; c lists them\r\n",
+            "zazen: 2 guests begin with linux; d lists them\r\n",
         ),
         (
             "/memory\r",
-            "zazen: there is no guest memory; c lists them\r\n",
+            "zazen: there is no guest memory; d lists them\r\n",
         ),
         ("/\r", "zazen: no guest then\r\n"),
         ("/lin\x03", "zazen: no guest then\r\n"),

@@ -1,7 +1,7 @@
 //! The binding as a table: which properties each kind of node may have, and what they mean.
 //!
-//! The checker takes the names from here, and docs/domains.md is made from it, so that neither knows a property that the
-//! other does not.
+//! The checker and docs/domains.md are both made from this table, so they always list the same
+//! properties.
 
 use crate::diag::Rule;
 
@@ -12,7 +12,7 @@ pub struct Property {
     pub name: &'static str,
     /// What its value is.
     pub kind: &'static str,
-    /// What holds where it is absent; empty where that makes no difference.
+    /// Its default; empty if absence makes no difference.
     pub default: &'static str,
     /// What it means.
     pub about: &'static str,
@@ -27,7 +27,7 @@ pub struct Property {
 pub struct NodeKind {
     /// What it is.
     pub name: &'static str,
-    /// Its compatible string; empty where its name makes it what it is.
+    /// Its compatible string; empty if the node is recognised by its name.
     pub compatible: &'static str,
     /// What it means.
     pub about: &'static str,

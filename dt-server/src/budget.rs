@@ -4,9 +4,9 @@ use hv_types::PAGE_SIZE;
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes for page tables where the file does not say: Xen's formula, 1 MiB for each vCPU, 4 KiB
-/// for each MiB of RAM and 512 KiB, rounded up to a MiB. One 4 KiB table maps 2 MiB in pages and each page
-/// is mapped twice (guest and window), so 4 KiB for each MiB suffices even for RAM that is wholly split.
+/// Default bytes for page tables, by Xen's formula: 1 MiB for each vCPU, 4 KiB for each MiB of RAM
+/// and 512 KiB, rounded up to a MiB. One 4 KiB table maps 2 MiB in pages and each page is mapped
+/// twice (guest and window), so 4 KiB for each MiB suffices even for RAM that is wholly split.
 pub(crate) fn tables(vcpus: u8, ram: u64) -> u64 {
     let bytes = u64::from(vcpus) * MIB + (ram / MIB).saturating_mul(PAGE_SIZE) + MIB / 2;
     bytes.next_multiple_of(MIB)

@@ -80,7 +80,7 @@ pub(crate) fn read<'a>(
             _ => "remove some, or set status = \"disabled\"",
         };
         first.node_error(d, Rule::TooManyDomains, what, hint);
-        // What else is wrong with them is told at once, too; none of them gets a number.
+        // Their other mistakes are reported as well; none of them gets a domain id.
         for at in surplus {
             let _ = domain::read(&at, chosen.cells, u16::MAX, host, files, d);
         }
@@ -92,8 +92,8 @@ pub(crate) fn read<'a>(
     found
 }
 
-/// Reports a static heap that cannot hold the RAM and the extra pages that come from it (SH-1), in whole blocks as the
-/// memory server takes them.
+/// Reports a static heap that cannot hold the RAM and the extra pages that come from it (SH-1), in
+/// whole blocks as the memory server takes them.
 pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d: &mut Diagnostics) {
     let have = total(heap);
     let blocks = |bytes: u64| {
@@ -106,7 +106,7 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d:
     let mut users: Vec<String> = Vec::new();
     for domain in found {
         if domain.draft.heap > 0 {
-            // Its RAM, and a block to split blocks with, as `heap_bytes` counts.
+            // Its RAM and one block for splits, as `heap_bytes` counts.
             need = need
                 .saturating_add(blocks(domain.draft.heap))
                 .saturating_add(BLOCK_SIZE);
@@ -163,7 +163,8 @@ pub(crate) fn board(
     wanted.or(found).unwrap_or(board::DEFAULT)
 }
 
-/// What domains have in common: event channels, and shared memory, which is returned where it has a host address.
+/// What domains have in common: event channels, and shared memory, which is returned where it has a
+/// host address.
 pub(crate) fn links<'a>(found: &[Found<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
     let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
     static_evtchn::check(&domains, d);
@@ -202,7 +203,7 @@ fn properties(chosen: &At<'_>, d: &mut Diagnostics) {
 }
 
 fn other_child(at: &At<'_>, d: &mut Diagnostics) {
-    // It is a module, too, and none of dom0's: Xen's policy is for all domains.
+    // It is a module too, but not one of dom0's: Xen's policy is for all domains.
     if at.is_compatible(&["xen,xsm-policy"]) {
         at.warn(
             d,

@@ -9,7 +9,8 @@ use hv_types::BLOCK_SIZE;
 use crate::diag::Diagnostics;
 use crate::range::{Range, total};
 
-/// Everything a domains file says, checked. The default has no domain: for a server whose file is not valid.
+/// Everything a domains file says, checked. The default has no domain: for a server whose file is
+/// not valid.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The board that the tree is for.
@@ -18,7 +19,8 @@ pub struct Config {
     pub domains: Vec<DomainConfig>,
     /// `xen,static-heap`; empty where the file leaves the choice to the image builder.
     pub static_heap: Vec<Range>,
-    /// `zazen,heap = "all"`: the heap is all memory that is left over, and not only what the domains need.
+    /// `zazen,heap = "all"`: the heap is all memory that is left over, and not only what the
+    /// domains need.
     pub heap_all: bool,
     /// RAM of the host as the `memory` nodes give it; may be empty.
     pub memory: Vec<Range>,
@@ -61,7 +63,8 @@ impl DomainConfig {
         bytes(&self.record.banks)
     }
 
-    /// Bytes of RAM that it may hold at most (`XENMEM_maximum_reservation`): the same without `zazen,memory-max`.
+    /// Bytes of RAM that it may hold at most (`XENMEM_maximum_reservation`): the same without
+    /// `zazen,memory-max`.
     pub fn max_ram(&self) -> u64 {
         bytes(&self.record.max_banks)
     }
@@ -74,15 +77,17 @@ impl DomainConfig {
     }
 }
 
-/// 2 MiB blocks of heap that are to be free beside what the domains, with these bytes of RAM from it, have: in memory of
-/// the kernel a block is split by copying it, each VMM can be at that at the same time as the others, and the first block
-/// that it splits gives it the next one. At least one, for what is not RAM.
+/// Free 2 MiB blocks that the heap needs beside the domains' RAM, given as each domain's bytes of
+/// RAM from the heap. A block of kernel memory is split by copying it, and all VMMs can do that at
+/// the same time; the block that a split leaves behind serves the next one. At least one block, for
+/// what is not RAM.
 fn spare_blocks(heaps: impl Iterator<Item = u64>) -> u64 {
     (heaps.filter(|bytes| *bytes > 0).count() as u64).max(1)
 }
 
-/// Bytes of heap that domains need, given as each one's bytes of RAM from the heap and of extra pages: RAM in whole blocks,
-/// everybody's extra pages, and the blocks to spare for copying blocks that are split.
+/// Bytes of heap that domains need, given as each one's bytes of RAM from the heap and of extra
+/// pages: RAM in whole blocks, everybody's extra pages, and the blocks to spare for copying blocks
+/// that are split.
 pub fn heap_bytes(domains: impl Iterator<Item = (u64, u64)> + Clone) -> u64 {
     let ram: u64 = domains
         .clone()
@@ -101,7 +106,8 @@ impl Config {
         })
     }
 
-    /// Bytes that all domains together need besides static memory: RAM from the heap, page tables and extra pages.
+    /// Bytes that all domains together need besides static memory: RAM from the heap, page tables
+    /// and extra pages.
     pub fn heap_total(&self) -> u64 {
         self.domains.iter().fold(0, |sum, domain| {
             sum.saturating_add(domain.heap)
@@ -110,9 +116,9 @@ impl Config {
         })
     }
 
-    /// Bytes in the memory server's hands at most, if it is handed what the file asks for: static memory, the heap
-    /// (`xen,static-heap`, or what the domains need in whole blocks) and page tables in powers of two; rounded up to
-    /// 64 MiB, so that whole untypeds fit.
+    /// Bytes in the memory server's hands at most, if it is handed what the file asks for: static
+    /// memory, the heap (`xen,static-heap`, or what the domains need in whole blocks) and page
+    /// tables in powers of two; rounded up to 64 MiB, so that whole untypeds fit.
     pub fn handed(&self) -> u64 {
         const SPARE: u64 = 8 << 20;
         let up = |bytes: u64, align| bytes.checked_next_multiple_of(align).unwrap_or(u64::MAX);

@@ -6,9 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Errors and warnings that are kept, of each at most this many; the others are counted.
+/// Most errors, and most warnings, that are kept; further ones are only counted.
 pub const MAX_DIAGNOSTICS: usize = 64;
-/// Bytes of a text that are kept; an edit with a longer value is left out, because half of one mends nothing.
+/// Bytes of a text that are kept. An edit with a longer value is left out: half an edit mends
+/// nothing.
 const TEXT_MAX: usize = 240;
 
 /// How bad it is.
@@ -16,11 +17,12 @@ const TEXT_MAX: usize = 240;
 pub enum Severity {
     /// No domain starts.
     Error,
-    /// The domains start; the guest may get something else than was written.
+    /// The domains start, but a guest may not get what was written.
     Warning,
 }
 
-/// Which rule of the binding was broken (dom0less-dt, by section), or which part of it is not supported yet.
+/// Which rule of the binding was broken (dom0less-dt, by section), or which part of it is not
+/// supported yet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(
     missing_docs,
@@ -211,7 +213,7 @@ impl Diagnostics {
         self.errors.len().saturating_add(self.dropped_errors)
     }
 
-    /// Counts errors that are not told, because as many as can be kept were.
+    /// Counts errors that are dropped because the list is full.
     pub(crate) fn drop_errors(&mut self, count: usize) {
         self.dropped_errors = self.dropped_errors.saturating_add(count);
     }

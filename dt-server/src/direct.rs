@@ -1,5 +1,5 @@
-//! The address space of a direct-mapped guest: RAM at its host addresses, the host's interrupt controller and UART, and
-//! what is the hypervisor's alone where the host has nothing (DM-4).
+//! The address space of a direct-mapped guest: RAM at its host addresses, the host's interrupt
+//! controller and UART, and Xen's own regions where the host has nothing (DM-4).
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -50,7 +50,8 @@ impl Host {
         self.board.ram.iter().map(|area| area.size).sum()
     }
 
-    /// Where the host has nothing, in whole blocks, ascending: extended regions hold no RAM of the machine (UP-8).
+    /// Where the host has nothing, in whole blocks, ascending: extended regions hold no RAM of the
+    /// machine (UP-8).
     fn holes(&self) -> impl Iterator<Item = Range> {
         let starts = core::iter::once(0).chain(self.occupied.iter().map(Range::end));
         let ends = self.occupied.iter().map(|range| range.start);
@@ -64,7 +65,8 @@ impl Host {
     }
 }
 
-/// The map of a direct-mapped guest with RAM in `static_mem`, or `None` where it was reported that there is none.
+/// The map of a direct-mapped guest with RAM in `static_mem`, or `None` where it was reported that
+/// there is none.
 pub(crate) fn map(
     at: &At<'_>,
     static_mem: &[Range],

@@ -24,7 +24,7 @@ use crate::{binding, budget, features, known};
 pub(crate) struct Draft {
     pub(crate) static_mem: Vec<Range>,
     pub(crate) heap: u64,
-    /// Modules that say where in host memory they are, with the paths of their nodes.
+    /// Modules with addresses in host memory, with the paths of their nodes.
     pub(crate) placed: Vec<(Range, String)>,
     pub(crate) config: Option<DomainConfig>,
 }
@@ -115,8 +115,8 @@ fn name(at: &At<'_>, d: &mut Diagnostics) -> Option<DomainName> {
     }
 }
 
-/// Why no domain can be called `name`, and what to try. The console, the system description and the names of a VMM's
-/// threads all take what passes here.
+/// Why no domain can be called `name`, and what to try. The console, the system description and the
+/// names of a VMM's threads all take what passes here.
 pub(crate) fn wrong_name(name: &str) -> Option<(String, &'static str)> {
     const OTHER: &str = "name the domain otherwise";
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-.+".contains(c);

@@ -11,6 +11,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use hv_types::Gpa;
 
 use crate::config::DomainConfig;
+use crate::seeds::LifeSeeds;
 
 /// Phandle of the interrupt controller, Xen's.
 const GIC_PHANDLE: u32 = 65000;
@@ -22,8 +23,8 @@ const LEVEL_HIGH: u32 = 4;
 /// Level, active low, on CPUs 0 to 3: what Xen writes for its PPIs.
 const PPI_LEVEL_LOW: u32 = 0xf08;
 
-/// The device tree of `domain` as a DTB, with the initrd at `initrd` (first byte and first byte past it).
-pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>) -> Vec<u8> {
+/// The device tree of `domain` as a DTB, with the initrd at `initrd` (first byte and first byte past it) and the seeds of this life.
+pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>, seeds: &LifeSeeds) -> Vec<u8> {
     let record = &domain.record;
     let mut tree = DeviceTree::new();
     let root = &mut tree.root;
@@ -36,7 +37,7 @@ pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>) -> Vec<u8> 
         ["xen,xenvm-4.22", "xen,xenvm"].as_slice(),
     );
     set(root, "model", "XENVM-4.22");
-    root.add_child(chosen(&domain.bootargs, initrd));
+    root.add_child(chosen(&domain.bootargs, initrd, seeds));
     root.add_child(cpus(record.vcpus));
     if let Some(memory) = memory(domain) {
         root.add_child(memory);
@@ -74,7 +75,7 @@ fn place(bank: &Bank) -> (u64, u64) {
     (bank.start().raw(), bank.size())
 }
 
-fn chosen(bootargs: &str, initrd: Option<(Gpa, Gpa)>) -> DeviceTreeNode {
+fn chosen(bootargs: &str, initrd: Option<(Gpa, Gpa)>, seeds: &LifeSeeds) -> DeviceTreeNode {
     let mut chosen = node("chosen");
     if !bootargs.is_empty() {
         set(&mut chosen, "bootargs", bootargs);
@@ -82,6 +83,12 @@ fn chosen(bootargs: &str, initrd: Option<(Gpa, Gpa)>) -> DeviceTreeNode {
     if let Some((start, end)) = initrd {
         set(&mut chosen, "linux,initrd-start", start.raw());
         set(&mut chosen, "linux,initrd-end", end.raw());
+    }
+    if let Some(seed) = seeds.kaslr {
+        set(&mut chosen, "kaslr-seed", seed);
+    }
+    if let Some(seed) = &seeds.rng {
+        set(&mut chosen, "rng-seed", seed.as_slice());
     }
     chosen
 }

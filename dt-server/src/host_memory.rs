@@ -71,7 +71,8 @@ impl ClaimKind {
         !matches!(self, Self::ReservedMemory | Self::MemReserve)
     }
 
-    /// What a claim of this kind should be aligned to, where the file can move it by an edit of one property.
+    /// What a claim of this kind should be aligned to, where the file can move it by an edit of one
+    /// property.
     const fn align(self) -> Option<u64> {
         match self {
             Self::StaticMemory => Some(BLOCK_SIZE),
@@ -81,9 +82,10 @@ impl ClaimKind {
     }
 }
 
-/// With more claims than this no place is looked for: it takes the square of their number.
+/// With more claims than this no place is proposed: the search is quadratic.
 const CLAIMS_MOVED: usize = 64;
-/// What a static heap starts and ends at a multiple of (Xen's documentation of `xen,static-heap`). (SH-2)
+/// What a static heap starts and ends at a multiple of (Xen's documentation of `xen,static-heap`).
+/// (SH-2)
 const HEAP_ALIGN: u64 = 0x1_0000;
 
 /// `memory` nodes: children of the root named `memory` or `memory@…` with `device_type = "memory"`.
@@ -231,8 +233,9 @@ fn extend(all: &mut Vec<Range>, at: &At<'_>, cells: Cells, rule: Rule, d: &mut D
     }
 }
 
-/// Reports each pair of claims that overlap where at least one of them is made by the domains file, and each of those that
-/// lies outside `ram` (unless that is not known). Heaps are written in the cells `root`, static memory in those of `/chosen`.
+/// Reports each pair of claims that overlap where at least one of them is made by the domains file,
+/// and each of those that lies outside `ram` (unless that is not known). Heaps are written in the
+/// cells `root`, static memory in those of `/chosen`.
 pub(crate) fn check(
     claims: &[Claim],
     ram: &[Range],
@@ -247,7 +250,7 @@ pub(crate) fn check(
         for other in claims.iter().skip(i.saturating_add(1)) {
             if claim.range.overlaps(&other.range) && (claim.kind.is_ours() || other.kind.is_ours())
             {
-                // A tree can have a million of them: those that would not be told are counted.
+                // A tree can have a million of them; those that are not reported are counted.
                 if overlaps.len() < MAX_DIAGNOSTICS {
                     overlaps.push(who_moves(claim, other));
                 } else {
@@ -291,7 +294,8 @@ pub(crate) fn check(
     }
 }
 
-/// Of two claims that overlap, the one that stays and the one that has to move: the one that starts later, if it can.
+/// Of two claims that overlap, the one that stays and the one that has to move: the one that starts
+/// later, if it can.
 fn who_moves<'a>(claim: &'a Claim, other: &'a Claim) -> (&'a Claim, &'a Claim) {
     match (claim.kind.align(), other.kind.align()) {
         (None, Some(_)) => (claim, other),
@@ -335,7 +339,8 @@ impl<'a> Found<'a> {
         d.push(diagnostic(moves, Rule::Overlap, what, hint, Some(place)));
     }
 
-    /// Looks for a place for `claim` where it collides with nothing: at `wanted` or above, else anywhere.
+    /// Looks for a place for `claim` where it collides with nothing: at `wanted` or above, else
+    /// anywhere.
     fn propose(&mut self, claim: &'a Claim, wanted: u64) {
         let Some(align) = claim.kind.align() else {
             return;
@@ -356,7 +361,8 @@ impl<'a> Found<'a> {
             .map(|(_, place)| *place)
     }
 
-    /// `words`, and the change that puts `claim`, with all of its property that has to move, where it collides with nothing.
+    /// `words`, and an edit that moves `claim`, with every part of its property that must move, to
+    /// free memory.
     fn moved(&self, claim: &Claim, words: String) -> Hint {
         let (Some(place), Some(property)) = (self.proposal(claim), claim.kind.property()) else {
             return Hint::Say(words);
@@ -376,7 +382,8 @@ impl<'a> Found<'a> {
         )
     }
 
-    /// The first place for `claim` from `from` on, aligned to `align`, that is RAM and nobody's, now or by a proposal.
+    /// The first place for `claim` from `from` on, aligned to `align`, that is RAM and nobody's,
+    /// now or by a proposal.
     fn room(&self, claim: &Claim, from: u64, align: u64) -> Option<Range> {
         let others = || {
             self.claims

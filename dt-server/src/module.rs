@@ -174,7 +174,8 @@ impl Modules {
         true
     }
 
-    /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes, on a machine with `most` bytes of RAM.
+    /// Checks that there is a kernel and that all fits into bank 0, `bank0` bytes, on a machine
+    /// with `most` bytes of RAM.
     pub(crate) fn check(
         &self,
         domain: &At<'_>,
@@ -268,9 +269,10 @@ impl Modules {
         d.push(found);
     }
 
-    /// Notes the `reg` of `at`, which is in the domain's cells; modules in host memory are none of ours yet.
+    /// Notes the `reg` of `at`, which is in the domain's cells; modules in host memory are none of
+    /// ours yet.
     fn placed(&mut self, at: &At<'_>, d: &mut Diagnostics) {
-        // That it is there at all is the mistake; whether it is well written does not matter then.
+        // Its presence is the mistake, so its format does not matter.
         let ranges = at.ranges(
             "reg",
             at.cells,
@@ -287,8 +289,9 @@ impl Modules {
     }
 }
 
-/// How much memory to give a domain that has `have` bytes and whose files need `need`: what was most likely meant, else an
-/// amount in which a guest most likely runs, if the machine has so much. `words` say what to do about it.
+/// How much memory to give a domain that has `have` bytes and whose files need `need`: what was
+/// most likely meant, else an amount in which a guest most likely runs, if the machine has so much.
+/// `words` say what to do about it.
 fn enough(need: u64, ramdisk: u64, have: u64, most: u64, words: &str) -> Hint {
     let set = |kib: u64| Edit::Set {
         property: "memory",

@@ -1,10 +1,12 @@
-//! Names of a tree that are none, before it is read: the reader of trees refuses them all with one offset.
+//! Malformed names in a tree. They are found before it is read, because the reader refuses all of
+//! them with nothing but an offset.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Longest name of a node without its unit address, and of a property (Devicetree Specification 0.4, 2.2.1 and 2.2.4.1).
+/// Longest name of a node without its unit address, and of a property (Devicetree Specification
+/// 0.4, 2.2.1 and 2.2.4.1).
 const NAME_MAX: usize = 31;
 /// Tokens of the structure block (Devicetree Specification 0.4, 5.4.1).
 const BEGIN_NODE: u32 = 1;
@@ -13,7 +15,8 @@ const PROP: u32 = 3;
 const NOP: u32 = 4;
 /// Names that are told.
 const MOST: usize = 8;
-/// Levels of nodes that are followed: more than any tree may have, and so few that a path of them has room.
+/// Levels of nodes that are followed: more than any tree may have, and so few that a path of them
+/// has room.
 const DEPTH: usize = 64;
 /// Bytes of a name that are shown.
 const SHOWN: usize = 64;
@@ -28,7 +31,8 @@ pub(crate) struct BadName {
     pub(crate) what: String,
 }
 
-/// The first names in `tree` that are none; empty where there is no such name, or no structure that could be followed.
+/// The first malformed names in `tree`; empty if there are none or the structure block cannot be
+/// followed.
 pub(crate) fn bad(tree: &[u8]) -> Vec<BadName> {
     let mut found = Vec::new();
     let _ = walk(tree, &mut found);

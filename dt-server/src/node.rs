@@ -1,4 +1,5 @@
-//! A node of the tree together with its path, and typed reads of its properties that report what is wrong.
+//! A node of the tree together with its path, and typed reads of its properties that report what is
+//! wrong.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -22,7 +23,8 @@ pub(crate) struct Cells {
     pub(crate) size: u32,
 }
 
-/// A node, its path, and the cells it sets for its children (inherited where it sets none, as Xen's early scan does).
+/// A node, its path, and the cells it sets for its children (inherited where it sets none, as Xen's
+/// early scan does).
 #[derive(Clone)]
 pub(crate) struct At<'a> {
     pub(crate) node: FdtNode<'a>,
@@ -155,7 +157,8 @@ impl<'a> At<'a> {
         text
     }
 
-    /// A list of (address, size) in `cells`; reports what is no such list, and entries that are empty or wrap.
+    /// A list of (address, size) in `cells`; reports what is no such list, and entries that are
+    /// empty or wrap.
     pub(crate) fn ranges(
         &self,
         property: &'static str,
@@ -214,7 +217,8 @@ impl<'a> At<'a> {
             };
             match Range::new(start, size) {
                 Some(range) => ranges.push(range),
-                // A host's tree may describe banks that this machine has not; Xen passes them over, too.
+                // A host's tree may describe banks that this machine has not; Xen passes them over,
+                // too.
                 None if size == 0 && rule == Rule::HostMemory => {}
                 None if size == 0 => {
                     let what = format!("the range at {start:#x} is empty: its size is 0");
@@ -230,7 +234,8 @@ impl<'a> At<'a> {
         ranges
     }
 
-    /// Whether the flag `property` is there; warns of a value, which Xen does not look at: `<0>` does not switch it off.
+    /// Whether the flag `property` is there; warns of a value, which Xen does not look at: `<0>`
+    /// does not switch it off.
     pub(crate) fn flag(&self, property: &'static str, rule: Rule, d: &mut Diagnostics) -> bool {
         let Some(value) = self.bytes(property) else {
             return false;
@@ -298,7 +303,7 @@ impl<'a> At<'a> {
         d.push(self.diagnostic(Severity::Warning, rule, property, what.into(), hint.into()));
     }
 
-    /// Warns of the property `name`, which is none that is known here.
+    /// Warns of the unknown property `name`.
     pub(crate) fn unknown_property(&self, name: &str, d: &mut Diagnostics) {
         let what = "is not known here and is ignored";
         let hint = Hint::from("check its spelling");

@@ -7,6 +7,7 @@ use hv_types::Gpa;
 
 use crate::config::{Config, DomainConfig};
 use crate::guest_tree::guest_tree;
+use crate::seeds::{LifeSeeds, Seeds};
 
 /// Bytes of heap that suffice for a server with the most domains, each with the longest command
 /// line, and all diagnostics at once (measured by a test, with a reserve of a half).
@@ -14,13 +15,14 @@ pub const HEAP: usize = 128 << 10;
 /// Most bytes of a guest's device tree.
 pub const TREE_MAX: usize = 16 << 10;
 
-/// Bytes that a guest's device tree says it has: what is left of them is room for a boot loader in the
-/// guest, such as U-Boot, to add nodes in place. They are the guest's own RAM, so nothing is sent for them.
+/// `totalsize` of a guest's device tree. A boot loader in the guest, such as U-Boot, adds nodes in
+/// the space left over. That space is the guest's own RAM and is not sent.
 pub const TREE_ROOM: u32 = 64 << 10;
 
 /// The dt-server: what a VMM gets depends on its channel alone.
 pub struct DtServer {
     clients: Vec<Client>,
+    seeds: Seeds,
 }
 
 struct Client {
@@ -31,8 +33,8 @@ struct Client {
 
 impl DtServer {
     /// A server for the domains of `config`; client `i` is the VMM of the `i`-th domain. With the
-    /// default configuration, every request is refused.
-    pub fn new(config: Config) -> Self {
+    /// default configuration, every request is refused. Each tree that is written has the next of `seeds`.
+    pub fn new(config: Config, seeds: Seeds) -> Self {
         let clients = config
             .domains
             .into_iter()
@@ -41,7 +43,7 @@ impl DtServer {
                 tree: Vec::new(),
             })
             .collect();
-        Self { clients }
+        Self { clients, seeds }
     }
 
     /// Answers `message` from client `client`.
@@ -51,10 +53,12 @@ impl DtServer {
         };
         match Request::decode(message) {
             Ok(Request::Record) => reply::record(client.record()),
-            Ok(Request::WriteTree { initrd }) => match client.write_tree(initrd) {
-                Ok(size) => reply::size(size),
-                Err(error) => reply::error(error),
-            },
+            Ok(Request::WriteTree { initrd }) => {
+                match client.write_tree(initrd, &self.seeds.next_life()) {
+                    Ok(size) => reply::size(size),
+                    Err(error) => reply::error(error),
+                }
+            }
             Ok(Request::ReadTree { offset }) => match client.piece(offset) {
                 Some(piece) => reply::bytes(piece),
                 None => reply::error(Error::Malformed),
@@ -69,10 +73,10 @@ impl Client {
         &self.config.record
     }
 
-    fn write_tree(&mut self, initrd: Option<(Gpa, Gpa)>) -> Result<u32, Error> {
+    fn write_tree(&mut self, initrd: Option<(Gpa, Gpa)>, seeds: &LifeSeeds) -> Result<u32, Error> {
         // Frees the last one first, so that the heap never holds two for one client.
         self.tree = Vec::new();
-        let mut tree = guest_tree(&self.config, initrd);
+        let mut tree = guest_tree(&self.config, initrd, seeds);
         if tree.len() > TREE_MAX {
             return Err(Error::TooLarge);
         }
@@ -82,7 +86,8 @@ impl Client {
         Ok(size)
     }
 
-    /// The tree from `offset` on; empty at its very end, `None` past it or where no tree was written.
+    /// The tree from `offset` on; empty at its very end, `None` past it or where no tree was
+    /// written.
     fn piece(&self, offset: u32) -> Option<&[u8]> {
         if self.tree.is_empty() {
             return None;

@@ -1,6 +1,6 @@
 //! Static shared memory (dom0less binding, "xen,domain-shared-memory-v1").
 //!
-//! Zazen has none yet and says so; before that it says what is wrong with it, all at once.
+//! Zazen does not support it yet and says so, after reporting every mistake in it.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,7 +12,8 @@ use crate::diag::{Diagnostics, Hint, Place, Rule, Severity};
 use crate::node::At;
 use crate::range::Range;
 
-/// Most shared regions (Xen's limit); nodes that are looked at are at most a domain's share of that for each domain.
+/// Most shared regions (Xen's limit); nodes that are looked at are at most a domain's share of that
+/// for each domain.
 const MAX_REGIONS: usize = 32;
 const MAX_NODES: usize = MAX_REGIONS * topology::MAX_DOMAINS;
 /// Longest `xen,shm-id`, the closing zero not counted.
@@ -30,7 +31,8 @@ struct Share<'a> {
     owner: bool,
 }
 
-/// Checks the shared memory of `domains`; returns each region with a host address once, with the path of its first node.
+/// Checks the shared memory of `domains`; returns each region with a host address once, with the
+/// path of its first node.
 pub(crate) fn check<'a>(domains: &[At<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
     let mut shares: Vec<Share<'a>> = Vec::new();
     let mut sound: Vec<At<'a>> = Vec::new();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{L1, L1_KERNEL, L2, TestFiles, Tree};
-use dt_server::{Config, Diagnostics, Rule, guest_tree, parse};
+use dt_server::{Config, Diagnostics, LifeSeeds, Rule, guest_tree, parse};
 use dt_server_api::{Bank, DomainRecord};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
@@ -75,7 +75,7 @@ fn banks_are_sorted_and_sum_up() {
                 .windows(2)
                 .all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
         );
-        let dtb = guest_tree(&config.domains[0], None);
+        let dtb = guest_tree(&config.domains[0], None, &LifeSeeds::default());
         let fdt = Fdt::new(&dtb).unwrap();
         let memory = fdt.find_node("/memory@40000000").unwrap();
         let listed: Vec<u64> = banks
@@ -173,7 +173,7 @@ fn bootargs_have_a_bound() {
     let mut tree = Tree::two();
     let line = "x".repeat(1024);
     tree.set(L1_KERNEL, "bootargs", line.as_str());
-    let dtb = guest_tree(&good(&tree).domains[0], None);
+    let dtb = guest_tree(&good(&tree).domains[0], None, &LifeSeeds::default());
     let fdt = Fdt::new(&dtb).unwrap();
     let chosen = fdt.find_node("/chosen").unwrap();
     let bootargs = chosen.property("bootargs").unwrap();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{L1, L1_KERNEL, L1_RAMDISK, TestFiles, Tree};
-use dt_server::{DtServer, NoFiles, parse};
+use dt_server::{DtServer, NoFiles, Seeds, parse};
 use dt_server_api::{Message, Request};
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn exercise(bytes: &[u8]) -> bool {
         Ok(config) => {
             assert!((1..=8).contains(&config.domains.len()));
             let clients = config.domains.len();
-            let mut server = DtServer::new(config);
+            let mut server = DtServer::new(config, Seeds::none());
             for client in 0..=clients {
                 for request in [
                     Request::Record,

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{L1, L1_KERNEL, TestFiles, Tree};
-use dt_server::{Config, DtServer, HEAP, MAX_DIAGNOSTICS, TREE_MAX, parse};
+use dt_server::{Config, DtServer, Entropy, HEAP, MAX_DIAGNOSTICS, Seeds, TREE_MAX, parse};
 use dt_server_api::{Client, DtServer as _, Error, Message, Request, reply};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
@@ -40,7 +40,10 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn server(tree: &Tree) -> DtServer {
-    DtServer::new(parse(&tree.dtb(), &TestFiles).unwrap_or_else(|found| panic!("{found}")))
+    DtServer::new(
+        parse(&tree.dtb(), &TestFiles).unwrap_or_else(|found| panic!("{found}")),
+        Seeds::none(),
+    )
 }
 
 /// The tree of client `client`, read as a VMM reads it.
@@ -104,7 +107,7 @@ fn each_client_gets_its_own_record() {
         assert_eq!(stranger.write_tree(None), Err(Error::NoDomain));
     }
     assert_eq!(
-        DtServer::new(Config::default()).on_ppc(0, &Request::Record.encode()),
+        DtServer::new(Config::default(), Seeds::none()).on_ppc(0, &Request::Record.encode()),
         reply::error(Error::NoDomain)
     );
 }
@@ -353,8 +356,10 @@ fn the_largest_system_fits_the_heap() {
     drop(tree);
     let before = IN_USE.load(Ordering::SeqCst);
     PEAK.store(before, Ordering::SeqCst);
-    let mut server =
-        DtServer::new(parse(&dtb, &TestFiles).unwrap_or_else(|found| panic!("{found}")));
+    let mut server = DtServer::new(
+        parse(&dtb, &TestFiles).unwrap_or_else(|found| panic!("{found}")),
+        Seeds::none(),
+    );
     for client in 0..8 {
         let reply = server.on_ppc(client, &Request::WriteTree { initrd: None }.encode());
         let size = reply::read_size(&reply).unwrap() as usize;
@@ -363,4 +368,39 @@ fn the_largest_system_fits_the_heap() {
     let used = PEAK.load(Ordering::SeqCst) - before;
     assert!(used < HEAP / 2, "{used} bytes");
     println!("{used} bytes of heap at most");
+}
+
+#[test]
+fn each_tree_has_seeds_of_its_own_where_there_are_any() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let mut tree = Tree::heap();
+    tree.domain("linux2", 0x6000_0000)
+        .remove("/chosen/linux2", "xen,static-mem");
+    let config = || parse(&tree.dtb(), &TestFiles).unwrap_or_else(|found| panic!("{found}"));
+    let seeds_of = |dtb: &[u8]| {
+        let tree = Fdt::new(dtb).unwrap();
+        let chosen = tree.find_node("/chosen").unwrap();
+        ["kaslr-seed", "rng-seed"].map(|name| {
+            let property = chosen.property(name)?;
+            Some(property.value().to_vec())
+        })
+    };
+    let mut entropy = Entropy::new();
+    entropy.give(&[0x5a; 32]);
+    let mut server_with = DtServer::new(config(), Seeds::new(entropy));
+    let mut seen = Vec::new();
+    for _life in 0..3 {
+        for client in 0..config().domains.len() {
+            let [kaslr, rng] = seeds_of(&tree_of(&mut server_with, client, None));
+            let (kaslr, rng) = (kaslr.unwrap(), rng.unwrap());
+            assert_eq!((kaslr.len(), rng.len()), (8, 32));
+            assert!(!seen.contains(&kaslr) && !seen.contains(&rng));
+            seen.extend([kaslr, rng]);
+        }
+    }
+    assert_eq!(
+        seeds_of(&tree_of(&mut server(&tree), 0, None)),
+        [None, None],
+        "without a source there is no seed, rather than a known one"
+    );
 }

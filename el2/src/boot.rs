@@ -15,7 +15,7 @@ use core::fmt::Write;
 
 use arm_gic::gicv2::GicV2;
 use console::Role;
-use dt_server::{Config, DtServer, NoFiles, Range};
+use dt_server::{Config, DtServer, Jitter, NoFiles, Range, Seeds};
 use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
@@ -32,6 +32,7 @@ use topology::{console_client, pd};
 
 use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
+use crate::firmware;
 use crate::guest::{Guest, GuestHost};
 use crate::machine::Machine;
 use crate::own::Own;
@@ -111,10 +112,11 @@ impl Image {
 /// The first Rust function; never returns.
 // SAFETY: the name is used by `start.rs` alone.
 #[unsafe(no_mangle)]
-extern "C" fn el2_main() -> ! {
+extern "C" fn el2_main(tree: u64) -> ! {
     let mut uart = uart();
     let _ = Direct(&mut uart).write_str(BANNER);
     let image = Image::find();
+    let mut entropy = firmware::entropy(tree, image.start);
     // SAFETY: behind the payload, where the packer left room; mapped by the boot tables.
     let mut own = unsafe { Own::new(image.own.0, image.own.1) };
     let heap = usize::try_from(HEAP).expect("an address has 64 bits");
@@ -122,6 +124,7 @@ extern "C" fn el2_main() -> ! {
     // SAFETY: `heap` bytes of the host's own memory for nothing else, once.
     unsafe { ALLOCATOR.lock().init(at, heap) };
     cpu::set_traps();
+    entropy.add(&Jitter::measure(cpu::now));
 
     let config = configuration(&image, &mut Direct(&mut uart));
     let plan = Plan::new(&config, image.range()).unwrap_or_else(|error| panic!("{error}"));
@@ -136,6 +139,7 @@ extern "C" fn el2_main() -> ! {
         config,
         plan_unused: plan.unused,
         console,
+        seeds: Some(Seeds::new(entropy)),
     };
     let (services, spaces) = build.services(&manifest, host);
     let guests = build.guests(services, &spaces);
@@ -209,6 +213,8 @@ struct Build {
     config: Config,
     plan_unused: u64,
     console: Console,
+    /// The random numbers of guests, until the dt-server has them.
+    seeds: Option<Seeds>,
 }
 
 impl Build {
@@ -257,12 +263,14 @@ impl Build {
         for warning in self.config.warnings.iter() {
             dt_log.line(format_args!("{warning}"));
         }
+        let seeds = self.seeds.take().unwrap_or_else(Seeds::none);
+        dt_log.line(format_args!("{seeds}"));
         let services = Services {
             memory: RefCell::new(memory),
             memory_log: RefCell::new(memory_log),
             memory_report: RefCell::default(),
             machine: RefCell::new(machine),
-            dt: RefCell::new(DtServer::new(self.config.clone())),
+            dt: RefCell::new(DtServer::new(self.config.clone(), seeds)),
             timer: RefCell::new(Timer::new()),
         };
         (Box::leak(Box::new(services)), spaces)

@@ -15,13 +15,14 @@ use aarch64_cpu::registers::{
     CNTFRQ_EL0, CNTHCTL_EL2, CNTHP_CTL_EL2, CNTPCT_EL0, CNTVOFF_EL2, ESR_EL2, FAR_EL2, HCR_EL2,
     HPFAR_EL2, MIDR_EL1, MPIDR_EL1, Readable, VTCR_EL2, Writeable,
 };
+use hypervisor_core::vcpu::idregs;
 
 /// Reads a system register by name.
 macro_rules! mrs {
-    ($name:literal) => {{
+    ($($name:tt)*) => {{
         let value: u64;
         // SAFETY: reading the registers that this program names has no effect.
-        unsafe { asm!(concat!("mrs {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) };
+        unsafe { asm!(concat!("mrs {}, ", $($name)*), out(reg) value, options(nomem, nostack, preserves_flags)) };
         value
     }};
 }
@@ -248,21 +249,33 @@ pub(crate) fn wait_for_interrupt() {
 
 /// Traps of guests, once at boot.
 ///
-/// As Xen: WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug and performance monitors trap
+/// As Xen: identification registers, WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug and performance monitors trap
 /// and the core says what becomes of them; the EL1 physical timer too, while the counter is open.
 pub(crate) fn set_traps() {
-    /// HCR_EL2: RW, TACR, TIDCP, TSC, TWI, BSU inner shareable, FB, AMO, IMO, FMO, SWIO, VM.
-    const HYPERVISOR: u64 =
-        1 << 31 | 1 << 21 | 1 << 20 | 1 << 19 | 1 << 13 | 1 << 10 | 1 << 9 | 0b11_1011;
+    /// HCR_EL2: TID5, TERR, TLOR, RW, TACR, TIDCP, TSC, TID3, TWI, BSU inner shareable, FB, AMO, IMO, FMO, SWIO, VM. The first
+    /// three are RES0 on processors without tags, RAS and limited ordering regions.
+    const HYPERVISOR: u64 = 1 << 58
+        | 1 << 36
+        | 1 << 35
+        | 1 << 31
+        | 1 << 21
+        | 1 << 20
+        | 1 << 19
+        | 1 << 18
+        | 1 << 13
+        | 1 << 10
+        | 1 << 9
+        | 0b11_1011;
     HCR_EL2.set(HYPERVISOR);
+    reset_extensions();
     CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::CLEAR);
     CNTVOFF_EL2.set(0);
     // 40-bit guest physical addresses, walks from level 1 (1024 entries), 4 KiB.
     VTCR_EL2.set(1 << 31 | 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | 24);
-    /// CPTR_EL2: trace traps, floating point does not; the rest is RES1.
-    const COPROCESSORS: u64 = 0x33ff | 1 << 20;
-    /// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR.
-    const DEBUG: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5;
+    /// CPTR_EL2: activity monitors, trace, SVE and SME trap, floating point does not; the rest is RES1.
+    const COPROCESSORS: u64 = 0x33ff | 1 << 20 | 1 << 30;
+    /// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR; TPMS and TTRF, which are RES0 where there is neither profiling nor trace.
+    const DEBUG: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5 | 1 << 14 | 1 << 19;
     let counters = mrs!("pmcr_el0") >> 11 & 0x1f;
     // SAFETY: controls of what traps from EL1 and EL0; EL2 itself uses neither trace, debug, nor vector registers.
     unsafe {
@@ -282,6 +295,88 @@ pub(crate) fn set_traps() {
         );
     }
     isb();
+}
+
+/// Reads identification registers, (3, 0, 0, CRm, op2).
+macro_rules! id_registers {
+    ($name:expr, $($crm:literal: $($op2:literal)*;)*) => {
+        match $name {
+            $($(($crm, $op2) => mrs!(concat!("s3_0_c0_c", $crm, "_", $op2)),)*)*
+            _ => 0,
+        }
+    };
+}
+
+/// An identification register by `CRm` and `op2`; those that the architecture has not defined yet read as zero.
+pub(crate) fn id_register(name: idregs::Name) -> u64 {
+    id_registers! { name,
+        1: 0 1 2 3 4 5 6 7; 2: 0 1 2 3 4 5 6 7; 3: 0 1 2 3 4 5 6 7; 4: 0 1 2 3 4 5 6 7;
+        5: 0 1 2 3 4 5 6 7; 6: 0 1 2 3 4 5 6 7; 7: 0 1 2 3 4 5 6 7;
+    }
+}
+
+/// The four bits of an identification register from `shift` on.
+fn id_field(name: idregs::Name, shift: u32) -> u64 {
+    id_register(name) >> shift & 0xf
+}
+
+/// A random number of the processor's (`RNDR`); `None` where it has none, or not now.
+pub(crate) fn random() -> Option<u64> {
+    // ID_AA64ISAR0_EL1.RNDR.
+    if id_field((6, 0), 60) == 0 {
+        return None;
+    }
+    // It may fail for a moment.
+    (0..100).find_map(|_| {
+        let (number, failed): (u64, u64);
+        // SAFETY: reading it changes the condition flags alone.
+        unsafe {
+            asm!("mrs {}, s3_3_c2_c4_0", "cset {}, eq", out(reg) number, out(reg) failed, options(nomem, nostack));
+        }
+        (failed == 0).then_some(number)
+    })
+}
+
+/// Whether the processor has the RAS extension, and whether it has SME.
+pub(crate) fn has_ras_and_sme() -> (bool, bool) {
+    (id_field((4, 0), 28) != 0, id_field((4, 1), 24) != 0)
+}
+
+/// Zeroes what a vCPU that had the processor may have left in registers that no guest is offered and nothing traps:
+/// `VDISR_EL2`, which is a guest's `DISR_EL1`; `TPIDR2_EL0` and `SMPRI_EL1`.
+pub(crate) fn forget_extensions((ras, sme): (bool, bool)) {
+    // SAFETY: registers of EL1 and EL0, on processors that have them.
+    unsafe {
+        if ras {
+            asm!("msr s3_4_c12_c1_1, xzr", options(nomem, nostack, preserves_flags));
+        }
+        if sme {
+            asm!("msr s3_3_c13_c0_5, xzr", "msr s3_0_c1_c2_4, xzr", options(nomem, nostack, preserves_flags));
+        }
+    }
+}
+
+/// Puts what extensions give EL2 to control into the state without them, whatever firmware left there: guests are
+/// offered none of what they open, and what they could close is not needed.
+fn reset_extensions() {
+    // SAFETY: controls of EL1 and EL0, on processors that have them.
+    unsafe {
+        // ID_AA64MMFR1_EL1.HCX: HCRX_EL2.
+        if id_field((7, 1), 40) != 0 {
+            asm!("msr s3_4_c1_c2_2, xzr", options(nomem, nostack, preserves_flags));
+        }
+        // ID_AA64MMFR0_EL1.FGT: HFGRTR_EL2, HFGWTR_EL2, HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2.
+        if id_field((7, 0), 56) != 0 {
+            asm!(
+                "msr s3_4_c1_c1_4, xzr",
+                "msr s3_4_c1_c1_5, xzr",
+                "msr s3_4_c1_c1_6, xzr",
+                "msr s3_4_c3_c1_4, xzr",
+                "msr s3_4_c3_c1_5, xzr",
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+    }
 }
 
 /// Switches EL2 to the translation tables at `root`, with memory either writable or executable.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use console_api::GuestPort;
+use console_api::{GuestPort, Order, Shown};
 use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::exit::{Exit, Reason};
@@ -202,6 +202,12 @@ impl Host for GuestHost {
 }
 
 impl Driven for GuestHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.port().show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.port().take_order()
+    }
     fn say(&mut self, line: fmt::Arguments<'_>) {
         self.console.say(format_args!("[vmm] {line}"));
     }

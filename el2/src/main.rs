@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`start`] | first instructions, vectors, world switch |
 //! | [`cpu`], [`gich`], [`board`] | the processor, the GIC's virtual interface, addresses |
+//! | [`firmware`] | what whoever started it left: random numbers |
 //! | [`own`], [`paging`], [`machine`] | the host's memory, translation tables, capabilities |
 //! | [`services`], [`serial`] | memory server, dt-server, timer, console, behind their messages |
 //! | [`vcpu`], [`guest`] | a guest and what its core needs |
@@ -20,6 +21,7 @@ mod board;
 mod boot;
 mod cpu;
 mod gicd;
+mod firmware;
 mod gich;
 mod guest;
 mod log;

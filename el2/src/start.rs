@@ -106,7 +106,7 @@ _head:
     add     sp, x20, x3
     mov     x29, xzr
     mov     x30, xzr
-    mov     x0, x20
+    mov     x0, x19                 // the machine's device tree, or whatever was there
     bl      el2_main
 
     .ltorg

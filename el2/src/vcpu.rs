@@ -2,6 +2,7 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::{Interrupts, SysReg};
+use hypervisor_core::vcpu::idregs;
 
 use crate::cpu::{self, El1, Frame, Reg, Stopped, Vectors};
 use crate::gich::{self, Interface, LIST_REGISTERS};
@@ -47,6 +48,7 @@ impl Vcpu {
         self.vectors.load();
         self.interface.load();
         self.el1.load();
+        cpu::forget_extensions(cpu::has_ras_and_sme());
         cpu::isb();
         self.loaded = true;
     }
@@ -127,6 +129,9 @@ impl hypervisor_core::host::Vcpu for Vcpu {
         } else {
             self.el1.set(register(reg), value);
         }
+    }
+    fn id_register(&mut self, name: idregs::Name) -> Option<u64> {
+        Some(cpu::id_register(name))
     }
 }
 

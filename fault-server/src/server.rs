@@ -40,6 +40,11 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// The domain, by its number from 0, whose VMM is child `child`.
+    pub fn vmm(&self, child: usize) -> Option<u8> {
+        Who::new(child, self.names).domain()
+    }
+
     /// Child `child` has faulted; `line` gets each line to be logged. `crash` tells the memory server that the VMM of a
     /// domain, by its number from 0, has stopped, and returns its answer: whether something is left to take back, and what
     /// was taken back so far.

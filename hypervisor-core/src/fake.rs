@@ -55,6 +55,8 @@ pub(crate) struct FakeHost {
     pub map_results: VecDeque<Result<(), MapError>>,
     /// Arguments of `start`.
     pub started: Option<(Gva, u64)>,
+    /// The processor's identification registers, where reads of them trap.
+    pub id_registers: Option<fn(crate::vcpu::idregs::Name) -> u64>,
 }
 
 /// A memory server that answers [`Error::NoMemory`] until a test scripts it.
@@ -102,6 +104,7 @@ impl FakeHost {
             maps: Vec::new(),
             map_results: VecDeque::new(),
             started: None,
+            id_registers: None,
         };
         // The reset value with the data cache on.
         host.set(SysReg::Sctlr, 0x00c5_007c);
@@ -157,6 +160,9 @@ impl Vcpu for FakeHost {
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.set(reg, value);
+    }
+    fn id_register(&mut self, name: crate::vcpu::idregs::Name) -> Option<u64> {
+        self.id_registers.map(|registers| registers(name))
     }
 }
 

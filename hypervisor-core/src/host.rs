@@ -12,6 +12,8 @@ use guest_mem::Window;
 use hv_types::{FrameSize, Gpa, Gva, VcpuId, WindowAddr};
 use memory_server_api::{MemoryServer, Slot};
 
+use crate::vcpu::idregs;
+
 /// System registers of a vCPU that the core reads or writes (Arm ARM D19).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SysReg {
@@ -61,6 +63,9 @@ pub trait Vcpu {
     fn sysreg(&mut self, reg: SysReg) -> u64;
     /// Sets a system register.
     fn set_sysreg(&mut self, reg: SysReg, value: u64);
+    /// What the processor's identification register `name` says; `None` where it cannot be read, because the host lets guests
+    /// read them as they are. Asked only when a guest's read of one trapped.
+    fn id_register(&mut self, name: idregs::Name) -> Option<u64>;
 }
 
 /// The virtual CPU interface of a vCPU: list registers that the host writes.

@@ -1,7 +1,9 @@
-//! Aliases: further guest-side capabilities of pages that a domain has, for the grants it maps itself.
+//! Aliases: further guest-side capabilities of pages that a domain has, for the grants it maps
+//! itself.
 //!
-//! An alias is one more copy of the page's capability, so whatever revokes the page takes it away too. The
-//! server remembers only which of the slots set aside for them may hold one; whose it is is the VMM's affair.
+//! An alias is one more copy of the page's capability, so whatever revokes the page takes it away
+//! too. The server remembers only which of the slots set aside for them may hold one; the VMM keeps
+//! track of which alias belongs to which grant.
 
 use memory_server_api::{Error, Slot};
 
@@ -24,7 +26,8 @@ impl MemoryServer<'_> {
         let into = self.dom(d).layout.alias(n);
         self.spend(cost::REVOKE + cost::DELETE + cost::MINT);
         let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
-        // The bit may be left from a page that was revoked since: deleting nothing is no error.
+        // The bit may be stale, from a page that was revoked meanwhile. Deleting an empty slot is
+        // no error.
         if self.dom(d).aliases[word] & bit != 0 {
             kernel
                 .delete(self.page_slot(id), DomainIndex(d), into)

@@ -9,7 +9,8 @@ use crate::records::{BlockState, HEAP, NEVER, NIL, Records, SplitRecord};
 use crate::server::{MemoryServer, Pool, UntypedRecord};
 use crate::spare::Use;
 
-/// Children carved from an untyped at a time: the first user pays 32 of about 1,000 instructions each.
+/// Children carved from an untyped at a time: the first user pays 32 of about 1,000 instructions
+/// each.
 const CARVE_BATCH: u32 = 32;
 
 impl MemoryServer<'_> {
@@ -32,7 +33,7 @@ impl MemoryServer<'_> {
         self.untyped_of(b).pages() < FrameSize::Block.pages()
     }
 
-    /// Appends a free block to its pool: the only way back, and it goes home (SM-3).
+    /// Appends a free block to the pool it came from. There is no other way back (SM-3).
     pub(crate) fn put_block(&mut self, b: u32) {
         let short = self.is_short(b);
         self.with_pool(self.records.get(b).home, |records, pool| {
@@ -65,7 +66,8 @@ impl MemoryServer<'_> {
         });
     }
 
-    /// The untyped of block `b`: its own child, or the manifest's untyped if that is no larger than a block.
+    /// The untyped of block `b`: its own child, or the manifest's untyped if that is no larger than
+    /// a block.
     pub(crate) fn block_untyped(&self, b: u32) -> OwnSlot {
         if self.untyped_of(b).size_bits <= 21 {
             self.own.untyped(self.records.get(b).untyped)
@@ -100,8 +102,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// The oldest whole block of a pool, off its list. If none is left beside those that are kept for splits, a split one
-    /// is merged or a returned one revoked.
+    /// The oldest whole block of a pool, off its list. If none is left beside those that are kept
+    /// for splits, a split one is merged or a returned one revoked.
     ///
     /// # Errors
     /// [`Error::NoMemory`] if there is none beside those; [`Error::Kernel`].
@@ -125,7 +127,7 @@ impl MemoryServer<'_> {
         Ok(b)
     }
 
-    /// The oldest block to make pages of: short ones first, they serve nothing else.
+    /// The oldest block to make pages of. Short blocks come first because they have no other use.
     pub(crate) fn take_block_for_pages(
         &mut self,
         kernel: &mut impl Kernel,
@@ -137,8 +139,9 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Sees to it that a pool has `least` whole blocks. Two that are missing can be made: that many an operation can be
-    /// short of where nothing was lost, for it takes one and can be the first for which one is kept.
+    /// Ensures that a pool has `least` whole blocks. It makes two at most: one operation takes one
+    /// block, and may be the first for which another one is kept, so where nothing was lost no more
+    /// can be missing.
     ///
     /// # Errors
     /// [`Error::NoMemory`]; [`Error::Kernel`].
@@ -165,8 +168,8 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// An unused split record for block `b`, if enough are left for splits. If there are too few, a split block of whose pages
-    /// nobody holds any is made whole: one of the heap or of the same home.
+    /// An unused split record for block `b`, if enough stay free for later splits. If there are too
+    /// few, a split block whose pages nobody holds is merged: one of the heap or of the same home.
     ///
     /// # Errors
     /// [`Error::NoMemory`]; [`Error::Kernel`].
@@ -186,8 +189,8 @@ impl MemoryServer<'_> {
         self.records.unused_split(kept).ok_or(Error::NoMemory)
     }
 
-    /// Makes one split block of whose pages nobody holds any whole again, better one without returned pages: one that
-    /// `is_wanted` accepts by its record and home. Returns whether there was one.
+    /// Merges one split block whose pages nobody holds and that `is_wanted` accepts by its record
+    /// and home. Blocks without returned pages are preferred. Returns whether there was one.
     fn merge_one(
         &mut self,
         kernel: &mut impl Kernel,
@@ -224,10 +227,10 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Has the kernel zero a free block that was in use, by itself: one page is made and deleted
-    /// again, after which the next retype has only that page to zero. Where the kernel refuses to
-    /// delete the page, it stays in the slot of the frame of a block that is as free and as much in
-    /// use as before, and goes when the next reset begins.
+    /// Makes the kernel zero a free block that was in use: one page is made and deleted again,
+    /// after which the next retype has only that page to zero. If the kernel refuses to delete the
+    /// page, the page stays in the block's frame slot. The block is then as free as before, and the
+    /// next reset deletes the page.
     ///
     /// # Errors
     /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as
@@ -297,7 +300,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Zeroes a free block whose 2 MiB frame exists, unless `d` had it last. It is nobody's then.
+    /// Zeroes a free block whose 2 MiB frame exists, unless `d` held it last. The record then names
+    /// no last holder.
     pub(crate) fn scrub_block(
         &mut self,
         kernel: &mut impl Kernel,

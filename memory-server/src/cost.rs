@@ -4,7 +4,7 @@
 //! Costs are counted in instructions of the release kernel (seL4 16 on AArch64, server included),
 //! rounded up; zeroing counts as what it takes at memory speed rather than by its few instructions.
 //! What costs by the number of capabilities, pages or records is counted by that number *before* it
-//! is done ([`MemoryServer::afford`]): where it does not fit into what is left of the message, the
+//! is done (`afford`): where it does not fit into what is left of the message, the
 //! message ends, with what is done so far or with [`Error::Again`].
 //!
 //! Measured on the release kernel under icount with `domains/dear.dts`, one domain, copies not

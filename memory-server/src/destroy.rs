@@ -1,11 +1,14 @@
 //! The end of a domain, and its next life.
 //!
 //! A reserve belongs to the configuration, not to the instance (SM-16): the end of a domain makes
-//! its reserve complete again, and its next life starts from all of it, the same frames in the same order.
+//! its reserve complete again, and its next life starts from all of it, the same frames in the same
+//! order.
 //!
-//! The end is a row of small steps, taken a bounded number at a time, because its caller waits for the
-//! answer and everybody else for the caller. Between two messages the domain is dying (SM-15): others go on with what was
-//! taken back from it, and if its VMM never asks again, that is all that happens. If its VMM has stopped, the fault server asks in its place (LU-7).
+//! The end is a sequence of small steps. Each message takes a bounded number of them, because the
+//! caller waits for the answer and everybody else waits for the caller. Between two messages the
+//! domain is dying (SM-15): others go on with what was taken back from it, and if its VMM never
+//! asks again, that is all that happens. If its VMM has stopped, the fault server asks in its place
+//! (LU-7).
 //!
 //! | stage | what it takes back |
 //! |---|---|
@@ -76,14 +79,15 @@ impl MemoryServer<'_> {
             .map(|(more, taken)| Reply::Relinquished { more, taken })
     }
 
-    /// The VMM of `domain` has stopped: takes a bounded part of what it holds back, and gives it nothing more. Whether
-    /// something is left, and what was taken back so far.
+    /// The VMM of `domain` has stopped: takes a bounded part of what it holds back, and gives it
+    /// nothing more. Whether something is left, and what was taken back so far.
     ///
-    /// Nobody has to stop the guest: it executes nothing without memory, and the fault of its next instruction
-    /// goes to where nobody listens.
+    /// Nobody has to stop the guest. Without memory its next instruction faults, and nobody answers
+    /// that fault.
     ///
     /// # Errors
-    /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: calling again goes on at the same place.
+    /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: calling again goes
+    /// on at the same place.
     pub fn crashed(
         &mut self,
         kernel: &mut impl Kernel,
@@ -103,11 +107,12 @@ impl MemoryServer<'_> {
         self.relinquish(kernel, domain.0, false)
     }
 
-    /// Takes everything back that `domain` holds; it is dead then. The VMM must not run: its mappings go.
+    /// Takes everything back that `domain` holds; it is dead then. The VMM must not run: its
+    /// mappings go.
     ///
     /// # Errors
-    /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: the domain is dying and
-    /// part of its memory is taken back. Calling again goes on.
+    /// [`Error::NotYours`] for a domain that does not exist; [`Error::Kernel`]: the domain is dying
+    /// and part of its memory is taken back. Calling again goes on.
     pub fn destroy(&mut self, kernel: &mut impl Kernel, domain: DomainIndex) -> Result<(), Error> {
         self.life(domain).ok_or(Error::NotYours)?;
         // Each round gets further, and the stages have an end.
@@ -135,7 +140,7 @@ impl MemoryServer<'_> {
 
     /// One small step of an end.
     fn end_step(&mut self, kernel: &mut impl Kernel, d: u8) -> Result<(), Error> {
-        // What it returned while it lived, or since: its capabilities are still there.
+        // What it returned, while it lived or since, still has its capabilities.
         if self.reclaim(kernel, d, 1)? > 0 {
             return Ok(());
         }
@@ -205,7 +210,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Takes RAM of block `b` back, if it is split page `page` alone; where to go on.
+    /// Takes RAM of block `b` back: one page, `page`, if the block is split, else all of it.
+    /// Returns where to continue.
     fn end_ram(
         &mut self,
         kernel: &mut impl Kernel,
@@ -252,8 +258,8 @@ impl MemoryServer<'_> {
         dom.ending.taken.ram += pages;
     }
 
-    /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost, or of the heap and free: split records are
-    /// few, and the domain's next life splits other blocks.
+    /// Makes block `b` whole if it is of `d`'s reserve and no page of it is lost, or of the heap
+    /// and free: split records are few, and the domain's next life splits other blocks.
     fn end_split(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<(), Error> {
         let block = *self.records.get(b);
         if block.state != BlockState::Split || (block.home != d && block.home != HEAP) {
@@ -290,8 +296,9 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Reports an end, less and less often because a guest can restart as often as it likes and its VMM could have it live
-    /// and die (SM-22): those before any restart, and those of the 1st, 2nd, 4th, 8th …
+    /// Reports an end, less and less often because a guest can restart as often as it likes and its
+    /// VMM could have it live and die (SM-22): those before any restart, and those of the 1st, 2nd,
+    /// 4th, 8th …
     fn log_end(&self, kernel: &mut impl Kernel, d: u8, again: bool) {
         let dom = self.dom(d);
         if dom.restarts != 0 && !dom.restarts.is_power_of_two() && !dom.crashed {

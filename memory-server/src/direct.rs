@@ -1,8 +1,9 @@
 //! Domains whose guest frames are the machine frames of the same number (`direct-map`, DM-2, DM-6).
 //!
-//! Such a domain names the frame that it wants by the guest frame number, and gets exactly that one or none: the server
-//! looks the address up in its records of the domain's own static memory. Splitting a 2 MiB frame of memory that the
-//! kernel owns would move its contents to other frames, so such memory is granted in pages from the start.
+//! Such a domain names the frame that it wants by its guest frame number and gets exactly that
+//! frame or none. The server looks the address up in its records of the domain's own static memory.
+//! Splitting a 2 MiB frame of memory that the kernel owns would move its contents to other frames,
+//! so such memory is granted in pages from the start.
 
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed};
@@ -41,8 +42,8 @@ impl MemoryServer<'_> {
     /// The free block that begins at machine frame `mfn`, off its list.
     ///
     /// # Errors
-    /// [`Error::NotYours`] outside the domain's memory; [`Error::NoMemory`] where there is no whole block that can
-    /// be split in place later: pages can be had.
+    /// [`Error::NotYours`] outside the domain's memory; [`Error::NoMemory`] where there is no whole
+    /// block that can be split in place later: pages can be had.
     pub(crate) fn take_block_at(
         &mut self,
         kernel: &mut impl Kernel,
@@ -88,7 +89,8 @@ impl MemoryServer<'_> {
     /// The page that is machine frame `mfn`, off its list.
     ///
     /// # Errors
-    /// [`Error::NotYours`] outside the domain's memory, [`Error::WrongState`] if it is granted already.
+    /// [`Error::NotYours`] outside the domain's memory, [`Error::WrongState`] if it is granted
+    /// already.
     pub(crate) fn take_page_at(
         &mut self,
         kernel: &mut impl Kernel,
@@ -116,7 +118,8 @@ impl MemoryServer<'_> {
         Ok(Taken { id, fresh })
     }
 
-    /// Takes a free static block off its list. The usual order is ascending, and finds it at the head.
+    /// Takes a free static block off its list. The usual order is ascending, and finds it at the
+    /// head.
     fn unlink_block(&mut self, b: u32) {
         let short = self.is_short(b);
         let home = self.records.get(b).home;

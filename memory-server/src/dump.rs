@@ -1,7 +1,9 @@
-//! The server's state as text (EX-14, EX-15), line by line: RAM in sum and by runs of frames, every extra page by its kind.
+//! The server's state as text (EX-14, EX-15), line by line: RAM in sum and by runs of frames, every
+//! extra page by its kind.
 //!
-//! A line fits 80 columns, so that the console can put a name in front. Whoever prints it may serve requests between two
-//! lines: each line is true when it is written, and the sums are those of one moment.
+//! A line fits 80 columns, so that the console can put a name in front. Whoever prints it may serve
+//! requests between two lines: each line is true when it is written, and the sums are those of one
+//! moment.
 
 use core::fmt::{self, Write};
 
@@ -12,7 +14,7 @@ use crate::runs::Position;
 use crate::server::{Life, MemoryServer};
 use crate::totals::Totals;
 
-/// Runs of frames that are shown of each domain; of more there is only the number.
+/// Most runs of frames shown for each domain. Further runs are only counted.
 pub const RUNS_MAX: u32 = 16;
 
 /// How far a dump has come.
@@ -68,7 +70,8 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// What comes after `line`, and whether `line` was written, for there may be nothing to say.
+    /// Returns what comes after `line`, and whether `line` was written: some lines have nothing to
+    /// report.
     fn dump_step(&self, line: Line, out: &mut impl Write) -> Result<(Line, bool), fmt::Error> {
         let next = match line {
             Line::Start => return Ok((Line::Domain(0), false)),
@@ -199,7 +202,7 @@ impl MemoryServer<'_> {
         Ok((Line::Run(d, runs.position(), shown + 1), true))
     }
 
-    /// Says so if what the domains are counted to hold is not what the records say; else writes nothing.
+    /// Writes a warning if the counters of the domains disagree with the records, else nothing.
     fn dump_counts(&self, out: &mut impl Write, totals: &Totals) -> Result<bool, fmt::Error> {
         let counted = |pages: u64| pages << hv_types::PAGE_SHIFT;
         let ram = counted(self.domains.iter().map(|dom| dom.ram).sum());

@@ -6,7 +6,7 @@ use topology::console_key;
 use crate::dump::Dump;
 use crate::server::MemoryServer;
 
-/// Typed bytes looked at in one call; more can only be somebody leaning on the keyboard.
+/// Typed bytes read in one call. More than that is somebody leaning on the keyboard.
 const KEYS_MAX: usize = 64;
 
 /// A dump in progress, or none.
@@ -16,8 +16,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// To be called when the console sends a notification: reads what was typed for the server, and goes on with the dump until
-    /// the console has no more room or all is said. It never waits, and the room of the console's ring bounds what it writes.
+    /// To be called when the console sends a notification: reads what was typed for the server, and
+    /// goes on with the dump until the console has no more room or all is said. It never waits, and
+    /// the room of the console's ring bounds what it writes.
     pub fn on_console<P: ConsolePort>(&mut self, server: &MemoryServer<'_>, log: &mut Logger<P>) {
         let mut keys = [0; KEYS_MAX];
         let count = log.port().read(&mut keys);

@@ -1,13 +1,13 @@
 //! Memory that a living domain has given back: *returned*, neither its RAM nor free.
 //!
-//! A balloon takes back what it gave, mostly (SM-12). So the capabilities of a returned page or block stay in
-//! its last holder's grant CNode, where nothing can reach it but the domain whose contents it has
-//! anyway, and the same domain gets its oldest one first, without an operation of the kernel. It
-//! becomes free, which means revoked (SM-5), before anybody else gets it, and before it is merged, split
-//! or made an extra page. What domains return is theirs first and everybody's last: the heap serves
-//! others from free memory before it revokes returned pages, and revokes before it makes pages of a block.
-//! Static memory that was returned is part of its domain's reserve.
-//! Whatever gives RAM back comes this way: a balloon, a list of extents, a parked page (BL-5).
+//! A balloon mostly takes back what it gave (SM-12). So the capabilities of a returned page or
+//! block stay in its last holder's grant CNode. Only that domain can reach it, and its contents are
+//! that domain's anyway. The same domain gets its oldest returned page or block first, without a
+//! kernel operation. Anybody else gets it only after it is revoked, that is, free (SM-5); so does
+//! merging, splitting, or use as an extra page. The heap serves others from free memory first, then
+//! revokes returned pages, and only then makes pages of a block. Static memory that was returned is
+//! part of its domain's reserve. Everything that gives RAM back takes this path: a balloon, a list
+//! of extents, a parked page (BL-5).
 
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed, Slot};
@@ -28,7 +28,8 @@ impl MemoryServer<'_> {
         u64::from(dom.returned.len()) + u64::from(dom.returned_blocks.len()) * BLOCK_PAGES
     }
 
-    /// Whether the capability in `slot` is of a frame that `domain` has returned; for dumps and tests.
+    /// Whether the capability in `slot` is of a frame that `domain` has returned; for dumps and
+    /// tests.
     pub fn is_returned(&self, domain: DomainIndex, slot: Slot) -> bool {
         let d = domain.0;
         if usize::from(d) >= self.domains.len() {
@@ -180,8 +181,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Revokes the oldest page that some domain returned to the heap and that is of use for `purpose`. It is free and on
-    /// no list.
+    /// Revokes the oldest page that some domain returned to the heap and that is of use for
+    /// `purpose`. It is free and on no list.
     pub(crate) fn reclaim_for(
         &mut self,
         kernel: &mut impl Kernel,
@@ -211,7 +212,8 @@ impl MemoryServer<'_> {
         Ok(None)
     }
 
-    /// Makes sure that `d` has a free window, and `kept` beside it, by revoking what it returned in one.
+    /// Makes sure that `d` has a free window, and `kept` beside it, by revoking what it returned in
+    /// one.
     ///
     /// # Errors
     /// [`Error::NoMemory`] if it holds RAM in all of them, [`Error::Kernel`].

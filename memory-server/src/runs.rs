@@ -1,4 +1,5 @@
-//! Which machine frames a domain holds, merged into runs: the dynamic side of what the image's capabilities say.
+//! Which machine frames a domain holds, merged into runs. `inspect` shows what the image grants;
+//! this shows what was granted since.
 
 use core::fmt;
 
@@ -7,8 +8,8 @@ use hv_types::{PAGE_SHIFT, PAGES_PER_BLOCK};
 use crate::records::{BlockState, NIL, PageId, PageState};
 use crate::server::MemoryServer;
 
-/// A page among all pages of the server, whether or not its block is split. Blocks are numbered as the manifest
-/// orders the untypeds, which is by address.
+/// A page among all pages of the server, whether or not its block is split. Blocks are numbered as
+/// the manifest orders the untypeds, which is by address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
     block: u32,

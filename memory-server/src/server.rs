@@ -120,7 +120,7 @@ pub(crate) struct Domain {
     pub(crate) whole: u32,
     /// How many of them are split by copying them to a block of the heap.
     pub(crate) whole_by_copy: u32,
-    /// Has given RAM back: whole blocks are over for a static domain (SM-7).
+    /// It has given RAM back. A static domain can then no longer get whole blocks (SM-7).
     pub(crate) released: bool,
     pub(crate) refusals: u32,
     /// How far its end has come; [`Ending::START`] while it is alive.
@@ -144,8 +144,8 @@ pub struct MemoryServer<'a> {
 }
 
 impl MemoryServer<'_> {
-    /// Answers one message, with the words of its answer in `reply`. Whatever the message holds, the answer is a
-    /// reply or a refusal that has changed nothing.
+    /// Answers one message, with the words of its answer in `reply`. Whatever the message holds,
+    /// the answer is a reply or a refusal that has changed nothing.
     pub fn on_ppc<'w>(
         &mut self,
         kernel: &mut impl Kernel,
@@ -204,11 +204,11 @@ impl MemoryServer<'_> {
         match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
-            // Somebody who was said to have stopped and has not.
+            // A VMM reported as crashed is still calling.
             _ if crashed => return Err(Error::Dying),
             Request::Relinquish { .. } => {}
             Request::Split { slot } if splitting == Some(slot) => {}
-            // A page without capabilities is not to be given back or named.
+            // A page without capabilities must not be given back or named.
             _ if splitting.is_some() => return Err(Error::WrongState),
             Request::Release { .. }
             | Request::ReleasePages { .. }
@@ -255,8 +255,8 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// A VMM that asks for what it cannot have is reported, but not more and more often (SM-4, SM-22):
-    /// its 1st, 2nd, 4th, 8th … refusal.
+    /// Reports a VMM that asks for what it cannot have: its 1st, 2nd, 4th, 8th … refusal, so that
+    /// it cannot flood the log (SM-4, SM-22).
     fn log_refusal(
         &mut self,
         kernel: &mut impl Kernel,
@@ -318,7 +318,8 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// The block and page that `slot` of `d`'s grant CNode names, whether or not anything is granted there.
+    /// The block and page that `slot` of `d`'s grant CNode names, whether or not anything is
+    /// granted there.
     pub(crate) fn named(&self, d: u8, slot: Slot) -> Result<(u16, u32, u32), Error> {
         let dom = self.dom(d);
         let Place::Window { window, page } = dom.layout.place(slot) else {

@@ -1,13 +1,15 @@
-//! What is kept for splitting: growth ends before it.
+//! What is kept for splits. Growth ends before it is used up.
 //!
-//! A block of heap memory that the kernel owns is split by copying it, which takes a free block, a window for it and a
-//! split record, and gives the block and its window back when the copy is done. A guest that gives up a single page must
-//! find them whatever others have grown by (BL-1). So a domain that may split by copy, one that has such a block whole, has a
-//! free block of the heap kept for it, and a free window; nobody's RAM and no extra page is made of the last ones. The
-//! block that a split leaves behind is the next split's. Any other block is split where it lies and needs the record alone,
-//! and that too is kept.
+//! A block of heap memory that the kernel owns is split by copying it, which takes a free block, a
+//! window for it and a split record, and gives the block and its window back when the copy is done.
+//! A guest that gives up a single page must find them whatever others have grown by (BL-1). So for
+//! each domain that holds such a block whole, a free block of the heap and a free window are kept;
+//! the last ones become nobody's RAM and no extra page. The block that a split leaves behind serves
+//! the next split. Any other block is split in place and needs only the record, which is kept as
+//! well.
 //!
-//! A static domain whose memory the kernel owns has one block more in its reserve than it may hold, so nothing has to be counted there.
+//! A static domain whose memory the kernel owns has one block more in its reserve than it may hold,
+//! so nothing has to be counted there.
 
 use crate::domain::Kept;
 use crate::records::{BlockState, HEAP};
@@ -67,8 +69,8 @@ impl MemoryServer<'_> {
         dom.whole_by_copy -= copied;
     }
 
-    /// Free blocks of the heap that must be left when one has been taken for `purpose`, or given back to its last holder:
-    /// one that is split by copying it, if `copied`.
+    /// Free blocks of the heap that must be left when one has been taken for `purpose`, or given
+    /// back to its last holder: one that is split by copying it, if `copied`.
     pub(crate) fn kept_blocks(&self, purpose: Use, copied: bool) -> u32 {
         let kept = |(d, dom): (u8, &Domain)| match purpose {
             Use::Copy => 0,
@@ -87,7 +89,7 @@ impl MemoryServer<'_> {
         self.domains.iter().filter(may_split).count()
     }
 
-    /// Whether what is counted of whole blocks is what the records say; for tests.
+    /// Whether the counts of whole blocks agree with the records; for tests.
     pub fn counts_hold(&self) -> bool {
         let domains = (0u8..).zip(&self.domains);
         domains.into_iter().all(|(d, dom)| {

@@ -17,9 +17,9 @@ use crate::spare::Use;
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Split`]: the first message, or one that goes on.
     ///
-    /// First the pages are the domain's in the records, all of them; then they get their
-    /// capabilities, as many as fit into each message. Until all have them the domain is served
-    /// nothing else, so none is missed, and its end takes the pages back by the records.
+    /// First the records give all pages to the domain. Then the pages get their capabilities, as
+    /// many as fit into each message. Until all have them, nothing else of the domain is served, so
+    /// no page is missed; if the domain ends, its pages are found in the records.
     pub(crate) fn split(
         &mut self,
         kernel: &mut impl Kernel,
@@ -48,7 +48,8 @@ impl MemoryServer<'_> {
         } else {
             (SplitKind::Copy, self.begin_copy(kernel, d, b)?)
         };
-        // After the long steps: they fit into no message that has cost as much before.
+        // This comes after the long steps, which would not fit into a message that has cost this
+        // much.
         self.spend(cost::RECORD_SPLIT);
         self.dom_mut(d).splitting = Some(Splitting {
             slot,

@@ -16,7 +16,8 @@ pub struct Totals {
     pub static_held: u64,
     /// Static memory in reserves.
     pub static_free: u64,
-    /// Static memory that its domain gave back and has capabilities of: in the reserve, not revoked yet.
+    /// Static memory that its domain gave back and has capabilities of: in the reserve, not revoked
+    /// yet.
     pub static_returned: u64,
     /// Heap memory that domains hold as RAM.
     pub heap_held: u64,
@@ -39,7 +40,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The parts by name, in the order in which people want to read them. A new state is added here and is then in the sum and in the dump.
+    /// The parts by name, in the order in which people want to read them. A new state is added here
+    /// and is then in the sum and in the dump.
     pub const fn parts(&self) -> [(&'static str, u64); 12] {
         [
             ("static held", self.static_held),
@@ -64,7 +66,8 @@ impl Totals {
 }
 
 impl Totals {
-    /// The same with all that was returned revoked, which the server may do at any time: it is free then.
+    /// The same totals with all returned memory counted as free. The server may revoke it at any
+    /// time.
     #[must_use]
     pub fn settled(mut self) -> Self {
         self.static_free += core::mem::take(&mut self.static_returned);

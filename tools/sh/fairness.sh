@@ -13,7 +13,7 @@ attacks() {
 # Names of the VMMs' attacks that contain $1, as domains are named for them.
 vmm_attacks() {
     local attack
-    for attack in $(sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/pd/hostile/src/greedy.rs"); do
+    sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/pd/hostile/src/greedy.rs" | while read -r attack; do
         printf 'vmm:%s\nvmm:%s-lent\n' "$attack" "$attack"
     done | grep -F -- "$1"
 }
@@ -21,7 +21,7 @@ vmm_attacks() {
 # Writes the domains file for attack $2 on domains/$1.dts to $3. A VMM's attack is known by its domain's name; its guest computes
 # without end, or has its VMM work without end where it strikes on its guest's time. Sets TEST_VMMS to who is replaced.
 attack_domains() {
-    local attack=${2#vmm:} guest='probe=spin' suffix='' name
+    local attack=${2#vmm:} guest='probe=storm attack=computes' suffix='' name
     TEST_VMMS=()
     if [[ $2 != vmm:* ]]; then
         sed "s/attack=hypercalls/attack=$2/" "$ROOT/domains/$1.dts" >"$3"
@@ -31,7 +31,7 @@ attack_domains() {
         attack=${attack%-lent} suffix=-lent guest='probe=storm attack=hypercalls'
     fi
     sed -E "s/attacker([0-9]*) \{/$attack\\1$suffix {/; s/probe=storm attack=hypercalls/$guest/" "$ROOT/domains/$1.dts" >"$3"
-    while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t($attack[0-9]*$suffix) \{/\1/p" "$3")
+    while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t(${attack}[0-9]*$suffix) \{/\1/p" "$3")
 }
 
 # Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring guest in permille, and
@@ -44,6 +44,8 @@ measure_attack() {
     BOARD=qemu_virt_aarch64 CONFIG=$3 DOMAINS=$BUILD/domains/$file.dts ICOUNT=yes
     # What is measured says so once; the last of them ends the run.
     UNTIL='share: done .* us$'
+    # The configuration's own headers: the kernels number their invocations differently.
+    choose_host
     build_image >/dev/null
     qemu_command "$(image_path)"
     RUN_MATCHES=$victims run_until 300 </dev/null >"$LOGS/fairness-run.log" 2>&1 || {

@@ -74,8 +74,13 @@ pack_image() {
     fi
     "$BUILD/pd/host/release/zazen-image" --sdk "$SDK" --board "$BOARD" --config "$CONFIG" --domains "$DOMAINS" \
         --files "$GUEST_FILES" --elves "$(pd_target)/elf" --report "$1.report" "${system[@]}" \
-        --capdl-json "$(spec_path "$1")" -o "$1.new" &&
+        --capdl-json "$(spec_path "$1")" --elf "$(elf_path "$1")" -o "$1.new" &&
         mv "$1.new" "$1"
+}
+
+# The ELF file of image $1, which QEMU's virt board starts: its loader has nothing to copy.
+elf_path() {
+    printf '%s' "${1%.img}.elf"
 }
 
 # Writes the system description for image $1 with the VMMs of TEST_VMMS replaced.
@@ -154,7 +159,7 @@ build_image() {
     inputs=$(image_inputs) || fail "the files of $(shown "$DOMAINS") cannot be listed"
     mapfile -t inputs <<<"$inputs"
     stamp=$(stamp_of "${inputs[@]}" -- "$BOARD" "$CONFIG" "${TEST_VMMS[@]}")
-    [[ -e $(spec_path "$image") ]] && fresh "$image" "$stamp" && return
+    [[ -e $(spec_path "$image") && -e $(elf_path "$image") ]] && fresh "$image" "$stamp" && return
     step "image-$BOARD-$CONFIG-$(basename "$image" .img)" pack_image "$image"
     printf '%s' "$stamp" >"$image.stamp"
 }
@@ -166,6 +171,7 @@ command_image() {
     build_image
     image=$(image_path)
     if [[ $OUTPUT ]]; then
+        [[ $OUTPUT != *.elf || $HOST == el2 ]] || image=$(elf_path "$image")
         cp "$image" "$OUTPUT"
         image=$OUTPUT
     fi

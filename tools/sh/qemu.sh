@@ -2,13 +2,16 @@
 
 # Sets QEMU to the command line that boots image $1.
 qemu_command() {
+    # Without randomness in the device tree that QEMU makes: a run that counts instructions is the same each time.
+    local counted=
+    [[ $ICOUNT == no ]] || counted=,dtb-randomness=off
     case $BOARD-$HOST in
         qemu_virt_aarch64-el2)
-            QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G -kernel "$1")
+            QEMU=(qemu-system-aarch64 -machine "virt,virtualization=on,gic-version=2$counted" -cpu cortex-a53 -m 2G -kernel "$1")
             ;;
         qemu_virt_aarch64-*)
             QEMU=(qemu-system-aarch64 -machine 'virt,virtualization=on,gic-version=2' -cpu cortex-a53 -m 2G
-                -device "loader,file=$1,addr=0x70000000,cpu-num=0")
+                -device "loader,file=$(elf_path "$1"),cpu-num=0")
             ;;
         zcu102-*)
             # With secure=on QEMU does what firmware does on the board: it puts interrupts into group 1 (without it no

@@ -1,7 +1,7 @@
-//! Tells every mistake in a domains file.
+//! Reports every mistake in a domains file.
 //!
-//! The rules of the binding are the dt-server's ([`dt_server::Rule`]); what only the host can know is added here:
-//! the source's syntax, and what the board has ([`HostRule`]). Each mistake has its
+//! The rules of the binding are the dt-server's ([`dt_server::Rule`]); what only the host can know
+//! is added here: the source's syntax, and what the board has ([`HostRule`]). Each mistake has its
 //! place in the source, the rule's stable code, and where there is one the change that mends it.
 
 mod alike;
@@ -56,7 +56,8 @@ pub struct Report {
     pub config: Option<Config>,
     /// Whether it could be looked at, at all.
     pub readable: bool,
-    /// The files that it stands for: itself, those that it includes, and those of its modules that were found.
+    /// The files that it stands for: itself, those that it includes, and those of its modules that
+    /// were found.
     pub inputs: Vec<PathBuf>,
     /// Where included files and files of modules are looked for first.
     directory: PathBuf,
@@ -82,8 +83,8 @@ impl Report {
         edits.filter(|edit| edit.at.file != file).count()
     }
 
-    /// The changes that mend mistakes, applied to the text of the file itself (included files stay); those that would
-    /// change what another one changes are left out.
+    /// The changes that mend mistakes, applied to the text of the file itself (included files
+    /// stay); those that would change what another one changes are left out.
     pub fn mended(&mut self) -> Option<String> {
         let file = self.file.to_string_lossy().into_owned();
         let edits = self
@@ -114,8 +115,8 @@ impl Report {
         Some(mended)
     }
 
-    /// [`Report::mended`] again and again, because dtc stops at the first mistakes and the rules look at what dtc
-    /// has read: the text that has the fewest errors, and what is wrong with it.
+    /// [`Report::mended`] again and again, because dtc stops at the first mistakes and the rules
+    /// look at what dtc has read: the text that has the fewest errors, and what is wrong with it.
     pub fn mended_whole(&mut self, search: &[PathBuf]) -> Option<(String, Self)> {
         /// More than a person makes mistakes behind each other.
         const ROUNDS: usize = 32;
@@ -128,7 +129,7 @@ impl Report {
             };
             let after = check_text(&next, &directory, search, self.board);
             let errors = |report: &Self| report.count(Severity::Error);
-            // Behind a mistake of the syntax there may be any number of others.
+            // A syntax error may hide any number of other mistakes.
             let was_read = |report: &Self| {
                 report
                     .mistakes
@@ -158,8 +159,9 @@ impl Report {
     }
 }
 
-/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. `-` is standard
-/// input. Files that modules name are looked for next to it, then in each directory of `search`.
+/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a
+/// DTS. `-` is standard input. Files that modules name are looked for next to it, then in each
+/// directory of `search`.
 pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
     if path.as_os_str() == "-" {
         let mut bytes = Vec::new();

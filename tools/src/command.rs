@@ -15,11 +15,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::board::{BOARDS, Board, DEFAULT};
 
-/// Checks domains files, generates the Microkit system description for them, and explains what Zazen says.
+/// Checks domains files, generates the Microkit system description for them, and explains what
+/// Zazen says.
 ///
-/// Zazen is a hypervisor with Xen's interfaces for AArch64 guests, on the seL4 Microkit. A domains file says which guests
-/// a system has: a device tree in Xen's dom0less binding, as source (.dts) or compiled (.dtb). This program reads it
-/// on the host; what it knows of the binding is the code that the system runs at boot.
+/// Zazen is a hypervisor with Xen's interfaces for AArch64 guests, on the seL4 Microkit. A domains
+/// file says which guests a system has: a device tree in Xen's dom0less binding, as source (.dts)
+/// or compiled (.dtb). This program reads it on the host; what it knows of the binding is the code
+/// that the system runs at boot.
 #[derive(Parser, Debug)]
 #[command(name = "zazen", version, max_term_width = 100, after_long_help = AFTER)]
 pub struct Zazen {
@@ -55,7 +57,7 @@ enum Command {
     Man(man::Arguments),
 }
 
-/// Writes `text` to standard output. Whoever reads it may stop reading: that is no failure.
+/// Writes `text` to standard output. A reader that closes the pipe is no failure.
 fn say(text: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
@@ -74,7 +76,8 @@ pub enum Outcome {
     Good,
     /// Status 1: done, and what was looked at has mistakes.
     Bad,
-    /// Status 2: not done, because of a file or a tool that cannot be used (clap ends with 2 for wrong arguments, too).
+    /// Status 2: not done, because of a file or a tool that cannot be used (clap ends with 2 for
+    /// wrong arguments, too).
     Failed,
 }
 
@@ -108,7 +111,8 @@ pub struct DomainsFile {
     /// The domains file, .dts or .dtb; check reads standard input where it is -
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Where to look for kernels and RAM disks that are not next to the domains file; may be given several times
+    /// Where to look for kernels and RAM disks that are not next to the domains file; may be given
+    /// several times
     #[arg(long = "files", value_name = "DIR")]
     pub files: Vec<PathBuf>,
     /// The board that it is for

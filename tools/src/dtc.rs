@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) enum DtcError {
     /// It cannot be started; the text says why and what to do.
     Missing(String),
-    /// It does not like the source; its words, a line for each mistake.
+    /// dtc refuses the source: its messages, one line for each mistake.
     Refused(String),
 }
 
@@ -101,8 +101,8 @@ pub(crate) fn included(source: Source<'_>) -> Vec<std::path::PathBuf> {
     files.into_iter().map(Into::into).collect()
 }
 
-/// File names of a rule of make. Some versions of dtc put a backslash before a blank, others do not: there a name is what
-/// `exists`, and a word where nothing does.
+/// File names in a make rule. Some versions of dtc escape blanks and others do not; then the
+/// longest name that `exists` is taken, or a single word.
 #[cfg(feature = "cli")]
 fn names_in(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let words: Vec<String> = text

@@ -11,7 +11,7 @@ use dt_server::{FileInfo, Files};
 /// Files in a list of directories; the first directory that has one counts.
 pub(crate) struct HostFiles {
     directories: Vec<PathBuf>,
-    /// What is said of files that are nowhere: nothing, or that they have one page.
+    /// How missing files are treated: as missing, or as files of one page.
     assume: bool,
     found: RefCell<BTreeMap<String, PathBuf>>,
     missing: RefCell<Vec<String>>,
@@ -46,7 +46,7 @@ impl HostFiles {
             .iter()
             .map(|directory| directory.join(name))
             .find_map(|path| {
-                // Looked at before it is opened: opening a pipe waits for who writes.
+                // Checked before it is opened, because opening a pipe waits for a writer.
                 let metadata = fs::metadata(&path).ok()?;
                 if !metadata.is_file() {
                     return None;

@@ -144,8 +144,8 @@ fn console_clients(config: &Config) -> Vec<(usize, String, String, usize)> {
     .collect()
 }
 
-/// Everybody who is a client of the console is a child of the fault server, by the same number; the two that print its
-/// lines are not.
+/// Every client of the console is a child of the fault server under the same number, except the
+/// console and the fault server themselves.
 fn parent(clients: &[(usize, String, String, usize)], name: &str) -> Option<(String, usize)> {
     let found = clients.iter().find(|(_, _, pd, _)| pd == name);
     found
@@ -228,13 +228,9 @@ fn servers(config: &Config, board: &Board) -> Vec<Pd> {
     console.maps.push(Map::device("uart", vaddr::UART));
     console.irqs.push((board.uart.intid, channel::IRQ));
     let mut servers = vec![faults, memory, dt, timer, console];
-    servers.extend(guests_reach_timer(board).then(pulse));
+    let reached = board.timer.kind().is_within_reach_of_guests();
+    servers.extend(reached.then(pulse));
     servers
-}
-
-/// Whether guests can program the timer that the timer server has.
-const fn guests_reach_timer(board: &Board) -> bool {
-    matches!(board.timer, Timer::System { .. })
 }
 
 fn pulse() -> Pd {
@@ -253,7 +249,8 @@ fn pulse() -> Pd {
     }
 }
 
-/// What stands between a VMM and the servers: only what the gate sends reaches them, and it only calls.
+/// What stands between a VMM and the servers: only what the gate sends reaches them, and it only
+/// calls.
 fn gate(index: usize, domain: &DomainConfig) -> Pd {
     let name = domain.record.name.as_str();
     Pd {
@@ -330,7 +327,7 @@ fn channels(config: &Config, board: &Board) -> Vec<Channel> {
                 b: end(server, i, false, false),
             });
         }
-        // The timer server has time of its own, so that no client can stop it; it also tells that time is up.
+        // The timer server has a scheduling context of its own, so that no client can stop it.
         channels.push(Channel {
             a: end(&vmm, channel::TIMER, true, false),
             b: end(pd::TIMER_SERVER, i, false, true),
@@ -350,7 +347,7 @@ fn channels(config: &Config, board: &Board) -> Vec<Channel> {
         a: end(pd::CONSOLE, channel::CONSOLE_TIMER, true, false),
         b: end(pd::TIMER_SERVER, channel::TIMER_CLIENT_CONSOLE, false, true),
     });
-    if guests_reach_timer(board) {
+    if board.timer.kind().is_within_reach_of_guests() {
         channels.push(Channel {
             a: end(pd::PULSE, channel::PULSE_TIMER, false, true),
             b: end(pd::TIMER_SERVER, channel::TIMER_PULSE, false, true),

@@ -3,22 +3,48 @@
 use ring::{Consumer, Producer};
 
 use crate::ConsolePort;
+use crate::control::{Control, Order, Shown};
 
 /// A client's console: a [`ConsolePort`] over a [`Region`](crate::Region).
 #[derive(Debug)]
 pub struct Client<'a, F: FnMut()> {
     output: Producer<'a>,
     input: Consumer<'a>,
+    control: Control<'a>,
+    /// The order taken last.
+    taken: u32,
     notify: F,
 }
 
 impl<'a, F: FnMut()> Client<'a, F> {
-    pub(crate) fn new(output: Producer<'a>, input: Consumer<'a>, notify: F) -> Self {
+    pub(crate) fn new(
+        output: Producer<'a>,
+        input: Consumer<'a>,
+        control: Control<'a>,
+        notify: F,
+    ) -> Self {
         Self {
             output,
             input,
+            control,
+            taken: 0,
             notify,
         }
+    }
+
+    /// Shows what this VMM's guest does. The console looks when it has something to say of it; nothing notifies it.
+    pub fn show(&self, shown: Shown) {
+        self.control.show(shown);
+    }
+
+    /// What somebody at the console wants of this VMM's guest; to be asked for when the console notifies.
+    pub fn take_order(&mut self) -> Option<Order> {
+        self.control.take_order(&mut self.taken)
+    }
+
+    /// Adds clients whose protection domain has stopped, a bit each; the fault server's.
+    pub fn add_stopped(&self, clients: u32) {
+        self.control.add_stopped(clients);
     }
 }
 

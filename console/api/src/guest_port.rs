@@ -34,6 +34,11 @@ impl<P: ConsolePort> GuestPort<P> {
         }
     }
 
+    /// The stream itself, for what is not output.
+    pub const fn port(&mut self) -> &mut P {
+        &mut self.port
+    }
+
     /// Writes a line of the VMM's own; `line` without the newline.
     ///
     /// Where [`OWN_MAX`] bytes wait already, the line is dropped, and how many were is said in the next.

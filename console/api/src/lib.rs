@@ -7,6 +7,7 @@
 //!
 //! # Key types
 //! - [`Region`]: the shared memory, split into the two rings.
+//! - [`Shown`], [`Order`]: what a VMM says of its guest, and what is wanted of it, see `control`.
 //! - [`Client`]: the client's end, a [`ConsolePort`]; [`ServerEnd`]: the console server's.
 //! - [`Logger`]: `core::fmt::Write` by whole lines, for servers that log.
 //! - [`GuestPort`]: a VMM's own lines between its guest's.
@@ -14,11 +15,13 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod control;
 mod guest_port;
 mod logger;
 mod region;
 
 pub use client::Client;
+pub use control::{End, Order, Shown, State};
 pub use guest_port::{GuestPort, OWN_MAX};
 pub use logger::{LOG_LINE_MAX, Logger};
 pub use region::{HEADER_SIZE, Region, ServerEnd};

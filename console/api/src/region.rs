@@ -4,6 +4,7 @@ use ring::sync::{AtomicU8, AtomicU32};
 use ring::{Consumer, HEADER_WORDS, Header, Producer};
 
 use crate::client::Client;
+use crate::control::{CONTROL, CONTROL_WORDS, Control, Order, Shown};
 use crate::{REGION_SIZE, RX_SIZE, TX_SIZE};
 
 /// Bytes at the start of the region that hold the indices of both rings, as 32-bit words.
@@ -13,7 +14,8 @@ const RX_HEADER: usize = 64;
 
 const _: () = assert!(REGION_SIZE == HEADER_SIZE + TX_SIZE + RX_SIZE);
 const _: () = assert!(TX_SIZE.is_power_of_two() && RX_SIZE.is_power_of_two());
-const _: () = assert!(HEADER_WORDS <= RX_HEADER && 4 * (RX_HEADER + HEADER_WORDS) <= HEADER_SIZE);
+const _: () = assert!(HEADER_WORDS <= RX_HEADER && RX_HEADER + HEADER_WORDS <= CONTROL);
+const _: () = assert!(4 * (CONTROL + CONTROL_WORDS) <= HEADER_SIZE);
 
 /// The region that one client shares with the console server.
 ///
@@ -23,6 +25,7 @@ const _: () = assert!(HEADER_WORDS <= RX_HEADER && 4 * (RX_HEADER + HEADER_WORDS
 pub struct Region<'a> {
     tx: (Header<'a>, &'a [AtomicU8]),
     rx: (Header<'a>, &'a [AtomicU8]),
+    control: Control<'a>,
 }
 
 /// The console server's end: it takes from the client's transmit ring and puts into its receive ring.
@@ -32,6 +35,24 @@ pub struct ServerEnd<'a> {
     pub output: Consumer<'a>,
     /// What was typed for the client.
     pub input: Producer<'a>,
+    control: Control<'a>,
+}
+
+impl ServerEnd<'_> {
+    /// What the client, a VMM, says of its guest.
+    pub fn shown(&self) -> Shown {
+        self.control.shown()
+    }
+
+    /// Tells the client, a VMM, what is wanted of its guest; a notification must follow.
+    pub fn order(&self, order: Order) {
+        self.control.order(order);
+    }
+
+    /// Clients whose protection domain has stopped, a bit each, as the client, the fault server, says.
+    pub fn stopped(&self) -> u32 {
+        self.control.stopped()
+    }
 }
 
 impl<'a> Region<'a> {
@@ -45,6 +66,7 @@ impl<'a> Region<'a> {
         Some(Self {
             tx: (Header::new(header)?, tx),
             rx: (Header::new(header.get(RX_HEADER..)?)?, rx),
+            control: Control::new(header)?,
         })
     }
 
@@ -53,6 +75,7 @@ impl<'a> Region<'a> {
         Some(Client::new(
             Producer::new(self.tx.0, self.tx.1)?,
             Consumer::new(self.rx.0, self.rx.1)?,
+            self.control,
             notify,
         ))
     }
@@ -62,6 +85,7 @@ impl<'a> Region<'a> {
         Some(ServerEnd {
             output: Consumer::new(self.tx.0, self.tx.1)?,
             input: Producer::new(self.rx.0, self.rx.1)?,
+            control: self.control,
         })
     }
 }

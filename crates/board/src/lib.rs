@@ -1,8 +1,9 @@
 //! What the boards that Zazen runs on have, and where.
 //!
-//! One place for the numbers that the host tools, the dt-server and the EL2 host must agree on. An image is for one
-//! board: the image tools write its name into the device tree that goes into the image (property
-//! [`PROPERTY`] of `/chosen`), and whoever reads the tree at run time finds the board by it.
+//! One place for the numbers that the host tools, the dt-server and the EL2 host must agree on. An
+//! image is for one board: the image tools write its name into the device tree that goes into the
+//! image (property [`PROPERTY`] of `/chosen`), and whoever reads the tree at run time finds the
+//! board by it.
 //!
 //! Addresses are host physical; interrupts are GIC interrupt ids (SPI n is n + 32).
 #![no_std]
@@ -84,18 +85,46 @@ pub enum Timer {
         /// Interrupt of the timer.
         intid: u32,
     },
-    /// Two triple timer counters (TTC), and a small virtual machine that reads the system counter at EL1.
+    /// Two triple timer counters (TTC), and a small virtual machine that reads the system counter
+    /// at EL1.
     Ttc {
         /// The one whose counter 0 raises interrupts.
         timer: Area,
         /// Interrupt of its counter 0.
         intid: u32,
-        /// The one whose counter 0 counts on, readable for everybody who needs the time.
+        /// The TTC whose counter 0 runs freely; PDs that need the time can read it.
         counter: Area,
     },
 }
 
+/// What kind of timer the timer server has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerKind {
+    /// That of [`Timer::System`].
+    System,
+    /// That of [`Timer::Ttc`].
+    Ttc,
+}
+
+impl TimerKind {
+    /// Whether guests can program it too: then it may come late, or not at all. One control bit
+    /// (`CNTHCTL_EL2.EL1PCEN`) opens the EL1 physical timer to EL0 and to guests; a TTC is a device that no guest has mapped.
+    #[must_use]
+    pub const fn is_within_reach_of_guests(self) -> bool {
+        matches!(self, Self::System)
+    }
+}
+
 impl Timer {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> TimerKind {
+        match self {
+            Self::System { .. } => TimerKind::System,
+            Self::Ttc { .. } => TimerKind::Ttc,
+        }
+    }
+
     /// Interrupt of the timer that the timer server programs.
     pub const fn intid(&self) -> u32 {
         match *self {
@@ -111,10 +140,11 @@ pub struct Board {
     pub name: &'static str,
     /// All RAM that the board can have, whatever part of it a machine or a kernel uses.
     pub ram: &'static [Area],
-    /// RAM that seL4 of the stock SDK takes for itself and hands out zeroed; the rest of `ram` it treats as device memory.
+    /// RAM that seL4 of the stock SDK takes for itself and hands out zeroed; the rest of `ram` it
+    /// treats as device memory.
     pub kernel_ram: &'static [Area],
-    /// Everything that is no RAM and answers, in any order: nothing else may be put there in a guest that
-    /// shares the host's address map.
+    /// Everything else that decodes addresses, in any order. A guest that shares the host's address
+    /// map must have nothing else there.
     pub devices: &'static [Area],
     /// The console's UART.
     pub uart: Uart,

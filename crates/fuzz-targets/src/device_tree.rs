@@ -2,11 +2,18 @@
 
 use std::sync::OnceLock;
 
-use dt_server::{Config, DtServer, FileInfo, Files, NoFiles, parse};
+use dt_server::{Config, DtServer, Entropy, FileInfo, Files, NoFiles, Seeds, parse};
 use dt_server_api::{Client, DtServer as _, Message, RECORD_MAX, Request, reply};
 use hv_types::Gpa;
 
 use crate::input::Input;
+
+/// Guests get seeds, and the same ones each time.
+fn seeds() -> Seeds {
+    let mut entropy = Entropy::new();
+    entropy.give(&[0x5a; 32]);
+    Seeds::new(entropy)
+}
 
 /// Every file is there; a name that begins with `initrd` is a RAM disk, any other a kernel.
 struct AnyFile;
@@ -77,7 +84,7 @@ fn serve(config: Config) {
         );
     }
     let records: Vec<_> = config.domains.iter().map(|d| d.record.clone()).collect();
-    let mut server = DtServer::new(config);
+    let mut server = DtServer::new(config, seeds());
     for (index, record) in records.iter().enumerate() {
         let mut client = Client::new(|message: &Message| server.on_ppc(index, message));
         assert_eq!(client.record().as_ref(), Ok(record));
@@ -126,7 +133,7 @@ fn message(input: &mut Input<'_>) -> Message {
 /// Any messages to the server, and any replies to its client.
 pub fn dt_wire(data: &[u8]) {
     let mut input = Input::new(data);
-    let mut server = DtServer::new(default_config());
+    let mut server = DtServer::new(default_config(), seeds());
     while let Some(operation) = input.operation() {
         match operation % 8 {
             // More clients than there are domains.

@@ -1,11 +1,11 @@
 //! What the fuzzer runs: one function for each decoder of untrusted bytes.
 //!
-//! A body takes any bytes, makes a peer or a guest of them that does as it likes, and panics where the code under
-//! test does, or where something that must always hold does not. Bodies are deterministic.
+//! A body turns arbitrary bytes into a hostile peer or guest. It panics if the code under test
+//! does, or if an invariant is broken. Bodies are deterministic.
 //!
-//! They run twice: under libFuzzer (`fuzz/`, a wrapper of three lines for each), and as plain tests over the corpus in
-//! `fuzz/corpus`, which need no nightly compiler. The first files of each corpus are [`seeds`]: readable sources of
-//! inputs that get past the first check of a decoder.
+//! They run twice: under libFuzzer (`fuzz/`, a wrapper of three lines for each), and as plain tests
+//! over the corpus in `fuzz/corpus`, which need no nightly compiler. The first files of each corpus
+//! are [`seeds`]: readable sources of inputs that get past the first check of a decoder.
 //!
 //! | target | untrusted bytes |
 //! |---|---|

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use console_api::{Client, ConsolePort};
+use console_api::{Client, ConsolePort, Order, Shown};
 use guest_mem::Window as _;
 use hv_types::{Gpa, Gva, MAX_VCPUS, PAGE_SIZE, VcpuId, WindowAddr};
 use hypervisor_core::diag::line_rate::LineRate;
@@ -148,6 +148,12 @@ impl Host for SimHost {
 }
 
 impl Driven for SimHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.take_order()
+    }
     fn say(&mut self, line: fmt::Arguments<'_>) {
         if self.log.len() == LOG_MAX {
             return;

@@ -88,6 +88,9 @@ impl Vcpu for MemHost {
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.sysregs.insert(reg as u8, value);
     }
+    fn id_register(&mut self, _name: hypervisor_core::vcpu::idregs::Name) -> Option<u64> {
+        None
+    }
 }
 
 impl Interrupts for MemHost {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 
 use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
-use dt_server::{DtServer, Range};
+use dt_server::{DtServer, Entropy, Range, Seeds};
 use hv_types::VcpuId;
 use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::{Exit, Reason};
@@ -111,7 +111,7 @@ impl System {
         for warning in config.warnings.iter() {
             writeln!(dt_log, "{warning}").expect("a logger takes everything");
         }
-        let dt = Rc::new(RefCell::new(DtServer::new(config)));
+        let dt = Rc::new(RefCell::new(DtServer::new(config, seeds())));
         let mut system = Self {
             bus: bus.clone(),
             vmms: Vec::new(),
@@ -380,4 +380,11 @@ fn console_end(bus: &Rc<Bus>, client: usize, region: Region<'static>) -> Console
     let bus = bus.clone();
     let notify: Box<dyn FnMut()> = Box::new(move || bus.notify_console(client));
     region.client(notify).expect("the region has its size")
+}
+
+/// Seeds that are the same in every run.
+fn seeds() -> Seeds {
+    let mut entropy = Entropy::new();
+    entropy.give(b"the same in each run of a test..");
+    Seeds::new(entropy)
 }

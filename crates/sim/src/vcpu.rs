@@ -2,6 +2,7 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::{Interrupts, SysReg};
+use hypervisor_core::vcpu::idregs::Name;
 
 use crate::gicv::{Gicv, LIST_REGISTERS};
 
@@ -32,6 +33,8 @@ pub(crate) struct Vcpu {
     pub(crate) thread: Thread,
     /// The kernel keeps the timer's interrupt masked after the event, until it is acknowledged.
     pub(crate) timer_masked: bool,
+    /// What the processor's identification registers say, on a machine where guests' reads of them trap.
+    pub(crate) id_registers: Option<fn(Name) -> u64>,
 }
 
 impl Vcpu {
@@ -44,6 +47,7 @@ impl Vcpu {
             gicv: Gicv::new(),
             thread: Thread::Idle,
             timer_masked: false,
+            id_registers: None,
         }
     }
 
@@ -141,6 +145,9 @@ impl hypervisor_core::host::Vcpu for Vcpu {
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.assert_stopped();
         self.sysregs[reg as usize] = value;
+    }
+    fn id_register(&mut self, name: Name) -> Option<u64> {
+        self.id_registers.map(|registers| registers(name))
     }
 }
 

@@ -109,8 +109,10 @@ impl Vmm {
                 self.driver.note(signal);
             }
         }
-        if let Some(action) = self.driver.catch_up(&mut self.host) {
-            self.apply(action);
+        while self.driver.is_behind() {
+            if let Some(action) = self.driver.catch_up(&mut self.host) {
+                self.apply(action);
+            }
         }
     }
 

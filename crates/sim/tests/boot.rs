@@ -307,3 +307,32 @@ fn text_offset_moves_the_kernel() {
     assert_eq!(guest.pc(), RAM + 0x8_0000);
     assert_eq!(guest.bytes(RAM + 0x8_0000, kernel.len()), kernel);
 }
+
+#[test]
+fn two_guests_and_two_lives_have_different_seeds() {
+    const RESET: u64 = 0x8400_0009;
+    let mut sys = System::two();
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for life in 0..3 {
+        for index in 0..2 {
+            let mut guest = sys.guest(index);
+            let at = guest.x(0);
+            let dtb = tree(&guest, at);
+            let parsed = Fdt::new(&dtb).unwrap();
+            let chosen = node(&parsed, "/chosen");
+            for (name, len) in [("kaslr-seed", 8), ("rng-seed", 32)] {
+                let seed = bytes(chosen, name);
+                assert_eq!(seed.len(), len, "{name}");
+                assert!(
+                    !seen.contains(&seed),
+                    "{name} of guest {index} in life {life}"
+                );
+                seen.push(seed);
+            }
+            guest.smc(&[RESET]);
+            while sys.guest(index).x(0) == 0 {
+                sys.advance(1000);
+            }
+        }
+    }
+}

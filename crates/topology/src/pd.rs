@@ -6,22 +6,26 @@ pub const MEMORY_SERVER: &str = "memory_server";
 pub const DT_SERVER: &str = "dt_server";
 /// Deadlines of sleeping guests.
 pub const TIMER_SERVER: &str = "timer_server";
-/// Parent of everybody but the console: who says why one of them stopped, and has the memory of a VMM taken back.
+/// Parent of all PDs except the console. It reports why one of them stopped, and has a stopped
+/// VMM's memory taken back.
 pub const FAULT_SERVER: &str = "fault_server";
 /// Owner of the UART.
 pub const CONSOLE: &str = "console";
-/// The virtual machine of the timer server that reads the system counter, on boards where user level cannot.
+/// The virtual machine of the timer server that reads the system counter, on boards where user
+/// level cannot.
 pub const CLOCK_VM: &str = "clock";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
-/// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to the servers.
+/// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to
+/// the servers.
 pub const GATE_PREFIX: &str = "gate_";
-/// What the console's monitor is called: lines of its own begin with it, so no client of the console may have this name.
+/// What the console's monitor is called: lines of its own begin with it, so no client of the
+/// console may have this name.
 pub const CONSOLE_MONITOR: &str = "zazen";
-/// What wakes the timer server where guests can put its timer off.
+/// Wakes the timer server on boards where guests can disarm its timer.
 pub const PULSE: &str = "pulse";
-/// Names that no domain may have: the server PDs and the timer server's virtual machine, the console's monitor, and
-/// Microkit's own monitor.
+/// Names that no domain may have: the server PDs and the timer server's virtual machine, the
+/// console's monitor, and Microkit's own monitor.
 pub const RESERVED: [&str; 9] = [
     MEMORY_SERVER,
     DT_SERVER,
@@ -34,24 +38,28 @@ pub const RESERVED: [&str; 9] = [
     "monitor",
 ];
 
-/// Scheduling priorities (0..=254) of the system description, where a protected call needs a strictly higher target.
+/// Scheduling priorities (0..=254) of the system description, where a protected call needs a
+/// strictly higher target.
 ///
-/// The image builder then gives everybody but the pulse, and a timer server that tells the time, [`SHARED`](priority::SHARED):
-/// docs/design/calls.md.
+/// The image builder then gives everybody but the pulse, and a timer server that tells the time,
+/// [`SHARED`](priority::SHARED): docs/design/calls.md.
 pub mod priority {
-    /// What VMMs, guests and the servers that they call run at. A time slice that ends inside a server then puts the server
-    /// behind all others, with the client whose time it was; at a higher priority the next slice would go to the same client.
+    /// What VMMs, guests and the servers that they call run at. A time slice that ends inside a
+    /// server then puts the server behind all others, with the client whose time it was; at a
+    /// higher priority the next slice would go to the same client.
     pub const SHARED: u8 = VM;
     /// Guests.
     pub const VM: u8 = 100;
     /// VMMs: as guests. A fault switches to the VMM and a reply back at once all the same.
     pub const VMM: u8 = VM;
-    /// The fault server: as VMMs and guests, so that it shares the processor with them by time slices while it has the
-    /// memory of a domain taken back, which the memory server does on its time.
+    /// The fault server: as VMMs and guests, so that it shares the processor with them by time
+    /// slices while it has the memory of a domain taken back, which the memory server does on its
+    /// time.
     pub const FAULT_SERVER: u8 = VMM;
     /// The console.
     pub const CONSOLE: u8 = 220;
-    /// The timer server's virtual machine: above everybody who needs the time, so that it has run before they do.
+    /// The timer server's virtual machine: above everybody who needs the time, so that it has run
+    /// before they do.
     pub const CLOCK_VM: u8 = 225;
     /// The timer server.
     pub const TIMER_SERVER: u8 = 230;
@@ -65,8 +73,9 @@ pub mod priority {
     pub const MEMORY_SERVER: u8 = 250;
 }
 
-/// Time slices, as budget and period in microseconds; where the two are equal a thread that has used its slice waits for all
-/// others of its priority, and then has the next. The reasons are in docs/design/calls.md.
+/// Time slices, as budget and period in microseconds; where the two are equal a thread that has
+/// used its slice waits for all others of its priority, and then has the next. The reasons are in
+/// docs/design/calls.md.
 pub mod time {
     /// A budget and its period.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,8 +103,8 @@ pub mod time {
     pub const FAULT_SERVER: Time = slice(500);
     /// The timer server: what callers and interrupts together can make it take of a round.
     pub const TIMER_SERVER: Time = slice(50);
-    /// The timer server of a board on which it tells the time, which it must before anybody asks: it runs above all others there,
-    /// within a budget.
+    /// The timer server of a board on which it tells the time, which it must before anybody asks:
+    /// it runs above all others there, within a budget.
     pub const TIMER_SERVER_WITH_CLOCK: Time = Time {
         budget: 100,
         period: 1000,

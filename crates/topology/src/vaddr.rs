@@ -8,8 +8,9 @@ pub const fn console_client(client: usize) -> u64 {
     CONSOLE_REGION + client as u64 * 0x1_0000
 }
 
-/// Where there is no system counter for user level, in whoever needs the time: the page that tells it, and the registers of
-/// the counter that it is told by. They share the last-level page table of [`CONSOLE_REGION`].
+/// On boards whose system counter is not readable from user level, in PDs that read the time: the
+/// clock page, and the registers of the board's counter. They share the last-level page table of
+/// [`CONSOLE_REGION`].
 pub const CLOCK_PAGE: u64 = CONSOLE_REGION + 0x18_0000;
 /// The counter's registers; see [`CLOCK_PAGE`].
 pub const CLOCK_COUNTER: u64 = CONSOLE_REGION + 0x18_1000;
@@ -44,8 +45,9 @@ pub const WINDOW: u64 = 0x40_0000_0000;
 /// In a VMM: first byte past the window.
 pub const WINDOW_END: u64 = 0xa0_0000_0000;
 
-/// In the memory server: where it maps a 4 KiB page to zero it. Shares its last-level page table with
-/// [`CONSOLE_REGION`], so that no table has to be made at run time.
+/// In the memory server: where it maps a 4 KiB page to zero it. Shares its last-level page table
+/// with [`CONSOLE_REGION`], so that no table has to be made at run time.
 pub const SCRUB_PAGE: u64 = CONSOLE_REGION + 0x10_0000;
-/// In the memory server: where it maps a 2 MiB block to zero it, within the same GiB for the same reason.
+/// In the memory server: where it maps a 2 MiB block to zero it, within the same GiB for the same
+/// reason.
 pub const SCRUB_BLOCK: u64 = CONSOLE_REGION + 0x200_0000;

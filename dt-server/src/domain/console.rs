@@ -1,4 +1,5 @@
-//! Consoles that a guest is told to use and has not: it runs, and nobody sees anything of it.
+//! Consoles named on a guest's command line that the guest does not have. Such a guest runs without
+//! visible output.
 
 use alloc::format;
 use alloc::string::String;
@@ -14,13 +15,13 @@ const UART: &str = "ttyAMA0";
 
 /// What a domain has to say something on.
 pub(super) struct Consoles {
-    /// `xen,enhanced`; `None` where it is wrong, which is told already.
+    /// `xen,enhanced`; `None` if it is wrong, which was reported already.
     pub(super) pv: Option<PvFeatures>,
     pub(super) vpl011: bool,
 }
 
-/// Warns where the domain has no console at all, and of each console in the kernel's command line that it has not.
-/// `kernel` is the path of the kernel's node.
+/// Warns where the domain has no console at all, and of each console in the kernel's command line
+/// that it has not. `kernel` is the path of the kernel's node.
 pub(super) fn check(
     at: &At<'_>,
     consoles: &Consoles,
@@ -90,7 +91,8 @@ fn named(bootargs: &str) -> impl Iterator<Item = &str> {
         .filter_map(|name| name.split(',').next())
 }
 
-/// Whether `name` is a serial line that no guest has; terminals such as tty0 are the guest's own matter.
+/// Whether `name` is a serial line that no guest has; terminals such as tty0 are the guest's own
+/// matter.
 fn is_no_console(name: &str) -> bool {
     const SERIAL: [&str; 6] = ["ttyAMA", "ttyS", "ttyPS", "ttymxc", "ttyLP", "hvc"];
     let is_serial = SERIAL.iter().any(|prefix| {

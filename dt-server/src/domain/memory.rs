@@ -1,5 +1,5 @@
-//! How much memory a domain has, which, and what for page tables: whole pages or a refusal (GM-3), static memory or none
-//! where it is to be direct-mapped (SM-18).
+//! How much memory a domain has, which, and what for page tables: whole pages or a refusal (GM-3),
+//! static memory or none where it is to be direct-mapped (SM-18).
 
 use alloc::format;
 use alloc::string::String;
@@ -128,10 +128,12 @@ fn plausible(cell: [u8; 4]) -> bool {
     kib != 0 && kib.is_multiple_of(4) && kib * 1024 <= layout::RAM_MAX
 }
 
-/// Most that RAM may grow, as a multiple of what the guest starts with (GM-9): it makes records of all its RAM at boot.
+/// Most that RAM may grow, as a multiple of what the guest starts with (GM-9): it makes records of
+/// all its RAM at boot.
 const MOST_GROWTH: u64 = 10;
 
-/// `zazen,memory-max`: the most bytes of RAM that the guest may hold, `ram` where it is absent (GM-8).
+/// `zazen,memory-max`: the most bytes of RAM that the guest may hold, `ram` where it is absent
+/// (GM-8).
 pub(super) fn max(at: &At<'_>, ram: Option<u64>, d: &mut Diagnostics) -> Option<u64> {
     const NAME: &str = "zazen,memory-max";
     if !at.has(NAME) {
@@ -232,7 +234,7 @@ pub(super) fn static_mem(
             },
         );
         at.error(d, Rule::StaticSum, NAME, what, hint);
-        // As they are they would be told of once more, for other reasons.
+        // Otherwise they would be reported again, for other reasons.
         return Vec::new();
     }
     for range in ranges.iter().filter(|range| !range.is_aligned(PAGE_SIZE)) {

@@ -80,7 +80,8 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
     }
 }
 
-/// What whoever wrote `text` most likely meant. Xen takes it for "disabled", and a guess must not switch on what was to be off.
+/// What `text` most likely meant. Xen takes it for "disabled", and a guess must not enable what was
+/// meant to be off.
 fn meant(text: &str) -> &'static str {
     const OFF: [&str; 6] = ["disable", "off", "no", "none", "false", "0"];
     let lower = text.to_ascii_lowercase();

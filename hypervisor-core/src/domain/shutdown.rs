@@ -24,13 +24,15 @@ pub enum StopReason {
     SoftReset,
     /// The VMM cannot run it any further; the log says why.
     Fatal,
+    /// Somebody stopped it from the console.
+    Stopped,
 }
 
 impl StopReason {
     /// The reason as a shutdown code (`SHUTDOWN_*`).
     pub const fn code(self) -> u32 {
         match self {
-            Self::PowerOff => reason::POWEROFF,
+            Self::PowerOff | Self::Stopped => reason::POWEROFF,
             Self::Reboot | Self::ShortLives => reason::REBOOT,
             Self::Suspend => reason::SUSPEND,
             Self::Crash | Self::Fatal => reason::CRASH,
@@ -57,6 +59,7 @@ impl core::fmt::Display for StopReason {
             Self::Watchdog => "its watchdog expired",
             Self::SoftReset => "it asked for a restart that keeps its memory",
             Self::Fatal => "it cannot run any further",
+            Self::Stopped => "it was stopped from the console",
         })
     }
 }

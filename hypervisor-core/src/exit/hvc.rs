@@ -5,6 +5,7 @@ use hv_types::Gva;
 use super::disposition::Disposition;
 use super::psci::{self, Conduit, SmcccAction};
 use crate::device::table::Set;
+use crate::diag::fault::OtherCall;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall;
@@ -34,6 +35,9 @@ pub(super) fn unseen<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H) -> Disposition 
         Ok(site) => other(&mut vm.domain, host, site.imm, pc),
         // The text is not readable or has changed since: what stands there now is no call of ours.
         Err(_) => {
+            host.log(format_args!(
+                "a call, pc {pc:#x}, that is not in the guest's memory any more: undefined for the guest"
+            ));
             inject::undefined(host);
             Disposition::Run
         }
@@ -93,6 +97,7 @@ fn other<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, imm: u16, at: Gva) 
         return smccc(domain, host, Conduit::Hvc);
     }
     // Xen answers another immediate with UNDEF, its ELR behind the instruction.
+    host.log(format_args!("{}", OtherCall { imm, pc: at }));
     inject::undefined(host);
     Disposition::Run
 }

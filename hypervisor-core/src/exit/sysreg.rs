@@ -2,12 +2,14 @@
 //!
 //! Which do is up to the host. All trap debug and performance-monitor registers, because they would be the other
 //! guests' too, and give Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they read as zero and ignore writes.
+//! Identification registers are answered by [`crate::vcpu::idregs`] where their reads trap.
 //! On boards where user level may not reach the EL1 physical timer, guests trap on it: the count is answered here, the
 //! timer by [`crate::vcpu::ptimer`]. Everything else that traps is undefined. docs/registers.md lists what traps and
 //! what is shared.
 
 use crate::exit::syndrome::SysRegAccess;
 use crate::host::on_vcpu::VcpuHost;
+use crate::vcpu::idregs;
 
 /// An encoding: (op0, op1, CRn, CRm, op2), Arm ARM D19.
 type Encoding = (u8, u8, u8, u8, u8);
@@ -40,12 +42,26 @@ pub(crate) fn emulate<H: VcpuHost>(host: &mut H, access: SysRegAccess) -> bool {
         // User space may read these two: nothing has come, and it may do nothing.
         (MDCCSR_EL0 | PMUSERENR_EL0, true) => 0,
         (encoding, _) if is_nothing(encoding) && !is_user(host) => 0,
+        (encoding, true) if !is_user(host) => match identification(host, encoding) {
+            Some(value) => value,
+            None => return false,
+        },
         _ => return false,
     };
     if access.read {
         host.set_x(access.rt, value);
     }
     true
+}
+
+/// What a guest reads from an identification register; `None` for other registers, and where the host cannot read them.
+fn identification<H: VcpuHost>(host: &mut H, encoding: Encoding) -> Option<u64> {
+    let name = idregs::name(encoding)?;
+    // All of them can be read or none.
+    host.id_register(name)?;
+    Some(idregs::offered(name, |name| {
+        host.id_register(name).unwrap_or(0)
+    }))
 }
 
 fn is_user<H: VcpuHost>(host: &mut H) -> bool {
@@ -151,6 +167,22 @@ mod tests {
             "it is read-only"
         );
         assert!(emulate(&mut host(EL1H), access(PMUSERENR_EL0, false)));
+    }
+
+    #[test]
+    fn identification_registers_are_read_only_and_the_kernels() {
+        let pfr0 = (3, 0, 0, 4, 0);
+        let mut kernel = host(EL1H);
+        kernel.id_registers = Some(|name| if name == (4, 0) { 1 << 32 | 0x22 } else { 0 });
+        assert!(emulate(&mut kernel, access(pfr0, true)));
+        assert_eq!(kernel.x[3], 0x12, "SVE is not offered");
+        assert!(emulate(&mut kernel, access((3, 0, 0, 6, 2), true)));
+        assert_eq!(kernel.x[3], 0);
+        assert!(!emulate(&mut kernel, access(pfr0, false)));
+        kernel.pstate = 0;
+        assert!(!emulate(&mut kernel, access(pfr0, true)));
+        let mut cannot = host(EL1H);
+        assert!(!emulate(&mut cannot, access(pfr0, true)));
     }
 
     #[test]

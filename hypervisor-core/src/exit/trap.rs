@@ -8,7 +8,7 @@ use super::psci::Conduit;
 use super::syndrome::{self, SysRegAccess, Trap, WaitKind};
 use super::sysreg;
 use crate::device::vgic::VGic;
-use crate::diag::fault::NoRegister;
+use crate::diag::fault::{NoRegister, NotOffered};
 use crate::domain::watchdog::Watchdogs;
 use crate::host::on_vcpu::VcpuHost;
 use crate::vcpu::wait::Wait;
@@ -62,11 +62,18 @@ pub(super) fn on_trap<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, esr_el2: u32) 
             }
             Disposition::Run
         }
-        _ => {
-            inject::undefined(host);
-            Disposition::Run
-        }
+        _ => refuse(host, esr_el2),
     }
+}
+
+/// Makes the instruction at the PC, which trapped with `esr`, undefined, and says so.
+#[cold]
+#[inline(never)]
+fn refuse<H: VcpuHost>(host: &mut H, esr: u32) -> Disposition {
+    let pc = host.pc();
+    host.log(format_args!("{}", NotOffered { esr, pc }));
+    inject::undefined(host);
+    Disposition::Run
 }
 
 /// An access to the physical timer's registers; false where it is to another.

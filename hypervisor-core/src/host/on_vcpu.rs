@@ -5,6 +5,8 @@ use core::fmt;
 use hv_types::{FrameSize, Gpa, Gva, VcpuId, WindowAddr};
 use memory_server_api::Slot;
 
+use crate::vcpu::idregs::Name;
+
 use super::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
 
 /// A host whose registers and interrupts are those of one vCPU, the one that stopped.
@@ -72,6 +74,9 @@ impl<H: Host> Vcpu for OnVcpu<'_, H> {
     #[inline]
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.vcpu().set_sysreg(reg, value);
+    }
+    fn id_register(&mut self, name: Name) -> Option<u64> {
+        self.vcpu().id_register(name)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Building a guest: memory, images, device tree, first instruction. For each of its lives the same.
+//! Building a guest: memory, images, device tree, first instruction. For each of its lives the
+//! same.
 
 use core::fmt;
 
@@ -31,7 +32,8 @@ pub struct Modules<'a> {
 
 /// Bytes of the guest's files that one step copies.
 const PIECE: u64 = 256 << 10;
-/// RAM blocks that one step asks for where frames have been used before: the memory server zeroes each.
+/// RAM blocks that one step asks for where frames have been used before: the memory server zeroes
+/// each.
 const USED_BLOCKS: u32 = 2;
 
 /// What is done next.
@@ -39,7 +41,8 @@ const USED_BLOCKS: u32 = 2;
 enum Stage {
     /// RAM from this frame on; `None` at the very beginning.
     Ram(Option<Gfn>),
-    /// The vCPU, where it has run before. It comes before the files, because the host may need a page that is empty.
+    /// The vCPU, where it has run before. It comes before the files, because the host may need a
+    /// page that is empty.
     Vcpu,
     /// The guest's files from this byte on.
     Files(u64),
@@ -49,7 +52,8 @@ enum Stage {
     Ready,
 }
 
-/// A guest that is being built, a step at a time, so that a VMM whose guest restarts can let others run in between.
+/// A guest that is being built, a step at a time, so that a VMM whose guest restarts can let others
+/// run in between.
 pub struct Boot<'m> {
     record: DomainRecord,
     p2m: P2m<'m>,
@@ -102,6 +106,14 @@ impl<'m> Boot<'m> {
             again: true,
             stage: Stage::Ram(None),
         })
+    }
+
+    /// Stops building. The guest is not used any more, so its memory may be taken back.
+    pub fn abandon(self) -> Remains<'m> {
+        Remains {
+            record: self.record,
+            p2m: self.p2m.emptied(),
+        }
     }
 
     /// Does the next step; whether that was the last and [`Boot::finish`] follows.
@@ -158,7 +170,8 @@ impl<'m> Boot<'m> {
             .map_err(BootError::Vcpu)
     }
 
-    /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built where it stays, in `vm`.
+    /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built
+    /// where it stays, in `vm`.
     ///
     /// # Errors
     /// [`BootError`]; the vCPU was not started, and `vm` is `None`.
@@ -193,7 +206,8 @@ fn plan(record: &DomainRecord, modules: &Modules<'_>) -> Result<loader::Plan, Bo
 impl<'m> Vm<'m> {
     /// Builds the guest that `record` describes and starts its vCPU, all at once.
     ///
-    /// `table` is the zeroed memory behind its p2m, [`P2m::table_words`] of the record's `max_banks` long.
+    /// `table` is the zeroed memory behind its p2m, [`P2m::table_words`] of the record's
+    /// `max_banks` long.
     ///
     /// # Errors
     /// [`BootError`]; the vCPU was not started.

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use console_api::{Order, Shown};
 use dt_server_api::DtServer;
 
 use super::Life;
@@ -21,6 +22,12 @@ pub trait Driven: Host {
 
     /// The console has room: hands on lines that wait for it.
     fn flush_log(&mut self) {}
+
+    /// Shows the console what the guest does.
+    fn show(&mut self, shown: Shown);
+
+    /// What somebody at the console wants of the guest.
+    fn take_order(&mut self) -> Option<Order>;
 }
 
 /// What a host may be told at any time.
@@ -70,6 +77,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
     pub fn start<H: Driven>(&mut self, host: &mut H) -> bool {
         let lives = self.life.as_mut().is_some_and(|life| life.start(host));
         self.state = if lives { State::Running } else { State::Gone };
+        self.show(host);
         lives
     }
 
@@ -122,19 +130,42 @@ impl<'m, D: DtServer> Driver<'m, D> {
     }
 
     /// Does what the signals that have come mean. Returns what the host does with the vCPU, unless that is what it does already.
-    /// The host does it last: making a vCPU run may end the host's own time.
+    /// The host does it last: making a vCPU run may end the host's own time. Where the guest stops it does it first: the driver
+    /// [is still behind](Driver::is_behind) then if there was more.
     pub fn catch_up<H: Driven>(&mut self, host: &mut H) -> Option<VcpuAction> {
         let mut last = None;
         if core::mem::take(&mut self.time) {
             let action = self.life.as_mut().map(|life| life.on_wake(host));
-            last = self.changed(host, action).or(last);
+            last = self.changed(host, action);
         }
-        if core::mem::take(&mut self.console) {
+        if !matches!(last, Some(VcpuAction::Stop(_))) && core::mem::take(&mut self.console) {
             host.flush_log();
-            let action = self.life.as_mut().map(|life| life.on_console(host));
+            let action = self.on_console(host);
             last = self.changed(host, action).or(last);
         }
+        self.show(host);
         last
+    }
+
+    /// Tells the core that the console has something, or what somebody there wants.
+    fn on_console<H: Driven>(&mut self, host: &mut H) -> Option<VcpuAction> {
+        let life = self.life.as_mut()?;
+        let Some(order) = host.take_order() else {
+            return Some(life.on_console(host));
+        };
+        // A guest that has gone may come back: its core says when.
+        if self.state == State::Gone {
+            self.state = State::Waiting;
+        }
+        self.stopped = None;
+        Some(life.order(host, order))
+    }
+
+    /// Tells the console what the guest does.
+    fn show<H: Driven>(&self, host: &mut H) {
+        if let Some(life) = &self.life {
+            host.show(life.shown());
+        }
     }
 
     /// `action`, if it changes what the vCPU does: one that runs needs no resuming, and one that has gone no rest.
@@ -158,6 +189,8 @@ impl<'m, D: DtServer> Driver<'m, D> {
             VcpuAction::Resume => State::Running,
             VcpuAction::Wait => State::Waiting,
             VcpuAction::Stop(reason) => {
+                // Before the line about it, with which the console looks.
+                self.show(host);
                 host.say(format_args!("guest stopped: {reason}"));
                 self.stopped = Some(reason);
                 State::Gone

@@ -3,6 +3,7 @@
 //! A guest that asks for a restart (PSCI `SYSTEM_RESET`, `SHUTDOWN_reboot`) gets one: everything it had is taken back and
 //! it is built anew from its files, in the same memory where that is static. A guest that stops for any other reason
 //! stays down, as one that Xen has started from the device tree does; its memory goes back, and heap memory serves others.
+//! From the console any of them can be stopped, started and restarted ([`Life::order`]), as `xl` does where there is one.
 //!
 //! # Others go on
 //!
@@ -20,6 +21,8 @@ pub mod teardown;
 
 use dt_server_api::{DomainRecord, DtServer};
 use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};
+
+use console_api::{End, Order, Shown, State as Doing};
 
 use crate::domain::shutdown::StopReason;
 use crate::exit::Exit;
@@ -41,14 +44,43 @@ enum State<'m> {
     Up,
     /// It has stopped; what it has written goes out, until this tick at the latest.
     Leaving(StopReason, u64),
-    /// Its memory goes back, and failed to so many times in a row. `Some` lives again afterwards.
-    Ending(Option<Remains<'m>>, u32),
+    /// Its memory goes back.
+    Ending(Ending<'m>),
     /// It is built anew at this tick.
     Pausing(Remains<'m>, u64),
     /// It is being built.
     Building(Boot<'m>),
-    /// There is no guest and will be none.
-    Down,
+    /// There is no guest, and none will be unless somebody wants one; from nothing none can be built.
+    Down(Option<Remains<'m>>),
+}
+
+/// A guest's memory on its way back.
+struct Ending<'m> {
+    remains: Option<Remains<'m>>,
+    /// It lives again afterwards.
+    again: bool,
+    /// How often in a row the memory server failed.
+    failures: u32,
+}
+
+impl<'m> Ending<'m> {
+    /// For good.
+    const fn down(remains: Option<Remains<'m>>) -> Self {
+        Self {
+            remains,
+            again: false,
+            failures: 0,
+        }
+    }
+
+    /// For another life, where something is left to build it from.
+    const fn again(remains: Option<Remains<'m>>) -> Self {
+        Self {
+            again: remains.is_some(),
+            remains,
+            failures: 0,
+        }
+    }
 }
 
 /// What a step brought.
@@ -78,6 +110,10 @@ pub struct Life<'m, D> {
     pace: Pace,
     /// Ticks between the end of this life and the next.
     pause: u64,
+    /// Since when it does what it does.
+    since: u64,
+    /// Why it is down, or about to be.
+    end: End,
 }
 
 impl<'m, D: DtServer> Life<'m, D> {
@@ -95,9 +131,11 @@ impl<'m, D: DtServer> Life<'m, D> {
         let domains = record.domains;
         let state = match Boot::new(record, table, &modules) {
             Ok(boot) => State::Building(boot),
-            Err(error) => refused(host, &error),
+            Err(error) => refused(host, &error, None),
         };
         Self {
+            since: host.now(),
+            end: End::NotBuilt,
             dt,
             modules,
             vm: None,
@@ -115,7 +153,7 @@ impl<'m, D: DtServer> Life<'m, D> {
     /// what the guest had of memory has been given back.
     pub fn start<H: Host>(&mut self, host: &mut H) -> bool {
         // No guest runs yet whom this could keep waiting, and each step has an end.
-        while !matches!(self.state, State::Up | State::Down) {
+        while !matches!(self.state, State::Up | State::Down(_)) {
             self.step(host);
         }
         self.vm.is_some()
@@ -132,6 +170,101 @@ impl<'m, D: DtServer> Life<'m, D> {
     /// How often the guest has begun to live again.
     pub const fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// What the guest does, for the console.
+    pub fn shown(&self) -> Shown {
+        let state = match &self.state {
+            State::Up => Doing::Runs,
+            State::Leaving(StopReason::Reboot, _) | State::Pausing(..) => Doing::Restarts,
+            State::Ending(ending) if ending.again => Doing::Restarts,
+            State::Building(_) if self.lived => Doing::Restarts,
+            State::Building(_) => Doing::Starts,
+            State::Leaving(..) | State::Ending(_) | State::Down(_) => Doing::Down(self.end),
+        };
+        Shown {
+            state,
+            since: self.since,
+            restarts: self.restarts,
+        }
+    }
+
+    /// Does what somebody at the console wants. What the guest is doing is left where it is, as when its power is cut. Where a life
+    /// ends, the host stops the vCPU before the wake-up asked for here.
+    pub fn order<H: Host>(&mut self, host: &mut H, order: Order) -> VcpuAction {
+        if order != Order::Stop {
+            self.pace.forget();
+            self.pause = 0;
+        }
+        let state = core::mem::replace(&mut self.state, State::Down(None));
+        self.state = match (order, state) {
+            (Order::Stop | Order::Restart, State::Up) => {
+                if let Some(vm) = &mut self.vm {
+                    vm.cut();
+                }
+                let reason = match order {
+                    Order::Stop => StopReason::Stopped,
+                    Order::Start | Order::Restart => StopReason::Reboot,
+                };
+                return self.leave(host, reason);
+            }
+            (Order::Stop, State::Leaving(StopReason::Reboot, until)) => {
+                State::Leaving(StopReason::Stopped, until)
+            }
+            (Order::Stop, State::Ending(ending)) if ending.again => State::Ending(Ending {
+                again: false,
+                ..ending
+            }),
+            (Order::Stop, State::Pausing(remains, _)) => State::Ending(Ending::down(Some(remains))),
+            (Order::Stop, State::Building(boot)) => {
+                State::Ending(Ending::down(Some(boot.abandon())))
+            }
+            (Order::Start | Order::Restart, State::Down(Some(remains))) => {
+                self.since = host.now();
+                State::Ending(Ending::again(Some(remains)))
+            }
+            (Order::Start | Order::Restart, State::Pausing(remains, _)) => {
+                State::Pausing(remains, host.now())
+            }
+            // What it had is still on its way back.
+            (Order::Start | Order::Restart, State::Leaving(reason, until))
+                if reason != StopReason::Reboot =>
+            {
+                State::Leaving(StopReason::Reboot, until)
+            }
+            (Order::Start | Order::Restart, State::Ending(ending))
+                if !ending.again && ending.remains.is_some() =>
+            {
+                State::Ending(Ending {
+                    again: true,
+                    ..ending
+                })
+            }
+            (_, state) => {
+                self.state = state;
+                let what = self.shown().state;
+                host.log(format_args!(
+                    "nothing was done at the console's order: {}",
+                    match what {
+                        Doing::Runs => "the guest runs",
+                        Doing::Down(_) if order == Order::Stop => "the guest is down",
+                        Doing::Down(_) => "the guest cannot be built, as said above",
+                        Doing::Starts | Doing::Restarts | Doing::Unknown =>
+                            "the guest is about to start",
+                    }
+                ));
+                return match what {
+                    Doing::Runs => self.on_console(host),
+                    _ => VcpuAction::Wait,
+                };
+            }
+        };
+        host.wake_at(Some(host.now()));
+        if order == Order::Stop {
+            self.ends(host, StopReason::Stopped);
+            return VcpuAction::Stop(StopReason::Stopped);
+        }
+        VcpuAction::Wait
     }
 
     /// Handles an exit of the vCPU. [`VcpuAction::Stop`] is the guest's last.
@@ -178,6 +311,12 @@ impl<'m, D: DtServer> Life<'m, D> {
             StopReason::Reboot => self.restart(host),
             reason => reason,
         };
+        self.leave(host, reason)
+    }
+
+    /// Lets what the guest has written go out, and then its memory.
+    fn leave<H: Host>(&mut self, host: &mut H, reason: StopReason) -> VcpuAction {
+        self.ends(host, reason);
         // A second is more than the slowest line needs for what a ring holds.
         let until = host.now().saturating_add(host.frequency());
         self.state = State::Leaving(reason, until);
@@ -186,6 +325,21 @@ impl<'m, D: DtServer> Life<'m, D> {
             StopReason::Reboot => VcpuAction::Wait,
             reason => VcpuAction::Stop(reason),
         }
+    }
+
+    /// A life ends now, for this reason.
+    fn ends<H: Host>(&mut self, host: &mut H, reason: StopReason) {
+        self.since = host.now();
+        self.end = match reason {
+            StopReason::PowerOff => End::PowerOff,
+            StopReason::ShortLives | StopReason::Reboot => End::ShortLives,
+            StopReason::Suspend => End::Suspend,
+            StopReason::Crash => End::Crash,
+            StopReason::Watchdog => End::Watchdog,
+            StopReason::SoftReset => End::SoftReset,
+            StopReason::Fatal => End::Fatal,
+            StopReason::Stopped => End::Stopped,
+        };
     }
 
     /// The guest asks for a restart: whether it gets one, and when.
@@ -227,7 +381,7 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     fn step<H: Host>(&mut self, host: &mut H) -> Step {
-        match core::mem::replace(&mut self.state, State::Down) {
+        match core::mem::replace(&mut self.state, State::Down(None)) {
             State::Leaving(reason, until) => {
                 let drained = self.vm.as_mut().is_none_or(|vm| vm.drain(host));
                 if !drained && host.now() < until {
@@ -236,11 +390,13 @@ impl<'m, D: DtServer> Life<'m, D> {
                     return Step::Sleep;
                 }
                 let remains = self.vm.take().map(|vm| vm.end(host));
-                let again = reason == StopReason::Reboot;
-                self.state = State::Ending(remains.filter(|_| again), 0);
+                self.state = State::Ending(match reason {
+                    StopReason::Reboot => Ending::again(remains),
+                    _ => Ending::down(remains),
+                });
                 Step::More
             }
-            State::Ending(remains, failures) => self.end(host, remains, failures),
+            State::Ending(ending) => self.end(host, ending),
             State::Pausing(remains, until) if host.now() < until => {
                 self.state = State::Pausing(remains, until);
                 host.wake_at(Some(until));
@@ -252,17 +408,27 @@ impl<'m, D: DtServer> Life<'m, D> {
                 self.state = State::Up;
                 Step::Done(VcpuAction::Resume)
             }
-            State::Down => Step::Done(VcpuAction::Wait),
+            State::Down(remains) => {
+                self.state = State::Down(remains);
+                Step::Done(VcpuAction::Wait)
+            }
         }
     }
 
     /// Has the memory server take a part of the guest's memory back.
-    fn end<H: Host>(&mut self, host: &mut H, remains: Option<Remains<'m>>, failures: u32) -> Step {
-        let again = remains.is_some();
+    fn end<H: Host>(&mut self, host: &mut H, ending: Ending<'m>) -> Step {
+        let (again, failures) = (ending.again, ending.failures);
         match host.memory().call(Request::Relinquish { again }) {
-            Ok(Reply::Relinquished { more: true, .. }) => self.state = State::Ending(remains, 0),
+            Ok(Reply::Relinquished { more: true, .. }) => {
+                self.state = State::Ending(Ending {
+                    failures: 0,
+                    ..ending
+                });
+            }
             Ok(Reply::Relinquished { taken, .. }) => {
-                let Some(remains) = remains else {
+                let mut remains = ending.remains;
+                let Some(remains) = remains.take_if(|_| again) else {
+                    self.state = State::Down(remains);
                     let Relinquished { ram, extra, tables } = taken;
                     host.log(format_args!(
                         "its memory went back: {ram} pages of RAM, {extra} extra pages, {tables} page tables"
@@ -281,12 +447,16 @@ impl<'m, D: DtServer> Life<'m, D> {
             }
             // It goes on where it stopped, and the refusal may have been the only one.
             Err(Error::Kernel) if failures < ATTEMPTS => {
-                self.state = State::Ending(remains, failures + 1);
+                self.state = State::Ending(Ending {
+                    failures: failures + 1,
+                    ..ending
+                });
             }
             answer => {
                 host.log(format_args!(
                     "the memory server does not take the guest's memory back ({answer:?}); the guest stays down"
                 ));
+                self.end = End::Fatal;
                 return Step::Done(if again {
                     VcpuAction::Stop(StopReason::Fatal)
                 } else {
@@ -303,7 +473,7 @@ impl<'m, D: DtServer> Life<'m, D> {
         host.log(format_args!("guest restarts (restart {})", self.restarts));
         self.state = match Boot::again(remains, &self.modules) {
             Ok(boot) => State::Building(boot),
-            Err(error) => refused(host, &error),
+            Err(error) => refused(host, &error, None),
         };
         Step::More
     }
@@ -318,24 +488,35 @@ impl<'m, D: DtServer> Life<'m, D> {
                 Ok(()) => {
                     self.lived = true;
                     self.pace.begin(host.now());
+                    self.since = host.now();
                     self.state = State::Up;
                     Step::Done(VcpuAction::Resume)
                 }
-                Err(error) => self.fail(host, &error),
+                Err(error) => self.fail(host, &error, None),
             },
-            Err(error) => self.fail(host, &error),
+            Err(error) => self.fail(host, &error, Some(boot.abandon())),
         }
     }
 
-    fn fail<H: Host>(&mut self, host: &mut H, error: &BootError) -> Step {
-        self.state = refused(host, error);
+    fn fail<H: Host>(
+        &mut self,
+        host: &mut H,
+        error: &BootError,
+        remains: Option<Remains<'m>>,
+    ) -> Step {
+        (self.since, self.end) = (host.now(), End::NotBuilt);
+        self.state = refused(host, error, remains);
         host.wake_at(Some(host.now()));
         Step::Done(VcpuAction::Stop(StopReason::Fatal))
     }
 }
 
 /// The guest cannot be built: what it has of memory goes back.
-fn refused<'m, H: Host>(host: &mut H, error: &BootError) -> State<'m> {
+fn refused<'m, H: Host>(
+    host: &mut H,
+    error: &BootError,
+    remains: Option<Remains<'m>>,
+) -> State<'m> {
     host.log(format_args!("the guest is not started: {error}"));
-    State::Ending(None, 0)
+    State::Ending(Ending::down(remains))
 }

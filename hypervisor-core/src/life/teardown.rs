@@ -27,6 +27,11 @@ pub struct Remains<'m> {
 }
 
 impl<'m> Vm<'m> {
+    /// Stops the guest between two instructions of its own.
+    pub fn cut(&mut self) {
+        self.domain.events.shut();
+    }
+
     /// Hands the console what the guest, which has stopped, has written; returns whether that is all. Where it is not, the
     /// console's notification is the time to go on.
     pub fn drain<H: Host>(&mut self, host: &mut H) -> bool {

@@ -4,6 +4,7 @@
 //! those devices, by the vCPU's number.
 
 pub mod action;
+pub mod idregs;
 pub mod inject;
 pub mod poll;
 pub mod ptimer;

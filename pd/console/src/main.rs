@@ -88,13 +88,27 @@ impl Pd {
             client => {
                 if let Some(Some(index)) = self.indices.get(client) {
                     self.mux.on_client(*index);
+                    if client == console_client::FAULT_SERVER {
+                        self.take_stopped(*index);
+                    }
                 }
             }
         }
     }
 
-    /// Moves output until there is none. Clients that always have more must keep neither others nor what is typed waiting, so
-    /// each round looks at what has come meanwhile.
+    /// The fault server, the multiplexer's client `index`, may have said which protection domains
+    /// have stopped.
+    fn take_stopped(&mut self, index: usize) {
+        let stopped = self.mux.stopped_clients(index);
+        for (client, index) in self.indices.iter().enumerate() {
+            if let Some(index) = index.filter(|_| stopped & 1 << client != 0) {
+                self.mux.mark_stopped(index);
+            }
+        }
+    }
+
+    /// Moves output until there is none. Each round also handles new notifications, so a client
+    /// that always has more delays neither other clients nor what is typed.
     fn pump(&mut self) {
         let wake_at = loop {
             let pumped = self.mux.pump(&mut self.uart, clock::now());

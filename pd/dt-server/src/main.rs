@@ -5,11 +5,11 @@
 
 extern crate alloc;
 
-use dt_server::{Config, DtServer, NoFiles};
+use dt_server::{Config, DtServer, Entropy, Jitter, NoFiles, Seeds};
 use zazen_rt::clients::{dt_received, dt_send};
 use zazen_rt::log::ServerLog;
 use zazen_rt::{
-    Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, protection_domain,
+    clock, Channel, ChannelSet, Handler, Infallible, MessageInfo, boot_dtb, protection_domain,
 };
 
 // The parsed configuration and the trees written from it; a tree is at most 2 MiB by Xen's rule but
@@ -37,9 +37,20 @@ fn init() -> Pd {
     for warning in config.warnings.iter() {
         log.line(format_args!("{warning}"));
     }
+    let seeds = seeds();
+    log.line(format_args!("{seeds}"));
     Pd {
-        server: DtServer::new(config),
+        server: DtServer::new(config, seeds),
     }
+}
+
+/// Seeds from what a protection domain can know: the image is the same at every start and nobody passes the machine's device
+/// tree on, so there is time alone.
+fn seeds() -> Seeds {
+    let mut entropy = Entropy::new();
+    entropy.mix(&clock::now().to_le_bytes());
+    entropy.add(&Jitter::measure(clock::now));
+    Seeds::new(entropy)
 }
 
 impl Handler for Pd {

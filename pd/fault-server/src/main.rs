@@ -70,6 +70,10 @@ impl Handler for Pd {
         info: MessageInfo,
     ) -> Result<Option<MessageInfo>, Infallible> {
         let log = &mut self.log;
+        if let Some(domain) = self.server.vmm(child.index()) {
+            // Before the lines about it, with which the console looks.
+            log.logger().port().add_stopped(1 << domain);
+        }
         let first = self
             .server
             .on_fault(child.index(), fault(&info), |line| log.line(line), crash);

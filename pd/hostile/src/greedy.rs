@@ -76,26 +76,32 @@ impl Greedy {
         if !self.lent {
             self.strike_when_due();
         }
-        self.vmm.notified(signals)
+        let reply = self.vmm.notified(signals);
+        self.ask_again(reply)
     }
 
     pub(crate) fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
-        if self.begin.is_none() {
-            // The guest runs. Its first exits go well, so that it comes to where it computes.
-            let begin = clock::now() + clock::frequency() / 20;
-            self.begin = Some(begin);
-            let reply = self.vmm.fault(info);
+        // The guest runs. Its first exits go well, so that it comes to where it computes.
+        self.begin
+            .get_or_insert_with(|| clock::now() + clock::frequency() / 20);
+        if self.lent {
+            self.strike_when_due();
+        }
+        let reply = self.vmm.fault(info);
+        self.ask_again(reply)
+    }
+
+    /// Asks the timer server for the notification with which the attack begins, where the guest goes on with `reply`: what the
+    /// VMM asked for in between has taken its place. Guests that sleep keep what they asked for.
+    fn ask_again(&self, reply: Option<MessageInfo>) -> Option<MessageInfo> {
+        if let (Some(begin), Some(_), false) = (self.begin, &reply, self.lent) {
             // The reply lies in the message registers, which the call to the timer server uses too.
             let mut words = [0; REPLY_WORDS];
             with_msg_regs(|mrs| words.copy_from_slice(&mrs[..REPLY_WORDS]));
             arm_timer(Some(begin));
             with_msg_regs_mut(|mrs| mrs[..REPLY_WORDS].copy_from_slice(&words));
-            return reply;
         }
-        if self.lent {
-            self.strike_when_due();
-        }
-        self.vmm.fault(info)
+        reply
     }
 
     fn strike_when_due(&mut self) {
@@ -127,7 +133,9 @@ fn grab() {
 /// Takes page tables and vCPUs.
 fn tables() {
     let mut server = MemoryClient::take();
-    let _ = server.call(Request::Tables { count: 64 });
+    let _ = server.call(Request::Tables {
+        count: Request::MAX_TABLES,
+    });
     let _ = server.call(Request::Vcpu);
     let _ = server.call(Request::Relinquish { again: true });
 }

@@ -46,6 +46,8 @@ pub struct Request<'a> {
     pub kernel: Option<PathBuf>,
     /// Where the image goes.
     pub output: &'a Path,
+    /// Where the image goes as an ELF file, if anywhere.
+    pub elf: Option<PathBuf>,
     /// Where the specification goes as JSON, if anywhere.
     pub capdl_json: Option<PathBuf>,
 }
@@ -97,8 +99,8 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
     )
 }
 
-/// Removes what frames are filled with: nobody who asks for capabilities wants it, and a RAM disk as a list of numbers takes
-/// thirty times its size.
+/// Removes the contents of frames. Readers of capabilities do not need them, and a RAM disk as a
+/// JSON list takes thirty times its size.
 fn forget_contents(spec: &mut Spec<FrameFill>) {
     for named in &mut spec.objects {
         if let Object::Frame(frame) = &mut named.object {
@@ -324,6 +326,9 @@ impl Inputs<'_> {
             .iter()
             .map(|region| region.bytes.len() as u64)
             .sum();
+        if let Some(path) = &self.request.elf {
+            write_file(path, &image.clone().executable()?)?;
+        }
         let bytes = image.bytes()?;
         write_file(output, &bytes)?;
         Ok(WrittenImage {

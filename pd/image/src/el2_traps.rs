@@ -1,16 +1,18 @@
-//! What is executed on each core between Microkit's loader and the kernel: traps at EL2.
+//! Code that each core executes between Microkit's loader and the kernel. It sets traps at EL2.
 //!
-//! The stock kernel neither traps nor switches debug, performance-monitor, profiling, trace, SVE, SME and
-//! activity-monitor registers. What one guest leaves there every other guest and every protection domain would have.
-//! The kernel never writes `MDCR_EL2`, `HSTR_EL2` and `ACTLR_EL2`, and of `CPTR_EL2` it changes only the bit for vector
-//! registers, so what is set before it starts stays in force. A kernel with the hardware debug API, as the SDK's debug
-//! kernels of qemu_virt_aarch64 are, does write `MDCR_EL2`: it opens the debug registers to every vCPU, and does not
-//! switch them either. Its instructions that do so become NOPs (`hold`); its own use of the debug registers for threads
-//! needs none of them, because exceptions of EL0 go to EL2 while `HCR_EL2.TGE` is set. docs/registers.md says register
-//! by register what all this closes and what it does not.
+//! The stock kernel neither traps nor switches debug, performance-monitor, profiling, trace, SVE,
+//! SME and activity-monitor registers. What one guest leaves there every other guest and every
+//! protection domain would have. The kernel never writes `MDCR_EL2`, `HSTR_EL2` and `ACTLR_EL2`,
+//! and of `CPTR_EL2` it changes only the bit for vector registers, so what is set before it starts
+//! stays in force. A kernel with the hardware debug API, as the SDK's debug kernels of
+//! qemu_virt_aarch64 are, does write `MDCR_EL2`: it opens the debug registers to every vCPU, and
+//! does not switch them either. Its instructions that do so become NOPs (`hold`); its own use of
+//! the debug registers for threads needs none of them, because exceptions of EL0 go to EL2 while
+//! `HCR_EL2.TGE` is set. docs/registers.md says register by register what all this closes and what
+//! it does not.
 //!
-//! All cores reach the kernel through one word of the loader's header, the kernel's entry. The builder puts the
-//! address of this code there, and the kernel's entry into the code.
+//! All cores reach the kernel through one word of the loader's header, the kernel's entry. The
+//! builder puts the address of this code there, and the kernel's entry into the code.
 
 use microkit_tool::elf::ElfFile;
 use untyped_plan::Paddr;
@@ -32,9 +34,10 @@ const PMUSERENR_EL0: SystemRegister = SystemRegister(3, 3, 9, 14, 0);
 /// `CurrentEL` at EL2.
 const EL2: u32 = 2 << 2;
 
-/// `MDCR_EL2`: TDRA, TDOSA and TDA trap debug registers. TPM and TPMCR trap performance monitors, TPMS statistical
-/// profiling, TTRF the trace filter; the last two are RES0 where the core has neither. E2PB and E2TB stay 0, so the
-/// profiling and trace buffers are EL2's. HPMN keeps its value; everything else becomes 0.
+/// `MDCR_EL2`: TDRA, TDOSA and TDA trap debug registers. TPM and TPMCR trap performance monitors,
+/// TPMS statistical profiling, TTRF the trace filter; the last two are RES0 where the core has
+/// neither. E2PB and E2TB stay 0, so the profiling and trace buffers are EL2's. HPMN keeps its
+/// value; everything else becomes 0.
 const MDCR_TRAPS: u32 = DEBUG_TRAPS | COUNTER_TRAPS | 1 << 14 | 1 << 19;
 /// TDRA, TDOSA, TDA: every core has them.
 const DEBUG_TRAPS: u32 = 1 << 11 | 1 << 10 | 1 << 9;
@@ -43,7 +46,8 @@ const COUNTER_TRAPS: u32 = 1 << 6 | 1 << 5;
 /// HPMN, the number of counters below EL2: the first bits of `MDCR_EL2`.
 const HPMN_BITS: u32 = 5;
 
-/// `CPTR_EL2`: TAM traps activity monitors, TTA trace registers, TZ SVE, TSM SME. What is RES1 without these is 1.
+/// `CPTR_EL2`: TAM traps activity monitors, TTA trace registers, TZ SVE, TSM SME. What is RES1
+/// without these is 1.
 const CPTR_TRAPS: u32 = 1 << 30 | 1 << 20 | 0x33ff;
 /// The bits of it that every core has: RES1, and TZ and TSM, which are RES1 where they do nothing.
 const CPTR_FIXED: u32 = 0x33ff;
@@ -61,8 +65,9 @@ const JUMP: usize = 4;
 
 /// The code, to lie at a multiple of 8; it goes on at `kernel_entry`.
 ///
-/// The loader's arguments (x0..x5, `TPIDR_EL1`), stack pointer and link register are left alone; x9..x11 are used.
-/// A core that is not at EL2, or that does not keep the traps, stops here: the kernel waits for all cores.
+/// The loader's arguments (x0..x5, `TPIDR_EL1`), stack pointer and link register are left alone;
+/// x9..x11 are used. A core that is not at EL2, or that does not keep the traps, stops here: the
+/// kernel waits for all cores.
 pub(crate) fn code(kernel_entry: u64) -> Vec<u8> {
     let mut code = Code::default();
     code.stop_unless_el2();
@@ -84,7 +89,8 @@ pub(crate) fn target(at: &[u8]) -> Option<u64> {
     (bytes == code(entry)).then_some(entry)
 }
 
-/// Takes from the kernel the instructions that would change what [`code`] has set; returns how many there were.
+/// Replaces the kernel's instructions that would undo what [`code`] has set; returns how many there
+/// were.
 pub(crate) fn hold(kernel: &mut ElfFile) -> usize {
     kernel
         .segments
@@ -108,7 +114,8 @@ fn hold_words(text: &mut [u8]) -> usize {
     count
 }
 
-/// Whether all of `size` bytes at `at` are where the loader maps itself: its pages are blocks of 2 MiB.
+/// Whether all of `size` bytes at `at` are where the loader maps itself: its pages are blocks of 2
+/// MiB.
 pub(crate) fn is_mapped(at: Paddr, size: usize, loader: (u64, u64)) -> bool {
     const BLOCK: u64 = 1 << 21;
     let (start, end) = (loader.0 / BLOCK * BLOCK, (loader.1 / BLOCK + 1) * BLOCK);
@@ -150,8 +157,8 @@ impl Code {
         self.push([a64::msr(ACTLR_EL2, XZR)]);
     }
 
-    /// What firmware left armed: nobody below EL2 can disarm it any more. Leaves the traps that the core must have
-    /// in x11.
+    /// What firmware left armed: nobody below EL2 can disarm it any more. Leaves the traps that the
+    /// core must have in x11.
     fn disarm(&mut self) {
         self.push([a64::msr(MDSCR_EL1, XZR)]);
         self.push(a64::mov(11, DEBUG_TRAPS));

@@ -1,4 +1,4 @@
-//! Adding to Microkit's specification what its system description cannot say: untypeds, CNodes
+//! Adds to Microkit's specification what its system description cannot express: untypeds, CNodes
 //! and the capabilities to them.
 
 use memory_server::manifest::{DomainIndex, Purpose};
@@ -13,8 +13,8 @@ use crate::layout::Layout;
 
 /// Guard of a vCPU's CSpace: 55 bits that no capability pointer of a guest has.
 ///
-/// A guest's HVC reaches the stock kernel as a system call. With a guard that never matches,
-/// most accidental "calls" become faults that its VMM sees, instead of errors that only the guest does.
+/// A guest's HVC reaches the stock kernel as a system call. With a guard that never matches, most
+/// accidental "calls" become faults that its VMM sees, instead of errors that only the guest does.
 const VCPU_GUARD: u64 = 0x2a_aaaa_aaaa_aaab;
 /// Microkit's CNode has 2^9 slots, so a guard in front of it has 55 bits.
 const VCPU_GUARD_BITS: u8 = 55;
@@ -101,8 +101,8 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
     Ok(())
 }
 
-/// Takes away from the fault server the capabilities to its children's threads that Microkit gives a parent: it gets their
-/// faults and can do nothing to them.
+/// Removes the thread capabilities of its children that Microkit gives the fault server as their
+/// parent. It receives their faults and cannot control them.
 fn drop_threads(container: &mut CapDLSpecContainer) -> Result<(), Error> {
     let Ok(id) = find(container, &format!("cnode_{}", pd::FAULT_SERVER)) else {
         return Ok(());

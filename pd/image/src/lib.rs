@@ -13,6 +13,7 @@
 mod a64;
 mod build;
 mod el2_traps;
+mod elf;
 mod error;
 mod explain;
 mod extend;

@@ -11,7 +11,7 @@
 
 use untyped_plan::{Paddr, Span};
 
-use crate::{Error, el2_traps};
+use crate::{Error, el2_traps, elf};
 
 const HEADER_WORDS: usize = 8;
 const REGION_WORDS: usize = 4;
@@ -66,6 +66,7 @@ pub(crate) struct LoaderProgram {
 }
 
 /// A loader image that Microkit's library wrote, taken apart.
+#[derive(Clone)]
 pub(crate) struct LoaderImage {
     /// Code and data of the loader; the header follows at once.
     program: Vec<u8>,
@@ -128,6 +129,26 @@ impl LoaderImage {
             header,
             regions,
         })
+    }
+
+    /// The same image as an ELF file with a segment for each region, and with nothing left to copy.
+    ///
+    /// # Errors
+    /// As [`LoaderImage::bytes`].
+    pub(crate) fn executable(self) -> Result<Vec<u8>, Error> {
+        let mut segments = self.regions;
+        segments.retain(|region| !region.bytes.is_empty());
+        let link = self.about.link;
+        let loader = Self {
+            program: self.program,
+            about: self.about,
+            header: self.header,
+            regions: Vec::new(),
+        };
+        let bytes = loader.bytes()?;
+        check_overlaps(&segments, Span::sized(link, bytes.len() as u64))?;
+        segments.insert(0, Region { paddr: link, bytes });
+        elf::executable(link.0, &segments)
     }
 
     /// The image with every region aligned, in which each core sets traps before it enters the kernel.
@@ -305,6 +326,30 @@ mod tests {
                 .to_string()
                 .contains("its own image")
         );
+    }
+
+    #[test]
+    fn in_the_elf_file_nothing_is_left_to_copy() {
+        use object::{Object as _, ObjectSegment as _};
+        let regions = [(0x6000_0003, vec![1; 13]), (0x5e00_0000, vec![2; 9])];
+        let parsed = parse(&image(0x1000, &regions), 0x1000).unwrap();
+        let file = parsed.executable().unwrap();
+        let read = object::File::parse(&*file).unwrap();
+        assert_eq!(read.entry(), LINK);
+        let segments: Vec<_> = read
+            .segments()
+            .map(|segment| (segment.address(), segment.data().unwrap()))
+            .collect();
+        let (link, loader) = segments[0];
+        assert_eq!(link, LINK);
+        assert_eq!(word(&loader[0x1000..], COUNT_WORD), Some(0));
+        assert!(check_entry(loader, about(0x1000)).is_ok());
+        let rest = regions.each_ref().map(|(at, bytes)| (*at, &bytes[..]));
+        assert_eq!(segments[1..], rest);
+        // What would lie over each other is refused as in the other image.
+        let over = [(LINK + 0x800, vec![1; 16])];
+        let parsed = parse(&image(0x1000, &over), 0x1000).unwrap();
+        assert!(parsed.executable().is_err());
     }
 
     #[test]

@@ -54,6 +54,9 @@ struct Arguments {
     /// Also write the capDL specification as JSON
     #[arg(long, value_name = "FILE")]
     capdl_json: Option<PathBuf>,
+    /// Also write the image as an ELF file, for boot loaders that put each segment where it belongs
+    #[arg(long, value_name = "FILE")]
+    elf: Option<PathBuf>,
     /// The image
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -133,6 +136,7 @@ fn run(arguments: &Arguments) -> Result<String, Error> {
         heap: heap(arguments, loaded.config.heap_all),
         kernel: arguments.kernel.clone(),
         output: &arguments.output,
+        elf: arguments.elf.clone(),
         capdl_json: arguments.capdl_json.clone(),
     })?;
     if let Some(path) = &arguments.report {

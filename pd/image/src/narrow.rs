@@ -1,4 +1,4 @@
-//! Taking back rights that Microkit's library gives and nobody uses.
+//! Removes rights that Microkit's library grants and nobody uses.
 //!
 //! The library makes every endpoint and notification capability with all rights. A client of a
 //! protected call could so *receive* on its server's endpoint and take the calls of other

@@ -10,7 +10,8 @@ use crate::needs::Needs;
 
 /// The memory server's manifest: `[u64; MANIFEST_WORDS]`.
 pub(crate) const MANIFEST: &str = "zazen_manifest";
-/// Names of the console's clients, for the console and the fault server: `[[u8; NAME_BYTES]; console_client::COUNT]`, padded with zeroes.
+/// Names of the console's clients, for the console and the fault server: `[[u8; NAME_BYTES];
+/// console_client::COUNT]`, padded with zeroes.
 const CLIENT_NAMES: &str = "zazen_client_names";
 /// The console's UART: `[u64; 2]`, kind and clock.
 const UART: &str = "zazen_uart";
@@ -68,7 +69,8 @@ pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Resu
     write(elf, MANIFEST, &bytes)
 }
 
-/// Tells the console and the fault server, where the system has them, whom they serve, and the console what UART it has.
+/// Writes the names of clients into the console and the fault server, if the system has them, and
+/// the kind of UART into the console.
 ///
 /// # Errors
 /// As [`write`].

@@ -1,4 +1,4 @@
-//! Who runs at which priority, and on whose time: what Microkit's description cannot say.
+//! Priorities and scheduling contexts that Microkit's system description cannot express.
 //!
 //! The reasons are in docs/design/calls.md.
 
@@ -19,7 +19,8 @@ const NONE: Rights = Rights {
     grant_reply: false,
 };
 
-/// Sets priorities, and gives VMMs, gates and passive servers to the fault server to be made passive.
+/// Sets priorities, and gives VMMs, gates and passive servers to the fault server to be made
+/// passive.
 ///
 /// # Errors
 /// An object that Microkit's specification should have and has not.
@@ -43,7 +44,8 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
     entrust(container, console_client::DT_SERVER, pd::DT_SERVER)
 }
 
-/// Gives the fault server what it binds together for child `number`: its scheduling context and its notification.
+/// Gives the fault server what it binds together for child `number`: its scheduling context and its
+/// notification.
 fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Result<(), Error> {
     let holder = find(container, &format!("cnode_{}", pd::FAULT_SERVER))?;
     let time = find(container, &format!("sched_context_{name}"))?;
@@ -62,11 +64,12 @@ fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Res
     )
 }
 
-/// Gives everybody but the pulse and Microkit's monitor the one priority, and lets nobody set any. Where the timer server tells the
-/// time by a virtual machine, both have to run before anybody asks for it.
+/// Gives all PDs except the pulse and Microkit's monitor the same priority, and takes every right
+/// to set priorities away. Where the timer server tells the time by a virtual machine, both have to
+/// run before anybody asks for it.
 ///
-/// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is, for which the kernel puts the
-/// thread before all others of that priority.
+/// With a maximum controlled priority above 0 a VMM could set its guest's priority to what it is,
+/// for which the kernel puts the thread before all others of that priority.
 fn share_priority(container: &mut CapDLSpecContainer) {
     let clock = format!("tcb_{}_0", pd::CLOCK_VM);
     let mut above = vec![format!("tcb_{}", pd::PULSE), "tcb_monitor".to_owned()];

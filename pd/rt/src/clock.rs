@@ -6,6 +6,8 @@
 
 use core::arch::asm;
 
+use board::TimerKind;
+
 use crate::counter::{self, CounterTimer, NoTime};
 use crate::{MessageInfo, patched};
 
@@ -102,9 +104,12 @@ impl Timer {
         }
     }
 
-    /// Whether guests can program it too: then it may come late, or not at all.
-    pub const fn is_within_reach_of_guests(&self) -> bool {
-        matches!(self, Self::System(_))
+    /// Its kind.
+    pub const fn kind(&self) -> TimerKind {
+        match self {
+            Self::System(_) => TimerKind::System,
+            Self::Counter(_) => TimerKind::Ttc,
+        }
     }
 
     /// Fires at tick `deadline`, somewhat before or soon after; without one it may fire all the same.

@@ -7,6 +7,7 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::{Interrupts, SysReg, Vcpu};
+use hypervisor_core::vcpu::idregs;
 use memory_server_api::Slot;
 use sel4::VCpuReg;
 use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
@@ -305,6 +306,10 @@ impl Vcpu for VcpuRegs {
             }
             None => self.set(CONTEXT_SP, value),
         }
+    }
+    fn id_register(&mut self, _name: idregs::Name) -> Option<u64> {
+        // The kernel does not set HCR_EL2.TID3, and no protection domain can read them.
+        None
     }
 }
 

@@ -37,7 +37,8 @@ impl TimerServer {
     fn set(&mut self) {
         let next = self.deadlines.next();
         self.timer.set(next);
-        if next.is_some() && !self.asked && self.timer.is_within_reach_of_guests() {
+        let reached = self.timer.kind().is_within_reach_of_guests();
+        if next.is_some() && !self.asked && reached {
             self.asked = true;
             PULSE.notify();
         }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use console_api::GuestPort;
+use console_api::{GuestPort, Order, Shown};
 use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
 use hv_types::{Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
@@ -146,6 +146,12 @@ impl Host for GuestHost {
 }
 
 impl Driven for GuestHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.port().show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.port().take_order()
+    }
     fn say(&mut self, line: fmt::Arguments<'_>) {
         self.console.say(format_args!("[vmm] {line}"));
     }

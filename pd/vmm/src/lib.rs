@@ -123,8 +123,13 @@ impl lent::Vmm for Vmm {
             }
         }
         // The reply is made last: what comes before it uses the message registers.
-        let action = self.driver.catch_up(&mut self.host)?;
-        self.apply(action)
+        let mut reply = None;
+        while self.driver.is_behind() {
+            if let Some(action) = self.driver.catch_up(&mut self.host) {
+                reply = self.apply(action);
+            }
+        }
+        reply
     }
 
     fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, reboot, refused, registers, system_calls,
-    two_linux,
+    compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers,
+    system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -78,7 +78,7 @@ fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run:
 }
 
 /// What is tried in every configuration of the board that is tested most.
-const EVERYWHERE: [Run; 8] = [
+const EVERYWHERE: [Run; 9] = [
     two_linux::run,
     probe::bad_guest,
     probe::abi,
@@ -87,6 +87,7 @@ const EVERYWHERE: [Run; 8] = [
     memory::growth,
     reboot::run,
     registers::run,
+    processors::seeds,
 ];
 
 /// What is tried in every configuration of the other board.
@@ -102,7 +103,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for run in EVERYWHERE {
         add("el2", run);
     }
-    for scene in fairness::SCENES {
+    for scene in fairness::GUESTS {
         add("el2", scene);
     }
     add("el2", fairness::short_lives);
@@ -110,6 +111,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for run in ON_ZCU102 {
         add("zcu102-el2", run);
     }
+    scenes.push(Box::new(|suite| processors::run(suite, lab)));
 }
 
 /// Those that take longest come first, so that no long one is left alone at the end.
@@ -124,7 +126,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     }
     // A debug kernel can be halted by any VMM (SECURITY.md).
     add("release", system_calls::run);
-    for scene in fairness::SCENES {
+    for scene in fairness::GUESTS.into_iter().chain(fairness::VMMS) {
         add("release", scene);
     }
     add("release", fairness::wake_ups);
@@ -135,7 +137,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
             add(config, run);
         }
     }
-    for config in ["release", "zcu102-release"] {
+    for config in ["release", "smp-release", "zcu102-release"] {
         add(config, registers::every_core);
     }
     scenes.push(Box::new(|suite| compare::run(suite, lab)));

@@ -7,11 +7,11 @@ use super::{Found, Level, REQUIREMENTS, Requirement};
 
 /// What stands above the table.
 const HEAD: &str = "# Requirements on memory\n\n\
-Which code carries each numbered requirement on static memory (SM), direct map (DM), static heap (SH), extra pages (EX), event\n\
-channels (EV), unpopulated address space (UP), the guest's memory map (GM), ballooning (BL) and preserved memory (LU), and which tests show\n\
-it. Generated from the comments in the code and the tests; `ZAZEN_WRITE_REQUIREMENTS=1 cargo test -p zazen-tests --test requirements`\n\
-writes it anew, and the same test fails while it is stale, while a \"must\" or \"should\" has no code or no test, or while a\n\
-comment names a number that does not exist.\n\n\
+Which code carries each numbered requirement on static memory (SM), direct map (DM), static heap (SH), extra pages\n\
+(EX), event channels (EV), unpopulated address space (UP), the guest's memory map (GM), ballooning (BL) and preserved\n\
+memory (LU), and which tests show it. Generated from the comments in the code and the tests:\n\
+`ZAZEN_WRITE_REQUIREMENTS=1 cargo test -p zazen-tests --test requirements` writes it anew. The same test fails while it\n\
+is stale, while a \"must\" or \"should\" has no code or no test, or while a comment names a number that does not exist.\n\n\
 | Number | | What | Where | Tested by |\n|---|---|---|---|---|\n";
 
 /// The whole page.

@@ -1,6 +1,7 @@
 //! What a guest gets of the processor beside guests that attack it: `domains/storm.dts` and `domains/storms.dts`.
 //!
-//! The machine counts instructions, so the figures repeat exactly however busy the host is. `./build.sh bench --fairness` does
+//! The machine counts instructions, so the figures repeat exactly however busy the host is. VMMs that attack are
+//! `pd/hostile` in the place of the attackers' own. `./build.sh bench --fairness` does
 //! the same with every attack, for a table.
 
 use regex::Regex;
@@ -23,45 +24,139 @@ const ATTACKS: [&str; 7] = [
 /// What the EL2 host's own scheduler has to stand too: who sleeps so shortly that the others' time between is hardly more than what it
 /// takes to leave them and enter again.
 const EL2_ATTACKS: [&str; 1] = ["polls"];
-/// A domains file, how many domains it has, and how many of them measure.
-type Domains = (&'static str, u64, usize);
-/// One attacker beside one who measures.
-const TWO: Domains = ("storm", 2, 1);
-/// Six attackers beside two who measure.
-const EIGHT: Domains = ("storms", 8, 2);
+/// On whose time a VMM attacks.
+enum Time {
+    /// On the slice that it has for notifications, beside its guest.
+    Own,
+    /// On its guest's, which it never gives back.
+    Guests,
+}
+/// Attacks of `pd/hostile/src/greedy.rs`, one of each kind: it keeps its guest's time, it has the memory server work on its guest's
+/// time, it floods a server that has time of its own, and it tries to put its guest before all others.
+const VMM_ATTACKS: [(&str, Time); 4] = [
+    ("spin", Time::Guests),
+    ("grab", Time::Guests),
+    ("wake", Time::Own),
+    ("jump", Time::Own),
+];
+
+/// A domains file with guests that measure and others that attack.
+struct Scene {
+    file: &'static str,
+    domains: u64,
+    /// How many of them measure.
+    measuring: usize,
+    /// What stands behind the names of those that attack.
+    attackers: &'static [&'static str],
+}
+
+impl Scene {
+    fn dts(&self) -> String {
+        format!("{}.dts", self.file)
+    }
+
+    fn attackers(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.attackers.iter().copied()
+    }
+}
+
+const TWO: Scene = Scene {
+    file: "storm",
+    domains: 2,
+    measuring: 1,
+    attackers: &[""],
+};
+const EIGHT: Scene = Scene {
+    file: "storms",
+    domains: 8,
+    measuring: 2,
+    attackers: &["1", "2", "3", "4", "5", "6"],
+};
 /// Percent of a fair share that a guest gets at least, in each 100 ms.
 const LEAST: u64 = 80;
 /// Microseconds for which each other domain may keep it waiting, and what comes on top.
 const EACH: u64 = 2000;
 const MORE: u64 = 1000;
 
-/// The attacks with two domains, and with eight.
-pub const SCENES: [fn(&mut Suite, &Lab, &str); 2] = [
-    |suite, lab, config| run(suite, lab, config, TWO),
-    |suite, lab, config| run(suite, lab, config, EIGHT),
+/// Guests that attack, with two domains and with eight.
+pub const GUESTS: [fn(&mut Suite, &Lab, &str); 2] = [
+    |suite, lab, config| guests(suite, lab, config, &TWO),
+    |suite, lab, config| guests(suite, lab, config, &EIGHT),
 ];
 
-/// The attacks on `domains` in `config`.
-fn run(suite: &mut Suite, lab: &Lab, config: &str, (scene, domains, measuring): Domains) {
+/// VMMs that attack on Microkit, with two domains and with eight.
+pub const VMMS: [fn(&mut Suite, &Lab, &str); 2] = [
+    |suite, lab, config| vmms(suite, lab, config, &TWO),
+    |suite, lab, config| vmms(suite, lab, config, &EIGHT),
+];
+
+fn guests(suite: &mut Suite, lab: &Lab, config: &str, scene: &Scene) {
     let lab = lab.clone().counting();
     let more: &[_] = if config == "el2" { &EL2_ATTACKS } else { &[] };
     for attack in ATTACKS.iter().chain(more) {
-        let test = format!("{config}/fairness/{attack}-with-{domains}-domains");
-        if !suite.wants(std::slice::from_ref(&test)) {
-            continue;
-        }
-        suite.run(&test, || {
-            let machine = lab.boot_changed(
-                config,
-                &format!("{scene}.dts"),
-                &format!("{scene}-{attack}-{config}"),
-                ("attack=hypercalls", &format!("attack={attack}")),
-            )?;
-            measured(&machine, &format!("storm: {attack} begins"), measuring)?
-                .into_iter()
-                .try_for_each(|figures| check(figures, domains))
+        let name = format!("{}-{attack}-{config}", scene.file);
+        let change = ("attack=hypercalls", &*format!("attack={attack}"));
+        let begins = format!("storm: {attack} begins");
+        held(suite, config, attack, scene, || {
+            lab.boot_changed(config, &scene.dts(), &name, change)
+                .map(|machine| (machine, begins))
         });
     }
+}
+
+fn vmms(suite: &mut Suite, lab: &Lab, config: &str, scene: &Scene) {
+    let lab = lab.clone().counting();
+    for (attack, time) in VMM_ATTACKS {
+        let (suffix, guest) = match time {
+            Time::Own => ("", "computes"),
+            Time::Guests => ("-lent", "hypercalls"),
+        };
+        held(
+            suite,
+            config,
+            &format!("vmm-{attack}{suffix}"),
+            scene,
+            || {
+                let name = format!("{}-vmm-{attack}{suffix}-{config}", scene.file);
+                let domains = scene.attackers().map(|n| format!("{attack}{n}{suffix}"));
+                let names: Vec<(String, String)> = scene
+                    .attackers()
+                    .zip(domains.clone())
+                    .map(|(n, domain)| (format!("attacker{n} {{"), format!("{domain} {{")))
+                    .chain([("attack=hypercalls".into(), format!("attack={guest}"))])
+                    .collect();
+                let changes: Vec<(&str, &str)> =
+                    names.iter().map(|(old, new)| (&**old, &**new)).collect();
+                let file = lab.changed(config, &scene.dts(), &name, &changes)?;
+                let vmms: Vec<String> = domains.map(|domain| format!("{domain}=hostile")).collect();
+                let machine = lab
+                    .clone()
+                    .with_vmms(&vmms.join(" "))
+                    .boot_file(config, &file, &name)?;
+                Ok((machine, format!("[hostile] {attack} begins")))
+            },
+        );
+    }
+}
+
+/// The rule beside `attack` in `scene`, whose machine `boot` starts; it returns a part of the line with which the attack begins, too.
+fn held(
+    suite: &mut Suite,
+    config: &str,
+    attack: &str,
+    scene: &Scene,
+    boot: impl FnOnce() -> Result<(Machine, String), Failure>,
+) {
+    let test = format!("{config}/fairness/{attack}-with-{}-domains", scene.domains);
+    if !suite.wants(std::slice::from_ref(&test)) {
+        return;
+    }
+    suite.run(&test, || {
+        let (machine, begins) = boot()?;
+        measured(&machine, &begins, scene.measuring)?
+            .into_iter()
+            .try_for_each(|figures| check(figures, scene.domains))
+    });
 }
 
 /// Least share in permille and longest gap in microseconds.

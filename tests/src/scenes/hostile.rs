@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
+use crate::scenes::replaced::Replaced;
 use crate::scenes::{balloon, shell};
 use crate::suite::Suite;
 
@@ -57,51 +58,36 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     if !suite.wants(&tests) {
         return;
     }
-    let replaced: Vec<String> = FAULTS
-        .iter()
-        .map(|(domain, _)| *domain)
-        .chain(["garbage"])
-        .map(|domain| format!("{domain}=hostile"))
-        .collect();
-    let lab = lab.clone().with_vmms(&replaced.join(" "));
-    let mut machine = lab.boot(config, "hostile.dts", &format!("hostile-{config}"));
-    if let Ok(machine) = &mut machine {
-        machine.expect_faults();
-    }
-    let mut step = |test: &str, act: &dyn Fn(&mut Machine) -> Result<(), Failure>| {
-        suite.run(test, || match &mut machine {
-            Ok(machine) => act(machine),
-            Err(failure) => Err(failure.clone()),
-        });
-    };
+    let replaced = FAULTS.iter().map(|(domain, _)| *domain).chain(["garbage"]);
+    let mut scene = Replaced::boot(suite, lab, config, "hostile", replaced);
     for (test, (_, words)) in tests.iter().zip(FAULTS) {
         // A debug kernel prints on the same line, so the name need not be at its start.
-        step(test, &|machine| {
+        scene.step(test, |machine| {
             machine
                 .expect(&format!("fault_server: {words}"), PATIENCE)
                 .map(drop)
         });
     }
     let [panic, boots, flood, false_faults, afterwards, memory] = &rest;
-    step(panic, &|machine| {
+    scene.step(panic, |machine| {
         machine
             .expect(r"^panic: vmm_panic: panicked at ", PATIENCE)
             .and_then(|_| machine.expect("^panic: panic panics, as asked$", PATIENCE))
             .map(drop)
     });
-    step(boots, &|machine| {
+    scene.step(boots, |machine| {
         machine.expect("zazen-guest: user space on linux1 ", FLOOD)?;
         if machine.seen().contains("[hostile] memory_server: ") {
             return Err(Failure("the flood was over before Linux was up".into()));
         }
         Ok(())
     });
-    step(flood, &|machine| {
+    scene.step(flood, |machine| {
         FLOODS
             .iter()
             .try_for_each(|&(server, sent)| answered(machine, server, sent))
     });
-    step(false_faults, &|machine| {
+    scene.step(false_faults, |machine| {
         machine
             .expect(
                 r"fault_server: vmm_garbage \(VMM of domain 6, garbage\) has sent 8192 fault messages",
@@ -109,7 +95,7 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
             )
             .map(drop)
     });
-    step(afterwards, &|machine| {
+    scene.step(afterwards, |machine| {
         machine.expect("^garbage: \\[hostile\\] in the middle of a split$", FLOOD)?;
         machine.expect(
             "^garbage: \\[hostile\\] taken for dead: every request is refused$",
@@ -122,7 +108,7 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
             Err(Failure(answer))
         }
     });
-    step(memory, &accounted);
+    scene.step(memory, accounted);
 }
 
 /// Every message was answered, most of them with a refusal and some not.

@@ -4,10 +4,10 @@
 //! What counts is Linux beside them, and what it needs the servers for: it restarts, so the dt-server writes its tree and the memory
 //! server takes back and gives; it sleeps, so the timer server wakes it.
 
-use crate::machine::{Failure, Machine};
-use crate::scenes::balloon;
+use crate::machine::Failure;
 use crate::scenes::lab::{Lab, PATIENCE};
-use crate::scenes::shell;
+use crate::scenes::replaced::Replaced;
+use crate::scenes::{balloon, shell};
 use crate::suite::Suite;
 
 /// Domains, and what each of them says of what it does.
@@ -49,24 +49,10 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     if !suite.wants(&tests) {
         return;
     }
-    let replaced = CALLS.map(|(domain, _)| format!("{domain}=hostile"));
-    let lab = lab.clone().with_vmms(&replaced.join(" "));
-    let mut machine = lab.boot(
-        config,
-        "system-calls.dts",
-        &format!("system-calls-{config}"),
-    );
-    if let Ok(machine) = &mut machine {
-        machine.expect_faults();
-    }
-    let mut step = |test: &str, act: &dyn Fn(&mut Machine) -> Result<(), Failure>| {
-        suite.run(test, || match &mut machine {
-            Ok(machine) => act(machine),
-            Err(failure) => Err(failure.clone()),
-        });
-    };
+    let replaced = CALLS.map(|(domain, _)| domain);
+    let mut scene = Replaced::boot(suite, lab, config, "system-calls", replaced);
     for (test, (domain, lines)) in tests.iter().zip(CALLS) {
-        step(test, &|machine| {
+        scene.step(test, |machine| {
             lines.iter().try_for_each(|line| {
                 machine
                     .expect(&format!(r"{domain}: \[hostile\] {line}"), PATIENCE)
@@ -75,19 +61,19 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
         });
     }
     let [boots, memory, restarts, sleeps, others] = &rest;
-    step(boots, &|machine| {
+    scene.step(boots, |machine| {
         machine
             .expect("zazen-guest: user space on linux1 ", PATIENCE)
             .map(drop)
     });
-    step(memory, &|machine| {
+    scene.step(memory, |machine| {
         let seen = balloon::dump(machine)?;
         if seen.contains("d1 linux1 (alive") {
             return Ok(());
         }
         Err(Failure(format!("linux1 is not alive:\n{seen}")))
     });
-    step(restarts, &|machine| {
+    scene.step(restarts, |machine| {
         shell::focus(machine, "linux1")?;
         machine.mark();
         machine.send("reboot -f\n")?;
@@ -95,14 +81,14 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
             .expect("zazen-guest: user space on linux1 ", PATIENCE)
             .map(drop)
     });
-    step(sleeps, &|machine| {
+    scene.step(sleeps, |machine| {
         let answer = shell::ask(machine, "linux1", "sleep 1; echo awake $((6 * 7))")?;
         if answer.contains("awake 42\n") {
             return Ok(());
         }
         Err(Failure(answer))
     });
-    step(others, &|machine| {
+    scene.step(others, |machine| {
         let seen = machine.seen();
         let stopped = [
             "memory_server",

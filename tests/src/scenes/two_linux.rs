@@ -61,6 +61,7 @@ enum Step {
     Balloon,
     Reboot,
     PowerOff,
+    Orders,
 }
 
 impl Scene<'_> {
@@ -83,6 +84,9 @@ impl Scene<'_> {
         steps.extend(GUESTS.map(Step::Answer));
         steps.extend(GUESTS.map(Step::Ticks));
         steps.extend([Step::Balloon, Step::Reboot, Step::PowerOff]);
+        if all {
+            steps.push(Step::Orders);
+        }
         steps
     }
 
@@ -97,6 +101,7 @@ impl Scene<'_> {
             Step::Balloon => "balloon-down-and-up".into(),
             Step::Reboot => "reboots-come-back-and-leave-the-other-running".into(),
             Step::PowerOff => "poweroff-leaves-the-other-running".into(),
+            Step::Orders => "the-monitor-starts-stops-and-restarts".into(),
         };
         format!("{}/two-linux/{test}", self.config)
     }
@@ -148,6 +153,7 @@ impl Scene<'_> {
             Step::Balloon => balloon(machine),
             Step::Reboot => reboot(machine),
             Step::PowerOff => power_off(machine),
+            Step::Orders => orders(machine),
         }
     }
 
@@ -254,4 +260,57 @@ fn power_off(machine: &mut Machine) -> Result<(), Failure> {
     ask(machine, stayer, "true")?;
     // It lives on rather than ends a moment later: its clock runs and its shell still answers.
     ask(machine, stayer, "sleep 1").map(drop)
+}
+
+/// Types `keys` at the console's monitor and waits for `answer`.
+fn monitor(machine: &mut Machine, keys: &str, answer: &str) -> Result<(), Failure> {
+    focus(machine, "zazen")?;
+    machine.mark();
+    machine.send(keys)?;
+    machine.expect(answer, PATIENCE).map(drop)
+}
+
+/// The first guest is down: it is marked, started, stopped and restarted from the monitor; the end of the last one is said.
+fn orders(machine: &mut Machine) -> Result<(), Failure> {
+    let [first, second] = GUESTS;
+    focus(machine, first)?;
+    machine.expect("which is down: switched itself off", PATIENCE)?;
+    monitor(
+        machine,
+        "d",
+        &format!(r"(?s)1 {first} +down: switched itself off .*2 {second} +runs "),
+    )?;
+    // What was typed at the guest that is down is nobody's.
+    focus(machine, first)?;
+    machine.send("echo nobody\n")?;
+    monitor(
+        machine,
+        &format!("s{first}\r"),
+        &format!("zazen-guest: user space on {first} "),
+    )?;
+    ask(machine, first, "true")?;
+    monitor(
+        machine,
+        "r2\r",
+        &format!("zazen-guest: user space on {second} "),
+    )?;
+    ask(machine, second, "true")?;
+    monitor(
+        machine,
+        "x2\r",
+        "guest stopped: it was stopped from the console",
+    )?;
+    ask(machine, first, "true")?;
+    monitor(machine, "x1\r", r"\*\*\* no guest runs any more")?;
+    monitor(
+        machine,
+        "d",
+        &format!("(?s)1 {first} +down: stopped from the console .*2 {second} +down: stopped"),
+    )?;
+    monitor(
+        machine,
+        "s2\r",
+        &format!("zazen-guest: user space on {second} "),
+    )?;
+    ask(machine, second, "true").map(drop)
 }

@@ -1,7 +1,8 @@
-//! Addresses that were written with other cells than the node above says: the classic slip of this binding.
+//! Addresses that were written with other cells than the node above says: the classic slip of this
+//! binding.
 //!
-//! Read with the cells in force such a property gives ranges that nobody wrote, and several rules complain of them. Where
-//! it makes sense with other cells, that is what is told, and nothing else about it.
+//! With the wrong cells such a property decodes to ranges that nobody wrote, and several rules
+//! complain. If other cells make sense of it, that alone is reported.
 
 use board::Board;
 use dt_server::Rule;
@@ -165,7 +166,8 @@ fn properties(tree: Fdt<'_>) -> Vec<Found<'_>> {
     all
 }
 
-/// The cells that `above` has for its children, and whether the source says so there or above; `None` where they are wrong.
+/// The cells that `above` has for its children, and whether the source says so there or above;
+/// `None` where they are wrong.
 fn in_force(tree: Fdt<'_>, above: &str) -> Option<(Cells, bool)> {
     let of = |name: &str, default: u32| {
         let nodes = [above, "/"];
@@ -184,7 +186,8 @@ fn in_force(tree: Fdt<'_>, above: &str) -> Option<(Cells, bool)> {
     Some(([address, size], says_address && says_size))
 }
 
-/// The cells that `value` was written with, if those are not `cells` and it says nothing sound with these.
+/// The cells that `value` was written with, if those are not `cells` and it says nothing sound with
+/// these.
 fn written_with(value: &[u8], cells: Cells, board: &Board) -> Option<Cells> {
     if value.is_empty() || is_sound(value, cells, board) {
         return None;

@@ -1,4 +1,4 @@
-//! Nodes of the root that were meant to have a name that counts, and overlays, which have none of them.
+//! Root nodes with a misspelt name, and overlays, which have none of the expected nodes.
 
 use std::path::Path;
 

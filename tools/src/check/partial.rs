@@ -1,6 +1,6 @@
 //! Partial device trees: what devices of the host a domain would get.
 //!
-//! Zazen does not pass devices through yet and says so; before that this says what is wrong with the tree.
+//! Zazen does not pass devices through yet and says so, after reporting every mistake in the tree.
 
 use std::fs;
 

@@ -14,7 +14,8 @@ use super::rules::HostRule;
 use super::sources::{Sources, offset, point};
 use crate::locate::{Point, Span};
 
-/// A mistake for each line that dtc says; `file` is the source it was given, which has these `bytes`.
+/// A mistake for each line that dtc says; `file` is the source it was given, which has these
+/// `bytes`.
 pub(super) fn mistakes(
     said: &str,
     file: &str,
@@ -109,7 +110,7 @@ fn span(text: &str) -> Option<Span> {
     })
 }
 
-/// Says what is behind dtc's words, where that can be told from the source.
+/// Explains dtc's message where the source shows the cause.
 fn explain(mistake: &mut Mistake, file: &str, sources: &mut Sources) {
     if mistake.rule == HostRule::Include.info() {
         let name = mistake.message.split('"').nth(1).map(str::to_owned);

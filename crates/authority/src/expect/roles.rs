@@ -129,11 +129,6 @@ fn clients(system: &System) -> impl Iterator<Item = (usize, String, String)> {
     vmms.chain(servers)
 }
 
-/// Whether guests can program the timer that the timer server has: then the pulse wakes it too.
-const fn guests_reach_timer(board: &Board) -> bool {
-    matches!(board.timer, Timer::System { .. })
-}
-
 /// All protection domains, in Microkit's order: children follow their parent.
 pub(crate) fn pds(system: &System) -> Vec<Pd> {
     let board = system.board;
@@ -185,7 +180,8 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
             ..with(server(pd::TIMER_SERVER, timer_server.1), timer(board))
         },
     ];
-    pds.extend(guests_reach_timer(board).then(|| Pd {
+    let pulse = board.timer.kind().is_within_reach_of_guests();
+    pds.extend(pulse.then(|| Pd {
         name: pd::PULSE.to_owned(),
         priority: priority::PULSE,
         time: time::PULSE,
@@ -278,7 +274,7 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
             channel::CONSOLE_TIMER,
         ),
     ];
-    if guests_reach_timer(system.board) {
+    if system.board.timer.kind().is_within_reach_of_guests() {
         links.extend([
             notify(
                 pd::PULSE,

@@ -121,6 +121,10 @@ impl<'s> Guest<'s> {
     pub fn set_pc(&mut self, pc: u64) {
         self.vmm_mut().host.cpus[0].guest_set_pc(pc);
     }
+    /// Has the processor's identification registers say this, and reads of them trap.
+    pub fn identify_as(&mut self, registers: fn(hypervisor_core::vcpu::idregs::Name) -> u64) {
+        self.vmm_mut().host.cpus[0].id_registers = Some(registers);
+    }
     /// `PSTATE` as an SPSR.
     pub fn pstate(&self) -> u64 {
         self.vmm().host.cpus[0].guest_pstate()

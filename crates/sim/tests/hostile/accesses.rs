@@ -95,6 +95,87 @@ fn system_registers_that_a_guest_does_not_have_are_undefined() {
     });
 }
 
+/// Every instruction that a guest loses to the host is told with what it was, where, and what to do about it.
+#[test]
+fn instructions_that_no_guest_is_offered_are_undefined_and_told() {
+    let mut sys = System::two();
+    for (class, iss, words, advice) in [
+        (0x19_u32, 0, "SVE instruction, pc ", "arm64.nosve"),
+        (0x1d, 0, "SME instruction, pc ", "arm64.nosme"),
+        (
+            0x09,
+            0,
+            "instruction of pointer authentication, pc ",
+            "arm64.nopauth",
+        ),
+        (0x07, 0x1e0_0000, "floating-point instruction, pc ", ""),
+        (0x17, 1, "smc #0x1, pc ", "smc #0"),
+        (0x0e, 0, "illegal execution state, pc ", "SPSR_EL1"),
+        (0x27, 0, "memory (MOPS), pc ", "arm64.nomops"),
+        (0x2d, 0, "control stack (GCS), pc ", "arm64.nogcs"),
+        (0x3f, 0, "instruction with exception class 0x3f, pc ", ""),
+    ] {
+        let mut guest = sys.guest(0);
+        let Ran::Exception(taken) = guest.trap(insn::NOP, class << 26 | 1 << 25 | iss) else {
+            panic!("class {class:#x}")
+        };
+        assert_eq!((taken.esr, taken.elr), (0x0200_0000, 0), "class {class:#x}");
+        let line = sys.vmm_log(0).last().expect("a line").clone();
+        assert!(line.contains(words) && line.contains(advice), "{line}");
+        // At most 20 lines a second.
+        sys.advance(FREQUENCY);
+    }
+    for (encoding, advice) in [
+        ([3, 0, 2, 1, 0], "arm64.nopauth"),
+        ([3, 0, 1, 0, 6], "arm64.nomte"),
+        ([3, 0, 12, 12, 5], "GICv2"),
+        ([3, 0, 5, 3, 0], "RAS"),
+        ([2, 1, 0, 0, 0], "switch the feature off"),
+    ] {
+        sys.guest(0).trap(insn::NOP, insn::esr_mrs(encoding, 3));
+        let line = sys.vmm_log(0).last().expect("a line").clone();
+        assert!(
+            line.contains("system register") && line.contains(advice),
+            "{line}"
+        );
+        sys.advance(FREQUENCY);
+    }
+    sys.guest(0).hvc_imm(0x1234, Way::Trap);
+    let line = sys.vmm_log(0).last().expect("a line");
+    assert!(
+        line.contains("hvc #0x1234, pc ") && line.contains("hvc #0xea1"),
+        "{line}"
+    );
+}
+
+/// A guest of a machine where reads of identification registers trap sees what it can use.
+#[test]
+fn identification_registers_promise_what_a_guest_can_use() {
+    let mut sys = System::two();
+    let mut guest = sys.guest(0);
+    // A processor that says yes to everything, with AArch32 user space.
+    guest.identify_as(|name| if name == (4, 0) { !0xf | 2 } else { u64::MAX });
+    for (encoding, value) in [
+        ([3, 0, 0, 4, 0], 0xf101_0000_00ff_0012_u64),
+        ([3, 0, 0, 4, 1], 0x21),
+        ([3, 0, 0, 4, 4], 0),
+        ([3, 0, 0, 4, 5], 0),
+        ([3, 0, 0, 6, 2], 0),
+        ([3, 0, 0, 7, 4], 0),
+        ([3, 0, 0, 1, 2], 6),
+    ] {
+        guest.set_x(5, 0x77);
+        assert_eq!(guest.trap(insn::NOP, insn::esr_mrs(encoding, 5)), Ran::Done);
+        assert_eq!(guest.x(5), value, "{encoding:?}");
+    }
+    let mut other = sys.guest(1);
+    let ran = other.trap(insn::NOP, insn::esr_mrs([3, 0, 0, 4, 0], 5));
+    assert!(
+        matches!(ran, Ran::Exception(_)),
+        "a host that cannot read them has no answer"
+    );
+}
+
 #[test]
 fn every_exception_class_is_survived() {
     attack(|guest| {

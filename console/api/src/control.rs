@@ -1,0 +1,281 @@
+//! What a VMM says of its guest, and what somebody at the console wants of it.
+//!
+//! Each side has words of its own in the region's header page and reads the other's; neither waits. A VMM
+//! that writes nonsense is shown as one that has said nothing; it can speak of no guest but its own. The console never
+//! writes but what was typed at its monitor.
+
+use ring::sync::{AtomicU32, Ordering};
+
+/// First word of the block in the header page; the rings' headers are before it.
+pub(crate) const CONTROL: usize = 128;
+/// Words of the block.
+pub(crate) const CONTROL_WORDS: usize = 8;
+
+/// The console's: an order, and how many there have been.
+const ORDER: usize = 0;
+/// The VMM's: state and reason.
+const STATE: usize = 1;
+/// The VMM's: since when, the low and the high word of a tick.
+const SINCE: [usize; 2] = [2, 3];
+/// The VMM's: restarts.
+const RESTARTS: usize = 4;
+/// The fault server's: clients whose protection domain has stopped, a bit each.
+const STOPPED: usize = 5;
+
+/// Why a guest is down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum End {
+    /// It switched itself off.
+    PowerOff = 1,
+    /// All its lives were short.
+    ShortLives,
+    /// It suspended.
+    Suspend,
+    /// It reported a crash.
+    Crash,
+    /// Its watchdog expired.
+    Watchdog,
+    /// It asked for a restart that keeps its memory.
+    SoftReset,
+    /// Its VMM could not run it any further.
+    Fatal,
+    /// It could not be built.
+    NotBuilt,
+    /// It was stopped from the console.
+    Stopped,
+}
+
+impl End {
+    const ALL: [Self; 9] = [
+        Self::PowerOff,
+        Self::ShortLives,
+        Self::Suspend,
+        Self::Crash,
+        Self::Watchdog,
+        Self::SoftReset,
+        Self::Fatal,
+        Self::NotBuilt,
+        Self::Stopped,
+    ];
+
+    /// The reason, as a word or a few.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::PowerOff => "switched itself off",
+            Self::ShortLives => "restarted too often",
+            Self::Suspend => "suspended",
+            Self::Crash => "reported a crash",
+            Self::Watchdog => "its watchdog expired",
+            Self::SoftReset => "asked for a soft reset",
+            Self::Fatal => "cannot run further",
+            Self::NotBuilt => "could not be built",
+            Self::Stopped => "stopped from the console",
+        }
+    }
+}
+
+/// What a guest does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Its VMM has not said.
+    Unknown,
+    /// It is being built.
+    Starts,
+    /// It runs.
+    Runs,
+    /// It has stopped and starts again.
+    Restarts,
+    /// It is down.
+    Down(End),
+}
+
+impl State {
+    const fn encode(self) -> u32 {
+        match self {
+            Self::Unknown => 0,
+            Self::Starts => 1,
+            Self::Runs => 2,
+            Self::Restarts => 3,
+            Self::Down(end) => 4 | (end as u32) << 8,
+        }
+    }
+
+    fn decode(word: u32) -> Self {
+        let known = [Self::Starts, Self::Runs, Self::Restarts];
+        let down = End::ALL.map(Self::Down);
+        let mut all = known.into_iter().chain(down);
+        all.find(|state| state.encode() == word)
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+/// A guest as its VMM shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// What it does.
+    pub state: State,
+    /// Since which tick of the system counter.
+    pub since: u64,
+    /// How often it has begun to live again.
+    pub restarts: u32,
+}
+
+/// What somebody wants of a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// To start, where it is down.
+    Start,
+    /// To stop at once, as if its power was cut.
+    Stop,
+    /// To stop at once and start again.
+    Restart,
+}
+
+impl Order {
+    const ALL: [Self; 3] = [Self::Start, Self::Stop, Self::Restart];
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Start => 0,
+            Self::Stop => 1,
+            Self::Restart => 2,
+        }
+    }
+}
+
+/// The block, for either side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Control<'a>(&'a [AtomicU32]);
+
+impl<'a> Control<'a> {
+    /// The block in a region's header page; `None` where that is too short.
+    pub(crate) fn new(header: &'a [AtomicU32]) -> Option<Self> {
+        Some(Self(header.get(CONTROL..CONTROL + CONTROL_WORDS)?))
+    }
+
+    fn load(&self, at: usize) -> u32 {
+        self.0
+            .get(at)
+            .map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn store(&self, at: usize, value: u32) {
+        if let Some(word) = self.0.get(at) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn show(&self, shown: Shown) {
+        let [low, high] = SINCE;
+        #[expect(clippy::cast_possible_truncation, reason = "the high word follows")]
+        self.store(low, shown.since as u32);
+        self.store(high, (shown.since >> 32) as u32);
+        self.store(RESTARTS, shown.restarts);
+        self.store(STATE, shown.state.encode());
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        let state = State::decode(self.load(STATE));
+        let [low, high] = SINCE.map(|at| u64::from(self.load(at)));
+        Shown {
+            state,
+            since: high << 32 | low,
+            restarts: self.load(RESTARTS),
+        }
+    }
+
+    /// Gives an order. One that was not taken yet is forgotten.
+    pub(crate) fn order(&self, order: Order) {
+        let count = (self.load(ORDER) >> 8).wrapping_add(1);
+        self.store(ORDER, count << 8 | order.number());
+    }
+
+    /// The order that is not the one that `taken` remembers.
+    pub(crate) fn take_order(&self, taken: &mut u32) -> Option<Order> {
+        let word = self.load(ORDER);
+        if core::mem::replace(taken, word) == word {
+            return None;
+        }
+        let number = word & 0xff;
+        Order::ALL
+            .into_iter()
+            .find(|order| order.number() == number)
+    }
+
+    pub(crate) fn add_stopped(&self, clients: u32) {
+        self.store(STOPPED, self.load(STOPPED) | clients);
+    }
+
+    pub(crate) fn stopped(&self) -> u32 {
+        self.load(STOPPED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    fn words() -> Vec<AtomicU32> {
+        (0..CONTROL + CONTROL_WORDS)
+            .map(|_| AtomicU32::new(0))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_shown_is_seen_and_nonsense_is_unknown() {
+        let words = words();
+        let control = Control::new(&words).unwrap();
+        assert_eq!(control.shown().state, State::Unknown);
+        let states = [State::Unknown, State::Starts, State::Runs, State::Restarts];
+        for state in states.into_iter().chain(End::ALL.map(State::Down)) {
+            let shown = Shown {
+                state,
+                since: 0x1234_5678_9abc_def0,
+                restarts: 7,
+            };
+            control.show(shown);
+            assert_eq!(control.shown(), shown);
+        }
+        for nonsense in [5, 4, 0x0a04, 0x0104_0001, u32::MAX] {
+            control.store(STATE, nonsense);
+            assert_eq!(control.shown().state, State::Unknown, "{nonsense:#x}");
+        }
+        assert!(Control::new(&words[1..]).is_none());
+    }
+
+    #[test]
+    fn each_order_is_taken_once_and_the_last_counts() {
+        let words = words();
+        let control = Control::new(&words).unwrap();
+        let mut taken = 0;
+        assert_eq!(control.take_order(&mut taken), None);
+        for _ in 0..300 {
+            for order in Order::ALL {
+                control.order(order);
+                assert_eq!(control.take_order(&mut taken), Some(order));
+                assert_eq!(control.take_order(&mut taken), None);
+            }
+        }
+        control.order(Order::Start);
+        control.order(Order::Stop);
+        assert_eq!(control.take_order(&mut taken), Some(Order::Stop));
+        control.store(ORDER, 0xffff_ffff);
+        assert_eq!(
+            control.take_order(&mut taken),
+            None,
+            "no order has that number"
+        );
+    }
+
+    #[test]
+    fn who_has_stopped_is_added_up() {
+        let words = words();
+        let control = Control::new(&words).unwrap();
+        control.add_stopped(1);
+        control.add_stopped(4);
+        assert_eq!(control.stopped(), 5);
+    }
+}
