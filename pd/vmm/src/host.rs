@@ -7,7 +7,7 @@ use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
 use hv_types::{Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::diag::line_rate::LineRate;
-use hypervisor_core::host::{Clock, Host, MapsBy, Vcpu as _};
+use hypervisor_core::host::{Clock, Host, MapsBy};
 use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::Driven;
 use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
