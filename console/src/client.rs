@@ -3,7 +3,8 @@
 use console_api::{NAME_MAX, ServerEnd};
 use heapless::{Deque, String};
 
-use crate::MONITOR;
+use topology::pd::CONSOLE_MONITOR as MONITOR;
+
 use crate::backlog::Backlog;
 use crate::filter::Filter;
 use crate::line::Line;

@@ -34,8 +34,10 @@
 
 mod backlog;
 mod client;
+mod command;
 mod filter;
 mod input;
+mod job;
 mod line;
 mod monitor;
 mod mux;
@@ -48,8 +50,8 @@ mod which;
 mod wire;
 
 pub use client::{AddError, Role};
+pub use command::{Action, Command, Purpose, SERVER_COMMANDS};
 pub use line::LINE_MAX;
-pub use monitor::{Action, Command, Purpose, SERVER_COMMANDS};
 pub use mux::{Mux, Pumped};
 pub use set::ClientSet;
 

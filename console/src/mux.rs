@@ -6,9 +6,11 @@ use console_api::{NAME_MAX, ServerEnd};
 use heapless::{Deque, String, Vec};
 use uart::Uart;
 
-use crate::MONITOR;
+use topology::pd::CONSOLE_MONITOR as MONITOR;
+
 use crate::client::{AddError, Client, Role, is_name};
-use crate::monitor::{Command, Job};
+use crate::command::Command;
+use crate::job::Job;
 use crate::pace::Pace;
 use crate::screen::Screen;
 use crate::set::ClientSet;

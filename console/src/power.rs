@@ -9,7 +9,7 @@ use console_api::{Order, Shown, State};
 use heapless::String;
 
 use crate::client::Role;
-use crate::monitor::Job;
+use crate::job::Job;
 use crate::mux::Mux;
 
 /// A length of time, as `xl list` writes it.

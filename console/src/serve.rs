@@ -117,7 +117,7 @@ impl<'a, const N: usize> Mux<'a, N> {
             ]),
             None => self.screen.print_parts(&[
                 "*** Input goes to ",
-                crate::MONITOR,
+                topology::pd::CONSOLE_MONITOR,
                 " now: h for help (Ctrl-a three times: next) ***",
             ]),
         }

@@ -4,7 +4,7 @@ use console_api::NAME_MAX;
 use heapless::String;
 
 use crate::client::Role;
-use crate::monitor::Purpose;
+use crate::command::Purpose;
 use crate::mux::Mux;
 
 /// A question that waits for Enter.

@@ -20,8 +20,9 @@ use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
-use hypervisor_core::boot::Modules;
+use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::Life;
+use hypervisor_core::life::driver::{Driven as _, Driver};
 use linked_list_allocator::LockedHeap;
 use memory_server::{
     BlockRecord, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables, UntypedRecord,
@@ -32,12 +33,13 @@ use topology::{console_client, pd};
 use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
 use crate::firmware;
-use crate::guest::{Guest, GuestHost, State};
+use crate::guest::{Guest, GuestHost};
 use crate::machine::Machine;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
 use crate::serial::{Console, Direct, uart};
-use crate::services::{DtClient, ServerLog, Services, Timer};
+use crate::log::ServerLog;
+use crate::services::{DtClient, Services, Timer};
 use crate::system::System;
 use crate::vcpu::Vcpu;
 
@@ -288,19 +290,9 @@ impl Build {
             let window = services.machine.borrow().window(domain);
             let mut host = GuestHost::new(services, domain, Vcpu::new(*vttbr), window, port);
             let life = self.life(services, &mut host, index);
-            let mut guest = Box::new(Guest {
-                host,
-                life,
-                state: State::Gone,
-                time_waits: false,
-                console_waits: false,
-            });
-            if let Some(life) = &mut guest.life
-                && life.start(&mut guest.host)
-            {
-                guest.state = State::Ready;
-            }
-            guest.show();
+            let driver = Driver::new(life);
+            let mut guest = Box::new(Guest { host, driver });
+            guest.driver.start(&mut guest.host);
             guests.push(guest);
         }
         guests
@@ -362,7 +354,7 @@ impl Build {
         let mut log = ServerLog::new(port);
         let started = guests
             .iter()
-            .filter(|guest| guest.state == State::Ready)
+            .filter(|guest| guest.is_ready())
             .count();
         let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();
         let own = self.own.all() + STACK + GUARD;

@@ -15,7 +15,7 @@ use aarch64_cpu::registers::{
     CNTFRQ_EL0, CNTHCTL_EL2, CNTHP_CTL_EL2, CNTPCT_EL0, CNTVOFF_EL2, ESR_EL2, FAR_EL2, HCR_EL2,
     HPFAR_EL2, MIDR_EL1, MPIDR_EL1, Readable, VTCR_EL2, Writeable,
 };
-use hypervisor_core::idregs;
+use hypervisor_core::vcpu::idregs;
 
 /// Reads a system register by name.
 macro_rules! mrs {

@@ -2,103 +2,59 @@
 
 use core::fmt;
 
-use console_api::GuestPort;
+use console_api::{GuestPort, Order, Shown};
 use guest_mem::RawWindow;
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
-use hypervisor_core::exit::Exit;
-use hypervisor_core::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg};
-use hypervisor_core::idregs;
-use hypervisor_core::life::Life;
-use hypervisor_core::line_rate::LineRate;
-use hypervisor_core::vm::Next;
+use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
+use hypervisor_core::exit::{Exit, Reason};
+use hypervisor_core::host::{Clock, Host, MapError, Stage2};
+use hypervisor_core::life::driver::{Driven, Driver, State};
+use hypervisor_core::diag::line_rate::LineRate;
+use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};
 
 use crate::cpu;
-use crate::gich::LIST_REGISTERS;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
-use crate::services::{DtClient, MemoryClient, Port, Services};
+use crate::log::Port;
+use crate::services::{DtClient, MemoryClient, Services};
 use crate::vcpu::Vcpu;
-
-/// What a guest's vCPU does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
-    /// It has the processor, or would like to.
-    Ready,
-    /// It waits for what its core knows.
-    Waiting,
-    /// It has stopped for good, or was not started. Its core may still be giving memory back.
-    Gone,
-}
 
 /// A guest.
 pub(crate) struct Guest {
     /// The core's host.
     pub(crate) host: GuestHost,
-    /// The core with the guest's lives; none without a domain record or its files.
-    pub(crate) life: Option<Life<'static, DtClient>>,
-    /// What its vCPU does.
-    pub(crate) state: State,
-    /// Its core has not been told yet that time has passed.
-    pub(crate) time_waits: bool,
-    /// Nor that the console has something for it.
-    pub(crate) console_waits: bool,
+    /// The core with the guest's lives.
+    pub(crate) driver: Driver<'static, DtClient>,
 }
 
 impl Guest {
+    /// Whether its vCPU has the processor, or would like to.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.driver.state() == State::Running
+    }
+
     /// Whether there is something to do for it.
     pub(crate) fn wants_to_run(&self) -> bool {
-        self.state == State::Ready || self.time_waits || self.console_waits
+        self.is_ready() || self.driver.is_behind()
     }
 
-    /// Tells the core one of the things that it has not been told.
-    pub(crate) fn catch_up(&mut self) -> Next {
-        let console = core::mem::take(&mut self.console_waits);
-        let mut order = None;
-        if console {
-            self.host.flush_log();
-            order = self.host.console.port().take_order();
-        } else {
-            self.time_waits = false;
-        }
-        let next = match (&mut self.life, order) {
-            (Some(life), Some(order)) => {
-                // A guest that has gone may come back: its core says when.
-                if self.state == State::Gone {
-                    self.state = State::Waiting;
-                }
-                life.order(&mut self.host, order)
-            }
-            (Some(life), None) if console => life.on_console(&mut self.host),
-            (Some(life), None) => life.on_wake(&mut self.host),
-            (None, _) => Next::Wait,
-        };
-        self.show();
-        next
-    }
-
-    /// Tells the console what the guest does.
-    pub(crate) fn show(&mut self) {
-        if let Some(life) = &self.life {
-            self.host.console.port().show(life.shown());
-        }
-    }
-
-    /// Hands an exit to the core.
+    /// Hands an exit of its one vCPU to the core.
     #[inline]
-    pub(crate) fn handle(&mut self, exit: Exit) -> Next {
-        match &mut self.life {
-            Some(life) => life.handle(&mut self.host, exit),
-            None => Next::Wait,
-        }
+    pub(crate) fn handle(&mut self, reason: Reason) -> VcpuAction {
+        let exit = Exit {
+            vcpu: VcpuId::BOOT,
+            reason,
+        };
+        self.driver.exit(&mut self.host, exit)
     }
 }
 
 /// The host of one guest.
 pub(crate) struct GuestHost {
-    /// The vCPU.
-    pub(crate) vcpu: Vcpu,
+    /// Its vCPUs, by number.
+    pub(crate) vcpus: [Vcpu; MAX_VCPUS],
     services: &'static Services,
     domain: DomainIndex,
     memory: Remembering<MemoryClient>,
@@ -118,7 +74,7 @@ impl GuestHost {
         port: Port,
     ) -> Self {
         Self {
-            vcpu,
+            vcpus: [vcpu],
             services,
             domain,
             memory: Remembering::new(MemoryClient::new(services, domain)),
@@ -127,73 +83,6 @@ impl GuestHost {
             rate: LineRate::new(),
             frequency: cpu::frequency(),
         }
-    }
-
-    /// Writes a line of the host's own.
-    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
-        self.console.say(format_args!("[vmm] {line}"));
-    }
-
-    /// Hands waiting lines to the console.
-    pub(crate) fn flush_log(&mut self) {
-        self.console.flush();
-    }
-}
-
-impl hypervisor_core::host::Vcpu for GuestHost {
-    #[inline]
-    fn x(&mut self, n: u8) -> u64 {
-        self.vcpu.x(n)
-    }
-    #[inline]
-    fn set_x(&mut self, n: u8, value: u64) {
-        self.vcpu.set_x(n, value);
-    }
-    #[inline]
-    fn pc(&mut self) -> Gva {
-        self.vcpu.pc()
-    }
-    #[inline]
-    fn set_pc(&mut self, pc: Gva) {
-        self.vcpu.set_pc(pc);
-    }
-    #[inline]
-    fn pstate(&mut self) -> u64 {
-        self.vcpu.pstate()
-    }
-    #[inline]
-    fn set_pstate(&mut self, pstate: u64) {
-        self.vcpu.set_pstate(pstate);
-    }
-    fn sysreg(&mut self, reg: SysReg) -> u64 {
-        self.vcpu.sysreg(reg)
-    }
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.vcpu.set_sysreg(reg, value);
-    }
-    fn id_register(&self, name: idregs::Name) -> Option<u64> {
-        Some(cpu::id_register(name))
-    }
-}
-
-impl Interrupts for GuestHost {
-    const LIST_REGISTERS: usize = LIST_REGISTERS;
-
-    #[inline]
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
-        self.vcpu.inject(lr, intid, priority);
-    }
-    #[inline]
-    fn can_recall(&self) -> bool {
-        true
-    }
-    fn recall(&mut self, lr: u8) -> bool {
-        self.vcpu.recall(lr)
-    }
-    #[inline]
-    fn ack_vtimer(&mut self) {
-        // The interrupt is unmasked when the vCPU is entered.
-        self.vcpu.timer_masked = false;
     }
 }
 
@@ -265,10 +154,15 @@ impl Stage2 for GuestHost {
 }
 
 impl Host for GuestHost {
+    type Vcpu = Vcpu;
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<Port>;
 
+    #[inline]
+    fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
+        &mut self.vcpus[id.index()]
+    }
     #[inline]
     fn window(&self) -> &RawWindow {
         &self.window
@@ -288,8 +182,13 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), memory_server_api::Error> {
-        self.vcpu.renew();
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        _at: Gpa,
+        _there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
+        self.vcpu(vcpu).renew();
         Ok(())
     }
 
@@ -297,26 +196,41 @@ impl Host for GuestHost {
         cpu::forget_instructions();
     }
 
-    fn start(&mut self, pc: Gva, x0: u64) {
-        self.vcpu.start(pc.raw(), x0);
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
+        self.vcpu(vcpu).start(pc.raw(), x0);
+    }
+}
+
+impl Driven for GuestHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.port().show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.port().take_order()
+    }
+    fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+    fn flush_log(&mut self) {
+        self.console.flush();
     }
 }
 
 /// What a synchronous exception of a guest was, from the syndrome.
 #[inline]
-pub(crate) fn decode(esr: u32) -> Exit {
+pub(crate) fn decode(esr: u32) -> Reason {
     const INSTRUCTION_ABORT: u32 = 0x20;
     const DATA_ABORT: u32 = 0x24;
     match esr >> 26 {
         class @ (INSTRUCTION_ABORT | DATA_ABORT) => {
             // 0b0011xx: permission; S1PTW is bit 7.
             let permission = esr >> 2 & 0xf == 3 && esr >> 7 & 1 == 0;
-            Exit::Abort {
+            Reason::Abort {
                 gpa: Gpa::new(cpu::fault_address(permission)),
                 iss: esr & 0x1ff_ffff,
                 fetch: class == INSTRUCTION_ABORT,
             }
         }
-        _ => Exit::Trap { esr },
+        _ => Reason::Trap { esr },
     }
 }

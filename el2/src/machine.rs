@@ -24,7 +24,7 @@ use soft_caps::{CNode, Cap, Caps, Error, Mapping, Place};
 use crate::cpu;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
-use crate::services::ServerLog;
+use crate::log::ServerLog;
 
 /// Bytes of the host's address space under one entry of level 0: a guest's window, or the place for zeroing.
 const SLOT: u64 = 1 << 39;

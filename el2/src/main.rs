@@ -24,6 +24,7 @@ mod firmware;
 mod gicd;
 mod gich;
 mod guest;
+mod log;
 mod machine;
 mod own;
 mod paging;

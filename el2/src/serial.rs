@@ -17,7 +17,8 @@ use uart::{Cadence, Mapped, Pl011, Serial, Uart, UniqueMmioPointer};
 use crate::board::{BOARD, LINE, UART};
 use crate::cpu;
 use crate::own::Own;
-use crate::services::{self, Port, RING};
+use crate::log::Port;
+use crate::services::{self, RING};
 
 /// The UART. To be called once.
 pub(crate) fn uart() -> Serial<'static> {

@@ -1,10 +1,8 @@
 //! The servers, called in place behind the messages that travel between protection domains on Microkit.
 
 use core::cell::RefCell;
-use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use console_api::{Client, Logger};
 use dt_server::DtServer;
 use memory_server::{DomainIndex, MemoryServer, Report};
 use memory_server_api::{Error, Reply, Request};
@@ -13,10 +11,8 @@ use timer_server_api::{NEVER, OP_ARM};
 use topology::console_client;
 
 use crate::cpu;
+use crate::log::ServerLog;
 use crate::machine::{Machine, ServerKernel};
-
-/// A stream of the console.
-pub(crate) type Port = Client<'static, fn()>;
 
 /// Console clients that have written or read something since [`take_bells`], a bit each.
 static BELLS: AtomicU32 = AtomicU32::new(0);
@@ -42,30 +38,6 @@ pub(crate) fn bells() -> bool {
 /// The clients that wait to be looked after, of whom none does then.
 pub(crate) fn take_bells() -> u32 {
     BELLS.swap(0, Relaxed)
-}
-
-/// A server's log: whole lines, dropped and counted where the console is behind.
-#[derive(Debug)]
-pub(crate) struct ServerLog {
-    logger: Logger<Port>,
-}
-
-impl ServerLog {
-    /// A log on `port`.
-    pub(crate) const fn new(port: Port) -> Self {
-        Self {
-            logger: Logger::new(port),
-        }
-    }
-    /// The logger, for lines that must not be dropped and for input.
-    pub(crate) fn logger(&mut self) -> &mut Logger<Port> {
-        &mut self.logger
-    }
-    /// Writes a line.
-    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
-        // The logger takes everything; what does not fit it counts.
-        let _ = writeln!(self.logger, "{line}");
-    }
 }
 
 /// What guests' hosts share.

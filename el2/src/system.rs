@@ -9,19 +9,25 @@ use alloc::vec::Vec;
 use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use el2_schedule::Schedule;
-use hypervisor_core::exit::Exit;
-use hypervisor_core::vm::Next;
+use hv_types::VcpuId;
+use hypervisor_core::exit::Reason;
+use hypervisor_core::host::Vcpu as _;
+use hypervisor_core::life::driver::Signal;
+use hypervisor_core::vcpu::action::VcpuAction;
 use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
-use crate::guest::{Guest, State, decode};
+use crate::guest::{Guest, decode};
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::{gicd, gich};
 
 /// The console's number among the clients of the timer.
 const CONSOLE_TIMER: usize = channel::TIMER_CLIENT_CONSOLE;
+
+/// The one vCPU that a guest has here.
+const VCPU: usize = VcpuId::BOOT.index();
 
 const TIMER: IntId = IntId::ppi(VIRTUAL_TIMER - 16);
 
@@ -126,7 +132,7 @@ impl System {
     fn is_ready(&self, index: usize) -> bool {
         self.guests
             .get(index)
-            .is_some_and(|guest| guest.state == State::Ready)
+            .is_some_and(|guest| guest.is_ready())
     }
 
     /// Charges the time since this was called last to a guest, or to nobody.
@@ -152,12 +158,12 @@ impl System {
     fn load(&mut self, index: usize) {
         if self.loaded != Some(index) {
             if let Some(old) = self.loaded.and_then(|old| self.guests.get_mut(old)) {
-                old.host.vcpu.unload();
+                old.host.vcpus[VCPU].unload();
             }
             // The timer's registers are about to become another's.
             self.mask_timer(true);
             if let Some(new) = self.guests.get_mut(index) {
-                new.host.vcpu.load();
+                new.host.vcpus[VCPU].load();
             }
             self.loaded = Some(index);
         }
@@ -188,20 +194,20 @@ impl System {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
-            let masked = guest.host.vcpu.timer_masked;
+            let masked = guest.host.vcpus[VCPU].timer_masked;
             if self.timer_masked != masked {
                 self.mask_timer(masked);
                 continue;
             }
-            let next = match guest.host.vcpu.enter() {
+            let next = match guest.host.vcpus[VCPU].enter() {
                 Stopped::Synchronous => guest.handle(decode(cpu::syndrome())),
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 Stopped::Other => {
-                    let pc = guest.host.vcpu.pc();
-                    guest.handle(Exit::Unknown { pc })
+                    let pc = guest.host.vcpus[VCPU].pc();
+                    guest.handle(Reason::Unknown { pc })
                 }
             };
-            if next != Next::Resume {
+            if next != VcpuAction::Resume {
                 self.apply(index, next);
             }
             if services::bells() {
@@ -212,44 +218,30 @@ impl System {
         self.charge(Some(index));
     }
 
-    /// Does what a core says about its vCPU.
-    fn apply(&mut self, index: usize, next: Next) {
-        let Some(guest) = self.guests.get_mut(index) else {
-            return;
-        };
-        match next {
-            Next::Resume => {
-                if guest.state == State::Waiting {
-                    guest.state = State::Ready;
-                    self.yields |= self.schedule.wake(index, cpu::now());
-                }
-            }
-            Next::Wait => guest.state = State::Waiting,
-            Next::Stop(reason) => {
-                // Before the line about it, with which the console looks.
-                guest.show();
-                guest.host.say(format_args!("guest stopped: {reason}"));
-                guest.state = State::Gone;
-                self.yields = true;
-            }
+    /// Does what a core says about its vCPU, which did something else.
+    fn apply(&mut self, index: usize, action: VcpuAction) {
+        match action {
+            VcpuAction::Resume => self.yields |= self.schedule.wake(index, cpu::now()),
+            VcpuAction::Wait => {}
+            VcpuAction::Stop(_) => self.yields = true,
         }
     }
 
     /// Takes one physical interrupt; `current` is the guest whose vCPU it stopped.
-    fn interrupt(&mut self, current: Option<usize>) -> Next {
+    fn interrupt(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(intid) = self
             .gic
             .get_and_acknowledge_interrupt(InterruptGroup::Group0)
         else {
-            return Next::Resume;
+            return VcpuAction::Resume;
         };
-        let mut next = Next::Resume;
+        let mut next = VcpuAction::Resume;
         match u32::from(intid) {
             VIRTUAL_TIMER => {
                 self.mask_timer(true);
                 if let Some(guest) = current.and_then(|index| self.guests.get_mut(index)) {
-                    guest.host.vcpu.timer_masked = true;
-                    next = guest.handle(Exit::VirtualTimer);
+                    guest.host.vcpus[VCPU].timer_masked = true;
+                    next = guest.handle(Reason::VirtualTimer);
                 }
             }
             MAINTENANCE => next = self.maintenance(current),
@@ -288,9 +280,9 @@ impl System {
 
     /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this. Where it does not run
     /// (`current` is another or none), its core's answer is applied here.
-    fn maintenance(&mut self, current: Option<usize>) -> Next {
+    fn maintenance(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(index) = self.loaded else {
-            return Next::Resume;
+            return VcpuAction::Resume;
         };
         let mut ended = gich::ended();
         while ended != 0 {
@@ -301,14 +293,17 @@ impl System {
             let lr = ended.trailing_zeros() as u8;
             ended &= ended - 1;
             gich::set(lr, 0);
-            let next = guest.handle(Exit::Maintenance { lr: Some(lr) });
+            let ready = guest.is_ready();
+            let next = guest.handle(Reason::Maintenance { lr: Some(lr) });
             if current != Some(index) {
-                self.apply(index, next);
-            } else if next != Next::Resume {
+                if next != VcpuAction::Resume || !ready {
+                    self.apply(index, next);
+                }
+            } else if next != VcpuAction::Resume {
                 return next;
             }
         }
-        Next::Resume
+        VcpuAction::Resume
     }
 
     /// The timer's interrupt.
@@ -321,21 +316,17 @@ impl System {
             if client == CONSOLE_TIMER {
                 self.pump();
             } else if client < MAX_DOMAINS {
-                self.wake(client, false);
+                self.wake(client, Signal::Time);
             }
         }
     }
 
     /// Time has passed for guest `index`, or the console has something for it: its core is told when it is its turn.
-    fn wake(&mut self, index: usize, console: bool) {
+    fn wake(&mut self, index: usize, signal: Signal) {
         let Some(guest) = self.guests.get_mut(index) else {
             return;
         };
-        if console {
-            guest.console_waits = true;
-        } else {
-            guest.time_waits = true;
-        }
+        guest.driver.note(signal);
         if self.schedule.current() != Some(index) {
             self.yields |= self.schedule.wake(index, cpu::now());
             // Who wakes pays for that, not who runs.
@@ -349,13 +340,10 @@ impl System {
     #[inline]
     fn catch_up(&mut self, index: usize) {
         while let Some(guest) = self.guests.get_mut(index)
-            && (guest.time_waits || guest.console_waits)
+            && guest.driver.is_behind()
         {
-            let next = guest.catch_up();
-            // A vCPU that runs needs no resuming, and one that has gone no rest.
-            let state = guest.state;
-            if state == State::Waiting || (state == State::Ready && next != Next::Resume) {
-                self.apply(index, next);
+            if let Some(action) = guest.driver.catch_up(&mut guest.host) {
+                self.apply(index, action);
             }
         }
     }
@@ -371,7 +359,7 @@ impl System {
         while notify != 0 {
             match notify.trailing_zeros() as usize {
                 console_client::MEMORY_SERVER => self.services.report_memory(),
-                client => self.wake(client, true),
+                client => self.wake(client, Signal::Console),
             }
             notify &= notify - 1;
         }

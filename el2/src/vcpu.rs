@@ -1,10 +1,11 @@
 //! A vCPU: what is in the processor while it has it, and what is kept while it does not.
 
 use hv_types::Gva;
-use hypervisor_core::host::SysReg;
+use hypervisor_core::host::{Interrupts, SysReg};
+use hypervisor_core::vcpu::idregs;
 
 use crate::cpu::{self, El1, Frame, Reg, Stopped, Vectors};
-use crate::gich::{self, Interface};
+use crate::gich::{self, Interface, LIST_REGISTERS};
 
 /// PSTATE of a vCPU that starts: EL1h, D, A, I and F masked.
 const PSTATE_START: u64 = 0x3c5;
@@ -85,70 +86,73 @@ impl Vcpu {
         };
         self.frame.x[0] = x0;
     }
+}
 
-    /// Register `n`; 31 reads as zero.
+/// What its core does with it.
+impl hypervisor_core::host::Vcpu for Vcpu {
     #[inline]
-    pub(crate) fn x(&self, n: u8) -> u64 {
+    fn x(&mut self, n: u8) -> u64 {
         self.frame.x.get(usize::from(n)).copied().unwrap_or(0)
     }
-    /// Sets register `n`; 31 is ignored.
     #[inline]
-    pub(crate) fn set_x(&mut self, n: u8, value: u64) {
+    fn set_x(&mut self, n: u8, value: u64) {
         if let Some(x) = self.frame.x.get_mut(usize::from(n)) {
             *x = value;
         }
     }
-    /// Program counter.
     #[inline]
-    pub(crate) fn pc(&self) -> Gva {
+    fn pc(&mut self) -> Gva {
         Gva::new(self.frame.pc)
     }
-    /// Sets the program counter.
     #[inline]
-    pub(crate) fn set_pc(&mut self, pc: Gva) {
+    fn set_pc(&mut self, pc: Gva) {
         self.frame.pc = pc.raw();
     }
-    /// PSTATE.
     #[inline]
-    pub(crate) fn pstate(&self) -> u64 {
+    fn pstate(&mut self) -> u64 {
         self.frame.pstate
     }
-    /// Sets PSTATE.
     #[inline]
-    pub(crate) fn set_pstate(&mut self, pstate: u64) {
+    fn set_pstate(&mut self, pstate: u64) {
         self.frame.pstate = pstate;
     }
-
-    /// A system register.
-    pub(crate) fn sysreg(&self, reg: SysReg) -> u64 {
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
         if self.loaded {
             El1::read(register(reg))
         } else {
             self.el1.get(register(reg))
         }
     }
-    /// Sets a system register.
-    pub(crate) fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         if self.loaded {
             El1::write(register(reg), value);
         } else {
             self.el1.set(register(reg), value);
         }
     }
+    fn id_register(&mut self, name: idregs::Name) -> Option<u64> {
+        Some(cpu::id_register(name))
+    }
+}
 
-    /// Makes an interrupt pending in list register `lr`.
+impl Interrupts for Vcpu {
+    const LIST_REGISTERS: usize = LIST_REGISTERS;
+
     #[inline]
-    pub(crate) fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         let value = gich::pending(intid, priority);
         if self.loaded {
             gich::set(lr, value);
         } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
             *place = value;
         }
+        true
     }
-
-    /// Empties list register `lr` if its interrupt is pending and no more; whether it was.
-    pub(crate) fn recall(&mut self, lr: u8) -> bool {
+    #[inline]
+    fn can_recall(&mut self) -> bool {
+        true
+    }
+    fn recall(&mut self, lr: u8) -> bool {
         if self.loaded {
             return gich::recall(lr);
         }
@@ -160,6 +164,11 @@ impl Vcpu {
             }
             None => false,
         }
+    }
+    #[inline]
+    fn ack_vtimer(&mut self) {
+        // The interrupt is unmasked when the vCPU is entered.
+        self.timer_masked = false;
     }
 }
 

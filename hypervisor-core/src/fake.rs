@@ -5,12 +5,14 @@ use core::fmt;
 use std::{collections::VecDeque, string::String, vec::Vec};
 
 use console_api::ConsolePort;
+use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::{VecWindow, Window};
-use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, WindowAddr};
+use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, VcpuId, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
 
+use crate::host::on_vcpu::VcpuHost;
 use crate::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
-use crate::pages::Pages;
+use crate::memory::pages::Pages;
 
 /// First byte of the RAM that [`FakeHost::new`] and [`FakePages::new`] give.
 pub(crate) const RAM: u64 = 0x4000_0000;
@@ -54,7 +56,7 @@ pub(crate) struct FakeHost {
     /// Arguments of `start`.
     pub started: Option<(Gva, u64)>,
     /// The processor's identification registers, where reads of them trap.
-    pub id_registers: Option<fn(crate::idregs::Name) -> u64>,
+    pub id_registers: Option<fn(crate::vcpu::idregs::Name) -> u64>,
 }
 
 /// A memory server that answers [`Error::NoMemory`] until a test scripts it.
@@ -159,15 +161,16 @@ impl Vcpu for FakeHost {
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.set(reg, value);
     }
-    fn id_register(&self, name: crate::idregs::Name) -> Option<u64> {
+    fn id_register(&mut self, name: crate::vcpu::idregs::Name) -> Option<u64> {
         self.id_registers.map(|registers| registers(name))
     }
 }
 
 impl Interrupts for FakeHost {
     const LIST_REGISTERS: usize = 4;
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         self.injected.push((lr, intid, priority));
+        true
     }
     fn ack_vtimer(&mut self) {
         self.vtimer_acks += 1;
@@ -211,11 +214,22 @@ impl Stage2 for FakeHost {
     }
 }
 
+/// Its one vCPU is itself.
+impl VcpuHost for FakeHost {
+    fn id(&self) -> VcpuId {
+        VcpuId::BOOT
+    }
+}
+
 impl Host for FakeHost {
+    type Vcpu = Self;
     type Window = VecWindow;
     type Memory = FakeMemory;
     type Console = FakeConsole;
 
+    fn vcpu(&mut self, _: VcpuId) -> &mut Self {
+        self
+    }
     fn window(&self) -> &VecWindow {
         &self.window
     }
@@ -231,11 +245,11 @@ impl Host for FakeHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));
     }
-    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), Error> {
+    fn renew_vcpu(&mut self, _: VcpuId, _at: Gpa, _there: WindowAddr) -> Result<(), Error> {
         Ok(())
     }
     fn sync_instructions(&mut self, _at: Gpa, _len: u64) {}
-    fn start(&mut self, pc: Gva, x0: u64) {
+    fn start(&mut self, _: VcpuId, pc: Gva, x0: u64) {
         self.started = Some((pc, x0));
     }
 }
@@ -308,5 +322,35 @@ impl Pages for FakePages {
             .iter()
             .any(inside)
             .then(|| WindowAddr::new(gpa.raw()))
+    }
+}
+
+/// Bytes of RAM of the guest that [`record`] describes.
+pub(crate) const RAM_SIZE: u64 = 0x20_0000;
+/// Its id.
+pub(crate) const DOMID: u16 = 3;
+
+/// A guest with 2 MiB of RAM on the heap, Xen's layout, PV features and no UART.
+pub(crate) fn record() -> DomainRecord {
+    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
+    DomainRecord {
+        domid: DOMID,
+        // Domain 1 exists beside it.
+        domains: 3,
+        name: heapless::String::try_from("guest").expect("a short name"),
+        vcpus: 1,
+        max_banks: banks.clone(),
+        banks,
+        extended: heapless::Vec::new(),
+        layout: dt_server_api::XEN_LAYOUT,
+        is_static: false,
+        direct_map: false,
+        pv: PvFeatures::NoXenstore,
+        vpl011: false,
+        nr_spis: 32,
+        max_grant_frames: 64,
+        trap_unmapped: true,
+        kernel: Module { region: 0, size: 0 },
+        ramdisk: None,
     }
 }

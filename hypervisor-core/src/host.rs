@@ -1,15 +1,18 @@
 //! What the core needs from the machine or kernel it runs on.
 //!
-//! One object implements [`Host`] for one guest. Microkit, EL2 and sim each have one.
+//! One object implements [`Host`] for one guest. Microkit, EL2 and sim each have one. It gives the guest's vCPUs by
+//! number; [`on_vcpu::OnVcpu`] is the host as the vCPU that stopped sees it.
+
+pub mod on_vcpu;
 
 use core::fmt;
 
 use console_api::ConsolePort;
 use guest_mem::Window;
-use hv_types::{FrameSize, Gpa, Gva, WindowAddr};
+use hv_types::{FrameSize, Gpa, Gva, VcpuId, WindowAddr};
 use memory_server_api::{MemoryServer, Slot};
 
-use crate::idregs;
+use crate::vcpu::idregs;
 
 /// System registers of a vCPU that the core reads or writes (Arm ARM D19).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,18 +65,18 @@ pub trait Vcpu {
     fn set_sysreg(&mut self, reg: SysReg, value: u64);
     /// What the processor's identification register `name` says; `None` where it cannot be read, because the host lets guests
     /// read them as they are. Asked only when a guest's read of one trapped.
-    fn id_register(&self, name: idregs::Name) -> Option<u64>;
+    fn id_register(&mut self, name: idregs::Name) -> Option<u64>;
 }
 
-/// The virtual CPU interface: list registers that the host writes.
+/// The virtual CPU interface of a vCPU: list registers that the host writes.
 pub trait Interrupts {
     /// Number of list registers (4 on GIC-400 as seL4 uses it).
     const LIST_REGISTERS: usize;
     /// Makes interrupt `intid` pending in list register `lr`, which is free, with `priority` (0..=255, only bits 7:3 count),
-    /// in group 0, asking for a maintenance interrupt at its EOI.
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8);
+    /// in group 0, asking for a maintenance interrupt at its EOI. False where the machine refused.
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool;
     /// Whether [`Interrupts::recall`] can take anything back.
-    fn can_recall(&self) -> bool {
+    fn can_recall(&mut self) -> bool {
         false
     }
     /// Takes the interrupt in list register `lr` back, which is free then; false where the guest has acknowledged or ended it, or
@@ -82,7 +85,7 @@ pub trait Interrupts {
         let _ = lr;
         false
     }
-    /// Lets the virtual timer's interrupt fire again after [`crate::exit::Exit::VirtualTimer`].
+    /// Lets the virtual timer's interrupt fire again after [`crate::exit::Reason::VirtualTimer`].
     fn ack_vtimer(&mut self);
 }
 
@@ -153,7 +156,7 @@ pub trait Stage2 {
 pub trait MapsBy {
     /// The part.
     type Mapper: Stage2;
-    /// It.
+    /// Returns the mapper.
     fn mapper(&mut self) -> &mut Self::Mapper;
 }
 
@@ -189,7 +192,9 @@ impl<T: MapsBy> Stage2 for T {
 }
 
 /// Everything the core needs for one guest.
-pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
+pub trait Host: Clock + Stage2 {
+    /// A vCPU: its registers and its interrupt interface.
+    type Vcpu: Vcpu + Interrupts;
     /// Guest memory.
     type Window: Window;
     /// Client of the memory server.
@@ -197,6 +202,8 @@ pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     /// The guest's console stream.
     type Console: ConsolePort;
 
+    /// The vCPU of that number.
+    fn vcpu(&mut self, id: VcpuId) -> &mut Self::Vcpu;
     /// Guest memory.
     fn window(&self) -> &Self::Window;
     /// The memory server.
@@ -207,7 +214,7 @@ pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     fn window_and_console(&mut self) -> (&Self::Window, &mut Self::Console);
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
-    /// Gives vCPU 0, which is stopped and has run before, the system registers, the interrupt interface (list registers,
+    /// Gives `vcpu`, which is stopped and has run before, the system registers, the interrupt interface (list registers,
     /// active and masked priorities), the timer and the vector registers (q0..q31, `FPCR`, `FPSR`) of its first start.
     ///
     /// The page of guest RAM at `at`, which the window shows at `there`, is lent for that: it is zero, nothing has been loaded to
@@ -215,10 +222,15 @@ pub trait Host: Vcpu + Interrupts + Clock + Stage2 {
     ///
     /// # Errors
     /// The memory server's refusal, where that takes memory; [`memory_server_api::Error::Kernel`] where the kernel refused.
-    fn renew_vcpu(&mut self, at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error>;
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        at: Gpa,
+        there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error>;
     /// Has instruction caches forget what they know of `len` bytes (at least one) of guest RAM from `at` on, which were written and
     /// cleaned to the point of coherency and are about to be executed.
     fn sync_instructions(&mut self, at: Gpa, len: u64);
-    /// Starts vCPU 0 at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
-    fn start(&mut self, pc: Gva, x0: u64);
+    /// Starts `vcpu` at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64);
 }

@@ -8,8 +8,8 @@
 use memory_server_api::{Error, Slot};
 
 use crate::cost;
+use crate::domain::DomainIndex;
 use crate::kernel::Kernel;
-use crate::manifest::DomainIndex;
 use crate::records::{BlockState, NIL, PageId, PageState};
 use crate::server::MemoryServer;
 

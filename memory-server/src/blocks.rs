@@ -330,7 +330,7 @@ impl MemoryServer<'_> {
     ) -> Result<(), bool> {
         let frame = self.own.frame(b);
         let slot = self.dom(d).layout.page(window, 0);
-        let domain = crate::manifest::DomainIndex(d);
+        let domain = crate::domain::DomainIndex(d);
         kernel.mint(frame, domain, slot).map_err(|_| false)?;
         kernel
             .mint(frame, domain, slot.window_cap())

@@ -17,6 +17,7 @@
 
 use memory_server_api::Error;
 
+use crate::domain::Spent;
 use crate::server::MemoryServer;
 
 /// What one message may cost.
@@ -59,16 +60,6 @@ pub(crate) const END_LOOK: u32 = 100;
 pub(crate) const RECORD: u32 = 300;
 /// A block that a domain splits, with all of its pages, in the records.
 pub const RECORD_SPLIT: u32 = 72_000;
-
-/// What the message in hand has cost so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spent {
-    cost: u32,
-    /// Searches. Their results are not kept, so a search alone never ends a message.
-    looks: u32,
-    /// A bit for each domain whose aliases are counted already: no message deletes one twice.
-    aliases: u8,
-}
 
 impl MemoryServer<'_> {
     /// A message has come.

@@ -22,45 +22,12 @@ use hv_types::FrameSize;
 use memory_server_api::{ALIASES, Crash, Error, Extra, Relinquished, Reply};
 
 use crate::cost;
+use crate::domain::DomainIndex;
+use crate::domain::{Ending, Stage};
 use crate::kernel::Kernel;
-use crate::manifest::{DomainIndex, Purpose};
+use crate::manifest::Purpose;
 use crate::records::{BlockState, HEAP, OTHERS, PageId, PageRecord, PageState};
 use crate::server::{Life, MemoryServer, Pool};
-
-/// Where the end of a domain goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// Extra page with this index.
-    Extra(u32),
-    /// RAM of this block, from this page on where the block is split.
-    Ram(u32, u32),
-    /// This block of the reserve is to be whole.
-    Whole(u32),
-    /// This block of the reserve is next in the list.
-    Order(u32),
-    /// Page tables from this untyped.
-    Tables(usize),
-    /// Nothing is left.
-    Nothing,
-}
-
-/// How far the end of a domain has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ending {
-    stage: Stage,
-    taken: Relinquished,
-}
-
-impl Ending {
-    pub(crate) const START: Self = Self {
-        stage: Stage::Extra(0),
-        taken: Relinquished {
-            ram: 0,
-            extra: 0,
-            tables: 0,
-        },
-    };
-}
 
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Relinquish`]: whether something is left, and what was taken back so far.

@@ -8,8 +8,9 @@
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed};
 
+use crate::domain::DomainIndex;
 use crate::kernel::Kernel;
-use crate::manifest::{DomainIndex, Purpose};
+use crate::manifest::Purpose;
 use crate::pages::Taken;
 use crate::records::{BlockState, PageId, PageState};
 use crate::server::MemoryServer;

@@ -4,8 +4,9 @@ use hv_types::FrameSize;
 use memory_server_api::{Error, Extra, Granted, Slot};
 
 use crate::cost;
+use crate::domain::DomainIndex;
 use crate::kernel::{Destination, Kernel, Object};
-use crate::manifest::{DomainIndex, Purpose};
+use crate::manifest::Purpose;
 use crate::pages::For;
 use crate::records::{HEAP, NIL, PageId, PageState};
 use crate::server::MemoryServer;

@@ -5,7 +5,7 @@ use core::fmt;
 use hv_types::FrameSize;
 use memory_server_api::Slot;
 
-use crate::manifest::DomainIndex;
+use crate::domain::DomainIndex;
 
 /// Most objects one retype makes (seL4's `CONFIG_RETYPE_FAN_OUT_LIMIT`).
 pub const MAX_RETYPE: u32 = 256;

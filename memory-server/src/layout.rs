@@ -26,8 +26,9 @@
 use hv_types::{BLOCK_SHIFT, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{ALIASES, Extra, Slot, WINDOW_SLOTS};
 
+use crate::domain::DomainIndex;
 use crate::kernel::OwnSlot;
-use crate::manifest::{DomainIndex, MAX_UNTYPEDS, Manifest, Purpose, Untyped};
+use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose, Untyped};
 use crate::records::{BlockRecord, SplitRecord};
 
 /// Most page tables a domain can be given: 2 tables for each of 32,768 blocks.

@@ -90,6 +90,7 @@ mod blocks;
 pub mod cost;
 mod destroy;
 mod direct;
+mod domain;
 mod dump;
 mod extra;
 pub mod kernel;

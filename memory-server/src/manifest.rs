@@ -21,10 +21,9 @@ use crate::layout;
 
 mod error;
 
+pub use crate::domain::{DomainIndex, MAX_DOMAINS};
 pub use error::ManifestError;
 
-/// Most domains of one image.
-pub const MAX_DOMAINS: usize = 8;
 /// Most untypeds the server can be handed.
 pub const MAX_UNTYPEDS: usize = 192;
 /// Bytes of a domain name.
@@ -49,10 +48,6 @@ pub const TABLES_BITS: u8 = 21;
 const SIZE_BITS: core::ops::RangeInclusive<u8> = 4..=47;
 /// Largest CNode that is accepted (log2 of slots): 2^24 slots name 8191 windows, 16 GiB of guest RAM.
 const GRANT_RADIX: core::ops::RangeInclusive<u8> = 10..=24;
-
-/// Number of a domain in the manifest; the server knows its callers by it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct DomainIndex(pub u8);
 
 /// What a piece of memory is for, fixed for ever (SM-1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,8 +4,8 @@ use core::fmt;
 
 use memory_server_api::{ALIASES, Extra};
 
-use crate::cost::Spent;
-use crate::destroy::Ending;
+use crate::domain::Ending;
+use crate::domain::Spent;
 use crate::layout::{self, GrantLayout, OwnLayout};
 use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose};
 use crate::records::{

@@ -4,8 +4,8 @@ use hv_types::FrameSize;
 use memory_server_api::{Error, Slot};
 
 use crate::cost;
+use crate::domain::DomainIndex;
 use crate::kernel::{Kernel, OwnSlot};
-use crate::manifest::DomainIndex;
 use crate::records::{HEAP, NEVER, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
 use crate::spare::Use;

@@ -4,11 +4,12 @@ use hv_types::{BLOCK_SIZE, FrameSize, Gfn};
 use memory_server_api::{Batch, Error, Granted, Pages, Placed, Released, Slot};
 
 use crate::cost;
+use crate::domain::Kept;
 use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
-use crate::spare::{Kept, Use};
+use crate::spare::Use;
 
 pub(crate) const BLOCK_PAGES: u64 = BLOCK_SIZE >> hv_types::PAGE_SHIFT;
 

@@ -16,7 +16,7 @@ pub(crate) const NEVER: u8 = 0xff;
 pub(crate) const OTHERS: u8 = 0xfe;
 
 pub(crate) const PAGES: usize = hv_types::PAGES_PER_BLOCK as usize;
-pub(crate) const DOMAINS: usize = crate::manifest::MAX_DOMAINS;
+pub(crate) const DOMAINS: usize = crate::domain::MAX_DOMAINS;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

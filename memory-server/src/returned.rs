@@ -13,13 +13,13 @@ use hv_types::Gfn;
 use memory_server_api::{Error, Placed, Slot};
 
 use crate::cost;
+use crate::domain::DomainIndex;
+use crate::domain::Kept;
 use crate::kernel::Kernel;
-use crate::manifest::DomainIndex;
 use crate::pages::For;
 use crate::populate::{BLOCK_PAGES, record_gfn};
 use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
-use crate::spare::Kept;
 
 impl MemoryServer<'_> {
     /// Pages that `d` has returned.

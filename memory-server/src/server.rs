@@ -5,13 +5,14 @@ use memory_server_api::{
     SplitKind, Usage, Words,
 };
 
-use crate::cost::Spent;
-use crate::destroy::Ending;
+use crate::domain::DomainIndex;
+use crate::domain::Ending;
+use crate::domain::Kept;
+use crate::domain::Spent;
 use crate::kernel::{Kernel, Object};
 use crate::layout::{self, GrantLayout, OwnLayout, Place};
-use crate::manifest::{DomainConfig, DomainIndex, Purpose};
+use crate::manifest::{DomainConfig, Purpose};
 use crate::records::{BlockState, DOMAINS, HEAP, List, NIL, Records};
-use crate::spare::Kept;
 
 /// An untyped and what was made of it.
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +238,7 @@ impl MemoryServer<'_> {
             Request::Tables { count } => self
                 .make_tables(kernel, d, Object::PageTable, count)
                 .map(|(first, count)| Reply::Tables { first, count }),
-            Request::Vcpu => self
+            Request::Vcpu { .. } => self
                 .make_tables(kernel, d, Object::Vcpu, 1)
                 .map(|(first, count)| Reply::Tables { first, count }),
             Request::Relinquish { again } => self

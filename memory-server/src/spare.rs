@@ -11,6 +11,7 @@
 //! A static domain whose memory the kernel owns has one block more in its reserve than it may hold,
 //! so nothing has to be counted there.
 
+use crate::domain::Kept;
 use crate::records::{BlockState, HEAP};
 use crate::server::{Domain, Life, MemoryServer};
 
@@ -23,15 +24,6 @@ pub(crate) enum Use {
     Pages,
     /// To be what a block is copied to.
     Copy,
-}
-
-/// What of a domain's windows must be left when one has been taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kept {
-    /// Nothing: it is taken for a split.
-    None,
-    /// A free one, for the next split.
-    One,
 }
 
 impl Domain {

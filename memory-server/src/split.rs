@@ -8,10 +8,11 @@ use hv_types::{FrameSize, PAGES_PER_BLOCK};
 use memory_server_api::{Error, Granted, Slot, SplitKind};
 
 use crate::cost;
+use crate::domain::Kept;
 use crate::kernel::Kernel;
 use crate::records::{BlockState, HEAP, NEVER, NIL, NIL16, PageId, PageState};
 use crate::server::{MemoryServer, Pending, Splitting};
-use crate::spare::{Kept, Use};
+use crate::spare::Use;
 
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Split`]: the first message, or one that goes on.

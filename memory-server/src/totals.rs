@@ -2,7 +2,8 @@
 
 use hv_types::FrameSize;
 
-use crate::manifest::{DomainIndex, Purpose};
+use crate::domain::DomainIndex;
+use crate::manifest::Purpose;
 use crate::records::{BlockState, HEAP, PageState};
 use crate::server::MemoryServer;
 

@@ -78,7 +78,9 @@ fn requests() -> Vec<Request> {
         Request::SplitDone { slot },
         Request::SplitAbort { slot },
         Request::Tables { count: 1 },
-        Request::Vcpu,
+        Request::Vcpu {
+            vcpu: hv_types::VcpuId::BOOT,
+        },
         Request::CreateExtra { kind },
         Request::DestroyExtra { kind },
         Request::Alias { slot, alias: 0 },
@@ -99,7 +101,13 @@ const STARTS: [(&str, Start); 8] = [
             s.ask(d, Request::CreateExtra { kind }).unwrap();
         }
         s.ask(d, Request::Tables { count: 6 }).unwrap();
-        s.ask(d, Request::Vcpu).unwrap();
+        s.ask(
+            d,
+            Request::Vcpu {
+                vcpu: hv_types::VcpuId::BOOT,
+            },
+        )
+        .unwrap();
     }),
     ("a split, or a copy that is never finished", |s, d| {
         let slot = s.blocks(d, 2).unwrap().first;

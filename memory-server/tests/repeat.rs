@@ -42,7 +42,9 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
             alias: 3,
         },
         Request::Relinquish { again: false },
-        Request::Vcpu,
+        Request::Vcpu {
+            vcpu: hv_types::VcpuId::BOOT,
+        },
     ]
 }
 

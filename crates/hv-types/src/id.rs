@@ -21,10 +21,40 @@ impl DomId {
     }
 }
 
-/// Number of a virtual CPU within its domain; 0 is the boot CPU.
+/// Most virtual CPUs of a domain.
+pub const MAX_VCPUS: usize = 1;
+
+/// Number of a virtual CPU within its domain, below [`MAX_VCPUS`]; 0 is the boot CPU.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(transparent)]
-pub struct VcpuId(pub u8);
+pub struct VcpuId(u8);
+
+impl VcpuId {
+    /// The vCPU that a domain starts with.
+    pub const BOOT: Self = Self(0);
+
+    /// Number `number`, or `None` where no domain has as many vCPUs.
+    pub const fn new(number: u64) -> Option<Self> {
+        if number < MAX_VCPUS as u64 {
+            #[expect(clippy::cast_possible_truncation, reason = "below MAX_VCPUS")]
+            Some(Self(number as u8))
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    pub const fn raw(self) -> u8 {
+        self.0
+    }
+
+    /// The number as an index into what exists once for each vCPU. The comparison tells the compiler that it
+    /// is in range.
+    pub const fn index(self) -> usize {
+        let index = self.0 as usize;
+        if index < MAX_VCPUS { index } else { 0 }
+    }
+}
 
 /// Event channel port within a domain (`evtchn_port_t`); 0 is never valid.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

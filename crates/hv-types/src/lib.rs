@@ -12,7 +12,7 @@ mod id;
 mod page;
 
 pub use addr::{Gfn, Gpa, Gva, WindowAddr};
-pub use id::{DomId, Gref, Port, VcpuId};
+pub use id::{DomId, Gref, MAX_VCPUS, Port, VcpuId};
 pub use page::{
     BLOCK_SHIFT, BLOCK_SIZE, FrameSize, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, PageOrder,
 };

@@ -1,6 +1,6 @@
 //! Fields of requests.
 
-use hv_types::{Gfn, Gpa};
+use hv_types::{Gfn, Gpa, VcpuId};
 
 /// Where a request is written.
 #[derive(Debug)]
@@ -139,6 +139,17 @@ macro_rules! address {
 }
 
 address!(Gfn, Gpa);
+
+impl Field for VcpuId {
+    #[inline]
+    fn put(&self, writer: &mut Writer<'_>) {
+        writer.word(self.raw().into());
+    }
+    #[inline]
+    fn take(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.word().and_then(Self::new)
+    }
+}
 
 /// The last field of a request, which may be missing.
 impl<A: Field, B: Field> Field for Option<(A, B)> {

@@ -5,17 +5,16 @@ use std::rc::Rc;
 
 use console_api::{Client, ConsolePort, Order, Shown};
 use guest_mem::Window as _;
-use hv_types::{Gpa, Gva, PAGE_SIZE, WindowAddr};
-use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg};
-use hypervisor_core::idregs::Name;
-use hypervisor_core::line_rate::LineRate;
+use hv_types::{Gpa, Gva, MAX_VCPUS, PAGE_SIZE, VcpuId, WindowAddr};
+use hypervisor_core::diag::line_rate::LineRate;
+use hypervisor_core::host::{Clock, Host, MapsBy};
+use hypervisor_core::life::driver::Driven;
 use memory_server::DomainIndex;
 use memory_server_api::{MemoryServer as _, Remembering, Request};
 use timer_server_api::{NEVER, OP_ARM};
 
 use crate::bus::{Bus, FREQUENCY};
 use crate::caps::{Mapper, SimWindow};
-use crate::gicv::LIST_REGISTERS;
 use crate::memory::{Memory, MemoryClient};
 use crate::vcpu::{Thread, Vcpu};
 
@@ -27,7 +26,8 @@ pub(crate) type Console = Client<'static, Box<dyn FnMut()>>;
 
 /// The host of one guest.
 pub(crate) struct SimHost {
-    pub(crate) cpu: Vcpu,
+    /// Its vCPUs, by number.
+    pub(crate) cpus: [Vcpu; MAX_VCPUS],
     /// Lines that the VMM logged.
     pub(crate) log: Vec<String>,
     rate: LineRate,
@@ -42,21 +42,11 @@ pub(crate) struct SimHost {
 }
 
 impl SimHost {
-    /// Shows the console what the guest does.
-    pub(crate) fn show(&self, shown: Shown) {
-        self.console.show(shown);
-    }
-
-    /// What somebody at the console wants of the guest.
-    pub(crate) fn take_order(&mut self) -> Option<Order> {
-        self.console.take_order()
-    }
-
     pub(crate) fn new(index: usize, bus: Rc<Bus>, memory: &Memory, console: Console) -> Self {
         let domain = DomainIndex(u8::try_from(index).expect("eight domains at most"));
         let machine = memory.machine().clone();
         Self {
-            cpu: Vcpu::new(),
+            cpus: std::array::from_fn(|_| Vcpu::new()),
             log: Vec::new(),
             rate: LineRate::new(),
             index,
@@ -67,56 +57,6 @@ impl SimHost {
             synced: None,
             console,
         }
-    }
-}
-
-impl hypervisor_core::host::Vcpu for SimHost {
-    fn x(&mut self, n: u8) -> u64 {
-        self.cpu.x(n)
-    }
-    fn set_x(&mut self, n: u8, value: u64) {
-        self.cpu.set_x(n, value);
-    }
-    fn pc(&mut self) -> Gva {
-        self.cpu.pc()
-    }
-    fn set_pc(&mut self, pc: Gva) {
-        self.cpu.set_pc(pc);
-    }
-    fn pstate(&mut self) -> u64 {
-        self.cpu.pstate()
-    }
-    fn set_pstate(&mut self, pstate: u64) {
-        self.cpu.set_pstate(pstate);
-    }
-    fn sysreg(&mut self, reg: SysReg) -> u64 {
-        self.cpu.sysreg(reg)
-    }
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        assert_ne!(
-            self.cpu.thread,
-            Thread::Running,
-            "the VMM changes {reg:?} of a vCPU that runs"
-        );
-        self.cpu.set_sysreg(reg, value);
-    }
-    fn id_register(&self, name: Name) -> Option<u64> {
-        self.cpu.id_registers.map(|registers| registers(name))
-    }
-}
-
-impl Interrupts for SimHost {
-    const LIST_REGISTERS: usize = LIST_REGISTERS;
-
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
-        self.cpu.gicv.inject(lr, intid, priority);
-    }
-    fn ack_vtimer(&mut self) {
-        assert!(
-            self.cpu.timer_masked,
-            "the VMM acknowledges a timer that has not fired"
-        );
-        self.cpu.timer_masked = false;
     }
 }
 
@@ -144,10 +84,14 @@ impl MapsBy for SimHost {
 }
 
 impl Host for SimHost {
+    type Vcpu = Vcpu;
     type Window = SimWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = Console;
 
+    fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
+        &mut self.cpus[id.index()]
+    }
     fn window(&self) -> &SimWindow {
         &self.window
     }
@@ -164,28 +108,33 @@ impl Host for SimHost {
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         let admission = self.rate.admit(self.now(), FREQUENCY);
-        admission.tell(line, |line| self.say(line.to_string()));
+        admission.tell(line, |line| self.say(line));
     }
-    fn renew_vcpu(&mut self, _at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        _at: Gpa,
+        there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
         // Code of the host's own may run there, so nothing of the guest's may be there yet.
         for word in (0..PAGE_SIZE).step_by(8) {
             let at = WindowAddr::new(there.raw() + word);
             assert_eq!(self.window.load_u64(at), 0, "the page lent has contents");
         }
         // As on Microkit, where another vCPU object takes the place of the old one.
-        self.memory.call(Request::Vcpu)?;
+        self.memory.call(Request::Vcpu { vcpu })?;
         assert_ne!(
-            self.cpu.thread,
+            self.vcpu(vcpu).thread,
             Thread::Running,
             "the vCPU of a guest that runs is taken away"
         );
-        self.cpu = Vcpu::new();
+        *self.vcpu(vcpu) = Vcpu::new();
         Ok(())
     }
     fn sync_instructions(&mut self, at: Gpa, len: u64) {
         self.synced = Some((at, len));
     }
-    fn start(&mut self, pc: Gva, x0: u64) {
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
         let fetched = self
             .synced
             .take()
@@ -194,17 +143,23 @@ impl Host for SimHost {
             fetched.is_some(),
             "the vCPU starts in what instruction caches may know otherwise"
         );
-        self.cpu.start(pc.raw(), x0);
+        self.vcpu(vcpu).start(pc.raw(), x0);
     }
 }
 
-impl SimHost {
-    fn say(&mut self, line: String) {
+impl Driven for SimHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.take_order()
+    }
+    fn say(&mut self, line: fmt::Arguments<'_>) {
         if self.log.len() == LOG_MAX {
             return;
         }
         // What does not fit is cut, as in the protection domain once its own buffer is full.
         self.console.write(format!("[vmm] {line}\n").as_bytes());
-        self.log.push(line);
+        self.log.push(line.to_string());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use dt_server_api::Bank;
 use hv_types::{Gfn, PAGE_SHIFT, WindowAddr};
-use hypervisor_core::p2m::Page;
+use hypervisor_core::memory::p2m::Page;
 use memory_server::DomainIndex;
 
 use crate::caps::Side;
@@ -73,7 +73,7 @@ impl System {
         };
         let [guest, window] = [Side::Guest, Side::Window].map(|side| self.pages(index, side));
         let agree = |gfn: u64| {
-            let expected = match vm.p2m.lookup(Gfn::new(gfn)) {
+            let expected = match vm.domain.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
                 Page::Ram => Some(window.get(&gfn).expect("RAM is in the window")),
                 Page::Alias(at) => Some(
@@ -92,7 +92,7 @@ impl System {
             };
             assert_eq!(guest.get(&gfn), expected, "domain {index}, frame {gfn:#x}");
         };
-        for bank in &vm.record.max_banks {
+        for bank in &vm.domain.record.max_banks {
             frames(bank).for_each(agree);
         }
         // And nothing anywhere else but extra pages.

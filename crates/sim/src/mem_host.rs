@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use console_api::ConsolePort;
-use hv_types::{Gpa, Gva, WindowAddr};
+use hv_types::{Gpa, Gva, VcpuId, WindowAddr};
+use hypervisor_core::host::on_vcpu::VcpuHost;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use memory_server::DomainIndex;
 
@@ -87,15 +88,16 @@ impl Vcpu for MemHost {
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.sysregs.insert(reg as u8, value);
     }
-    fn id_register(&self, _name: hypervisor_core::idregs::Name) -> Option<u64> {
+    fn id_register(&mut self, _name: hypervisor_core::vcpu::idregs::Name) -> Option<u64> {
         None
     }
 }
 
 impl Interrupts for MemHost {
     const LIST_REGISTERS: usize = 4;
-    fn inject(&mut self, _lr: u8, intid: u16, _priority: u8) {
+    fn inject(&mut self, _lr: u8, intid: u16, _priority: u8) -> bool {
         self.injected.push(intid);
+        true
     }
     fn ack_vtimer(&mut self) {}
 }
@@ -131,11 +133,22 @@ impl ConsolePort for Output {
     }
 }
 
+/// Its one vCPU is itself.
+impl VcpuHost for MemHost {
+    fn id(&self) -> VcpuId {
+        VcpuId::BOOT
+    }
+}
+
 impl Host for MemHost {
+    type Vcpu = Self;
     type Window = SimWindow;
     type Memory = MemoryClient;
     type Console = Output;
 
+    fn vcpu(&mut self, _: VcpuId) -> &mut Self {
+        self
+    }
     fn window(&self) -> &SimWindow {
         &self.window
     }
@@ -151,11 +164,16 @@ impl Host for MemHost {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(line.to_string());
     }
-    fn renew_vcpu(&mut self, _at: Gpa, _there: WindowAddr) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(
+        &mut self,
+        _: VcpuId,
+        _at: Gpa,
+        _there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
         Ok(())
     }
     fn sync_instructions(&mut self, _at: Gpa, _len: u64) {}
-    fn start(&mut self, pc: Gva, x0: u64) {
+    fn start(&mut self, _: VcpuId, pc: Gva, x0: u64) {
         self.pc = pc.raw();
         self.x[0] = x0;
     }

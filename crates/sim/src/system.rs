@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
 use dt_server::{DtServer, Entropy, Range, Seeds};
-use hypervisor_core::exit::Exit;
-use hypervisor_core::vm::StopReason;
+use hv_types::VcpuId;
+use hypervisor_core::domain::shutdown::StopReason;
+use hypervisor_core::exit::{Exit, Reason};
 use memory_server::{DomainIndex, Report};
 use memory_server_api::Relinquished;
 use topology::console_client::{COUNT, DT_SERVER, MEMORY_SERVER};
@@ -17,7 +18,6 @@ use topology::pd;
 
 use crate::bus::{Bus, CONSOLE, FREQUENCY};
 use crate::domains::{self, Domain};
-use crate::guest::Guest;
 use crate::host::{Console, SimHost};
 use crate::memory::Memory;
 use crate::serial::Serial;
@@ -140,14 +140,9 @@ impl System {
         Self::new(&[Domain::new("linux1"), Domain::new("linux2").heap()])
     }
 
-    /// The guest of VMM `index`.
-    pub fn guest(&mut self, index: usize) -> Guest<'_> {
-        Guest::new(self, index)
-    }
-
     /// Why guest `index` stopped for good.
     pub fn stopped(&self, index: usize) -> Option<StopReason> {
-        self.vmms[index].stopped
+        self.vmms[index].stopped()
     }
 
     /// How often guest `index` has begun to live again.
@@ -163,7 +158,7 @@ impl System {
     /// From now on the VMM of guest `index` handles nothing any more; the guest is stopped.
     pub fn hang(&mut self, index: usize) {
         self.vmms[index].hangs = true;
-        self.vmms[index].host.cpu.thread = Thread::Parked;
+        self.vmms[index].host.cpus[0].thread = Thread::Parked;
     }
 
     /// The VMM of guest `index` crashes and the memory server is told; what it took back. What the guest executes
@@ -179,7 +174,7 @@ impl System {
 
     /// Whether the vCPU of guest `index` waits.
     pub fn is_waiting(&self, index: usize) -> bool {
-        self.is_alive(index) && self.vmms[index].host.cpu.thread == Thread::Parked
+        self.is_alive(index) && self.vmms[index].host.cpus[0].thread == Thread::Parked
     }
 
     /// Lines that the VMM of guest `index` logged.
@@ -221,7 +216,7 @@ impl System {
                 return;
             }
             let timers = self.vmms.iter().filter_map(|vmm| {
-                let cpu = &vmm.host.cpu;
+                let cpu = &vmm.host.cpus[0];
                 cpu.timer_fires_at()
                     .filter(|_| cpu.thread == Thread::Running && !cpu.timer_masked)
             });
@@ -283,17 +278,20 @@ impl System {
     }
 
     /// The vCPU of guest `index` stopped; everything that follows is done.
-    pub(crate) fn exit(&mut self, index: usize, exit: Exit) {
-        self.vmms[index].fault(exit);
+    pub(crate) fn exit(&mut self, index: usize, reason: Reason) {
+        self.vmms[index].fault(Exit {
+            vcpu: VcpuId::BOOT,
+            reason,
+        });
         self.settle();
     }
 
     /// Reports the timers of running vCPUs that fire now.
     pub(crate) fn fire_timers(&mut self) {
         for index in 0..self.vmms.len() {
-            if self.vmms[index].host.cpu.timer_fires(self.now()) {
-                self.vmms[index].host.cpu.timer_masked = true;
-                self.exit(index, Exit::VirtualTimer);
+            if self.vmms[index].host.cpus[0].timer_fires(self.now()) {
+                self.vmms[index].host.cpus[0].timer_masked = true;
+                self.exit(index, Reason::VirtualTimer);
             }
         }
     }

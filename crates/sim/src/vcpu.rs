@@ -1,9 +1,10 @@
 //! A vCPU as its VMM sees it: registers, its thread, its timer.
 
 use hv_types::Gva;
-use hypervisor_core::host::SysReg;
+use hypervisor_core::host::{Interrupts, SysReg};
+use hypervisor_core::vcpu::idregs::Name;
 
-use crate::gicv::Gicv;
+use crate::gicv::{Gicv, LIST_REGISTERS};
 
 const SYSREGS: usize = 13;
 /// `CNTV_CTL_EL0.ENABLE` without `IMASK`.
@@ -33,7 +34,7 @@ pub(crate) struct Vcpu {
     /// The kernel keeps the timer's interrupt masked after the event, until it is acknowledged.
     pub(crate) timer_masked: bool,
     /// What the processor's identification registers say, on a machine where guests' reads of them trap.
-    pub(crate) id_registers: Option<fn(hypervisor_core::idregs::Name) -> u64>,
+    pub(crate) id_registers: Option<fn(Name) -> u64>,
 }
 
 impl Vcpu {
@@ -60,38 +61,12 @@ impl Vcpu {
         );
     }
 
-    pub(crate) fn x(&self, n: u8) -> u64 {
-        self.assert_stopped();
-        self.guest_x(n)
-    }
-    pub(crate) fn set_x(&mut self, n: u8, value: u64) {
-        self.assert_stopped();
-        self.guest_set_x(n, value);
-    }
-    pub(crate) fn pc(&self) -> Gva {
-        self.assert_stopped();
-        Gva::new(self.pc)
-    }
-    pub(crate) fn set_pc(&mut self, pc: Gva) {
-        self.assert_stopped();
-        self.pc = pc.raw();
-    }
-    pub(crate) fn pstate(&self) -> u64 {
-        self.assert_stopped();
-        self.pstate
-    }
-    pub(crate) fn set_pstate(&mut self, pstate: u64) {
-        self.assert_stopped();
-        self.pstate = pstate;
-    }
-
-    pub(crate) fn sysreg(&self, reg: SysReg) -> u64 {
+    pub(crate) fn guest_sysreg(&self, reg: SysReg) -> u64 {
         self.sysregs[reg as usize]
     }
-    pub(crate) fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+    pub(crate) fn guest_set_sysreg(&mut self, reg: SysReg, value: u64) {
         self.sysregs[reg as usize] = value;
     }
-
     pub(crate) fn guest_x(&self, n: u8) -> u64 {
         self.x.get(usize::from(n)).copied().unwrap_or(0)
     }
@@ -126,8 +101,8 @@ impl Vcpu {
 
     /// The tick at which the timer's condition comes true with its interrupt not masked by the guest.
     pub(crate) fn timer_fires_at(&self) -> Option<u64> {
-        let on = self.sysreg(SysReg::CntvCtl) & 3 == TIMER_ON;
-        on.then(|| self.sysreg(SysReg::CntvCval))
+        let on = self.sysregs[SysReg::CntvCtl as usize] & 3 == TIMER_ON;
+        on.then(|| self.sysregs[SysReg::CntvCval as usize])
     }
 
     /// Whether the timer interrupts at tick `now`. It is switched off while the vCPU does not run.
@@ -135,5 +110,59 @@ impl Vcpu {
         self.thread == Thread::Running
             && !self.timer_masked
             && self.timer_fires_at().is_some_and(|at| at <= now)
+    }
+}
+
+/// What its VMM does with it.
+impl hypervisor_core::host::Vcpu for Vcpu {
+    fn x(&mut self, n: u8) -> u64 {
+        self.assert_stopped();
+        self.guest_x(n)
+    }
+    fn set_x(&mut self, n: u8, value: u64) {
+        self.assert_stopped();
+        self.guest_set_x(n, value);
+    }
+    fn pc(&mut self) -> Gva {
+        self.assert_stopped();
+        Gva::new(self.pc)
+    }
+    fn set_pc(&mut self, pc: Gva) {
+        self.assert_stopped();
+        self.pc = pc.raw();
+    }
+    fn pstate(&mut self) -> u64 {
+        self.assert_stopped();
+        self.pstate
+    }
+    fn set_pstate(&mut self, pstate: u64) {
+        self.assert_stopped();
+        self.pstate = pstate;
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        self.sysregs[reg as usize]
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        self.assert_stopped();
+        self.sysregs[reg as usize] = value;
+    }
+    fn id_register(&mut self, name: Name) -> Option<u64> {
+        self.id_registers.map(|registers| registers(name))
+    }
+}
+
+impl Interrupts for Vcpu {
+    const LIST_REGISTERS: usize = LIST_REGISTERS;
+
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
+        self.gicv.inject(lr, intid, priority);
+        true
+    }
+    fn ack_vtimer(&mut self) {
+        assert!(
+            self.timer_masked,
+            "the VMM acknowledges a timer that has not fired"
+        );
+        self.timer_masked = false;
     }
 }

@@ -5,15 +5,18 @@ use std::rc::Rc;
 
 use dt_server::DtServer;
 use dt_server_api::{Bank, Client, DtServer as _, Message};
-use hypervisor_core::boot::Modules;
+use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::Host;
 use hypervisor_core::life::Life;
-use hypervisor_core::vm::{Next, StopReason, Vm};
+use hypervisor_core::life::boot::Modules;
+use hypervisor_core::life::driver::{Driver, Signal};
+use hypervisor_core::vcpu::action::VcpuAction;
+use hypervisor_core::vm::Vm;
 
 use crate::bus::{CONSOLE, TIMER};
 use crate::domains::Files;
-use crate::guest::Way;
+use crate::guest::way::Way;
 use crate::host::SimHost;
 use crate::vcpu::Thread;
 
@@ -21,11 +24,7 @@ type Dt = Client<Box<dyn FnMut(&Message) -> Message>>;
 
 pub(crate) struct Vmm {
     pub(crate) host: SimHost,
-    /// `None` without a domain record.
-    life: Option<Box<Life<'static, Dt>>>,
-    /// Why the guest does not run any more.
-    pub(crate) stopped: Option<StopReason>,
-    waiting: bool,
+    driver: Box<Driver<'static, Dt>>,
     /// It handles nothing any more, as if it were in an endless loop.
     pub(crate) hangs: bool,
     /// How the guest makes hypercalls.
@@ -56,104 +55,71 @@ impl Vmm {
                     "the record tells the exact size"
                 );
                 let modules = Modules { kernel, ramdisk };
-                let mut life = Box::new(Life::new(&mut host, dt, record, table, modules));
-                life.start(&mut host);
-                Some(life)
+                Some(Life::new(&mut host, dt, record, table, modules))
             }
             Err(error) => {
                 host.log(format_args!("no domain record: {error}"));
                 None
             }
         };
-        let vmm = Self {
+        let mut driver = Box::new(Driver::new(life));
+        driver.start(&mut host);
+        Self {
             host,
-            life,
-            stopped: None,
-            waiting: false,
+            driver,
             hangs: false,
             way: Way::default(),
-        };
-        vmm.show();
-        vmm
+        }
     }
 
     /// The guest, while it lives.
     pub(crate) fn vm(&self) -> Option<&Vm<'static>> {
-        self.life.as_ref()?.vm()
+        self.driver.vm()
     }
 
     /// How often the guest has begun to live again.
     pub(crate) fn restarts(&self) -> u32 {
-        self.life.as_ref().map_or(0, |life| life.restarts())
+        self.driver.restarts()
     }
 
     /// The vCPU stopped.
     pub(crate) fn fault(&mut self, exit: Exit) {
         assert_eq!(
-            self.host.cpu.thread,
+            self.host.cpus[0].thread,
             Thread::Running,
             "only a vCPU that runs can stop"
         );
-        self.host.cpu.thread = Thread::Faulted;
-        let next = match &mut self.life {
-            Some(life) => life.handle(&mut self.host, exit),
-            None => Next::Wait,
-        };
-        self.apply(next);
+        self.host.cpus[0].thread = Thread::Faulted;
+        let action = self.driver.exit(&mut self.host, exit);
+        self.apply(action);
+    }
+
+    /// Why the guest does not run any more.
+    pub(crate) fn stopped(&self) -> Option<StopReason> {
+        self.driver.stopped()
     }
 
     /// Notifications came.
     pub(crate) fn notified(&mut self, bits: u32) {
-        for bit in [TIMER, CONSOLE] {
-            if bits & bit == 0 || self.hangs {
-                continue;
-            }
-            let Some(life) = &mut self.life else { continue };
-            let order = (bit == CONSOLE).then(|| self.host.take_order()).flatten();
-            let next = match order {
-                Some(order) => {
-                    self.stopped = None;
-                    life.order(&mut self.host, order)
-                }
-                None if bit == CONSOLE => life.on_console(&mut self.host),
-                None => life.on_wake(&mut self.host),
-            };
-            // A vCPU that runs needs no resuming.
-            if self.waiting || next != Next::Resume {
-                self.apply(next);
+        if self.hangs {
+            return;
+        }
+        for (bit, signal) in [(TIMER, Signal::Time), (CONSOLE, Signal::Console)] {
+            if bits & bit != 0 {
+                self.driver.note(signal);
             }
         }
-        self.show();
-    }
-
-    /// Tells the console what the guest does.
-    pub(crate) fn show(&self) {
-        if let Some(life) = &self.life {
-            self.host.show(life.shown());
-        }
-    }
-
-    fn apply(&mut self, next: Next) {
-        match next {
-            Next::Resume => {
-                self.waiting = false;
-                self.host.cpu.thread = Thread::Running;
-            }
-            Next::Wait => {
-                self.waiting = true;
-                self.park();
-            }
-            Next::Stop(reason) => {
-                self.waiting = false;
-                self.park();
-                self.show();
-                self.host.log(format_args!("guest stopped: {reason}"));
-                self.stopped = Some(reason);
+        while self.driver.is_behind() {
+            if let Some(action) = self.driver.catch_up(&mut self.host) {
+                self.apply(action);
             }
         }
     }
 
-    fn park(&mut self) {
-        self.host.cpu.thread = Thread::Parked;
+    fn apply(&mut self, action: VcpuAction) {
+        self.host.cpus[0].thread = match action {
+            VcpuAction::Resume => Thread::Running,
+            VcpuAction::Wait | VcpuAction::Stop(_) => Thread::Parked,
+        };
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use dt_server_api::Bank;
 use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SIZE, PageOrder};
-use hypervisor_core::p2m::{Error, P2m, Page};
-use hypervisor_core::pages::Pages;
+use hypervisor_core::memory::p2m::{Error, P2m, Page};
+use hypervisor_core::memory::pages::Pages;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use memory_server_api::{Batch, Extra, Reply, Request, Slot};
 use proptest::prelude::*;

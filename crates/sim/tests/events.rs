@@ -362,7 +362,7 @@ fn a_watchdog_that_is_not_fed_stops_a_guest_that_sleeps() {
     sys.advance(1);
     assert_eq!(
         sys.stopped(0),
-        Some(hypervisor_core::vm::StopReason::Watchdog)
+        Some(hypervisor_core::domain::shutdown::StopReason::Watchdog)
     );
 }
 
@@ -380,7 +380,7 @@ fn a_watchdog_that_is_not_fed_stops_a_guest_that_runs() {
     sys.advance(1);
     assert_eq!(
         sys.stopped(0),
-        Some(hypervisor_core::vm::StopReason::Watchdog)
+        Some(hypervisor_core::domain::shutdown::StopReason::Watchdog)
     );
     assert!(sys.is_alive(1));
 }

@@ -337,5 +337,5 @@ fn operations_that_arm_does_not_have_are_refused_as_xen_refuses_them() {
 fn gfn_numbers_are_what_the_tests_say() {
     let g = Guest::new(Kind::DirectMap);
     assert_eq!(g.paddr(FREE), Some(FREE << 12));
-    assert_eq!(g.vm.p2m.max_gfn(), Gfn::new(GFN + 4095));
+    assert_eq!(g.vm.domain.p2m.max_gfn(), Gfn::new(GFN + 4095));
 }

@@ -5,7 +5,8 @@ mod memory_guest;
 
 use guest_mem::Window;
 use hv_types::{Gpa, WindowAddr};
-use hypervisor_core::hypercall::{Outcome, dispatch};
+use hypervisor_core::hypercall::dispatch;
+use hypervisor_core::hypercall::outcome::Outcome;
 use memory_server_api::Extra;
 use xen_abi::memory::{self, AddToPhysmap, AddToPhysmapBatch, space};
 use xen_abi::multicall::MulticallEntry;
@@ -317,10 +318,12 @@ fn registered_pages_that_are_given_away_do_not_stop_the_vmm() {
     assert_eq!(g.call(number::EVENT_CHANNEL_OP, [0, ARG, 0, 0, 0]), Ok(0));
     g.put(ARG, &port);
     assert_eq!(g.call(number::EVENT_CHANNEL_OP, [4, ARG, 0, 0, 0]), Ok(0));
-    hypervisor_core::hypercall::set_runstate(
-        &mut g.vm,
+    let domain = &g.vm.domain;
+    g.vm.vcpus[0].runstate.set(
         &mut g.host,
-        hypervisor_core::hypercall::RunState::Blocked,
+        &domain.p2m,
+        domain.assists,
+        hypervisor_core::vcpu::runstate::RunState::Blocked,
     );
     assert_eq!(g.read(FREE), None);
 }
@@ -364,7 +367,12 @@ fn wild_arguments_get_answers() {
                     .flat_map(|at| (0..).zip(&argument).map(move |(n, w)| (at + 8 * n, *w)))
                 {
                     // The guest may have given this page away, or covered it.
-                    if hypervisor_core::pages::Pages::writable(&g.vm.p2m, Gpa::new(at), 8).is_some()
+                    if hypervisor_core::memory::pages::Pages::writable(
+                        &g.vm.domain.p2m,
+                        Gpa::new(at),
+                        8,
+                    )
+                    .is_some()
                     {
                         g.put(at, &word);
                     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{assert_untouched, decrease, populate, reservation};
-use hypervisor_core::vm::StopReason;
+use hypervisor_core::domain::shutdown::StopReason;
 use sim::guest::{ARGS, CONSOLE_PAGE, FREE, RAM, UPCALL, VTIMER};
 use sim::{FREQUENCY, Ran, System};
 use xen_abi::number::SCHED_OP;

@@ -4,12 +4,38 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::GuestHandle;
 
+/// `VCPUOP_initialise`.
+pub const INITIALISE: u64 = 0;
+/// `VCPUOP_up`.
+pub const UP: u64 = 1;
+/// `VCPUOP_down`.
+pub const DOWN: u64 = 2;
+/// `VCPUOP_is_up`.
+pub const IS_UP: u64 = 3;
+/// `VCPUOP_get_runstate_info`.
+pub const GET_RUNSTATE_INFO: u64 = 4;
 /// `VCPUOP_register_runstate_memory_area`: [`RegisterRunstate`].
 pub const REGISTER_RUNSTATE_MEMORY_AREA: u64 = 5;
+/// `VCPUOP_set_periodic_timer`.
+pub const SET_PERIODIC_TIMER: u64 = 6;
+/// `VCPUOP_stop_periodic_timer`.
+pub const STOP_PERIODIC_TIMER: u64 = 7;
+/// `VCPUOP_set_singleshot_timer`.
+pub const SET_SINGLESHOT_TIMER: u64 = 8;
+/// `VCPUOP_stop_singleshot_timer`.
+pub const STOP_SINGLESHOT_TIMER: u64 = 9;
 /// `VCPUOP_register_vcpu_info`: [`RegisterVcpuInfo`].
 pub const REGISTER_VCPU_INFO: u64 = 10;
+/// `VCPUOP_send_nmi`.
+pub const SEND_NMI: u64 = 11;
+/// `VCPUOP_get_physid`.
+pub const GET_PHYSID: u64 = 12;
+/// `VCPUOP_register_vcpu_time_memory_area`.
+pub const REGISTER_VCPU_TIME_MEMORY_AREA: u64 = 13;
 /// `VCPUOP_register_runstate_phys_area`: the area by guest physical address.
 pub const REGISTER_RUNSTATE_PHYS_AREA: u64 = 14;
+/// `VCPUOP_register_vcpu_time_phys_area`.
+pub const REGISTER_VCPU_TIME_PHYS_AREA: u64 = 15;
 
 /// In [`RunstateInfo::state_entry_time`]: the area is being written (`XEN_RUNSTATE_UPDATE`).
 pub const RUNSTATE_UPDATE: u64 = 1 << 63;

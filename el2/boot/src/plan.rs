@@ -8,7 +8,7 @@ use core::fmt;
 use dt_server::{Config, Range};
 use heapless::Vec;
 use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
-use hypervisor_core::p2m::P2m;
+use hypervisor_core::memory::p2m::P2m;
 use memory_server::layout::{self, GrantLayout, OwnLayout};
 use memory_server::manifest::{self, MANIFEST_WORDS, MAX_DOMAINS, MAX_UNTYPEDS, ManifestError};
 use memory_server::{

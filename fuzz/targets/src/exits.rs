@@ -1,11 +1,11 @@
 //! Exits of the vCPU.
 
-use hv_types::{Gpa, Gva};
-use hypervisor_core::exit::Exit;
+use hv_types::{Gpa, Gva, VcpuId};
+use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{SysReg, Vcpu};
-use hypervisor_core::vm::Next;
+use hypervisor_core::vcpu::action::VcpuAction;
 
-use crate::guest::{RAM, value, with_guest};
+use crate::guest::{Guest, RAM, value, with_guest};
 use crate::input::Input;
 
 const SYSREGS: [SysReg; 11] = [
@@ -68,22 +68,20 @@ pub fn exits(data: &[u8]) {
                     guest
                         .host
                         .set_x(16, u64::from(operation & 1) + u64::from(input.get::<u8>()));
-                    guest.vm.handle(&mut guest.host, Exit::Hvc)
+                    handle(guest, Reason::Hvc)
                 }
                 0x90..0xa0 => {
                     guest.host.pc = value(&mut input);
-                    guest.vm.handle(&mut guest.host, Exit::Hvc)
+                    handle(guest, Reason::Hvc)
                 }
                 0xa0..0xc0 => {
                     let esr = input.get();
-                    guest.vm.handle(&mut guest.host, Exit::Trap { esr })
+                    handle(guest, Reason::Trap { esr })
                 }
                 0xc0..0xd0 => {
                     let gpa = Gpa::new(value(&mut input) & 0x0000_ffff_ffff_ffff);
                     let (iss, fetch) = (input.get(), operation & 1 != 0);
-                    guest
-                        .vm
-                        .handle(&mut guest.host, Exit::Abort { gpa, iss, fetch })
+                    handle(guest, Reason::Abort { gpa, iss, fetch })
                 }
                 // A load or store of a device register.
                 0xd0..0xf0 => {
@@ -91,9 +89,9 @@ pub fn exits(data: &[u8]) {
                     let device = DEVICES[usize::from(operation >> 2 & 3)];
                     let gpa = Gpa::new(device + u64::from(input.get::<u16>() & 0xfff));
                     let iss = LOAD | size << 22 | 4 << 16 | 1 << 15 | write << 6;
-                    guest.vm.handle(
-                        &mut guest.host,
-                        Exit::Abort {
+                    handle(
+                        guest,
+                        Reason::Abort {
                             gpa,
                             iss,
                             fetch: false,
@@ -102,22 +100,31 @@ pub fn exits(data: &[u8]) {
                 }
                 0xf0..0xf8 => {
                     let lr = (operation < 0xf4).then_some(operation & 3);
-                    guest.vm.handle(&mut guest.host, Exit::Maintenance { lr })
+                    handle(guest, Reason::Maintenance { lr })
                 }
-                0xf8..0xff => guest.vm.handle(&mut guest.host, Exit::VirtualTimer),
+                0xf8..0xff => handle(guest, Reason::VirtualTimer),
                 0xff => {
                     let pc = Gva::new(guest.host.pc);
-                    guest.vm.handle(&mut guest.host, Exit::Unknown { pc })
+                    handle(guest, Reason::Unknown { pc })
                 }
             };
             match next {
-                Next::Resume => waiting = false,
-                Next::Wait => waiting = true,
-                Next::Stop(reason) => {
+                VcpuAction::Resume => waiting = false,
+                VcpuAction::Wait => waiting = true,
+                VcpuAction::Stop(reason) => {
                     assert!(!reason.to_string().is_empty());
                     return;
                 }
             }
         }
     });
+}
+
+/// The guest's vCPU stops for `reason`.
+fn handle(guest: &mut Guest<'_>, reason: Reason) -> VcpuAction {
+    let exit = Exit {
+        vcpu: VcpuId::BOOT,
+        reason,
+    };
+    guest.vm.handle(&mut guest.host, exit)
 }

@@ -2,8 +2,8 @@
 
 use dt_server_api::{Bank, DomainRecord, DtServer, Error, Module, PvFeatures};
 use hv_types::{Gfn, Gpa, PAGE_SHIFT, WindowAddr};
-use hypervisor_core::boot::Modules;
-use hypervisor_core::p2m::{P2m, Page};
+use hypervisor_core::life::boot::Modules;
+use hypervisor_core::memory::p2m::{P2m, Page};
 use hypervisor_core::vm::Vm;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use sim::caps::Side;
@@ -142,7 +142,7 @@ impl Guest<'_> {
             [Side::Guest, Side::Window].map(|side| Mapped::of(&self.memory, side));
         let bank = RAM >> PAGE_SHIFT..(RAM + RAM_SIZE) >> PAGE_SHIFT;
         for gfn in bank.chain(guest.pages()) {
-            let at = match self.vm.p2m.lookup(Gfn::new(gfn)) {
+            let at = match self.vm.domain.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
                 Page::Ram => Some(gfn),
                 Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),

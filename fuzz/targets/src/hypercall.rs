@@ -1,6 +1,7 @@
 //! Hypercalls.
 
-use hypervisor_core::hypercall::{Outcome, dispatch};
+use hypervisor_core::hypercall::dispatch;
+use hypervisor_core::hypercall::outcome::Outcome;
 
 use crate::guest::{ARGS, value, with_guest};
 use crate::input::Input;

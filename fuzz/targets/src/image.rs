@@ -1,7 +1,7 @@
 //! Kernel files and where the loader puts them.
 
 use hv_types::Gpa;
-use hypervisor_core::loader::{DTB_MAX, Reserved, plan, probe};
+use hypervisor_core::life::loader::{DTB_MAX, Reserved, plan, probe};
 
 use crate::input::Input;
 

@@ -1,8 +1,8 @@
 //! Instructions of a guest whose access the syndrome does not describe.
 
 use hv_types::{Gpa, Gva};
-use hypervisor_core::esr::Abort;
-use hypervisor_core::mmio::instruction::WriteBack;
+use hypervisor_core::exit::mmio::instruction::WriteBack;
+use hypervisor_core::exit::syndrome::Abort;
 
 use crate::input::Input;
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use console_api::ConsolePort;
 use guest_mem::{VecWindow, Window};
-use hv_types::{PAGE_SIZE, Port, WindowAddr};
-use hypervisor_core::console_ring::ConsoleRing;
+use hv_types::{Gfn, PAGE_SIZE, Port, WindowAddr};
+use hypervisor_core::device::pv_console::PvConsole;
 use memory_server_api::Extra;
 use xen_abi::console::ring::{IN, IN_CONS, IN_PROD, IN_SIZE, OUT, OUT_CONS, OUT_PROD, OUT_SIZE};
 
@@ -46,7 +46,7 @@ fn at(offset: u16) -> WindowAddr {
 pub fn pv_console(data: &[u8]) {
     let mut input = Input::new(data);
     let window = VecWindow::new().with(at(0), PAGE_SIZE);
-    let mut ring = ConsoleRing::new(Port(1));
+    let mut ring = PvConsole::new(Gfn::new(0x39000), Port(1));
     ring.connect(&window);
     let mut end = End {
         out: Vec::new(),
@@ -93,7 +93,7 @@ fn page(window: &VecWindow) -> Vec<u8> {
     bytes
 }
 
-fn pump(ring: &mut ConsoleRing, window: &VecWindow, end: &mut End) {
+fn pump(ring: &mut PvConsole, window: &VecWindow, end: &mut End) {
     let words = || [IN_CONS, IN_PROD, OUT_CONS, OUT_PROD].map(|word| window.load_u32(at(word)));
     let before = page(window);
     let [in_cons, in_prod, out_cons, out_prod] = words();

@@ -2,7 +2,8 @@
 
 use hv_types::Gva;
 use hypervisor_core::host::{SysReg, Vcpu};
-use hypervisor_core::walk::{Access, translate};
+use hypervisor_core::vcpu::walk::fault::Access;
+use hypervisor_core::vcpu::walk::translate;
 
 use crate::guest::{RAM, RAM_SIZE, value, with_guest};
 use crate::input::Input;
@@ -72,7 +73,7 @@ pub fn stage1(data: &[u8]) {
 }
 
 fn look_up(guest: &mut crate::guest::Guest<'_>, gva: Gva) {
-    let (host, pages) = (&mut guest.host, &guest.vm.p2m);
+    let (host, pages) = (&mut guest.host, &guest.vm.domain.p2m);
     let read = translate(host, pages, gva, Access::Read);
     let write = translate(host, pages, gva, Access::Write);
     assert_eq!(translate(host, pages, gva, Access::Write), write, "{gva:?}");

@@ -1,8 +1,8 @@
 //! Syndromes.
 
 use hv_types::Gpa;
-use hypervisor_core::esr::{self, Trap};
-use hypervisor_core::mmio::Mmio;
+use hypervisor_core::exit::mmio::Mmio;
+use hypervisor_core::exit::syndrome::{self, Trap};
 
 use crate::input::Input;
 
@@ -10,7 +10,7 @@ use crate::input::Input;
 pub fn trap(data: &[u8]) {
     let mut input = Input::new(data);
     let (esr, gpa, value): (u32, u64, u64) = (input.get(), input.get(), input.get());
-    match esr::decode(esr) {
+    match syndrome::decode(esr) {
         Trap::SysReg(access) => {
             let (op0, op1, crn, crm, op2) = access.encoding();
             assert!(op0 < 4 && op1 < 8 && crn < 16 && crm < 16 && op2 < 8 && access.rt < 32);

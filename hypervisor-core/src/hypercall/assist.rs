@@ -1,32 +1,31 @@
 //! vm_assist (public/xen.h): of the assists only the runstate update flag exists on Arm.
 
-use xen_abi::Errno;
-use xen_abi::assist::{CMD_DISABLE, CMD_ENABLE, TYPE_RUNSTATE_UPDATE_FLAG};
+use xen_abi::Errno::{self, Einval, Enosys};
+use xen_abi::assist::{self, TYPE_RUNSTATE_UPDATE_FLAG};
 
-use super::state::State;
-use crate::vm::Vm;
+use super::row::Status::Done;
+use super::row::family;
+use crate::domain::assists::Assists;
 
-/// vm_assist(cmd, type).
-///
-/// # Errors
-/// [`Errno::Einval`] for another type; [`Errno::Enosys`] for another command.
-pub(super) fn vm_assist(vm: &mut Vm<'_>, cmd: u64, kind: u64) -> Result<i64, Errno> {
-    if kind != TYPE_RUNSTATE_UPDATE_FLAG {
-        return Err(Errno::Einval);
+family! {
+    /// vm_assist(cmd, type): `-EINVAL` for another type.
+    VM_ASSIST "vm_assist"
+    fn vm_assist(assists: &mut Assists, cmd: u64, kind: u64);
+    before {
+        // The type is looked at first.
+        if kind != TYPE_RUNSTATE_UPDATE_FLAG {
+            return Einval.into();
+        }
     }
-    match cmd {
-        CMD_ENABLE => vm.hc.assists |= RUNSTATE_UPDATE_FLAG,
-        CMD_DISABLE => vm.hc.assists &= !RUNSTATE_UPDATE_FLAG,
-        _ => return Err(Errno::Enosys),
-    }
-    Ok(0)
+    match cmd, else Enosys;
+    assist::CMD_ENABLE { "enable", Done, "Switches an assist of the hypervisor's on.",
+        switch(assists, true) }
+    assist::CMD_DISABLE { "disable", Done, "Switches an assist of the hypervisor's off.",
+        switch(assists, false) }
 }
 
-const RUNSTATE_UPDATE_FLAG: u32 = 1 << TYPE_RUNSTATE_UPDATE_FLAG;
-
-impl State {
-    /// Whether updates of the runstate area are to be marked.
-    pub(super) fn marks_runstate(&self) -> bool {
-        self.assists & RUNSTATE_UPDATE_FLAG != 0
-    }
+#[expect(clippy::unnecessary_wraps, reason = "as all handlers")]
+const fn switch(assists: &mut Assists, on: bool) -> Result<i64, Errno> {
+    assists.mark_runstate(on);
+    Ok(0)
 }

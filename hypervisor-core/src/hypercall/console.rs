@@ -4,37 +4,43 @@
 //! front and the treatment of control characters are the console server's.
 
 use hv_types::Gva;
-use xen_abi::{Errno, console};
+use xen_abi::Errno::{self, Enosys};
+use xen_abi::console;
 
-use super::Outcome;
-use crate::guest_ptr::Copier;
-use crate::host::Host;
-use crate::pages::Pages;
-use crate::vm::Vm;
+use super::outcome::Outcome;
+use super::row::Status::Done;
+use super::row::family;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::guest_ptr::Copier;
+use crate::memory::pages::Pages;
 use console_api::ConsolePort;
 
 /// Bytes done in one exit; more are a continuation, so that a guest that asks for 4 GiB stays interruptible.
 const CHUNK: usize = 128;
 
-/// console_io(cmd, count, buffer).
-///
-/// - 0, write: returns 0. What is neither printable nor newline nor tab is dropped, as in Xen; bytes from 0x80 on
-///   pass, because text is UTF-8 today. Where the console has no room the guest executes the
-///   call again for the rest, once there is some; nothing is lost.
-/// - 1, read: returns the number of bytes typed for this guest, at most `count` and at most
-///   128; 0 if there are none.
-///
-/// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies before),
-/// `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
-pub fn console_io<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
-    match args[0] {
-        console::WRITE => write(host, &vm.p2m, args),
-        console::READ => read(host, &vm.p2m, &mut vm.hc.typed, args).into(),
-        _ => Errno::Enosys.into(),
-    }
+family! {
+    /// console_io(cmd, count, buffer).
+    ///
+    /// - 0, write: returns 0. What is neither printable nor newline nor tab is dropped, as in Xen; bytes from 0x80 on
+    ///   pass, because text is UTF-8 today. Where the console has no room the guest executes the
+    ///   call again for the rest, once there is some; nothing is lost.
+    /// - 1, read: returns the number of bytes typed for this guest, at most `count` and at most
+    ///   128; 0 if there are none.
+    ///
+    /// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies before),
+    /// `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
+    ///
+    /// `held` is a byte that was read from the console and has not found its way to the guest.
+    CONSOLE_IO "console_io"
+    fn console_io<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, held: &mut Option<u8>, args: [u64; 5]);
+    match args[0], else Enosys;
+    console::WRITE { "write", Done, "Writes text to the hypervisor's console: early boot messages.",
+        write(host, pages, args) }
+    console::READ { "read", Done, "Reads what was typed at the hypervisor's console.",
+        read(host, pages, held, args) }
 }
 
-fn write<H: Host, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
+fn write<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outcome {
     let [cmd, count, buffer, a3, a4] = args;
     if count == 0 {
         return Outcome::Return(0);
@@ -81,7 +87,7 @@ fn is_printable(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\t' | 0x20..=0x7e | 0x80..)
 }
 
-fn read<H: Host, P: Pages>(
+fn read<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
     held: &mut Option<u8>,

@@ -11,75 +11,63 @@ mod array;
 mod copy;
 mod entry;
 mod maps;
-mod table;
+pub(super) mod table;
 
 use core::mem::offset_of;
 use core::ops::Range;
 
 use hv_types::Gva;
-use memory_server_api::Extra;
-use xen_abi::Errno;
+use xen_abi::Errno::{self, Enosys, Eopnotsupp};
 use xen_abi::grant::{self, Copy, MapGrantRef, SwapGrantRef, UnmapAndReplace, UnmapGrantRef};
 
-use super::Outcome;
-use crate::host::Host;
-use crate::vm::Vm;
+use super::row::Status::{Done, Error, Partly};
+use super::row::family;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
 
-pub(super) use table::frame_for_physmap;
-
-/// grant_table_op(cmd, array, count). `cmd` and `count` are 32 bits.
-pub fn grant_table_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
-    let [cmd, array, count, ..] = args;
-    let (op, progress) = (cmd & grant::CMD_MASK, cmd & 0xffff_ffff & !grant::CMD_MASK);
-    let Ok(count) = u32::try_from(count & 0xffff_ffff) else {
-        return Errno::Einval.into();
-    };
-    if count > i32::MAX as u32 || progress != 0 && op != grant::CACHE_FLUSH {
-        return Errno::Einval.into();
+family! {
+    /// grant_table_op(cmd, array, count). `cmd` and `count` are 32 bits.
+    GRANT_TABLE_OP "grant_table_op"
+    fn grant_table_op<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, args: [u64; 5]);
+    before {
+        let [cmd, array, count, ..] = args;
+        let (op, progress) = (cmd & grant::CMD_MASK, cmd & 0xffff_ffff & !grant::CMD_MASK);
+        let Ok(count) = u32::try_from(count & 0xffff_ffff) else {
+            return Errno::Einval.into();
+        };
+        if count > i32::MAX as u32 || progress != 0 && op != grant::CACHE_FLUSH {
+            return Errno::Einval.into();
+        }
+        let at = Gva::new(array);
     }
-    let at = Gva::new(array);
-    match op {
-        grant::SETUP_TABLE => table::setup(vm, host, at, count).into(),
-        grant::QUERY_SIZE => table::query_size(vm, host, at, count).into(),
-        grant::GET_STATUS_FRAMES => table::get_status_frames(vm, host, at, count).into(),
-        grant::GET_VERSION => table::get_version(vm, host, at).into(),
-        grant::SET_VERSION => table::set_version(vm, host, at).into(),
-        grant::MAP_GRANT_REF => {
-            let all = 0..size_of::<MapGrantRef>();
-            array::run(vm, host, args, count, all, maps::map)
-        }
-        grant::UNMAP_GRANT_REF => {
-            let out = status_of(offset_of!(UnmapGrantRef, status));
-            array::run(vm, host, args, count, out, maps::unmap)
-        }
-        grant::UNMAP_AND_REPLACE => {
-            let out = status_of(offset_of!(UnmapAndReplace, status));
-            array::run(vm, host, args, count, out, maps::unmap_and_replace)
-        }
-        grant::COPY => {
-            let out = status_of(offset_of!(Copy, status));
-            array::run(vm, host, args, count, out, copy::copy)
-        }
-        grant::SWAP_GRANT_REF => {
-            let out = status_of(offset_of!(SwapGrantRef, status));
-            array::run(vm, host, args, count, out, table::swap)
-        }
-        grant::CACHE_FLUSH => array::run(vm, host, args, count, 0..0, |vm, host, op| {
-            array::cache_flush(vm, host, op, progress)
-        }),
-        grant::TRANSFER => Errno::Eopnotsupp.into(),
-        _ => Errno::Enosys.into(),
-    }
+    match op, else Enosys;
+    grant::MAP_GRANT_REF { "map_grant_ref", Partly("grants of the caller itself"), "Maps frames that other domains have granted.",
+        array::run(domain, host, args, count, 0..size_of::<MapGrantRef>(), maps::map) }
+    grant::UNMAP_GRANT_REF { "unmap_grant_ref", Done, "Unmaps what was mapped with map_grant_ref.",
+        array::run(domain, host, args, count, status_of(offset_of!(UnmapGrantRef, status)), maps::unmap) }
+    grant::SETUP_TABLE { "setup_table", Done, "Makes the grant table larger.",
+        table::setup(domain, host, at, count) }
+    grant::DUMP_TABLE { "dump_table", Error(Enosys), "Prints a grant table to the hypervisor's console." }
+    grant::TRANSFER { "transfer", Error(Eopnotsupp), "Gives frames to another domain for good." }
+    grant::COPY { "copy", Partly("frames and grants of the caller itself"), "Copies bytes between frames, granted ones among them.",
+        array::run(domain, host, args, count, status_of(offset_of!(Copy, status)), copy::copy) }
+    grant::QUERY_SIZE { "query_size", Done, "How many frames the grant table has and may have.",
+        table::query_size(domain, host, at, count) }
+    grant::UNMAP_AND_REPLACE { "unmap_and_replace", Done, "Unmaps a granted frame and maps another one in its place.",
+        array::run(domain, host, args, count, status_of(offset_of!(UnmapAndReplace, status)), maps::unmap_and_replace) }
+    grant::SET_VERSION { "set_version", Done, "Chooses the version of the grant table.",
+        table::set_version(domain, host, at) }
+    grant::GET_STATUS_FRAMES { "get_status_frames", Done, "Frames of the status words of a table of version 2.",
+        table::get_status_frames(domain, host, at, count) }
+    grant::GET_VERSION { "get_version", Done, "Which version the grant table has.",
+        table::get_version(domain, host, at) }
+    grant::SWAP_GRANT_REF { "swap_grant_ref", Done, "Exchanges two entries of the guest's grant table.",
+        array::run(domain, host, args, count, status_of(offset_of!(SwapGrantRef, status)), table::swap) }
+    grant::CACHE_FLUSH { "cache_flush", Partly("direct-mapped domains, own RAM"), "Cleans and invalidates caches for memory that a device uses.",
+        array::run(domain, host, args, count, 0..0, |domain, host, op| array::cache_flush(domain, host, op, progress)) }
 }
 
 /// The bytes of a status at `offset`.
 const fn status_of(offset: usize) -> Range<usize> {
     offset..offset + size_of::<i16>()
-}
-
-/// Frames that the table has: they are created in order.
-fn nr_frames(vm: &Vm<'_>) -> u8 {
-    (0..vm.record.max_grant_frames)
-        .find(|n| !vm.p2m.has_extra(Extra::GrantFrame(*n)))
-        .unwrap_or(vm.record.max_grant_frames)
 }

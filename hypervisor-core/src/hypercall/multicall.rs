@@ -4,9 +4,9 @@ use hv_types::Gva;
 use xen_abi::Errno;
 use xen_abi::multicall::MulticallEntry;
 
-use super::{Outcome, single};
-use crate::guest_ptr::Copier;
-use crate::host::Host;
+use super::outcome::Outcome;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::guest_ptr::Copier;
 use crate::vm::Vm;
 
 /// Entries done before the guest may take an interrupt; each is bounded by itself.
@@ -20,7 +20,14 @@ const RESULT: u64 = core::mem::offset_of!(MulticallEntry, result) as u64;
 ///
 /// A long list, and an entry that asks to be continued or tried again, make the guest execute the
 /// HVC again with the rest of the list, so that nothing is done twice.
-pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) -> Outcome {
+///
+/// `single` does one hypercall.
+pub(super) fn multicall<H: VcpuHost>(
+    vm: &mut Vm<'_>,
+    host: &mut H,
+    args: [u64; 5],
+    single: impl Fn(&mut Vm<'_>, &mut H, u64, [u64; 5]) -> Outcome,
+) -> Outcome {
     let [list, count, a2, a3, a4] = args;
     let mut gva = Gva::new(list);
     let rest = |gva: Gva, done: u64| Outcome::Continue {
@@ -32,7 +39,7 @@ pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) 
         if done == CHUNK {
             return rest(gva, done);
         }
-        let mut entry: MulticallEntry = match guest.copy_in(host, &vm.p2m, gva) {
+        let mut entry: MulticallEntry = match guest.copy_in(host, &vm.domain.p2m, gva) {
             Ok(entry) => entry,
             Err(errno) => return errno.into(),
         };
@@ -46,7 +53,7 @@ pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) 
                 args: [x0, x1, x2, x3, x4],
             } => {
                 entry.args = [x0, x1, x2, x3, x4, entry.args[5]];
-                return match guest.copy_out(host, &vm.p2m, gva, &entry) {
+                return match guest.copy_out(host, &vm.domain.p2m, gva, &entry) {
                     Ok(()) => rest(gva, done),
                     Err(errno) => errno.into(),
                 };
@@ -67,7 +74,7 @@ pub(super) fn multicall<H: Host>(vm: &mut Vm<'_>, host: &mut H, args: [u64; 5]) 
         let written = gva
             .checked_add(RESULT)
             .ok_or(Errno::Efault)
-            .and_then(|at| guest.copy_out(host, &vm.p2m, at, &result));
+            .and_then(|at| guest.copy_out(host, &vm.domain.p2m, at, &result));
         if let Err(errno) = written {
             return errno.into();
         }

@@ -1,90 +1,121 @@
 //! sched_op (public/sched.h): yield, block, poll, shutdown, watchdog.
 
-use heapless::Vec;
 use hv_types::{DomId, Gva, Port};
-use xen_abi::Errno;
+use xen_abi::Errno::{self, Enosys, Eperm};
 use xen_abi::sched::{
-    BLOCK, PIN_OVERRIDE, POLL, POLL_MAX_PORTS, Poll, REMOTE_SHUTDOWN, RemoteShutdown, SHUTDOWN,
-    SHUTDOWN_CODE, Shutdown, WATCHDOG, Watchdog, YIELD, reason as code,
+    self, POLL_MAX_PORTS, Poll, RemoteShutdown, Shutdown, Watchdog, reason as code,
 };
 
-use super::Outcome;
-use super::time::ns_to_ticks;
-use super::watchdog::NONE_FREE;
-use crate::guest_ptr::{self, Copier};
-use crate::host::Host;
-use crate::vm::Vm;
+use super::outcome::Outcome;
+use super::row::Status::{Done, Error};
+use super::row::family;
+use crate::device::vgic::VGic;
+use crate::domain::Domain;
+use crate::domain::watchdog::NONE_FREE;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::guest_ptr::{self, Copier};
+
+use crate::memory::pages::Pages;
+use crate::vcpu::Vcpu;
+use crate::vcpu::poll::{PollWait, Ports};
+use crate::vcpu::time::ns_to_ticks;
 
 /// The IRQ mask bit of the processor state (Arm ARM C5.2.19, SPSR_EL2.I).
 const PSTATE_I: u64 = 1 << 7;
 
-/// What a vCPU in SCHEDOP_poll waits for besides an interrupt.
-#[derive(Debug)]
-pub(super) struct PollWait {
-    /// Any of these pending ends the wait.
-    ports: Vec<Port, { POLL_MAX_PORTS as usize }>,
-    /// So does this tick of the system counter.
-    pub(super) deadline: Option<u64>,
+family! {
+    /// sched_op(cmd, arg).
+    SCHED_OP "sched_op"
+    fn sched_op<H: VcpuHost>(
+        domain: &mut Domain<'_>,
+        vcpu: &mut Vcpu,
+        gic: &VGic,
+        host: &mut H,
+        cmd: u64,
+        arg: u64,
+    );
+    before { let at = Gva::new(arg); }
+    match cmd, else Enosys;
+    sched::YIELD { "yield", Done, "Lets others run.",
+        Outcome::Yield }
+    sched::BLOCK { "block", Done, "Waits for an event, with events allowed.",
+        block(host) }
+    sched::SHUTDOWN { "shutdown", Done, "Ends the guest: power off, reboot, suspend, crash or watchdog.",
+        shutdown(domain, host, at) }
+    sched::POLL { "poll", Done, "Waits for one of a list of events or a time.",
+        poll(domain, vcpu, gic, host, at) }
+    sched::REMOTE_SHUTDOWN { "remote_shutdown", Error(Eperm), "Ends another domain.",
+        remote_shutdown(domain, host, at) }
+    sched::SHUTDOWN_CODE { "shutdown_code", Done, "Says beforehand how the guest will end.",
+        shutdown_code(domain, host, at) }
+    sched::WATCHDOG { "watchdog", Done, "Sets a watchdog, which ends the guest if it is not set again in time.",
+        watchdog(domain, vcpu, host, at) }
+    sched::PIN_OVERRIDE { "pin_override", Error(Eperm), "Pins a vCPU to a CPU." }
 }
 
-/// sched_op(cmd, arg).
-pub(super) fn sched_op<H: Host>(vm: &mut Vm<'_>, host: &mut H, cmd: u64, arg: u64) -> Outcome {
-    let gva = Gva::new(arg);
-    match cmd {
-        YIELD => Outcome::Yield,
-        BLOCK => {
-            // The header: a call with events masked enables them and then looks whether any is pending,
-            // so that no wake-up is lost between the guest's own look and this call.
-            let pstate = host.pstate();
-            host.set_pstate(pstate & !PSTATE_I);
-            Outcome::Block
-        }
-        SHUTDOWN => match reason(vm, host, gva) {
-            // Xen keeps eight bits of the reason.
-            Ok(code) => Outcome::Stop(vm.hc.shutdown(code & 0xff)),
-            Err(errno) => errno.into(),
-        },
-        POLL => poll(vm, host, gva).unwrap_or_else(Outcome::from),
-        REMOTE_SHUTDOWN => remote_shutdown(vm, host, gva).into(),
-        SHUTDOWN_CODE => reason(vm, host, gva)
-            .map(|code| {
-                vm.hc.latch(code & 0xff);
-                0
-            })
-            .into(),
-        WATCHDOG => watchdog(vm, host, gva).unwrap_or_else(Outcome::from),
-        PIN_OVERRIDE => Errno::Eperm.into(),
-        _ => Errno::Enosys.into(),
-    }
+/// Enables interrupts and waits.
+///
+/// The header: a call with events masked enables them and then looks whether any is pending, so that no
+/// wake-up is lost between the guest's own look and this call.
+fn block<H: VcpuHost>(host: &mut H) -> Outcome {
+    let pstate = host.pstate();
+    host.set_pstate(pstate & !PSTATE_I);
+    Outcome::Block
 }
 
-fn reason<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva) -> Result<u32, Errno> {
-    let arg: Shutdown = guest_ptr::copy_in(host, &vm.p2m, gva)?;
-    Ok(arg.reason)
+fn shutdown<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    gva: Gva,
+) -> Result<Outcome, Errno> {
+    let code = reason(host, &domain.p2m, gva)?;
+    Ok(Outcome::Stop(domain.shutdown.shutdown(code)))
+}
+
+fn shutdown_code<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    gva: Gva,
+) -> Result<i64, Errno> {
+    let code = reason(host, &domain.p2m, gva)?;
+    domain.shutdown.latch(code);
+    Ok(0)
+}
+
+/// The eight bits of the reason that Xen keeps.
+fn reason<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gva: Gva) -> Result<u32, Errno> {
+    let arg: Shutdown = guest_ptr::copy_in(host, pages, gva)?;
+    Ok(arg.reason & 0xff)
 }
 
 /// Blocks until one of some ports, each bound, is pending, masked or not, or the system time comes, or any
 /// interrupt is deliverable. The result is 0 in every case.
-fn poll<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Errno> {
+fn poll<H: VcpuHost>(
+    domain: &Domain<'_>,
+    vcpu: &mut Vcpu,
+    gic: &VGic,
+    host: &mut H,
+    gva: Gva,
+) -> Result<Outcome, Errno> {
     let mut guest = Copier::new();
-    let arg: Poll = guest.copy_in(host, &vm.p2m, gva)?;
+    let arg: Poll = guest.copy_in(host, &domain.p2m, gva)?;
     if arg.nr_ports > POLL_MAX_PORTS {
         return Err(Errno::Einval);
     }
     // What could be delivered now ends the poll before its ports are looked at.
     if host.pstate() & PSTATE_I == 0
-        && (vm.gic.deliverable() || vm.events.upcall_pending(host.window(), &vm.p2m))
+        && (gic.deliverable() || domain.events.upcall_pending(host.window(), &domain.p2m))
     {
         return Ok(Outcome::Return(0));
     }
-    let mut ports = Vec::new();
+    let mut ports = Ports::new();
     let mut at = arg.ports.gva();
     for _ in 0..arg.nr_ports {
-        let port = Port(guest.copy_in(host, &vm.p2m, at)?);
-        if !vm.events.is_bound(port) {
+        let port = Port(guest.copy_in(host, &domain.p2m, at)?);
+        if !domain.events.is_bound(port) {
             return Err(Errno::Einval);
         }
-        if vm.events.is_pending(host.window(), port) {
+        if domain.events.is_pending(host.window(), port) {
             return Ok(Outcome::Return(0));
         }
         // There is room: nr_ports was checked against the capacity.
@@ -93,53 +124,36 @@ fn poll<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Err
             .checked_add(size_of::<u32>() as u64)
             .ok_or(Errno::Efault)?;
     }
-    if vm.events.upcall_pending(host.window(), &vm.p2m) {
+    if domain.events.upcall_pending(host.window(), &domain.p2m) {
         return Ok(Outcome::Return(0));
     }
     let deadline = (arg.timeout != 0).then(|| ns_to_ticks(arg.timeout, host.frequency()));
     if deadline.is_some_and(|deadline| deadline <= host.now()) {
         return Ok(Outcome::Return(0));
     }
-    vm.hc.poll = Some(PollWait { ports, deadline });
+    vcpu.poll = Some(PollWait { ports, deadline });
     Ok(Outcome::Block)
 }
 
-/// Whether a vCPU that waits in SCHEDOP_poll may go on: one of its ports is pending or its time has come.
-///
-/// `false` for one that does not poll. To be asked wherever an event was raised or time went by
-/// while the vCPU waits; [`super::State::resumed`] ends the poll.
-pub fn poll_is_over<H: Host>(vm: &Vm<'_>, host: &H) -> bool {
-    let Some(poll) = &vm.hc.poll else {
-        return false;
-    };
-    poll.deadline.is_some_and(|deadline| deadline <= host.now())
-        || poll
-            .ports
-            .iter()
-            .any(|port| vm.events.is_pending(host.window(), *port))
-}
-
-impl super::State {
-    /// The vCPU runs again: it waits for nothing.
-    pub fn resumed(&mut self) {
-        self.poll = None;
-    }
-}
-
 /// A domain without privilege may shut down none by id, not even itself.
-fn remote_shutdown<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva) -> Result<i64, Errno> {
-    let arg: RemoteShutdown = guest_ptr::copy_in(host, &vm.p2m, gva)?;
-    Err(vm.events.domains().remote(DomId(arg.domain_id)))
+fn remote_shutdown<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, gva: Gva) -> Result<i64, Errno> {
+    let arg: RemoteShutdown = guest_ptr::copy_in(host, &domain.p2m, gva)?;
+    Err(domain.peers.remote(DomId(arg.domain_id)))
 }
 
-fn watchdog<H: Host>(vm: &mut Vm<'_>, host: &mut H, gva: Gva) -> Result<Outcome, Errno> {
-    let arg: Watchdog = guest_ptr::copy_in(host, &vm.p2m, gva)?;
-    let number = vm.hc.watchdogs.set(arg, host.now(), host.frequency())?;
+fn watchdog<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    vcpu: &Vcpu,
+    host: &mut H,
+    gva: Gva,
+) -> Result<Outcome, Errno> {
+    let arg: Watchdog = guest_ptr::copy_in(host, &domain.p2m, gva)?;
+    let number = domain.watchdogs.set(arg, host.now(), host.frequency())?;
     // Armed with no time at all it has expired at once, as on Xen 4.22.
     if arg.id == 0 && arg.timeout == 0 && number != NONE_FREE {
-        return Ok(Outcome::Stop(vm.hc.shutdown(code::WATCHDOG)));
+        return Ok(Outcome::Stop(domain.shutdown.shutdown(code::WATCHDOG)));
     }
     // It counts while the guest runs, when nothing else asks to be woken.
-    host.wake_at(vm.next_deadline());
+    host.wake_at(vcpu.next_deadline(&domain.watchdogs));
     Ok(Outcome::Return(number))
 }

@@ -1,14 +1,18 @@
 //! xen_version (public/version.h): what a guest is told about the hypervisor.
 
 use hv_types::Gva;
-use xen_abi::Errno;
+use xen_abi::Errno::{self, Einval, Enosys, Eperm};
 use xen_abi::version::{
     self as abi, CompileInfo, FeatureInfo, PlatformParameters, VarBuf, feature,
 };
+use zerocopy::IntoBytes as _;
 
-use crate::guest_ptr::{self, Copier};
-use crate::host::Host;
-use crate::vm::Vm;
+use super::outcome::Outcome;
+use super::row::Status::{Done, Error};
+use super::row::family;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::pages::Pages;
 
 /// Version of Xen whose ABI this is, as `XENVER_version` encodes it: 4.22.
 pub(super) const VERSION: i64 = (4 << 16) | 22;
@@ -48,80 +52,102 @@ const FEATURES: u32 = feature::WRITABLE_PAGE_TABLES
 const _: () = assert!(FEATURES | feature::NOT_DIRECT_MAPPED == 0x0005_6005);
 const _: () = assert!(FEATURES | feature::DIRECT_MAPPED == 0x0006_6005);
 
-/// xen_version(cmd, arg).
-///
-/// # Errors
-/// [`Errno::Enosys`] for an unknown command; [`Errno::Efault`]; [`Errno::Einval`] for a feature
-/// word other than the first and for a page size with an argument; [`Errno::Enobufs`]; [`Errno::Eperm`]
-/// for the build id and the command line in their variable-length form.
-pub(super) fn xen_version<H: Host>(
-    vm: &mut Vm<'_>,
+family! {
+    /// xen_version(cmd, arg). `-EFAULT`; `-EINVAL` for a feature word other than the first and for a page size with an argument; `-ENOBUFS`.
+    XEN_VERSION "xen_version"
+    fn xen_version<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, direct_map: bool, cmd: u64, arg: u64);
+    before { let at = Gva::new(arg); }
+    match cmd, else Enosys;
+    abi::VERSION { "version", Done, "The version, as major << 16 | minor.",
+        Outcome::Return(VERSION) }
+    abi::EXTRAVERSION { "extraversion", Done, "The text behind the version.",
+        put(host, pages, at, &EXTRAVERSION_FIELD) }
+    abi::COMPILE_INFO { "compile_info", Done, "Who built it, where, when and with what.",
+        put(host, pages, at, COMPILE_INFO.as_bytes()) }
+    abi::CAPABILITIES { "capabilities", Done, "Which guests it runs, as text: xen-3.0-aarch64.",
+        put(host, pages, at, &CAPABILITIES_FIELD) }
+    abi::CHANGESET { "changeset", Done, "The source revision, as text.",
+        put(host, pages, at, &CHANGESET_FIELD) }
+    abi::PLATFORM_PARAMETERS { "platform_parameters", Done, "Where the hypervisor begins in a PV guest's address space.",
+        put(host, pages, at, PlatformParameters { virt_start: 0 }.as_bytes()) }
+    abi::GET_FEATURES { "get_features", Done, "One word of feature bits.",
+        features(host, pages, direct_map, at) }
+    abi::PAGESIZE { "pagesize", Done, "Bytes of a page: 4096.",
+        page_size(at) }
+    abi::GUEST_HANDLE { "guest_handle", Done, "The calling domain's UUID.",
+        put(host, pages, at, &DOMAIN_HANDLE) }
+    abi::COMMANDLINE { "commandline", Done, "The hypervisor's command line; empty for guests.",
+        put(host, pages, at, &COMMANDLINE_FIELD) }
+    abi::BUILD_ID { "build_id", Error(Eperm), "The build id of the hypervisor's ELF." }
+    abi::EXTRAVERSION2 { "extraversion2", Done, "extraversion of any length.",
+        variable(host, pages, at, EXTRAVERSION) }
+    abi::CAPABILITIES2 { "capabilities2", Done, "capabilities of any length.",
+        variable(host, pages, at, CAPABILITIES) }
+    abi::CHANGESET2 { "changeset2", Done, "changeset of any length.",
+        variable(host, pages, at, CHANGESET) }
+    abi::COMMANDLINE2 { "commandline2", Error(Eperm), "The hypervisor's command line, of any length." }
+}
+
+fn features<H: VcpuHost, P: Pages>(
     host: &mut H,
-    cmd: u64,
-    arg: u64,
+    pages: &P,
+    direct_map: bool,
+    gva: Gva,
 ) -> Result<i64, Errno> {
-    let gva = Gva::new(arg);
-    match cmd {
-        abi::VERSION => Ok(VERSION),
-        abi::EXTRAVERSION => put(vm, host, gva, &EXTRAVERSION_FIELD),
-        abi::COMPILE_INFO => {
-            guest_ptr::copy_out(host, &vm.p2m, gva, &COMPILE_INFO)?;
-            Ok(0)
-        }
-        abi::CAPABILITIES => put(vm, host, gva, &CAPABILITIES_FIELD),
-        abi::CHANGESET => put(vm, host, gva, &CHANGESET_FIELD),
-        abi::PLATFORM_PARAMETERS => {
-            guest_ptr::copy_out(host, &vm.p2m, gva, &PlatformParameters { virt_start: 0 })?;
-            Ok(0)
-        }
-        abi::GET_FEATURES => {
-            let mut guest = Copier::new();
-            let mut info: FeatureInfo = guest.copy_in(host, &vm.p2m, gva)?;
-            if info.submap_idx != 0 {
-                return Err(Errno::Einval);
-            }
-            info.submap = FEATURES
-                | if vm.record.direct_map {
-                    feature::DIRECT_MAPPED
-                } else {
-                    feature::NOT_DIRECT_MAPPED
-                };
-            guest.copy_out(host, &vm.p2m, gva, &info)?;
-            Ok(0)
-        }
-        abi::PAGESIZE if arg == 0 => Ok(4096),
-        abi::PAGESIZE => Err(Errno::Einval),
-        abi::GUEST_HANDLE => put(vm, host, gva, &DOMAIN_HANDLE),
-        abi::COMMANDLINE => put(vm, host, gva, &COMMANDLINE_FIELD),
-        abi::EXTRAVERSION2 => variable(vm, host, gva, EXTRAVERSION),
-        abi::CAPABILITIES2 => variable(vm, host, gva, CAPABILITIES),
-        abi::CHANGESET2 => variable(vm, host, gva, CHANGESET),
-        abi::BUILD_ID | abi::COMMANDLINE2 => Err(Errno::Eperm),
-        _ => Err(Errno::Enosys),
+    let mut guest = Copier::new();
+    let mut info: FeatureInfo = guest.copy_in(host, pages, gva)?;
+    if info.submap_idx != 0 {
+        return Err(Einval);
+    }
+    info.submap = FEATURES
+        | if direct_map {
+            feature::DIRECT_MAPPED
+        } else {
+            feature::NOT_DIRECT_MAPPED
+        };
+    guest.copy_out(host, pages, gva, &info)?;
+    Ok(0)
+}
+
+fn page_size(arg: Gva) -> Result<i64, Errno> {
+    if arg.raw() == 0 {
+        Ok(4096)
+    } else {
+        Err(Einval)
     }
 }
 
-fn put<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, field: &[u8]) -> Result<i64, Errno> {
-    guest_ptr::write_bytes(host, &vm.p2m, gva, field)?;
+fn put<H: VcpuHost, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    gva: Gva,
+    field: &[u8],
+) -> Result<i64, Errno> {
+    guest_ptr::write_bytes(host, pages, gva, field)?;
     Ok(0)
 }
 
 /// Answers a request of variable length: the length alone for a null pointer, otherwise the bytes
 /// behind the caller's [`VarBuf`], without a NUL.
-fn variable<H: Host>(vm: &Vm<'_>, host: &mut H, gva: Gva, text: &str) -> Result<i64, Errno> {
+fn variable<H: VcpuHost, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    gva: Gva,
+    text: &str,
+) -> Result<i64, Errno> {
     let length = i64::try_from(text.len()).map_err(|_| Errno::E2big)?;
     if gva.raw() == 0 {
         return Ok(length);
     }
     let mut guest = Copier::new();
-    let head: VarBuf = guest.copy_in(host, &vm.p2m, gva)?;
+    let head: VarBuf = guest.copy_in(host, pages, gva)?;
     if i64::from(head.len) < length {
         return Err(Errno::Enobufs);
     }
     let bytes = gva
         .checked_add(size_of::<VarBuf>() as u64)
         .ok_or(Errno::Efault)?;
-    guest.write_bytes(host, &vm.p2m, bytes, text.as_bytes())?;
+    guest.write_bytes(host, pages, bytes, text.as_bytes())?;
     Ok(length)
 }
 

@@ -2,12 +2,12 @@
 //!
 //! A guest that ends within its first second, again and again, will do so for ever: firmware that misses something, a kernel with the
 //! wrong arguments. Each restart costs the memory server work and the console lines. So after three such lives in a row
-//! it waits, each time twice as long, and after [`MAX_SHORT`] it stays down. One life that lasts longer, and the count begins anew.
+//! it waits, each time twice as long, and after [`MAX_SHORT_LIVES`] it stays down. One life that lasts longer, and the count begins anew.
+
+use crate::domain::shutdown::MAX_SHORT_LIVES;
 
 /// Short lives in a row that are followed by another at once.
 pub(super) const FREE: u32 = 3;
-/// Short lives in a row after which there is no other.
-pub const MAX_SHORT: u32 = 10;
 /// The first wait is this part of a second.
 const FIRST_WAIT: u64 = 16;
 
@@ -57,7 +57,7 @@ impl Pace {
         self.short = self.short.saturating_add(1);
         match self.short {
             ..=FREE => Next::After(0),
-            MAX_SHORT.. => Next::Never,
+            MAX_SHORT_LIVES.. => Next::Never,
             short => Next::After((frequency / FIRST_WAIT) << (short - FREE - 1)),
         }
     }

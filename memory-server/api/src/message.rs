@@ -1,6 +1,6 @@
 //! Requests and replies, and how they lie in message registers.
 
-use hv_types::{FrameSize, Gfn};
+use hv_types::{FrameSize, Gfn, VcpuId};
 use ipc::{Field, Message, Reader, Writer};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
@@ -125,7 +125,10 @@ ipc::requests! {
         },
         /// A vCPU object in its reset state, from the caller's page-table quota. Reply:
         /// [`Reply::Tables`] with one capability.
-        17 Once Vcpu,
+        17 Once Vcpu {
+            /// Which of the domain's vCPUs it is for.
+            vcpu: VcpuId,
+        },
     }
 }
 
@@ -291,7 +294,7 @@ impl Request {
                 let pages = granted([first, n], FrameSize::Page)?;
                 Reply::Split { kind, pages }
             }
-            Self::Tables { .. } | Self::Vcpu => {
+            Self::Tables { .. } | Self::Vcpu { .. } => {
                 let [first, n] = exactly(message)?;
                 Reply::Tables {
                     first: slot(first)?,

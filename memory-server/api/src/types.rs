@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;

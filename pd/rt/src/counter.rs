@@ -22,6 +22,7 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use hypervisor_core::host::Vcpu as _;
 use mmio::{Mapped, Page, UniqueMmioPointer};
 use timer_server::{Calibration, Sight};
 use timer_server_api::{CLOCK_WORDS, ClockPage, Relation};

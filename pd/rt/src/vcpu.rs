@@ -6,7 +6,8 @@
 //! `TCB_WriteRegisters`. Where the thread's time is not lent ([`crate::lent`]) that also resumes it and saves the reply.
 
 use hv_types::Gva;
-use hypervisor_core::host::SysReg;
+use hypervisor_core::host::{Interrupts, SysReg, Vcpu};
+use hypervisor_core::vcpu::idregs;
 use memory_server_api::Slot;
 use sel4::VCpuReg;
 use sel4_microkit::{MessageInfo, with_msg_regs, with_msg_regs_mut};
@@ -57,6 +58,9 @@ pub struct VcpuRegs {
     /// Notifications that came in [`VcpuRegs::run_until`].
     missed: Signals,
 }
+
+/// INTID of the virtual timer, the only interrupt that the kernel passes on.
+pub const VIRTUAL_TIMER: u64 = 27;
 
 /// All registers.
 const ALL: u64 = (1 << CONTEXT_LEN) - 1;
@@ -129,73 +133,6 @@ impl VcpuRegs {
         self.regs[position] = value;
         self.valid |= 1 << position;
         self.dirty |= 1 << position;
-    }
-
-    /// Register `n`; 31 reads as zero.
-    pub fn x(&mut self, n: u8) -> u64 {
-        match CONTEXT_X.get(usize::from(n)) {
-            Some(&position) => self.get(usize::from(position)),
-            None => 0,
-        }
-    }
-
-    /// Sets register `n`; 31 is ignored.
-    pub fn set_x(&mut self, n: u8, value: u64) {
-        if let Some(&position) = CONTEXT_X.get(usize::from(n)) {
-            self.set(usize::from(position), value);
-        }
-    }
-
-    /// Program counter.
-    pub fn pc(&mut self) -> Gva {
-        Gva::new(self.get(CONTEXT_PC))
-    }
-
-    /// Sets the program counter.
-    pub fn set_pc(&mut self, pc: Gva) {
-        self.set(CONTEXT_PC, pc.raw());
-    }
-
-    /// SPSR.
-    pub fn pstate(&mut self) -> u64 {
-        self.get(CONTEXT_SPSR)
-    }
-
-    /// Sets SPSR.
-    pub fn set_pstate(&mut self, pstate: u64) {
-        self.set(CONTEXT_SPSR, pstate);
-    }
-
-    /// A system register of the vCPU.
-    pub fn sysreg(&mut self, reg: SysReg) -> u64 {
-        match vcpu_reg(reg) {
-            Some(reg) => self.vcpu.vcpu_read_regs(reg).unwrap_or(0),
-            None => self.get(CONTEXT_SP),
-        }
-    }
-
-    /// Sets a system register of the vCPU.
-    pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        match vcpu_reg(reg) {
-            Some(reg) => {
-                // The kernel refuses only numbers that do not exist, and these do.
-                let _ = self.vcpu.vcpu_write_regs(reg, value);
-            }
-            None => self.set(CONTEXT_SP, value),
-        }
-    }
-
-    /// Puts an interrupt into a list register.
-    pub fn inject(&self, lr: u8, intid: u16, priority: u8) -> bool {
-        // Five bits of priority are implemented; the kernel wants them unshifted.
-        self.vcpu
-            .vcpu_inject_irq(intid, priority >> 3, 0, lr)
-            .is_ok()
-    }
-
-    /// Unmasks the virtual timer's interrupt.
-    pub fn ack_vppi(&self, intid: u64) {
-        let _ = self.vcpu.vcpu_ack_vppi(intid);
     }
 
     /// Writes what changed, and lets the thread run if it is to be resumed.
@@ -329,4 +266,63 @@ fn vcpu_reg(reg: SysReg) -> Option<VCpuReg> {
         SysReg::CntvCtl => VCpuReg::CNTV_CTL,
         SysReg::CntvCval => VCpuReg::CNTV_CVAL,
     })
+}
+
+impl Vcpu for VcpuRegs {
+    fn x(&mut self, n: u8) -> u64 {
+        match CONTEXT_X.get(usize::from(n)) {
+            Some(&position) => self.get(usize::from(position)),
+            None => 0,
+        }
+    }
+    fn set_x(&mut self, n: u8, value: u64) {
+        if let Some(&position) = CONTEXT_X.get(usize::from(n)) {
+            self.set(usize::from(position), value);
+        }
+    }
+    fn pc(&mut self) -> Gva {
+        Gva::new(self.get(CONTEXT_PC))
+    }
+    fn set_pc(&mut self, pc: Gva) {
+        self.set(CONTEXT_PC, pc.raw());
+    }
+    fn pstate(&mut self) -> u64 {
+        self.get(CONTEXT_SPSR)
+    }
+    fn set_pstate(&mut self, pstate: u64) {
+        self.set(CONTEXT_SPSR, pstate);
+    }
+    fn sysreg(&mut self, reg: SysReg) -> u64 {
+        match vcpu_reg(reg) {
+            Some(reg) => self.vcpu.vcpu_read_regs(reg).unwrap_or(0),
+            None => self.get(CONTEXT_SP),
+        }
+    }
+    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
+        match vcpu_reg(reg) {
+            Some(reg) => {
+                // The kernel refuses only numbers that do not exist, and these do.
+                let _ = self.vcpu.vcpu_write_regs(reg, value);
+            }
+            None => self.set(CONTEXT_SP, value),
+        }
+    }
+    fn id_register(&mut self, _name: idregs::Name) -> Option<u64> {
+        // The kernel does not set HCR_EL2.TID3, and no protection domain can read them.
+        None
+    }
+}
+
+impl Interrupts for VcpuRegs {
+    const LIST_REGISTERS: usize = 4;
+
+    fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
+        // Five bits of priority are implemented; the kernel wants them unshifted.
+        self.vcpu
+            .vcpu_inject_irq(intid, priority >> 3, 0, lr)
+            .is_ok()
+    }
+    fn ack_vtimer(&mut self) {
+        let _ = self.vcpu.vcpu_ack_vppi(VIRTUAL_TIMER);
+    }
 }

@@ -5,11 +5,11 @@ use core::fmt;
 use console_api::{GuestPort, Order, Shown};
 use dt_server_api::DomainRecord;
 use guest_mem::{RawWindow, Window as _};
-use hv_types::{Gpa, Gva, WindowAddr};
-use hypervisor_core::boot::Modules;
-use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
-use hypervisor_core::idregs;
-use hypervisor_core::line_rate::LineRate;
+use hv_types::{Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
+use hypervisor_core::diag::line_rate::LineRate;
+use hypervisor_core::host::{Clock, Host, MapsBy};
+use hypervisor_core::life::boot::Modules;
+use hypervisor_core::life::driver::Driven;
 use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
@@ -20,12 +20,10 @@ use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::{Time, VcpuRegs};
 use zazen_rt::vectors;
 
-const VIRTUAL_TIMER: u64 = 27;
-
 /// The host of this VMM's guest.
 pub(crate) struct GuestHost {
-    /// The vCPU's registers.
-    pub(crate) regs: VcpuRegs,
+    /// Its vCPUs, by number.
+    pub(crate) vcpus: [VcpuRegs; MAX_VCPUS],
     mapper: Mapper,
     memory: Remembering<MemoryClient>,
     window: RawWindow,
@@ -38,7 +36,11 @@ impl GuestHost {
     /// The host; taken once, at start.
     pub(crate) fn take() -> Self {
         Self {
-            regs: VcpuRegs::new(caps::VMM_VCPU_TCB, caps::VMM_VCPU, Time::Lent),
+            vcpus: [VcpuRegs::new(
+                caps::VMM_VCPU_TCB,
+                caps::VMM_VCPU,
+                Time::Lent,
+            )],
             mapper: Mapper::take(),
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
@@ -61,72 +63,6 @@ impl GuestHost {
                 .ramdisk
                 .map(|module| region::module(module.region, module.size)),
         }
-    }
-
-    /// Writes a line of the VMM's own.
-    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
-        self.console.say(format_args!("[vmm] {line}"));
-    }
-
-    /// Shows the console what the guest does.
-    pub(crate) fn show(&mut self, shown: Shown) {
-        self.console.port().show(shown);
-    }
-
-    /// What somebody at the console wants of the guest.
-    pub(crate) fn take_order(&mut self) -> Option<Order> {
-        self.console.port().take_order()
-    }
-
-    /// Hands waiting lines to the console.
-    pub(crate) fn flush_log(&mut self) {
-        self.console.flush();
-    }
-}
-
-impl Vcpu for GuestHost {
-    fn x(&mut self, n: u8) -> u64 {
-        self.regs.x(n)
-    }
-    fn set_x(&mut self, n: u8, value: u64) {
-        self.regs.set_x(n, value);
-    }
-    fn pc(&mut self) -> Gva {
-        self.regs.pc()
-    }
-    fn set_pc(&mut self, pc: Gva) {
-        self.regs.set_pc(pc);
-    }
-    fn pstate(&mut self) -> u64 {
-        self.regs.pstate()
-    }
-    fn set_pstate(&mut self, pstate: u64) {
-        self.regs.set_pstate(pstate);
-    }
-    fn sysreg(&mut self, reg: SysReg) -> u64 {
-        self.regs.sysreg(reg)
-    }
-    fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.regs.set_sysreg(reg, value);
-    }
-    fn id_register(&self, _name: idregs::Name) -> Option<u64> {
-        // The kernel does not set HCR_EL2.TID3, and no protection domain can read them.
-        None
-    }
-}
-
-impl Interrupts for GuestHost {
-    const LIST_REGISTERS: usize = 4;
-
-    fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
-        if !self.regs.inject(lr, intid, priority) {
-            self.log(format_args!(
-                "the kernel refused interrupt {intid} in list register {lr}"
-            ));
-        }
-    }
-    fn ack_vtimer(&mut self) {
-        self.regs.ack_vppi(VIRTUAL_TIMER);
     }
 }
 
@@ -151,10 +87,15 @@ impl MapsBy for GuestHost {
 }
 
 impl Host for GuestHost {
+    type Vcpu = VcpuRegs;
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
 
+    #[inline]
+    fn vcpu(&mut self, id: VcpuId) -> &mut VcpuRegs {
+        &mut self.vcpus[id.index()]
+    }
     fn window(&self) -> &RawWindow {
         &self.window
     }
@@ -173,10 +114,15 @@ impl Host for GuestHost {
         admission.tell(line, |line| self.say(line));
     }
 
-    fn renew_vcpu(&mut self, at: Gpa, there: WindowAddr) -> Result<(), memory_server_api::Error> {
+    fn renew_vcpu(
+        &mut self,
+        vcpu: VcpuId,
+        at: Gpa,
+        there: WindowAddr,
+    ) -> Result<(), memory_server_api::Error> {
         // The object of the life before went with the page tables.
-        match self.memory.call(Request::Vcpu)? {
-            Reply::Tables { first, .. } if self.regs.renew(first) => {}
+        match self.memory.call(Request::Vcpu { vcpu })? {
+            Reply::Tables { first, .. } if self.vcpu(vcpu).renew(first) => {}
             _ => return Err(memory_server_api::Error::Kernel),
         }
         let (program, stop) = vectors::program();
@@ -184,7 +130,7 @@ impl Host for GuestHost {
         self.window.write(there, program);
         self.window.clean(there, len);
         self.mapper.sync_instructions(at, len);
-        let done = self.regs.run_until(at.raw(), at.raw() + stop);
+        let done = self.vcpu(vcpu).run_until(at.raw(), at.raw() + stop);
         self.window.zero(there, len);
         self.window.clean(there, len);
         done.then_some(()).ok_or(memory_server_api::Error::Kernel)
@@ -194,7 +140,22 @@ impl Host for GuestHost {
         self.mapper.sync_instructions(at, len);
     }
 
-    fn start(&mut self, pc: Gva, x0: u64) {
-        self.regs.start(pc.raw(), x0);
+    fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
+        self.vcpu(vcpu).start(pc.raw(), x0);
+    }
+}
+
+impl Driven for GuestHost {
+    fn show(&mut self, shown: Shown) {
+        self.console.port().show(shown);
+    }
+    fn take_order(&mut self) -> Option<Order> {
+        self.console.port().take_order()
+    }
+    fn say(&mut self, line: fmt::Arguments<'_>) {
+        self.console.say(format_args!("[vmm] {line}"));
+    }
+    fn flush_log(&mut self) {
+        self.console.flush();
     }
 }

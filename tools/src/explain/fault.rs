@@ -4,8 +4,9 @@ use dt_server::Config;
 use dt_server_api::{DomainRecord, XEN_LAYOUT};
 use fault_server::{Place, Who};
 use hv_types::Gpa;
-use hypervisor_core::esr::{Abort, FaultStatus, Trap, decode};
-use hypervisor_core::place::Map;
+use hypervisor_core::device::table::{Id, Set};
+use hypervisor_core::diag::guest_map::GuestMap;
+use hypervisor_core::exit::syndrome::{Abort, FaultStatus, Trap, decode};
 use topology::pd;
 use topology::table::PDS;
 
@@ -19,7 +20,7 @@ const RAM: u64 = 0x4000_0000;
 pub struct Guest {
     /// Its name; `None` where it stands for any guest.
     name: Option<String>,
-    map: Map,
+    map: GuestMap,
 }
 
 impl Guest {
@@ -28,20 +29,20 @@ impl Guest {
         let Some(config) = config else {
             return vec![Self {
                 name: None,
-                map: Map::new(&XEN_LAYOUT, &[], [], false),
+                map: GuestMap::new(&XEN_LAYOUT, &[], [], Set::NONE.with(Id::Gic)),
             }];
         };
         let records = config.domains.iter().map(|domain| &domain.record);
         let of = |record: &DomainRecord| Self {
             name: Some(record.name.as_str().to_owned()),
-            map: Map::new(
+            map: GuestMap::new(
                 &record.layout,
                 &record.banks,
                 record
                     .extended
                     .iter()
                     .map(|region| (region.start(), region.size())),
-                record.vpl011,
+                Set::of(record),
             ),
         };
         records.map(of).collect()

@@ -1,6 +1,7 @@
 //! Hypercalls by name, number and operation.
 
-use hypervisor_core::hypercall::table::{ROWS, Row, Status};
+use hypervisor_core::hypercall::ROWS;
+use hypervisor_core::hypercall::row::{Row, Status};
 use xen_abi::Errno;
 
 /// What the public headers put in front of names.
@@ -92,13 +93,13 @@ fn whole(family: &[&Row]) -> String {
     if let [row] = family
         && row.cmd.is_none()
     {
-        text.push_str(&format!(": {}\n{}\n", row.about(), gets(row.status)));
+        text.push_str(&format!(": {}\n{}\n", row.about, gets(row.status)));
         return text;
     }
     text.push_str(", by operation:\n");
     for row in family {
         let cmd = row.cmd.map_or_else(String::new, |cmd| cmd.to_string());
-        text.push_str(&format!("  {cmd:>3}  {}: {}\n", row.cmd_name, row.about()));
+        text.push_str(&format!("  {cmd:>3}  {}: {}\n", row.cmd_name, row.about));
         if row.status != Status::Done {
             text.push_str(&format!("       {}\n", gets(row.status)));
         }
@@ -113,7 +114,7 @@ fn one(row: &Row) -> String {
         row.name,
         row.cmd_name,
         row.number,
-        row.about(),
+        row.about,
         gets(row.status)
     )
 }

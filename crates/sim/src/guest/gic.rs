@@ -1,7 +1,7 @@
 //! The guest's interrupt controller and timer, as a driver uses them.
 
 use dt_server_api::XEN_LAYOUT;
-use hypervisor_core::exit::Exit;
+use hypervisor_core::exit::Reason;
 use hypervisor_core::host::SysReg;
 
 use super::Guest;
@@ -32,7 +32,7 @@ const PRIORITY: u64 = 0xa0;
 
 impl Guest<'_> {
     fn gicv(&mut self) -> &mut Gicv {
-        &mut self.vmm_mut().host.cpu.gicv
+        &mut self.vmm_mut().host.cpus[0].gicv
     }
 
     /// An access to the CPU interface, which takes no exit; `None` where it is not there.
@@ -52,7 +52,7 @@ impl Guest<'_> {
                     let pc = self.pc();
                     self.set_pc(pc + 4);
                     self.sys
-                        .exit(self.index, Exit::Maintenance { lr: Some(lr) });
+                        .exit(self.index, Reason::Maintenance { lr: Some(lr) });
                 }
             }
             (CTLR, false) => return Some(self.gicv().enabled.into()),

@@ -9,11 +9,14 @@ pub mod insn;
 mod memory;
 mod run;
 pub mod stage1;
+pub(crate) mod way;
 mod xen;
 
 use hv_types::PAGE_SIZE;
+use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::host::SysReg;
-use hypervisor_core::vm::StopReason;
+
+pub use way::Way;
 
 pub use gic::{GICC, GICD, UART, UART_INTID, UPCALL, VTIMER};
 pub use xen::{CONSOLE_PAGE, SHARED_INFO};
@@ -43,23 +46,6 @@ const RT: u8 = 4;
 const RN: u8 = 2;
 /// How often an instruction is executed again before the test fails.
 const MOST_RETRIES: usize = 1_000_000;
-
-/// How a hypercall is made and how the kernel reports it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Way {
-    /// `movz x16; hvc`, reported without syndrome: Linux on the stock kernel.
-    #[default]
-    Stub,
-    /// x16 comes from somewhere else, reported without syndrome.
-    Register,
-    /// Reported with syndrome, the PC past the HVC: a kernel that knows HVC.
-    Trap,
-}
-
-impl Way {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Stub, Self::Register, Self::Trap];
-}
 
 /// An exception that the guest took at EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,38 +107,45 @@ impl<'s> Guest<'s> {
 
     /// Register `n`.
     pub fn x(&self, n: u8) -> u64 {
-        self.vmm().host.cpu.guest_x(n)
+        self.vmm().host.cpus[0].guest_x(n)
     }
     /// Sets register `n`.
     pub fn set_x(&mut self, n: u8, value: u64) {
-        self.vmm_mut().host.cpu.guest_set_x(n, value);
+        self.vmm_mut().host.cpus[0].guest_set_x(n, value);
     }
     /// The PC.
     pub fn pc(&self) -> u64 {
-        self.vmm().host.cpu.guest_pc()
+        self.vmm().host.cpus[0].guest_pc()
     }
     /// Jumps.
     pub fn set_pc(&mut self, pc: u64) {
-        self.vmm_mut().host.cpu.guest_set_pc(pc);
+        self.vmm_mut().host.cpus[0].guest_set_pc(pc);
     }
     /// Has the processor's identification registers say this, and reads of them trap.
-    pub fn identify_as(&mut self, registers: fn(hypervisor_core::idregs::Name) -> u64) {
-        self.vmm_mut().host.cpu.id_registers = Some(registers);
+    pub fn identify_as(&mut self, registers: fn(hypervisor_core::vcpu::idregs::Name) -> u64) {
+        self.vmm_mut().host.cpus[0].id_registers = Some(registers);
     }
     /// `PSTATE` as an SPSR.
     pub fn pstate(&self) -> u64 {
-        self.vmm().host.cpu.guest_pstate()
+        self.vmm().host.cpus[0].guest_pstate()
     }
     /// Sets it.
     pub fn set_pstate(&mut self, pstate: u64) {
-        self.vmm_mut().host.cpu.guest_set_pstate(pstate);
+        self.vmm_mut().host.cpus[0].guest_set_pstate(pstate);
     }
     /// A system register.
     pub fn sysreg(&self, reg: SysReg) -> u64 {
-        self.vmm().host.cpu.sysreg(reg)
+        self.vmm().host.cpus[0].guest_sysreg(reg)
     }
     /// `msr`.
     pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.vmm_mut().host.cpu.set_sysreg(reg, value);
+        self.vmm_mut().host.cpus[0].guest_set_sysreg(reg, value);
+    }
+}
+
+impl System {
+    /// The guest of VMM `index`.
+    pub fn guest(&mut self, index: usize) -> Guest<'_> {
+        Guest::new(self, index)
     }
 }

@@ -1,7 +1,7 @@
 //! Executing instructions.
 
 use hv_types::{Gpa, Gva};
-use hypervisor_core::exit::Exit;
+use hypervisor_core::exit::Reason;
 use hypervisor_core::host::SysReg;
 
 use super::insn::{self, Width};
@@ -13,7 +13,7 @@ impl Guest<'_> {
     pub fn is_running(&mut self) -> bool {
         self.sys.settle();
         self.sys.fire_timers();
-        self.vmm().host.cpu.thread == Thread::Running
+        self.vmm().host.cpus[0].thread == Thread::Running
     }
 
     fn assert_running(&mut self) {
@@ -21,7 +21,7 @@ impl Guest<'_> {
         assert!(
             self.is_running(),
             "guest {index} cannot execute anything: {:?}, log {:?}",
-            self.vmm().stopped,
+            self.vmm().stopped(),
             self.vmm().host.log
         );
     }
@@ -49,10 +49,10 @@ impl Guest<'_> {
     }
 
     /// The vCPU exits at the instruction at `pc`.
-    fn exit(&mut self, pc: u64, exit: Exit) -> Ran {
+    fn exit(&mut self, pc: u64, exit: Reason) -> Ran {
         let lives = self.vmm().restarts();
         self.sys.exit(self.index, exit);
-        let ended = self.vmm().vm().is_none() && self.vmm().stopped.is_none();
+        let ended = self.vmm().vm().is_none() && self.vmm().stopped().is_none();
         if ended || self.vmm().restarts() != lives {
             return Ran::Restarts;
         }
@@ -60,11 +60,11 @@ impl Guest<'_> {
     }
 
     fn outcome(&self, pc: u64) -> Ran {
-        if let Some(reason) = self.vmm().stopped {
+        if let Some(reason) = self.vmm().stopped() {
             return Ran::Stopped(reason);
         }
         let now = self.pc();
-        match (self.vmm().host.cpu.thread, now.wrapping_sub(pc)) {
+        match (self.vmm().host.cpus[0].thread, now.wrapping_sub(pc)) {
             (Thread::Running, 0) => Ran::Again,
             (Thread::Running, 4) => Ran::Done,
             (Thread::Running, _) => Ran::Exception(self.exception(pc)),
@@ -94,7 +94,7 @@ impl Guest<'_> {
     pub fn trap(&mut self, word: u32, esr: u32) -> Ran {
         self.assert_running();
         let pc = self.load_text(&[insn::NOP, word]);
-        self.exit(pc, Exit::Trap { esr })
+        self.exit(pc, Reason::Trap { esr })
     }
 
     /// `wfi`.
@@ -132,12 +132,12 @@ impl Guest<'_> {
             self.set_pc(pc + 4);
             return self.exit(
                 pc,
-                Exit::Trap {
+                Reason::Trap {
                     esr: insn::esr_hvc(imm),
                 },
             );
         }
-        self.exit(pc, Exit::Hvc)
+        self.exit(pc, Reason::Hvc)
     }
 
     /// The kernel reports an HVC at `pc`, whatever stands there; returns what became of it.
@@ -145,7 +145,7 @@ impl Guest<'_> {
         self.assert_running();
         self.set_sysreg(SysReg::Vbar, self.ptr(VECTORS));
         self.set_pc(pc);
-        self.exit(pc, Exit::Hvc)
+        self.exit(pc, Reason::Hvc)
     }
 
     /// Fetches an instruction at `pc`, where stage 2 has nothing.
@@ -159,7 +159,7 @@ impl Guest<'_> {
         );
         self.exit(
             pc,
-            Exit::Abort {
+            Reason::Abort {
                 gpa,
                 iss: insn::TRANSLATION_3,
                 fetch: true,
@@ -171,7 +171,7 @@ impl Guest<'_> {
     pub fn exit_unknown(&mut self) -> Ran {
         self.assert_running();
         let pc = self.pc();
-        self.exit(pc, Exit::Unknown { pc: Gva::new(pc) })
+        self.exit(pc, Reason::Unknown { pc: Gva::new(pc) })
     }
 
     /// A load or store at guest virtual address `gva`; the value is in x4, a pair's second half in x5.
@@ -188,7 +188,7 @@ impl Guest<'_> {
             None => self.load_directly(gpa, width),
             Some(at) => {
                 let Some(value) = self.cpu_interface(gpa, store) else {
-                    let exit = Exit::Abort {
+                    let exit = Reason::Abort {
                         gpa: Gpa::new(at),
                         iss: width.iss(store, RT),
                         fetch: false,
@@ -230,7 +230,7 @@ impl Guest<'_> {
         let gpa = Gpa::new(gpa);
         self.exit(
             pc,
-            Exit::Abort {
+            Reason::Abort {
                 gpa,
                 iss,
                 fetch: false,

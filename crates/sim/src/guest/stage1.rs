@@ -32,7 +32,7 @@ const SCTLR_M_C_I: u64 = 1 | 1 << 2 | 1 << 12;
 impl Guest<'_> {
     /// Whether the guest's MMU is on.
     pub fn mmu_is_on(&self) -> bool {
-        self.vmm().host.cpu.sysreg(SysReg::Sctlr) & 1 != 0
+        self.vmm().host.cpus[0].guest_sysreg(SysReg::Sctlr) & 1 != 0
     }
 
     /// Writes tables and switches the MMU and the caches on.
@@ -67,19 +67,19 @@ impl Guest<'_> {
                 );
             }
         }
-        let cpu = &mut self.vmm_mut().host.cpu;
-        let sctlr = cpu.sysreg(SysReg::Sctlr);
-        cpu.set_sysreg(SysReg::Tcr, TCR);
-        cpu.set_sysreg(SysReg::Ttbr0, low);
-        cpu.set_sysreg(SysReg::Ttbr1, high);
-        cpu.set_sysreg(SysReg::Sctlr, sctlr | SCTLR_M_C_I);
+        let cpu = &mut self.vmm_mut().host.cpus[0];
+        let sctlr = cpu.guest_sysreg(SysReg::Sctlr);
+        cpu.guest_set_sysreg(SysReg::Tcr, TCR);
+        cpu.guest_set_sysreg(SysReg::Ttbr0, low);
+        cpu.guest_set_sysreg(SysReg::Ttbr1, high);
+        cpu.guest_set_sysreg(SysReg::Sctlr, sctlr | SCTLR_M_C_I);
     }
 
     /// Switches MMU and caches off.
     pub fn mmu_off(&mut self) {
-        let cpu = &mut self.vmm_mut().host.cpu;
-        let sctlr = cpu.sysreg(SysReg::Sctlr);
-        cpu.set_sysreg(SysReg::Sctlr, sctlr & !SCTLR_M_C_I);
+        let cpu = &mut self.vmm_mut().host.cpus[0];
+        let sctlr = cpu.guest_sysreg(SysReg::Sctlr);
+        cpu.guest_set_sysreg(SysReg::Sctlr, sctlr & !SCTLR_M_C_I);
     }
 
     /// An address through which the guest reaches RAM at `gpa`, as the MMU is now.

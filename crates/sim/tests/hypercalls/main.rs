@@ -10,7 +10,7 @@ use common::{
     wild,
 };
 use hv_types::Gva;
-use hypervisor_core::vm::StopReason;
+use hypervisor_core::domain::shutdown::StopReason;
 use sim::guest::insn::Width;
 use sim::guest::stage1::SCRAMBLED;
 use sim::guest::{ARGS, CONSOLE_PAGE, FREE, RAM, SHARED_INFO};

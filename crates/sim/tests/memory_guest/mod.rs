@@ -9,9 +9,11 @@
 use dt_server_api::{Bank, DomainRecord, DtServer, Module, PvFeatures};
 use guest_mem::Window;
 use hv_types::{Gpa, WindowAddr};
-use hypervisor_core::boot::Modules;
-use hypervisor_core::hypercall::{Outcome, dispatch};
-use hypervisor_core::vm::{StopReason, Vm};
+use hypervisor_core::domain::shutdown::StopReason;
+use hypervisor_core::hypercall::dispatch;
+use hypervisor_core::hypercall::outcome::Outcome;
+use hypervisor_core::life::boot::Modules;
+use hypervisor_core::vm::Vm;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use sim::mem_host::MemHost;
 use sim::memory::{Memory, domain_config};
@@ -131,7 +133,8 @@ impl Guest {
         kernel[16..24].copy_from_slice(&64u64.to_le_bytes());
         kernel[56..60].copy_from_slice(b"ARM\x64");
         let mut host = MemHost::new(&memory, D0);
-        let table = vec![0; hypervisor_core::p2m::P2m::table_words(&record.max_banks)].leak();
+        let table =
+            vec![0; hypervisor_core::memory::p2m::P2m::table_words(&record.max_banks)].leak();
         let modules = Modules {
             kernel: &kernel,
             ramdisk: None,

@@ -3,7 +3,7 @@
 use super::*;
 use dt_server_api::Bank;
 use hv_types::{Gfn, Gpa, PageOrder};
-use hypervisor_core::p2m::P2m;
+use hypervisor_core::memory::p2m::P2m;
 use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped};
 use sim::mem_host::MemHost;
 use sim::memory::{Memory, domain_config};

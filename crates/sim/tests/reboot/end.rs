@@ -1,6 +1,6 @@
 //! The order of the end, and ends after which there is no other life.
 
-use hypervisor_core::vm::StopReason;
+use hypervisor_core::domain::shutdown::StopReason;
 use memory_server::Life;
 use memory_server_api::{Error, Reply, Request};
 use sim::Serial;
@@ -196,7 +196,9 @@ fn a_vmm_that_stops_in_the_middle_holds_up_nobody() {
         for request in [
             Request::populate_page(hv_types::Gfn::new(7)),
             Request::Tables { count: 1 },
-            Request::Vcpu,
+            Request::Vcpu {
+                vcpu: hv_types::VcpuId::BOOT,
+            },
             Request::CreateExtra {
                 kind: memory_server_api::Extra::Xenstore,
             },

@@ -1,6 +1,6 @@
 //! Guests that are stopped, started and restarted from the console's monitor.
 
-use hypervisor_core::vm::StopReason;
+use hypervisor_core::domain::shutdown::StopReason;
 
 use super::*;
 

@@ -8,12 +8,12 @@ use xen_abi::Errno;
 use xen_abi::grant::{CacheFlush, cache_op};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::guest_ptr::{self, Copier};
-use crate::host::Host;
-use crate::hypercall::Outcome;
-use crate::hypercall::memory::broken;
-use crate::pages::Pages;
-use crate::vm::Vm;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
+use crate::hypercall::memory::failure::broken;
+use crate::hypercall::outcome::Outcome;
+use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::pages::Pages;
 
 /// Elements that one call does.
 const BUDGET: u32 = 32;
@@ -35,15 +35,15 @@ impl From<Errno> for Failure {
 
 /// Does `each` on the elements of an array and writes the bytes of each that are `out` back, then returns 0, continues, or fails.
 pub(super) fn run<H, T>(
-    vm: &mut Vm<'_>,
+    domain: &mut Domain<'_>,
     host: &mut H,
     args: [u64; 5],
     count: u32,
     out: Range<usize>,
-    each: impl Fn(&mut Vm<'_>, &mut H, &mut T) -> Result<(), Failure>,
+    each: impl Fn(&mut Domain<'_>, &mut H, &mut T) -> Result<(), Failure>,
 ) -> Outcome
 where
-    H: Host,
+    H: VcpuHost,
     T: FromBytes + IntoBytes + Immutable,
 {
     let [cmd, array, _, a3, a4] = args;
@@ -51,14 +51,14 @@ where
     let now = count.min(BUDGET);
     let mut one = |n: u32| -> Result<(), Failure> {
         let at = guest_ptr::element(Gva::new(array), u64::from(n), size_of::<T>())?;
-        let mut element: T = guest.copy_in(host, &vm.p2m, at)?;
+        let mut element: T = guest.copy_in(host, &domain.p2m, at)?;
         let result = at.checked_add(out.start as u64).ok_or(Errno::Efault)?;
-        guest.check_writable(host, &vm.p2m, result, out.len() as u64)?;
-        each(vm, host, &mut element)?;
+        guest.check_writable(host, &domain.p2m, result, out.len() as u64)?;
+        each(domain, host, &mut element)?;
         // It may have been mapped over.
         guest.forget_pages();
         let bytes = element.as_bytes().get(out.clone()).unwrap_or(&[]);
-        Ok(guest.write_bytes(host, &vm.p2m, result, bytes)?)
+        Ok(guest.write_bytes(host, &domain.p2m, result, bytes)?)
     };
     for n in 0..now {
         match one(n) {
@@ -80,8 +80,8 @@ where
 
 /// `GNTTABOP_cache_flush`, for drivers of a domain that knows machine addresses: a direct-mapped one, on its own RAM.
 /// An empty request is how Linux asks whether the operation exists.
-pub(super) fn cache_flush<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn cache_flush<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &mut CacheFlush,
     progress: u64,
@@ -102,8 +102,8 @@ pub(super) fn cache_flush<H: Host>(
     }
     let page = Gpa::new(op.dev_bus_addr).page_base();
     let at = Some(page)
-        .filter(|_| vm.record.direct_map)
-        .and_then(|page| vm.p2m.writable(page.checked_add(offset)?, length))
+        .filter(|_| domain.record.direct_map)
+        .and_then(|page| domain.p2m.writable(page.checked_add(offset)?, length))
         .ok_or(Errno::Eperm)?;
     host.window().clean(at, length);
     Ok(())

@@ -6,15 +6,19 @@ use xen_abi::grant::{Copy, CopyPtr, copy_flags, status};
 
 use super::array::Failure;
 use super::entry::{self, Use};
-use crate::host::Host;
-use crate::vm::Vm;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
 
 /// One element of a copy request.
-pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Result<(), Failure> {
+pub(super) fn copy<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    op: &mut Copy,
+) -> Result<(), Failure> {
     op.status = if op.len == 0 {
         status::OKAY
     } else {
-        match places(vm, host, op) {
+        match places(domain, host, op) {
             Ok((from, to)) => {
                 move_bytes(host, from, to, op.len);
                 status::OKAY
@@ -26,20 +30,24 @@ pub(super) fn copy<H: Host>(vm: &mut Vm<'_>, host: &mut H, op: &mut Copy) -> Res
 }
 
 /// Where the bytes come from and go to. Errors come in the order in which Xen looks.
-fn places<H: Host>(vm: &Vm<'_>, host: &mut H, op: &Copy) -> Result<(WindowAddr, WindowAddr), i16> {
+fn places<H: VcpuHost>(
+    domain: &Domain<'_>,
+    host: &mut H,
+    op: &Copy,
+) -> Result<(WindowAddr, WindowAddr), i16> {
     let by_ref = |flag| op.flags & flag != 0;
     let (source_ref, dest_ref) = (
         by_ref(copy_flags::SOURCE_GREF),
         by_ref(copy_flags::DEST_GREF),
     );
-    known(vm, &op.source, source_ref)?;
-    known(vm, &op.dest, dest_ref)?;
-    let own = |ptr: &CopyPtr| vm.events.domains().own(DomId(ptr.domid)).is_ok();
+    known(domain, &op.source, source_ref)?;
+    known(domain, &op.dest, dest_ref)?;
+    let own = |ptr: &CopyPtr| domain.peers.own(DomId(ptr.domid)).is_ok();
     if !own(&op.source) || !own(&op.dest) {
         return Err(status::PERMISSION_DENIED);
     }
-    let from = page(vm, host, &op.source, source_ref.then_some(Use::Read))?;
-    let to = page(vm, host, &op.dest, dest_ref.then_some(Use::Write))?;
+    let from = page(domain, host, &op.source, source_ref.then_some(Use::Read))?;
+    let to = page(domain, host, &op.dest, dest_ref.then_some(Use::Write))?;
     let fits = |ptr: &CopyPtr| u64::from(ptr.offset) + u64::from(op.len) <= PAGE_SIZE;
     if !fits(&op.source) || !fits(&op.dest) {
         return Err(status::BAD_COPY_ARG);
@@ -52,11 +60,11 @@ fn places<H: Host>(vm: &Vm<'_>, host: &mut H, op: &Copy) -> Result<(WindowAddr, 
 }
 
 /// Frames by number are one's own, and one says so; a reference's domain must exist.
-fn known(vm: &Vm<'_>, ptr: &CopyPtr, by_ref: bool) -> Result<(), i16> {
+fn known(domain: &Domain<'_>, ptr: &CopyPtr, by_ref: bool) -> Result<(), i16> {
     let dom = DomId(ptr.domid);
     if !by_ref && dom != DomId::SELF {
         Err(status::PERMISSION_DENIED)
-    } else if !vm.events.domains().exists(dom) {
+    } else if !domain.peers.exists(dom) {
         Err(status::BAD_DOMAIN)
     } else {
         Ok(())
@@ -64,8 +72,8 @@ fn known(vm: &Vm<'_>, ptr: &CopyPtr, by_ref: bool) -> Result<(), i16> {
 }
 
 /// The page of one side: by reference for a use, or by number.
-fn page<H: Host>(
-    vm: &Vm<'_>,
+fn page<H: VcpuHost>(
+    domain: &Domain<'_>,
     host: &mut H,
     ptr: &CopyPtr,
     by_ref: Option<Use>,
@@ -75,13 +83,13 @@ fn page<H: Host>(
             clippy::cast_possible_truncation,
             reason = "a reference is 32 bits of the union"
         )]
-        Some(usage) => entry::acquire(vm, host, ptr.gref_or_gfn as u32, usage),
-        None => entry::page(vm, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
+        Some(usage) => entry::acquire(domain, host, ptr.gref_or_gfn as u32, usage),
+        None => entry::page(domain, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
     }
 }
 
 /// Copies within the window; the ranges may overlap.
-fn move_bytes<H: Host>(host: &mut H, from: WindowAddr, to: WindowAddr, len: u16) {
+fn move_bytes<H: VcpuHost>(host: &mut H, from: WindowAddr, to: WindowAddr, len: u16) {
     let apart = from.raw().abs_diff(to.raw()) >= u64::from(len);
     let window = host.window();
     if apart {

@@ -5,11 +5,10 @@ use hv_types::{Gfn, PAGE_SIZE, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::grant::{ENTRIES_PER_FRAME, EntryV1, gtf, status};
 
-use super::nr_frames;
-use crate::host::Host;
-use crate::p2m::Alias;
-use crate::pages::Pages;
-use crate::vm::Vm;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::p2m::Alias;
+use crate::memory::pages::Pages;
 
 /// What a grant is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,19 +19,26 @@ pub(super) enum Use {
     Write,
 }
 
+/// Frames that the table has: they are created in order.
+pub(super) fn nr_frames(domain: &Domain<'_>) -> u8 {
+    (0..domain.record.max_grant_frames)
+        .find(|n| !domain.p2m.has_extra(Extra::GrantFrame(*n)))
+        .unwrap_or(domain.record.max_grant_frames)
+}
+
 /// Where the entry of a reference lies in the window.
-pub(super) fn at(vm: &Vm<'_>, gref: u32) -> Option<WindowAddr> {
+pub(super) fn at(domain: &Domain<'_>, gref: u32) -> Option<WindowAddr> {
     let frame = u8::try_from(gref / ENTRIES_PER_FRAME)
         .ok()
-        .filter(|frame| *frame < nr_frames(vm))?;
+        .filter(|frame| *frame < nr_frames(domain))?;
     let offset = gref % ENTRIES_PER_FRAME * u32::try_from(size_of::<EntryV1>()).ok()?;
     let page = WindowAddr::extra(Extra::GrantFrame(frame).index(), 0);
     page.checked_add(offset.into())
 }
 
 /// The page at `gfn`, in the window: RAM, or a page of the hypervisor's that the guest sees there.
-pub(super) fn page(vm: &Vm<'_>, gfn: Gfn) -> Option<WindowAddr> {
-    vm.p2m.readable(gfn.gpa()?, PAGE_SIZE)
+pub(super) fn page(domain: &Domain<'_>, gfn: Gfn) -> Option<WindowAddr> {
+    domain.p2m.readable(gfn.gpa()?, PAGE_SIZE)
 }
 
 /// The mappings of a grant.
@@ -46,9 +52,9 @@ pub(super) struct Pins {
 
 impl Pins {
     /// Those of `gref`.
-    pub(super) fn of(vm: &Vm<'_>, gref: u32) -> Self {
+    pub(super) fn of(domain: &Domain<'_>, gref: u32) -> Self {
         let mut pins = Self::default();
-        for (_, alias) in vm.p2m.aliases().filter(|(_, alias)| alias.gref == gref) {
+        for (_, alias) in domain.p2m.aliases().filter(|(_, alias)| alias.gref == gref) {
             pins.writable |= alias.writable;
             pins.mapped = Some(alias);
         }
@@ -60,8 +66,8 @@ impl Pins {
 ///
 /// # Errors
 /// `GNTST_general_error`: not granted to the domain itself, or not for writing. A grant in use is granted.
-fn check<H: Host>(
-    vm: &Vm<'_>,
+fn check<H: VcpuHost>(
+    domain: &Domain<'_>,
     host: &H,
     at: WindowAddr,
     type_mask: u16,
@@ -70,7 +76,7 @@ fn check<H: Host>(
 ) -> Result<Gfn, i16> {
     let entry: EntryV1 = host.window().read_obj(at);
     let granted =
-        entry.flags & type_mask == gtf::PERMIT_ACCESS && entry.domid == vm.events.domains().me().0;
+        entry.flags & type_mask == gtf::PERMIT_ACCESS && entry.domid == domain.peers.me().0;
     if pins.mapped.is_none() && !granted || writable && entry.flags & gtf::READONLY != 0 {
         return Err(status::GENERAL_ERROR);
     }
@@ -84,21 +90,21 @@ fn check<H: Host>(
 ///
 /// # Errors
 /// A status of [`mod@status`]: no such reference; not granted to the domain, or not for this use; no page there.
-pub(super) fn acquire<H: Host>(
-    vm: &Vm<'_>,
+pub(super) fn acquire<H: VcpuHost>(
+    domain: &Domain<'_>,
     host: &H,
     gref: u32,
     usage: Use,
 ) -> Result<WindowAddr, i16> {
-    let entry = at(vm, gref).ok_or(status::BAD_GNTREF)?;
-    let pins = Pins::of(vm, gref);
+    let entry = at(domain, gref).ok_or(status::BAD_GNTREF)?;
+    let pins = Pins::of(domain, gref);
     let writable = usage == Use::Write;
     match &pins.mapped {
         Some(alias) if !writable || pins.writable => Ok(alias.window()),
         mapped => {
-            let gfn = check(vm, host, entry, gtf::TYPE_MASK, writable, &pins)?;
-            unpin(vm, host, gref, writable);
-            let at = page(vm, gfn).ok_or(status::BAD_PAGE)?;
+            let gfn = check(domain, host, entry, gtf::TYPE_MASK, writable, &pins)?;
+            unpin(domain, host, gref, writable);
+            let at = page(domain, gfn).ok_or(status::BAD_PAGE)?;
             // In use for reading, it must still be that page.
             if mapped.is_some_and(|alias| alias.window() != at) {
                 return Err(status::GENERAL_ERROR);
@@ -115,22 +121,22 @@ pub(super) fn acquire<H: Host>(
 ///
 /// # Errors
 /// As [`acquire`]; nothing is marked.
-pub(super) fn pin<H: Host>(
-    vm: &Vm<'_>,
+pub(super) fn pin<H: VcpuHost>(
+    domain: &Domain<'_>,
     host: &H,
     gref: u32,
     writable: bool,
     pins: &Pins,
 ) -> Result<Gfn, i16> {
-    let entry = at(vm, gref).ok_or(status::BAD_GNTREF)?;
+    let entry = at(domain, gref).ok_or(status::BAD_GNTREF)?;
     if pins.mapped.is_some() && (!writable || pins.writable) {
         let EntryV1 { frame, .. } = host.window().read_obj(entry);
         return Ok(Gfn::new(u64::from(frame)));
     }
     let mask = gtf::TYPE_MASK | gtf::SUB_PAGE;
-    let gfn = check(vm, host, entry, mask, writable, pins)?;
-    if pins.mapped.is_none() && page(vm, gfn).is_none() {
-        unpin(vm, host, gref, writable);
+    let gfn = check(domain, host, entry, mask, writable, pins)?;
+    if pins.mapped.is_none() && page(domain, gfn).is_none() {
+        unpin(domain, host, gref, writable);
         return Err(status::BAD_PAGE);
     }
     let marks = gtf::READING | if writable { gtf::WRITING } else { 0 };
@@ -139,8 +145,8 @@ pub(super) fn pin<H: Host>(
 }
 
 /// A use of grant `gref` is over: takes the marks away that no mapping needs any more.
-pub(super) fn unpin<H: Host>(vm: &Vm<'_>, host: &H, gref: u32, writable: bool) {
-    let pins = Pins::of(vm, gref);
+pub(super) fn unpin<H: VcpuHost>(domain: &Domain<'_>, host: &H, gref: u32, writable: bool) {
+    let pins = Pins::of(domain, gref);
     let mut marks = 0;
     if pins.mapped.is_none() {
         marks |= gtf::READING;
@@ -148,7 +154,7 @@ pub(super) fn unpin<H: Host>(vm: &Vm<'_>, host: &H, gref: u32, writable: bool) {
     if writable && !pins.writable {
         marks |= gtf::WRITING;
     }
-    if let Some(entry) = at(vm, gref) {
+    if let Some(entry) = at(domain, gref) {
         host.window().fetch_and_u64(entry, !u64::from(marks));
     }
 }

@@ -3,7 +3,7 @@
 //! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or hot-plugged for it (UP-4),
 //! what is unmapped leaves a hole (UP-7), and no address follows from a machine frame number (DM-8).
 //!
-//! A mapping is an alias of the p2m ([`crate::p2m::Alias`]) and its number the handle. How often a grant is
+//! A mapping is an alias of the p2m ([`crate::memory::p2m::Alias`]) and its number the handle. How often a grant is
 //! in use, and whether for writing, follows from the aliases with its reference.
 
 use hv_types::{DomId, Gfn, Gpa};
@@ -11,20 +11,20 @@ use xen_abi::grant::{MapGrantRef, UnmapAndReplace, UnmapGrantRef, map_flags, sta
 
 use super::array::Failure;
 use super::entry::{self, Pins};
-use crate::host::Host;
-use crate::p2m::{self, Page};
-use crate::vm::Vm;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::p2m::{self, Page};
 
 /// One element of a map request.
 ///
 /// # Errors
 /// [`Failure::Broken`]; what else is wrong is in its status.
-pub(super) fn map<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn map<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &mut MapGrantRef,
 ) -> Result<(), Failure> {
-    match try_map(vm, host, op) {
+    match try_map(domain, host, op) {
         Ok((handle, address)) => {
             op.handle = handle;
             op.dev_bus_addr = address;
@@ -49,8 +49,8 @@ impl From<i16> for Refusal {
 }
 
 /// The handle and the bus address, which is told to those whose addresses are the machine's.
-fn try_map<H: Host>(
-    vm: &mut Vm<'_>,
+fn try_map<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &MapGrantRef,
 ) -> Result<(u32, u64), Refusal> {
@@ -62,31 +62,31 @@ fn try_map<H: Host>(
         return Err(status::GENERAL_ERROR.into());
     }
     let dom = DomId(op.dom);
-    if !vm.events.domains().has_id(dom) {
+    if !domain.peers.has_id(dom) {
         return Err(status::BAD_DOMAIN.into());
     }
-    if dom != vm.events.domains().me() {
+    if dom != domain.peers.me() {
         return Err(status::PERMISSION_DENIED.into());
     }
-    if !vm.p2m.has_free_alias() {
+    if !domain.p2m.has_free_alias() {
         return Err(status::NO_SPACE.into());
     }
     let writable = op.flags & map_flags::READONLY == 0;
-    let pins = Pins::of(vm, op.gref);
-    let from = entry::pin(vm, host, op.gref, writable, &pins)?;
+    let pins = Pins::of(domain, op.gref);
+    let from = entry::pin(domain, host, op.gref, writable, &pins)?;
     let at = Gpa::new(op.host_addr).gfn();
     let plain = op.flags & !map_flags::READONLY == map_flags::HOST_MAP;
     let mapped = match &pins.mapped {
         _ if !plain => Err(p2m::Error::BadGfn),
-        Some(other) => vm.p2m.add_alias_of(host, other, at, writable, op.gref),
-        None => vm.p2m.add_alias(host, from, at, writable, op.gref),
+        Some(other) => domain.p2m.add_alias_of(host, other, at, writable, op.gref),
+        None => domain.p2m.add_alias(host, from, at, writable, op.gref),
     };
     match mapped {
-        Ok(id) if vm.record.direct_map => Ok((id.raw(), from.gpa().map_or(0, Gpa::raw))),
+        Ok(id) if domain.record.direct_map => Ok((id.raw(), from.gpa().map_or(0, Gpa::raw))),
         Ok(id) => Ok((id.raw(), 0)),
         Err(p2m::Error::Broken) => Err(Refusal::Broken),
         Err(_) => {
-            entry::unpin(vm, host, op.gref, writable);
+            entry::unpin(domain, host, op.gref, writable);
             Err(status::GENERAL_ERROR.into())
         }
     }
@@ -96,12 +96,12 @@ fn try_map<H: Host>(
 ///
 /// # Errors
 /// [`Failure::Broken`]; what else is wrong is in its status.
-pub(super) fn unmap<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn unmap<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &mut UnmapGrantRef,
 ) -> Result<(), Failure> {
-    op.status = end(vm, host, op.handle, op.host_addr, 0)?;
+    op.status = end(domain, host, op.handle, op.host_addr, 0)?;
     Ok(())
 }
 
@@ -109,39 +109,39 @@ pub(super) fn unmap<H: Host>(
 ///
 /// # Errors
 /// [`Failure::Broken`]; what else is wrong is in its status.
-pub(super) fn unmap_and_replace<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn unmap_and_replace<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &mut UnmapAndReplace,
 ) -> Result<(), Failure> {
-    op.status = end(vm, host, op.handle, op.host_addr, op.new_addr)?;
+    op.status = end(domain, host, op.handle, op.host_addr, op.new_addr)?;
     Ok(())
 }
 
 /// Ends the mapping of `handle`, which the guest believes to be at `host_addr`; an address of 0 ends nothing.
 ///
 /// At an address where nothing is, as after remove_from_physmap, the mapping ends all the same, wherever it is.
-fn end<H: Host>(
-    vm: &mut Vm<'_>,
+fn end<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     handle: u32,
     host_addr: u64,
     new_addr: u64,
 ) -> Result<i16, Failure> {
-    let Some((id, alias)) = vm.p2m.alias(handle) else {
+    let Some((id, alias)) = domain.p2m.alias(handle) else {
         return Ok(status::BAD_HANDLE);
     };
     if host_addr == 0 {
         return Ok(status::OKAY);
     }
     let at: Gfn = Gpa::new(host_addr).gfn();
-    let there = alias.at == Some(at) || vm.p2m.lookup(at) == Page::Hole && p2m::is_address(at);
+    let there = alias.at == Some(at) || domain.p2m.lookup(at) == Page::Hole && p2m::is_address(at);
     if new_addr != 0 || !there {
         return Ok(status::GENERAL_ERROR);
     }
-    match vm.p2m.remove_alias(host, id) {
+    match domain.p2m.remove_alias(host, id) {
         Ok(()) => {
-            entry::unpin(vm, host, alias.gref, alias.writable);
+            entry::unpin(domain, host, alias.gref, alias.writable);
             Ok(status::OKAY)
         }
         Err(p2m::Error::Broken) => Err(Failure::Broken),

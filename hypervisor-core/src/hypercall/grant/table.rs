@@ -11,12 +11,10 @@ use xen_abi::grant::{
 };
 
 use super::array::Failure;
-use super::entry::{self, Pins};
-use super::nr_frames;
-use crate::guest_ptr::{self, Copier};
-use crate::host::Host;
-use crate::hypercall::caller;
-use crate::vm::Vm;
+use super::entry::{self, Pins, nr_frames};
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
+use crate::memory::guest_ptr::{self, Copier};
 
 /// Version of every table.
 const VERSION: u32 = 1;
@@ -26,30 +24,30 @@ const VERSION: u32 = 1;
 /// # Errors
 /// `-EINVAL` past the table's maximum (status frames of version 2 are past it) and where it cannot grow. The
 /// index has 32 bits.
-pub(in crate::hypercall) fn frame_for_physmap<H: Host>(
-    vm: &mut Vm<'_>,
+pub(in crate::hypercall) fn frame_for_physmap<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     idx: u64,
 ) -> Result<Extra, Errno> {
     let frame = u8::try_from(idx & 0xffff_ffff).map_err(|_| Errno::Einval)?;
-    if frame >= vm.record.max_grant_frames {
+    if frame >= domain.record.max_grant_frames {
         return Err(Errno::Einval);
     }
-    grow(vm, host, frame.saturating_add(1)).map_err(|_| Errno::Einval)?;
+    grow(domain, host, frame.saturating_add(1)).map_err(|_| Errno::Einval)?;
     Ok(Extra::GrantFrame(frame))
 }
 
 /// Makes the table have at least `frames` frames; all or none of the new ones.
-fn grow<H: Host>(vm: &mut Vm<'_>, host: &mut H, frames: u8) -> Result<(), Errno> {
-    let before = nr_frames(vm);
+fn grow<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, frames: u8) -> Result<(), Errno> {
+    let before = nr_frames(domain);
     for n in before..frames {
         // A frame that an earlier growth could not take away again.
-        if vm.p2m.has_extra(Extra::GrantFrame(n)) {
+        if domain.p2m.has_extra(Extra::GrantFrame(n)) {
             continue;
         }
-        if vm.p2m.create_extra(host, Extra::GrantFrame(n)).is_err() {
+        if domain.p2m.create_extra(host, Extra::GrantFrame(n)).is_err() {
             for n in before..n {
-                let _ = vm.p2m.destroy_extra(host, Extra::GrantFrame(n));
+                let _ = domain.p2m.destroy_extra(host, Extra::GrantFrame(n));
             }
             return Err(Errno::Enomem);
         }
@@ -58,8 +56,8 @@ fn grow<H: Host>(vm: &mut Vm<'_>, host: &mut H, frames: u8) -> Result<(), Errno>
 }
 
 /// `GNTTABOP_setup_table`: the frames' addresses, those that are not mapped as all ones.
-pub(super) fn setup<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn setup<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     at: Gva,
     count: u32,
@@ -68,14 +66,14 @@ pub(super) fn setup<H: Host>(
         return Err(Errno::Einval);
     }
     let mut guest = Copier::new();
-    let mut op: SetupTable = guest.copy_in(host, &vm.p2m, at)?;
+    let mut op: SetupTable = guest.copy_in(host, &domain.p2m, at)?;
     let frames = u8::try_from(op.nr_frames)
         .ok()
-        .filter(|n| *n <= vm.record.max_grant_frames);
-    op.status = match (own(vm, op.dom), frames) {
+        .filter(|n| *n <= domain.record.max_grant_frames);
+    op.status = match (own(domain, op.dom), frames) {
         (Err(status), _) => status,
-        (Ok(()), Some(frames)) if grow(vm, host, frames).is_ok() => {
-            match list_frames(vm, host, &mut guest, &op, frames) {
+        (Ok(()), Some(frames)) if grow(domain, host, frames).is_ok() => {
+            match list_frames(domain, host, &mut guest, &op, frames) {
                 Ok(()) => status::OKAY,
                 Err(_) => status::BAD_VIRT_ADDR,
             }
@@ -83,7 +81,7 @@ pub(super) fn setup<H: Host>(
         _ => status::GENERAL_ERROR,
     };
     let result = field(at, offset_of!(SetupTable, status))?;
-    guest.copy_out(host, &vm.p2m, result, &op.status)?;
+    guest.copy_out(host, &domain.p2m, result, &op.status)?;
     Ok(0)
 }
 
@@ -93,17 +91,17 @@ fn field(at: Gva, offset: usize) -> Result<Gva, Errno> {
     guest_ptr::element(at, 1, offset)
 }
 
-fn list_frames<H: Host>(
-    vm: &Vm<'_>,
+fn list_frames<H: VcpuHost>(
+    domain: &Domain<'_>,
     host: &mut H,
     guest: &mut Copier,
     op: &SetupTable,
     frames: u8,
 ) -> Result<(), Errno> {
     for n in 0..frames {
-        let gfn = vm.p2m.extra_gfn(Extra::GrantFrame(n));
+        let gfn = domain.p2m.extra_gfn(Extra::GrantFrame(n));
         let at = guest_ptr::element(op.frame_list.gva(), u64::from(n), size_of::<u64>())?;
-        guest.copy_out(host, &vm.p2m, at, &gfn.unwrap_or(Gfn::INVALID).raw())?;
+        guest.copy_out(host, &domain.p2m, at, &gfn.unwrap_or(Gfn::INVALID).raw())?;
     }
     Ok(())
 }
@@ -112,8 +110,8 @@ fn list_frames<H: Host>(
 ///
 /// # Errors
 /// A status: no such domain, or another.
-fn own(vm: &Vm<'_>, domid: u16) -> Result<(), i16> {
-    match vm.events.domains().own(DomId(domid)) {
+fn own(domain: &Domain<'_>, domid: u16) -> Result<(), i16> {
+    match domain.peers.own(DomId(domid)) {
         Ok(()) => Ok(()),
         Err(Errno::Eperm) => Err(status::PERMISSION_DENIED),
         Err(_) => Err(status::BAD_DOMAIN),
@@ -121,8 +119,8 @@ fn own(vm: &Vm<'_>, domid: u16) -> Result<(), i16> {
 }
 
 /// `GNTTABOP_query_size`.
-pub(super) fn query_size<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn query_size<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     at: Gva,
     count: u32,
@@ -130,22 +128,22 @@ pub(super) fn query_size<H: Host>(
     if count != 1 {
         return Err(Errno::Einval);
     }
-    let mut op: QuerySize = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    op.status = match own(vm, op.dom) {
+    let mut op: QuerySize = guest_ptr::copy_in(host, &domain.p2m, at)?;
+    op.status = match own(domain, op.dom) {
         Err(status) => status,
         Ok(()) => {
-            op.nr_frames = u32::from(nr_frames(vm));
-            op.max_nr_frames = u32::from(vm.record.max_grant_frames);
+            op.nr_frames = u32::from(nr_frames(domain));
+            op.max_nr_frames = u32::from(domain.record.max_grant_frames);
             status::OKAY
         }
     };
-    guest_ptr::copy_out(host, &vm.p2m, at, &op)?;
+    guest_ptr::copy_out(host, &domain.p2m, at, &op)?;
     Ok(0)
 }
 
 /// `GNTTABOP_get_status_frames`: a version 1 table has none.
-pub(super) fn get_status_frames<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn get_status_frames<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     at: Gva,
     count: u32,
@@ -153,30 +151,38 @@ pub(super) fn get_status_frames<H: Host>(
     if count != 1 {
         return Err(Errno::Einval);
     }
-    let op: GetStatusFrames = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    let status = match (own(vm, op.dom), op.nr_frames) {
+    let op: GetStatusFrames = guest_ptr::copy_in(host, &domain.p2m, at)?;
+    let status = match (own(domain, op.dom), op.nr_frames) {
         (Err(status), _) => status,
         (Ok(()), 0) => status::OKAY,
         (Ok(()), _) => status::GENERAL_ERROR,
     };
     let result = field(at, offset_of!(GetStatusFrames, status))?;
-    guest_ptr::copy_out(host, &vm.p2m, result, &status)?;
+    guest_ptr::copy_out(host, &domain.p2m, result, &status)?;
     Ok(0)
 }
 
 /// `GNTTABOP_get_version`.
-pub(super) fn get_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Result<i64, Errno> {
-    let op: GetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    caller(vm, op.dom)?;
+pub(super) fn get_version<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    at: Gva,
+) -> Result<i64, Errno> {
+    let op: GetVersion = guest_ptr::copy_in(host, &domain.p2m, at)?;
+    domain.require_self(op.dom)?;
     let result = field(at, offset_of!(GetVersion, version))?;
-    guest_ptr::copy_out(host, &vm.p2m, result, &VERSION)?;
+    guest_ptr::copy_out(host, &domain.p2m, result, &VERSION)?;
     Ok(0)
 }
 
 /// `GNTTABOP_set_version`: 1 is what the table has, 2 is refused the way that makes Linux stay with 1.
-pub(super) fn set_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Result<i64, Errno> {
-    let op: SetVersion = guest_ptr::copy_in(host, &vm.p2m, at)?;
-    guest_ptr::copy_out(host, &vm.p2m, at, &SetVersion { version: VERSION })?;
+pub(super) fn set_version<H: VcpuHost>(
+    domain: &mut Domain<'_>,
+    host: &mut H,
+    at: Gva,
+) -> Result<i64, Errno> {
+    let op: SetVersion = guest_ptr::copy_in(host, &domain.p2m, at)?;
+    guest_ptr::copy_out(host, &domain.p2m, at, &SetVersion { version: VERSION })?;
     match op.version {
         VERSION => Ok(0),
         2 => Err(Errno::Enosys),
@@ -184,21 +190,21 @@ pub(super) fn set_version<H: Host>(vm: &mut Vm<'_>, host: &mut H, at: Gva) -> Re
     }
 }
 
-fn is_mapped(vm: &Vm<'_>, gref: u32) -> bool {
-    Pins::of(vm, gref).mapped.is_some()
+fn is_mapped(domain: &Domain<'_>, gref: u32) -> bool {
+    Pins::of(domain, gref).mapped.is_some()
 }
 
 /// `GNTTABOP_swap_grant_ref`.
-pub(super) fn swap<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn swap<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: &mut SwapGrantRef,
 ) -> Result<(), Failure> {
-    let (Some(a), Some(b)) = (entry::at(vm, op.ref_a), entry::at(vm, op.ref_b)) else {
+    let (Some(a), Some(b)) = (entry::at(domain, op.ref_a), entry::at(domain, op.ref_b)) else {
         op.status = status::BAD_GNTREF;
         return Ok(());
     };
-    if op.ref_a != op.ref_b && (is_mapped(vm, op.ref_a) || is_mapped(vm, op.ref_b)) {
+    if op.ref_a != op.ref_b && (is_mapped(domain, op.ref_a) || is_mapped(domain, op.ref_b)) {
         op.status = status::EAGAIN;
         return Ok(());
     }

@@ -4,12 +4,12 @@ use hv_types::{DomId, Gfn, Gva, PageOrder};
 use memory_server_api::MAX_BATCH;
 use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
 
-use super::broken;
-use crate::guest_ptr::{self, Copier};
-use crate::host::Host;
-use crate::hypercall::Outcome;
-use crate::p2m::{self, MAX_ORDER};
-use crate::vm::Vm;
+use super::failure::broken;
+use crate::domain::Domain;
+use crate::host::on_vcpu::VcpuHost;
+use crate::hypercall::outcome::Outcome;
+use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::p2m::{self, MAX_ORDER};
 
 /// Pages (not extents) that one call handles; at least one extent, and no more after one that split a block.
 const BUDGET: usize = MAX_BATCH;
@@ -17,8 +17,8 @@ const BUDGET: usize = MAX_BATCH;
 const MAX_EXTENTS: u64 = u32::MAX as u64 >> EXTENT_SHIFT;
 
 /// Does extents from number `start` on. The result is the number of extents done, those before `start` included.
-pub(super) fn adjust<H: Host>(
-    vm: &mut Vm<'_>,
+pub(super) fn adjust<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     args: [u64; 5],
     op: u64,
@@ -26,12 +26,13 @@ pub(super) fn adjust<H: Host>(
 ) -> Outcome {
     let done = |n: u64| Outcome::Return(i64::try_from(n).unwrap_or(i64::MAX));
     let mut guest = Copier::new();
-    let Ok(request) = guest.copy_in::<H, _, Reservation>(host, &vm.p2m, Gva::new(args[1])) else {
+    let Ok(request) = guest.copy_in::<H, _, Reservation>(host, &domain.p2m, Gva::new(args[1]))
+    else {
         return done(start);
     };
     if request.nr_extents > MAX_EXTENTS
         || start >= request.nr_extents
-        || !is_allowed(vm, &request, op)
+        || !is_allowed(domain, &request, op)
     {
         return done(start);
     }
@@ -47,7 +48,7 @@ pub(super) fn adjust<H: Host>(
         let Ok(at) = guest_ptr::element(request.extent_start.gva(), n, size_of::<u64>()) else {
             break;
         };
-        let Ok(raw) = list.copy_in(host, &vm.p2m, at) else {
+        let Ok(raw) = list.copy_in(host, &domain.p2m, at) else {
             break;
         };
         *gfn = raw;
@@ -62,22 +63,24 @@ pub(super) fn adjust<H: Host>(
     }
     // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of a direct-mapped domain
     // stays for good: a device may reach it (BL-9).
-    let decreases = op == memory::DECREASE_RESERVATION && !vm.record.direct_map;
-    let aliased = |vm: &Vm<'_>, gfn: &u64| vm.p2m.is_aliased_ram(Gfn::new(*gfn));
+    let decreases = op == memory::DECREASE_RESERVATION && !domain.record.direct_map;
+    let aliased = |domain: &Domain<'_>, gfn: &u64| domain.p2m.is_aliased_ram(Gfn::new(*gfn));
     if decreases && order.0 == 0 {
-        let plain = gfns[..count].iter().position(|gfn| aliased(vm, gfn));
+        let plain = gfns[..count].iter().position(|gfn| aliased(domain, gfn));
         count = plain.map_or(count, |plain| plain.max(1));
     }
-    let (handled, error) = match (order.0, vm.record.direct_map) {
-        (0, false) if decreases && count == 1 && aliased(vm, &gfns[0]) => {
-            match vm.p2m.give_up_aliased(host, Gfn::new(gfns[0])) {
+    let (handled, error) = match (order.0, domain.record.direct_map) {
+        (0, false) if decreases && count == 1 && aliased(domain, &gfns[0]) => {
+            match domain.p2m.give_up_aliased(host, Gfn::new(gfns[0])) {
                 Ok(()) => (1, None),
                 Err(error) => (0, Some(error)),
             }
         }
-        (0, false) if op == memory::POPULATE_PHYSMAP => vm.p2m.populate_pages(host, &gfns[..count]),
-        (0, false) => vm.p2m.decrease_pages(host, &gfns[..count]),
-        _ => one_by_one(vm, host, op, &gfns[..count], order),
+        (0, false) if op == memory::POPULATE_PHYSMAP => {
+            domain.p2m.populate_pages(host, &gfns[..count])
+        }
+        (0, false) => domain.p2m.decrease_pages(host, &gfns[..count]),
+        _ => one_by_one(domain, host, op, &gfns[..count], order),
     };
     let at = start.saturating_add(handled as u64);
     match error {
@@ -96,8 +99,8 @@ pub(super) fn adjust<H: Host>(
 }
 
 /// What Xen checks before the first extent; any failure is "no extent done", another domain than the caller too (BL-3).
-fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
-    let own = DomId(request.domid).is_self(DomId(vm.record.domid));
+fn is_allowed(domain: &Domain<'_>, request: &Reservation, op: u64) -> bool {
+    let own = DomId(request.domid).is_self(DomId(domain.record.domid));
     let node = request.mem_flags & flags::NODE_MASK != 0;
     // A virtual node means nothing to a guest without a virtual NUMA topology.
     let exact_node = node
@@ -114,43 +117,43 @@ fn is_allowed(vm: &Vm<'_>, request: &Reservation, op: u64) -> bool {
 }
 
 /// Extents that are not single pages of memory that comes and goes. Ends early after one that split a block.
-fn one_by_one<H: Host>(
-    vm: &mut Vm<'_>,
+fn one_by_one<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: u64,
     gfns: &[u64],
     order: PageOrder,
 ) -> (usize, Option<p2m::Error>) {
-    let splits = vm.p2m.splits();
+    let splits = domain.p2m.splits();
     for (n, gfn) in gfns.iter().enumerate() {
-        if let Err(error) = one(vm, host, op, Gfn::new(*gfn), order) {
+        if let Err(error) = one(domain, host, op, Gfn::new(*gfn), order) {
             return (n, Some(error));
         }
-        if vm.p2m.splits() != splits {
+        if domain.p2m.splits() != splits {
             return (n + 1, None);
         }
     }
     (gfns.len(), None)
 }
 
-fn one<H: Host>(
-    vm: &mut Vm<'_>,
+fn one<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     op: u64,
     gfn: Gfn,
     order: PageOrder,
 ) -> Result<(), p2m::Error> {
-    match (op == memory::POPULATE_PHYSMAP, vm.record.direct_map) {
+    match (op == memory::POPULATE_PHYSMAP, domain.record.direct_map) {
         // A direct-mapped domain gets the same frame back, so it keeps it meanwhile (DM-2, DM-3).
-        (true, true) => vm.p2m.unpark_extent(host, gfn, order),
-        (false, true) => vm.p2m.park_extent(host, gfn, order),
+        (true, true) => domain.p2m.unpark_extent(host, gfn, order),
+        (false, true) => domain.p2m.park_extent(host, gfn, order),
         // Recycled frames of a static domain are not contiguous (SM-7).
-        (true, false) if vm.record.is_static && order.0 > 0 => Err(p2m::Error::BadGfn),
-        (true, false) => vm.p2m.populate(host, gfn, order),
-        (false, false) if order.0 > 0 && has_aliased(vm, gfn, order) => {
-            decrease_each(vm, host, gfn, order)
+        (true, false) if domain.record.is_static && order.0 > 0 => Err(p2m::Error::BadGfn),
+        (true, false) => domain.p2m.populate(host, gfn, order),
+        (false, false) if order.0 > 0 && has_aliased(domain, gfn, order) => {
+            decrease_each(domain, host, gfn, order)
         }
-        (false, false) => vm.p2m.decrease(host, gfn, order),
+        (false, false) => domain.p2m.decrease(host, gfn, order),
     }
 }
 
@@ -160,22 +163,23 @@ fn frames(gfn: Gfn, order: PageOrder) -> impl Iterator<Item = Gfn> {
 }
 
 /// Whether RAM of the extent is mapped as a grant.
-fn has_aliased(vm: &Vm<'_>, gfn: Gfn, order: PageOrder) -> bool {
-    vm.p2m.aliases().next().is_some() && frames(gfn, order).any(|gfn| vm.p2m.is_aliased_ram(gfn))
+fn has_aliased(domain: &Domain<'_>, gfn: Gfn, order: PageOrder) -> bool {
+    domain.p2m.aliases().next().is_some()
+        && frames(gfn, order).any(|gfn| domain.p2m.is_aliased_ram(gfn))
 }
 
 /// Gives an extent up frame by frame, because some of them stay until they are no longer mapped as grants.
-fn decrease_each<H: Host>(
-    vm: &mut Vm<'_>,
+fn decrease_each<H: VcpuHost>(
+    domain: &mut Domain<'_>,
     host: &mut H,
     gfn: Gfn,
     order: PageOrder,
 ) -> Result<(), p2m::Error> {
     for gfn in frames(gfn, order) {
-        if vm.p2m.is_aliased_ram(gfn) {
-            vm.p2m.give_up_aliased(host, gfn)?;
+        if domain.p2m.is_aliased_ram(gfn) {
+            domain.p2m.give_up_aliased(host, gfn)?;
         } else {
-            vm.p2m.decrease(host, gfn, PageOrder(0))?;
+            domain.p2m.decrease(host, gfn, PageOrder(0))?;
         }
     }
     Ok(())

@@ -8,14 +8,14 @@ use xen_abi::number::{self, MULTICALL, SCHED_OP, XEN_VERSION};
 use xen_abi::version::PAGESIZE;
 
 use super::{BUF, DOMID, EACCES, EFAULT, EINVAL, ENOSYS, EPERM, Guest, HOLE, LAST_PAGE, RAM};
-use crate::hypercall::Outcome;
-use crate::p2m::Page;
-use crate::vm::StopReason;
+use crate::domain::shutdown::StopReason;
+use crate::hypercall::outcome::Outcome;
+use crate::memory::p2m::Page;
 
 #[test]
 fn unknown_numbers_are_enosys_in_64_bits() {
     let mut guest = Guest::new();
-    let known: Vec<u64> = crate::hypercall::table::ROWS
+    let known: Vec<u64> = crate::hypercall::ROWS
         .iter()
         .map(|row| row.number)
         .collect();
@@ -220,9 +220,9 @@ fn a_list_that_is_taken_away_by_one_of_its_calls() {
         &mut guest,
         &[(XEN_VERSION, [0, 0]), remove, (XEN_VERSION, [0, 0])],
     );
-    assert_eq!(guest.vm.p2m.lookup(Gfn::new(gpfn)), Page::Ram);
+    assert_eq!(guest.vm.domain.p2m.lookup(Gfn::new(gpfn)), Page::Ram);
     assert_eq!(guest.result(MULTICALL, &[LIST, 3]), EFAULT);
-    assert_eq!(guest.vm.p2m.lookup(Gfn::new(gpfn)), Page::Hole);
+    assert_eq!(guest.vm.domain.p2m.lookup(Gfn::new(gpfn)), Page::Hole);
     let nothing_into_the_hole = [0x40016, 0x5555, 0x5555];
     assert_eq!(results(&guest, 3), nothing_into_the_hole);
 }

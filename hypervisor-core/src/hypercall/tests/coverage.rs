@@ -7,8 +7,9 @@ use hv_types::Gva;
 use xen_abi::{Errno, GuestHandle, grant, memory, number, toolstack};
 
 use super::{BUF, DOMID, ENOSYS, Guest, RAM};
-use crate::hypercall::Outcome;
-use crate::hypercall::table::{ROWS, Row, Status};
+use crate::hypercall::ROWS;
+use crate::hypercall::outcome::Outcome;
+use crate::hypercall::row::{Row, Status};
 
 const BEGIN: &str = "<!-- coverage:begin -->\n";
 const END: &str = "<!-- coverage:end -->";
@@ -75,6 +76,16 @@ fn rows_are_sorted_and_unique() {
             pair[1]
         );
     }
+}
+
+#[test]
+fn every_row_has_words() {
+    let silent: Vec<_> = ROWS
+        .iter()
+        .filter(|row| !row.about.ends_with('.'))
+        .map(|row| (row.name, row.cmd_name))
+        .collect();
+    assert!(silent.is_empty(), "{silent:?}");
 }
 
 #[test]
@@ -176,7 +187,7 @@ fn support_md_shows_the_table() {
     }
     assert!(
         table == now,
-        "SUPPORT.md does not show hypercall/table.rs; write it with\n\
+        "SUPPORT.md does not show the rows of the hypercalls; write it with\n\
          ZAZEN_WRITE_COVERAGE=1 cargo test -p hypervisor-core support_md"
     );
 }

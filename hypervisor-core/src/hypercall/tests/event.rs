@@ -12,8 +12,8 @@ use xen_abi::{Errno, number::EVENT_CHANNEL_OP};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{BUF, DOMID, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH, Guest, HOLE, SELF};
-use crate::events::Service;
-use crate::vgic::EVENT_UPCALL;
+use crate::device::vgic::EVENT_UPCALL;
+use crate::evtchn::Service;
 
 const EBUSY: i64 = Errno::Ebusy.as_i64();
 const EOPNOTSUPP: i64 = Errno::Eopnotsupp.as_i64();
@@ -54,7 +54,7 @@ fn results_are_written_back() {
     assert_eq!(guest.event_op(BIND_INTERDOMAIN, bind), 0);
     assert_eq!(guest.get::<BindInterdomain>(BUF).local_port, 2);
     assert!(
-        guest.vm.gic.level(EVENT_UPCALL),
+        guest.vm.devices.gic.level(EVENT_UPCALL),
         "the new port is pending at once"
     );
     assert_eq!(
@@ -92,14 +92,15 @@ fn a_send_asserts_the_upcall() {
     let port = guest.new_ipi();
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
     assert_eq!(guest.upcall(), 1);
-    assert!(guest.vm.gic.level(EVENT_UPCALL));
+    assert!(guest.vm.devices.gic.level(EVENT_UPCALL));
     assert!(
         guest
             .vm
+            .domain
             .events
             .is_pending(&guest.host.window, hv_types::Port(port))
     );
-    assert!(!guest.vm.hc.console_kick);
+    assert!(!guest.vm.devices.have_work());
 }
 
 #[test]
@@ -109,12 +110,12 @@ fn a_masked_send_waits_for_unmask() {
     guest.set_shared_bit(EVTCHN_MASK, port);
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.gic.level(EVENT_UPCALL)),
+        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
         (0, false)
     );
     assert_eq!(guest.event_op(UNMASK, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.gic.level(EVENT_UPCALL)),
+        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
         (1, true)
     );
 }
@@ -126,12 +127,13 @@ fn an_unmask_with_nothing_pending_is_quiet() {
     guest.set_shared_bit(EVTCHN_MASK, port);
     assert_eq!(guest.event_op(UNMASK, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.gic.level(EVENT_UPCALL)),
+        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
         (0, false)
     );
     assert!(
         !guest
             .vm
+            .domain
             .events
             .is_masked(&guest.host.window, hv_types::Port(port))
     );
@@ -142,12 +144,13 @@ fn a_send_to_the_console_kicks_it() {
     let mut guest = Guest::new();
     let port = guest
         .vm
+        .domain
         .events
         .alloc_hypervisor_port(Service::Console)
         .unwrap()
         .0;
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
-    assert!(guest.vm.hc.console_kick);
+    assert!(guest.vm.devices.have_work());
     assert_eq!(guest.upcall(), 0, "the guest itself is not told");
 }
 
@@ -162,6 +165,7 @@ fn closing_and_resetting_free_ports() {
     assert!(
         !guest
             .vm
+            .domain
             .events
             .is_pending(&guest.host.window, hv_types::Port(port))
     );

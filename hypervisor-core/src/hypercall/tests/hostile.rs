@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{BUF, Guest, HOLE, LAST_PAGE, RAM};
-use crate::hypercall::Outcome;
-use crate::hypercall::table::ROWS;
+use crate::hypercall::ROWS;
+use crate::hypercall::outcome::Outcome;
 
 /// Most continuations that one call of these tests may need: lists here are short.
 const PATIENCE: u32 = 100_000;

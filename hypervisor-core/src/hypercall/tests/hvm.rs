@@ -1,7 +1,10 @@
 use xen_abi::hvm::{GET_PARAM, GUEST_REQUEST_VM_EVENT, HvmParam, SET_PARAM};
 use xen_abi::number::HVM_OP;
 
+use hv_types::{Gfn, Port};
+
 use super::{BUF, DOMID, EFAULT, EINVAL, ENOSYS, EPERM, ESRCH, Guest, HOLE, SELF};
+use crate::device::pv_console::PvConsole;
 
 fn param(domid: u16, index: u32) -> HvmParam {
     HvmParam {
@@ -15,8 +18,7 @@ fn param(domid: u16, index: u32) -> HvmParam {
 #[test]
 fn a_guest_reads_its_five_parameters() {
     let mut guest = Guest::new();
-    guest.vm.hc.console_gfn = 0x39000;
-    guest.vm.hc.console_port = 1;
+    guest.vm.devices.pv_console = Some(PvConsole::new(Gfn::new(0x39000), Port(1)));
     for (index, value) in [(0, 0), (1, 0), (2, 0), (17, 0x39000), (18, 1)] {
         for domid in [DOMID, SELF] {
             guest.put(BUF, &param(domid, index));
@@ -35,8 +37,7 @@ fn a_guest_reads_its_five_parameters() {
 #[test]
 fn no_console_means_zero() {
     let mut guest = Guest::new();
-    guest.vm.hc.console_gfn = 0;
-    guest.vm.hc.console_port = 0;
+    guest.vm.devices.pv_console = None;
     for index in [17, 18] {
         guest.put(BUF, &param(SELF, index));
         assert_eq!(guest.result(HVM_OP, &[GET_PARAM, BUF]), 0);

@@ -9,23 +9,21 @@ mod sched;
 mod vcpu;
 mod version;
 
-use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::Window;
-use hv_types::{DomId, FrameSize, Gpa, WindowAddr};
+use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Error, Extra, Granted, Reply, Slot};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Outcome, State, dispatch};
-use crate::domains::Domains;
-use crate::events::{Events, Service};
-use crate::fake::FakeHost;
-use crate::p2m::P2m;
-use crate::ptimer::PTimer;
-use crate::vgic::VGic;
-use crate::vm::{Vm, Wait};
-use crate::vtimer::VTimer;
-use crate::walk::Cache;
+use super::dispatch;
+use super::outcome::Outcome;
+use crate::device::pv_console::PvConsole;
+use crate::device::table;
+use crate::evtchn::Service;
+use crate::fake::{FakeHost, record};
+use crate::memory::p2m::P2m;
+use crate::vcpu::runstate::RunState;
+use crate::vm::Vm;
 
 /// First byte of the guest's RAM; the MMU is off, so guest virtual and physical addresses are the same.
 const RAM: u64 = crate::fake::RAM;
@@ -33,11 +31,10 @@ const RAM: u64 = crate::fake::RAM;
 const BUF: u64 = RAM + 0x1000;
 /// The last page of RAM.
 const LAST_PAGE: u64 = RAM + RAM_SIZE - 0x1000;
-const RAM_SIZE: u64 = 0x20_0000;
+const RAM_SIZE: u64 = crate::fake::RAM_SIZE;
 /// An address without memory.
 const HOLE: u64 = 0x3000_0000;
-const DOMID: u16 = 3;
-const DOMAINS: u8 = 3;
+const DOMID: u16 = crate::fake::DOMID;
 const SELF: u16 = 0x7ff0;
 
 const EPERM: i64 = Errno::Eperm.as_i64();
@@ -71,20 +68,9 @@ impl Guest {
                 .push_back(granted(slot, FrameSize::Page));
             p2m.create_extra(&mut host, kind).expect("an extra page");
         }
-        let vm = Vm {
-            layout: record.layout,
-            p2m,
-            gic: VGic::new(record.nr_spis),
-            timer: VTimer::new(),
-            ptimer: PTimer::new(),
-            events: Events::new(Domains::new(DomId(DOMID), DOMAINS), 1023),
-            console: None,
-            vpl011: None,
-            hc: State::default(),
-            walk: Cache::new(),
-            wait: Wait::None,
-            record,
-        };
+        let bus = table::bus(&record).expect("Xen's layout");
+        let mut vm = Vm::new(record, p2m, bus);
+        vm.devices.pv_console = None;
         Self { vm, host }
     }
 
@@ -101,6 +87,24 @@ impl Guest {
             Outcome::Return(result) => result,
             other => panic!("hypercall {nr} {args:x?} gives {other:?}"),
         }
+    }
+
+    /// When a watchdog or a poll has something to say.
+    fn next_deadline(&self) -> Option<u64> {
+        self.vm.vcpus[0].next_deadline(&self.vm.domain.watchdogs)
+    }
+
+    /// Whether a vCPU in SCHEDOP_poll may go on.
+    fn poll_is_over(&self) -> bool {
+        let poll = self.vm.vcpus[0].poll.as_ref();
+        poll.is_some_and(|poll| poll.is_over(&self.vm.domain.events, &self.host))
+    }
+
+    fn set_runstate(&mut self, state: RunState) {
+        let Vm { domain, vcpus, .. } = &mut self.vm;
+        vcpus[0]
+            .runstate
+            .set(&mut self.host, &domain.p2m, domain.assists, state);
     }
 
     fn put_bytes(&self, at: u64, bytes: &[u8]) {
@@ -133,10 +137,11 @@ impl Guest {
     fn console_port(&mut self) -> u32 {
         let port = self
             .vm
+            .domain
             .events
             .alloc_hypervisor_port(Service::Console)
             .expect("a free port");
-        self.vm.hc.console_port = port.0;
+        self.vm.devices.pv_console = Some(PvConsole::new(Gfn::new(0x39000), port));
         port.0
     }
 
@@ -153,28 +158,4 @@ fn granted(slot: u32, size: FrameSize) -> Result<Reply, Error> {
         count: 1,
         size,
     }))
-}
-
-fn record() -> DomainRecord {
-    let banks: heapless::Vec<_, _> = [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
-    DomainRecord {
-        domid: DOMID,
-        // Domain 1 exists beside it.
-        domains: DOMAINS,
-        name: heapless::String::try_from("guest").expect("a short name"),
-        vcpus: 1,
-        max_banks: banks.clone(),
-        banks,
-        extended: heapless::Vec::new(),
-        layout: dt_server_api::XEN_LAYOUT,
-        is_static: false,
-        direct_map: false,
-        pv: PvFeatures::NoXenstore,
-        vpl011: false,
-        nr_spis: 32,
-        max_grant_frames: 64,
-        trap_unmapped: true,
-        kernel: Module { region: 0, size: 0 },
-        ramdisk: None,
-    }
 }

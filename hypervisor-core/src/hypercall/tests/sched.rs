@@ -8,8 +8,8 @@ use xen_abi::sched::{
 use xen_abi::shared::shared_info::EVTCHN_PENDING;
 
 use super::{BUF, DOMID, EFAULT, EINVAL, ENOSYS, EPERM, ESRCH, Guest, HOLE, RAM, SELF};
-use crate::hypercall::{Outcome, poll_is_over};
-use crate::vm::StopReason;
+use crate::domain::shutdown::StopReason;
+use crate::hypercall::outcome::Outcome;
 
 const PORTS: u64 = RAM + 0x5000;
 
@@ -23,7 +23,7 @@ fn yield_and_block() {
         guest.host.pstate, 0x345,
         "interrupts are on, nothing else changed"
     );
-    assert!(!poll_is_over(&guest.vm, &guest.host));
+    assert!(!guest.poll_is_over());
 }
 
 #[test]
@@ -62,7 +62,11 @@ fn the_first_shutdown_code_stays() {
         guest.call(SCHED_OP, &[SHUTDOWN, BUF]),
         Outcome::Stop(StopReason::Crash)
     );
-    assert_eq!(guest.vm.hc.shutdown(0), StopReason::Crash, "PSCI's way too");
+    assert_eq!(
+        guest.vm.domain.shutdown.shutdown(0),
+        StopReason::Crash,
+        "PSCI's way too"
+    );
 }
 
 fn watchdog(guest: &mut Guest, id: u32, timeout: u32) -> Outcome {
@@ -80,16 +84,19 @@ fn an_expired_watchdog_stops_the_guest() {
     assert_eq!(watchdog(&mut guest, 0, 9), Outcome::Return(2));
     assert_eq!(watchdog(&mut guest, 0, 1), Outcome::Return(0xffff_ffe4));
     assert_eq!(watchdog(&mut guest, 3, 1), Outcome::Return(EINVAL));
-    assert_eq!(guest.vm.hc.next_deadline(), Some(5 * hertz));
+    assert_eq!(guest.next_deadline(), Some(5 * hertz));
     assert_eq!(guest.host.wake, Some(5 * hertz), "although the guest runs");
     guest.host.now = 4 * hertz;
-    assert_eq!(guest.vm.hc.on_time(guest.host.now), None);
+    assert_eq!(guest.vm.domain.on_time(guest.host.now), None);
     assert_eq!(watchdog(&mut guest, 1, 5), Outcome::Return(0), "kicked");
     assert_eq!(watchdog(&mut guest, 2, 0), Outcome::Return(0), "disarmed");
     assert_eq!(watchdog(&mut guest, 2, 5), Outcome::Return(EINVAL));
-    assert_eq!(guest.vm.hc.next_deadline(), Some(9 * hertz));
-    assert_eq!(guest.vm.hc.on_time(9 * hertz - 1), None);
-    assert_eq!(guest.vm.hc.on_time(9 * hertz), Some(StopReason::Watchdog));
+    assert_eq!(guest.next_deadline(), Some(9 * hertz));
+    assert_eq!(guest.vm.domain.on_time(9 * hertz - 1), None);
+    assert_eq!(
+        guest.vm.domain.on_time(9 * hertz),
+        Some(StopReason::Watchdog)
+    );
 }
 
 #[test]
@@ -120,12 +127,12 @@ fn poll_waits_for_a_port_even_if_it_is_masked() {
     let mut guest = Guest::new();
     let port = guest.console_port();
     assert_eq!(poll(&mut guest, &[port], 0), Outcome::Block);
-    assert!(!poll_is_over(&guest.vm, &guest.host));
-    assert_eq!(guest.vm.hc.next_deadline(), None);
+    assert!(!guest.poll_is_over());
+    assert_eq!(guest.next_deadline(), None);
     guest.set_shared_bit(EVTCHN_PENDING, port);
-    assert!(poll_is_over(&guest.vm, &guest.host));
-    guest.vm.hc.resumed();
-    assert!(!poll_is_over(&guest.vm, &guest.host), "only while it waits");
+    assert!(guest.poll_is_over());
+    guest.vm.vcpus[0].poll = None;
+    assert!(!guest.poll_is_over(), "only while it waits");
     assert_eq!(
         poll(&mut guest, &[port], 0),
         Outcome::Return(0),
@@ -150,18 +157,18 @@ fn poll_ends_with_its_timeout() {
         Outcome::Block,
         "a sleep"
     );
-    assert_eq!(guest.vm.hc.next_deadline(), Some(3 * hertz));
+    assert_eq!(guest.next_deadline(), Some(3 * hertz));
     guest.host.now = 3 * hertz - 1;
-    assert!(!poll_is_over(&guest.vm, &guest.host));
+    assert!(!guest.poll_is_over());
     assert_eq!(
-        guest.vm.hc.on_time(3 * hertz),
+        guest.vm.domain.on_time(3 * hertz),
         None,
         "a poll is no watchdog"
     );
     guest.host.now = 3 * hertz;
-    assert!(poll_is_over(&guest.vm, &guest.host));
-    guest.vm.hc.resumed();
-    assert_eq!(guest.vm.hc.next_deadline(), None);
+    assert!(guest.poll_is_over());
+    guest.vm.vcpus[0].poll = None;
+    assert_eq!(guest.next_deadline(), None);
     assert_eq!(
         poll(&mut guest, &[port], u64::MAX),
         Outcome::Block,

@@ -6,8 +6,8 @@ use xen_abi::vcpu::{
 };
 
 use super::{BUF, EBUSY, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO, Guest, HOLE, LAST_PAGE, RAM};
-use crate::hypercall::{RunState, set_runstate};
-use crate::vgic::EVENT_UPCALL;
+use crate::device::vgic::EVENT_UPCALL;
+use crate::vcpu::runstate::RunState;
 
 const AREA: u64 = RAM + 0x3000;
 const SECOND: u64 = 1_000_000_000;
@@ -26,14 +26,14 @@ fn vcpu_info_moves_once_and_starts_with_the_upcall_raised() {
     let gfn = AREA >> 12;
     guest.fill(AREA, 0x100, 0);
     guest.put(BUF, &info(gfn, 0x40));
-    assert!(!guest.vm.gic.level(EVENT_UPCALL));
+    assert!(!guest.vm.devices.gic.level(EVENT_UPCALL));
     assert_eq!(guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]), 0);
     let there: VcpuInfo = guest.get(AREA + 0x40);
     assert_eq!(
         (there.evtchn_upcall_pending, there.evtchn_pending_sel),
         (1, u64::MAX)
     );
-    assert!(guest.vm.gic.level(EVENT_UPCALL));
+    assert!(guest.vm.devices.gic.level(EVENT_UPCALL));
     assert_eq!(guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]), EBUSY);
 }
 
@@ -61,7 +61,7 @@ fn vcpu_info_has_to_fit_into_a_page_of_ram() {
         guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, HOLE]),
         EFAULT
     );
-    assert!(!guest.vm.gic.level(EVENT_UPCALL));
+    assert!(!guest.vm.devices.gic.level(EVENT_UPCALL));
     guest.put(BUF, &info(gfn, 4096 - 48));
     assert_eq!(
         guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]),
@@ -98,7 +98,7 @@ fn runstate_counts_running_and_blocked_time() {
     let mut guest = Guest::new();
     let hertz = guest.host.frequency;
     guest.host.now = hertz * 10;
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Running);
+    guest.set_runstate(RunState::Running);
     guest.put(BUF, &AREA);
     assert_eq!(
         guest.result(VCPU_OP, &[REGISTER_RUNSTATE_MEMORY_AREA, 0, BUF]),
@@ -111,9 +111,9 @@ fn runstate_counts_running_and_blocked_time() {
     assert_eq!(guest.get::<RunstateInfo>(AREA), at_first, "told at once");
 
     guest.host.now = hertz * 13;
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Running);
+    guest.set_runstate(RunState::Running);
     assert_eq!(guest.get::<RunstateInfo>(AREA), at_first, "no transition");
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Blocked);
+    guest.set_runstate(RunState::Blocked);
     let blocked = RunstateInfo {
         state: 2,
         pad: 0,
@@ -122,7 +122,7 @@ fn runstate_counts_running_and_blocked_time() {
     };
     assert_eq!(guest.get::<RunstateInfo>(AREA), blocked);
     guest.host.now = hertz * 20;
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Running);
+    guest.set_runstate(RunState::Running);
     let running = RunstateInfo {
         state: 0,
         pad: 0,
@@ -136,7 +136,7 @@ fn runstate_counts_running_and_blocked_time() {
         guest.result(VCPU_OP, &[REGISTER_RUNSTATE_MEMORY_AREA, 0, BUF]),
         0
     );
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Blocked);
+    guest.set_runstate(RunState::Blocked);
     assert_eq!(
         guest.get::<RunstateInfo>(AREA),
         running,
@@ -157,7 +157,7 @@ fn a_runstate_area_across_pages_and_one_that_is_odd() {
         // Command 0 enables, 1 disables.
         assert_eq!(guest.result(VM_ASSIST, &[assist, 5]), 0);
         guest.host.now += guest.host.frequency;
-        set_runstate(&mut guest.vm, &mut guest.host, RunState::Blocked);
+        guest.set_runstate(RunState::Blocked);
         guest.fill(area - 8, 64, 0xaa);
         guest.put(BUF, &area);
         assert_eq!(
@@ -170,7 +170,7 @@ fn a_runstate_area_across_pages_and_one_that_is_odd() {
         assert_ne!(told.state_entry_time, 0);
         assert_eq!(guest.bytes(area - 8, 8), [0xaa; 8], "nothing in front");
         assert_eq!(guest.bytes(area + 48, 8), [0xaa; 8], "nothing behind");
-        set_runstate(&mut guest.vm, &mut guest.host, RunState::Running);
+        guest.set_runstate(RunState::Running);
     }
 }
 
@@ -184,8 +184,8 @@ fn a_runstate_area_that_is_nowhere_is_no_error() {
             guest.result(VCPU_OP, &[REGISTER_RUNSTATE_MEMORY_AREA, 0, BUF]),
             0
         );
-        set_runstate(&mut guest.vm, &mut guest.host, RunState::Blocked);
-        set_runstate(&mut guest.vm, &mut guest.host, RunState::Running);
+        guest.set_runstate(RunState::Blocked);
+        guest.set_runstate(RunState::Running);
     }
     assert_eq!(
         guest.result(VCPU_OP, &[REGISTER_RUNSTATE_MEMORY_AREA, 0, HOLE]),
@@ -222,7 +222,7 @@ fn runstate_by_physical_address() {
         0
     );
     guest.host.now *= 2;
-    set_runstate(&mut guest.vm, &mut guest.host, RunState::Blocked);
+    guest.set_runstate(RunState::Blocked);
     assert_eq!(
         guest.get::<RunstateInfo>(AREA).state,
         0,

@@ -97,7 +97,7 @@ fn the_hypervisor_is_nowhere_in_the_guests_address_space() {
 fn features_are_the_words_of_xen() {
     let mut guest = Guest::new();
     for (direct_map, expected) in [(false, 0x0005_6005), (true, 0x0006_6005)] {
-        guest.vm.record.direct_map = direct_map;
+        guest.vm.domain.record.direct_map = direct_map;
         guest.put(
             BUF,
             &FeatureInfo {

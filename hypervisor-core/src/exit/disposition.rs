@@ -1,0 +1,14 @@
+//! What the handler of an exit decided.
+
+use crate::domain::shutdown::StopReason;
+use crate::vcpu::wait::Wait;
+
+/// What an exit's handler decided, before the interrupts are settled.
+pub(super) enum Disposition {
+    /// The vCPU goes on.
+    Run,
+    /// It waits.
+    Wait(Wait),
+    /// The guest stops.
+    Stop(StopReason),
+}

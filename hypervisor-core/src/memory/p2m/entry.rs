@@ -1,0 +1,90 @@
+//! What the table holds: for blocks, pages and aliases.
+
+use hv_types::{Gfn, PAGE_SHIFT, PageOrder, WindowAddr};
+use memory_server_api::{Extra, Slot};
+
+/// Frame numbers end with the 40 bits of an intermediate physical address.
+pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
+
+/// Largest extent that is served: 2 MiB (Xen's limit for guests without privileges).
+pub const MAX_ORDER: PageOrder = PageOrder(9);
+
+/// What a guest frame holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Page {
+    /// Nothing the guest can reach.
+    Hole,
+    /// RAM.
+    Ram,
+    /// An extra page.
+    Extra(Extra),
+    /// A page that has another home, where it lies in the window: a grant of its own that the guest mapped.
+    Alias(WindowAddr),
+}
+
+/// Number of a block record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Block(pub(super) usize);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BlockEntry {
+    /// 2 MiB without frames and without page tables of the last level.
+    Empty,
+    /// One 2 MiB frame.
+    Whole(Slot),
+    /// See the page entries.
+    Paged,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PageEntry {
+    Hole,
+    Ram(Slot),
+    Parked(Slot),
+    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
+    Stale(Slot),
+    /// As stale, and the memory server does not know where the page lies: here, elsewhere or nowhere.
+    Left(Slot),
+}
+
+/// Words of an alias: slot of the page plus one, place plus one, home with two flags, reference.
+pub(super) type Words = [u32; 4];
+
+/// Number of an alias, below [`memory_server_api::ALIASES`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AliasId(pub(super) u32);
+
+impl AliasId {
+    /// As the guest knows it.
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// An alias.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alias {
+    /// The page's own guest-side slot.
+    pub(super) slot: Slot,
+    /// Where the guest sees it, unless something else was mapped there or it was removed.
+    pub at: Option<Gfn>,
+    /// Where the page lies in the window, in pages.
+    pub(super) home: u32,
+    /// Whether the guest may write there.
+    pub writable: bool,
+    pub(super) leaving: bool,
+    /// The grant reference that it was mapped by.
+    pub gref: u32,
+}
+
+impl Alias {
+    /// Where the page lies in the window.
+    pub const fn window(&self) -> WindowAddr {
+        WindowAddr::new((self.home as u64) << PAGE_SHIFT)
+    }
+}
+
+/// Whether a guest can have an address in this frame at all: 40 bits.
+pub fn is_address(gfn: Gfn) -> bool {
+    gfn.raw() <= MAX_GFN
+}

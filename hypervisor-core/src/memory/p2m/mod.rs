@@ -1,0 +1,396 @@
+//! Which guest frame holds what (Xen's p2m).
+//!
+//! The VMM's half of memory: the memory server says which frames the domain holds, this table says
+//! where the guest sees them. RAM is mapped twice, for the guest at its guest physical address and
+//! in the VMM's window at the same number; extra pages (shared_info, grant frames, rings) lie in
+//! the window from the start and in the guest where it asks for them.
+//!
+//! RAM is recorded by 2 MiB block with one word; a block that is *paged* (the ragged ends of banks,
+//! and blocks that were split because the guest gave up or covered single pages) has a word for each
+//! page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not see
+//! it, because something was mapped over it or it was removed from the physmap (BL-8).
+//!
+//! A page that the guest gives up disappears from its address space at once; the window is left as it
+//! is, because the same page mostly comes back to the same place (`pages`).
+//!
+//! All operations leave the table and the mappings as they were when they fail, except with
+//! [`Error::Broken`]: a mapping that existed could not be made again, and the guest must be stopped.
+
+mod alias;
+mod balloon;
+mod build;
+mod entry;
+mod error;
+mod extra;
+mod map;
+mod pages;
+mod split;
+
+pub use entry::{Alias, AliasId, MAX_ORDER, Page, is_address};
+pub use error::Error;
+
+use dt_server_api::{Bank, MAX_BANKS};
+use heapless::Vec;
+use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
+use memory_server_api::{ALIASES, Extra, Slot};
+
+use crate::memory::pages::Pages;
+
+use entry::{Block, BlockEntry, PageEntry, Words};
+
+/// Where a block lies in the window while it is copied: the first 2 MiB after the extra pages.
+const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE);
+const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE);
+
+const EXTRAS: usize = Extra::COUNT as usize;
+const ALIAS_WORDS: usize = ALIASES as usize * size_of::<Words>() / size_of::<u32>();
+const PER_BLOCK: usize = PAGES_PER_BLOCK as usize;
+/// Page tables that are made at a time, and kept until they are needed.
+const TABLE_BATCH: u32 = 8;
+
+/// Bit of a page's word: an extra page lies over the frame.
+const COVERED: u32 = 4;
+
+/// A RAM bank in frames, and where its records are.
+#[derive(Clone, Copy, Debug)]
+struct RamBank {
+    first: u64,
+    pages: u64,
+    /// Record of the block that holds `first`.
+    block: usize,
+}
+
+/// Where the memory of a guest is. See the module's documentation.
+pub struct P2m<'m> {
+    banks: Vec<RamBank, MAX_BANKS>,
+    blocks: &'m mut [u32],
+    pages: &'m mut [u32],
+    /// Two words for each extra page: slot and frame number, each plus one, 0 for none.
+    extras: &'m mut [[u32; 2]],
+    /// How many extra pages are mapped in the guest.
+    mapped_extras: u32,
+    /// Pages that the guest sees a second time.
+    aliases: &'m mut [Words],
+    /// How many there are.
+    used_aliases: u32,
+    /// No alias from this number on is in use.
+    alias_end: u32,
+    /// Grant slot of the first alias, known once there was one.
+    alias_base: u32,
+    tables: Vec<Slot, { 2 * TABLE_BATCH as usize }>,
+    /// Highest frame ever mapped.
+    max_gfn: u64,
+    /// How many blocks were split.
+    splits: u32,
+}
+
+impl<'m> P2m<'m> {
+    /// Words of table memory that these banks need: 513 for each 2 MiB that they touch.
+    pub fn table_words(banks: &[Bank]) -> usize {
+        ALIAS_WORDS
+            + 2 * EXTRAS
+            + banks
+                .iter()
+                .map(|b| blocks_of(b) * (1 + PER_BLOCK))
+                .sum::<usize>()
+    }
+
+    /// Page tables that a guest with these banks can come to need, for its own mappings and for the window,
+    /// if each of its blocks is split: the table quota that makes ballooning always possible.
+    pub fn most_tables(banks: &[Bank]) -> u32 {
+        let blocks: usize = banks.iter().map(blocks_of).sum();
+        Self::least_tables(banks).saturating_add(u32::try_from(2 * blocks).unwrap_or(u32::MAX))
+    }
+
+    /// Page tables that building these banks needs, with some for extra pages and eight splits.
+    pub fn least_tables(banks: &[Bank]) -> u32 {
+        let mut tables = 0u64;
+        for bank in banks {
+            let (start, end) = (
+                bank.start().raw(),
+                bank.start().raw().saturating_add(bank.size()),
+            );
+            tables += (end.saturating_sub(1) >> 30).saturating_sub(start >> 30) + 1;
+            tables += u64::from(!start.is_multiple_of(BLOCK_SIZE));
+            tables += u64::from(!end.is_multiple_of(BLOCK_SIZE));
+        }
+        u32::try_from(2 * tables + 3 * u64::from(TABLE_BATCH)).unwrap_or(u32::MAX)
+    }
+
+    /// An empty map for `banks`, with its records in `table`.
+    ///
+    /// # Errors
+    /// [`Error::BadGfn`] if the banks are more than [`MAX_BANKS`], not made of pages, not ascending and
+    /// disjoint, share a 2 MiB block, or lie at or above 2^40; or if `table` has fewer than
+    /// [`P2m::table_words`] words.
+    pub fn new(banks: &[Bank], table: &'m mut [u32]) -> Result<Self, Error> {
+        let mut map = Vec::new();
+        let mut block = 0;
+        let mut free_from = 0;
+        for bank in banks {
+            let (start, size) = (bank.start(), bank.size());
+            let end = start.checked_add(size).ok_or(Error::BadGfn)?.raw();
+            let pages = start.is_aligned(PAGE_SIZE) && size.is_multiple_of(PAGE_SIZE) && size > 0;
+            if !pages || start.block_base().raw() < free_from || end > 1 << 40 {
+                return Err(Error::BadGfn);
+            }
+            free_from = end.next_multiple_of(BLOCK_SIZE);
+            let bank_record = RamBank {
+                first: start.gfn().raw(),
+                pages: size >> PAGE_SHIFT,
+                block,
+            };
+            map.push(bank_record).map_err(|_| Error::BadGfn)?;
+            block += blocks_of(bank);
+        }
+        let words = table
+            .get_mut(..Self::table_words(banks))
+            .ok_or(Error::BadGfn)?;
+        let (aliases, rest) = words.split_at_mut(ALIAS_WORDS);
+        let (aliases, _) = aliases.as_chunks_mut();
+        let (extras, rest) = rest.split_at_mut(2 * EXTRAS);
+        let (blocks, pages) = rest.split_at_mut(block);
+        let (extras, _) = extras.as_chunks_mut();
+        Ok(Self::empty(map, aliases, extras, blocks, pages))
+    }
+
+    /// The map as [`P2m::new`] left it: nothing is anywhere. For the end of a guest's life, before its memory goes.
+    #[must_use]
+    pub fn emptied(self) -> Self {
+        Self::empty(
+            self.banks,
+            self.aliases,
+            self.extras,
+            self.blocks,
+            self.pages,
+        )
+    }
+
+    /// A map for these banks in these tables, whatever the tables hold.
+    fn empty(
+        banks: Vec<RamBank, MAX_BANKS>,
+        aliases: &'m mut [Words],
+        extras: &'m mut [[u32; 2]],
+        blocks: &'m mut [u32],
+        pages: &'m mut [u32],
+    ) -> Self {
+        aliases.fill(Words::default());
+        extras.fill([0; 2]);
+        blocks.fill(0);
+        pages.fill(0);
+        let mut p2m = Self {
+            banks,
+            blocks,
+            pages,
+            extras,
+            mapped_extras: 0,
+            aliases,
+            used_aliases: 0,
+            alias_end: 0,
+            alias_base: 0,
+            tables: Vec::new(),
+            max_gfn: 0,
+            splits: 0,
+        };
+        p2m.mark_ragged_blocks();
+        p2m
+    }
+
+    /// Blocks that a bank covers in part are paged from the start.
+    fn mark_ragged_blocks(&mut self) {
+        for bank in self.banks.clone() {
+            let last = bank.first + bank.pages - 1;
+            for gfn in [bank.first, last] {
+                if let Some(block) = self.block_of(Gfn::new(gfn))
+                    && !self.is_within(block_start(gfn), u64::from(PAGES_PER_BLOCK))
+                {
+                    self.set_block(block, BlockEntry::Paged);
+                }
+            }
+        }
+    }
+
+    /// What `gfn` holds.
+    pub fn lookup(&self, gfn: Gfn) -> Page {
+        if self.is_ram(gfn) {
+            return Page::Ram;
+        }
+        if let Some((_, alias)) = self.alias_at(gfn) {
+            return Page::Alias(alias.window());
+        }
+        self.extra_at(gfn).map_or(Page::Hole, Page::Extra)
+    }
+
+    /// Highest frame that was ever mapped (`XENMEM_maximum_gpfn`); 0 before the first.
+    pub fn max_gfn(&self) -> Gfn {
+        Gfn::new(self.max_gfn)
+    }
+
+    /// How many blocks were split so far: by far the longest thing that one operation does.
+    pub fn splits(&self) -> u32 {
+        self.splits
+    }
+
+    #[inline]
+    fn is_ram(&self, gfn: Gfn) -> bool {
+        let Some(block) = self.block_of(gfn) else {
+            return false;
+        };
+        match self.block(block) {
+            BlockEntry::Whole(_) => true,
+            BlockEntry::Paged => matches!(self.page(block, gfn), PageEntry::Ram(_)),
+            BlockEntry::Empty => false,
+        }
+    }
+
+    /// The record of the block that holds `gfn`, if `gfn` is in a bank.
+    #[inline]
+    fn block_of(&self, gfn: Gfn) -> Option<Block> {
+        let gfn = gfn.raw();
+        let bank = self
+            .banks
+            .iter()
+            .find(|b| gfn.wrapping_sub(b.first) < b.pages)?;
+        let index = (gfn >> 9) - (bank.first >> 9);
+        Some(Block(bank.block + usize::try_from(index).ok()?))
+    }
+
+    /// Whether `pages` frames from `first` lie in one bank.
+    fn is_within(&self, first: u64, pages: u64) -> bool {
+        self.banks.iter().any(|b| {
+            first >= b.first
+                && first
+                    .checked_add(pages)
+                    .is_some_and(|end| end <= b.first + b.pages)
+        })
+    }
+
+    #[inline]
+    fn block(&self, block: Block) -> BlockEntry {
+        match self.blocks.get(block.0).copied().unwrap_or(0) {
+            0 => BlockEntry::Empty,
+            2 => BlockEntry::Paged,
+            word => BlockEntry::Whole(Slot(word >> 2)),
+        }
+    }
+    fn set_block(&mut self, block: Block, entry: BlockEntry) {
+        if let Some(word) = self.blocks.get_mut(block.0) {
+            *word = match entry {
+                BlockEntry::Empty => 0,
+                BlockEntry::Paged => 2,
+                BlockEntry::Whole(slot) => slot.0 << 2 | 1,
+            };
+        }
+    }
+
+    #[inline]
+    fn page_index(block: Block, gfn: Gfn) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "nine bits")]
+        let page = (gfn.raw() & u64::from(PAGES_PER_BLOCK - 1)) as usize;
+        block.0 * PER_BLOCK + page
+    }
+    #[inline]
+    fn page(&self, block: Block, gfn: Gfn) -> PageEntry {
+        let word = self
+            .pages
+            .get(Self::page_index(block, gfn))
+            .copied()
+            .unwrap_or(0);
+        match word & 3 {
+            1 => PageEntry::Ram(Slot(word >> 3)),
+            2 => PageEntry::Parked(Slot(word >> 3)),
+            3 => PageEntry::Stale(Slot(word >> 3)),
+            _ => match (word >> 3).checked_sub(1) {
+                Some(slot) => PageEntry::Left(Slot(slot)),
+                None => PageEntry::Hole,
+            },
+        }
+    }
+    fn set_page(&mut self, block: Block, gfn: Gfn, entry: PageEntry) {
+        if let Some(word) = self.pages.get_mut(Self::page_index(block, gfn)) {
+            let entry = match entry {
+                PageEntry::Hole => 0,
+                PageEntry::Ram(slot) => slot.0 << 3 | 1,
+                PageEntry::Parked(slot) => slot.0 << 3 | 2,
+                PageEntry::Stale(slot) => slot.0 << 3 | 3,
+                // One more, because a hole is the same with nothing. Slots have 24 bits.
+                PageEntry::Left(slot) => slot.0.saturating_add(1) << 3,
+            };
+            *word = entry | *word & COVERED;
+        }
+    }
+
+    /// Whether an extra page lies over `gfn`, a frame of a bank.
+    #[inline]
+    fn is_covered(&self, block: Block, gfn: Gfn) -> bool {
+        let word = self.pages.get(Self::page_index(block, gfn));
+        word.is_some_and(|word| word & COVERED != 0)
+    }
+    /// Remembers that an extra page lies over `gfn`, or not any more. Frames outside of the banks need no mark.
+    fn set_covered(&mut self, gfn: Gfn, covered: bool) {
+        if let Some(block) = self.block_of(gfn)
+            && let Some(word) = self.pages.get_mut(Self::page_index(block, gfn))
+        {
+            *word = *word & !COVERED | u32::from(covered) << COVERED.trailing_zeros();
+        }
+    }
+
+    fn note_mapped(&mut self, last: Gfn) {
+        self.max_gfn = self.max_gfn.max(last.raw());
+    }
+}
+
+impl Pages for P2m<'_> {
+    #[inline]
+    fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
+        self.writable(gpa, len)
+            .or_else(|| self.second_sight(gpa, len, false))
+    }
+
+    #[inline]
+    fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr> {
+        if !fits_page(gpa, len) {
+            return None;
+        }
+        if self.is_ram(gpa.gfn()) {
+            return Some(WindowAddr::new(gpa.raw()));
+        }
+        // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
+        match self.extra_at(gpa.gfn()) {
+            Some(kind) => WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset()),
+            None => self.second_sight(gpa, len, true),
+        }
+    }
+}
+
+impl P2m<'_> {
+    /// `len` bytes of an alias, which may be written if that is asked for.
+    fn second_sight(&self, gpa: Gpa, len: u64, writable: bool) -> Option<WindowAddr> {
+        let (_, alias) = self.alias_at(gpa.gfn())?;
+        if !fits_page(gpa, len) || writable && !alias.writable {
+            return None;
+        }
+        alias.window().checked_add(gpa.page_offset())
+    }
+}
+
+#[inline]
+fn fits_page(gpa: Gpa, len: u64) -> bool {
+    len <= PAGE_SIZE - gpa.page_offset()
+}
+
+/// 2 MiB blocks that a bank touches.
+fn blocks_of(bank: &Bank) -> usize {
+    let first = bank.start().raw() / BLOCK_SIZE;
+    let end = bank
+        .start()
+        .raw()
+        .saturating_add(bank.size())
+        .div_ceil(BLOCK_SIZE);
+    usize::try_from(end.saturating_sub(first)).unwrap_or(0)
+}
+
+/// First frame of the block that holds frame `gfn`.
+const fn block_start(gfn: u64) -> u64 {
+    gfn & !(PAGES_PER_BLOCK as u64 - 1)
+}
