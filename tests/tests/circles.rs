@@ -84,22 +84,20 @@ impl Sources {
     /// The circles: sets of files each of which can be reached from all of the set.
     fn circles(&self) -> Vec<BTreeSet<&Module>> {
         let imports = self.imports();
-        let reached: BTreeMap<&Module, BTreeSet<&Module>> = imports
-            .keys()
-            .map(|start| {
-                let mut seen = BTreeSet::new();
-                let mut next = vec![*start];
-                while let Some(module) = next.pop() {
-                    let named = imports.get(module).into_iter().flatten();
-                    for (other, _) in named.filter_map(|other| self.0.get_key_value(other)) {
-                        if seen.insert(other) {
-                            next.push(other);
-                        }
+        let mut reached: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
+        for start in self.0.keys() {
+            let mut seen = BTreeSet::new();
+            let mut next = vec![start];
+            while let Some(module) = next.pop() {
+                for other in imports.get(module).into_iter().flatten() {
+                    let (other, _) = self.0.get_key_value(other).expect("it was resolved");
+                    if seen.insert(other) {
+                        next.push(other);
                     }
                 }
-                (*start, seen)
-            })
-            .collect();
+            }
+            reached.insert(start, seen);
+        }
         let circle = |module: &Module| -> BTreeSet<&Module> {
             let there = reached[module].iter().copied();
             there

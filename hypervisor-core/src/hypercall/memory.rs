@@ -39,7 +39,7 @@ family! {
     memory::DECREASE_RESERVATION { "decrease_reservation", Done, "Gives frames of the guest's RAM back: the balloon inflates. They become holes in its physical map.",
         reservation::adjust(domain, host, args, op, start) }
     memory::MAXIMUM_RAM_PAGE { "maximum_ram_page", Done, "The highest machine frame of the host; here a constant, because guests see no machine frames.",
-        once(start, || queries::maximum_ram_page()) }
+        once(start, queries::maximum_ram_page) }
     memory::CURRENT_RESERVATION { "current_reservation", Done, "How many pages of RAM the guest has.",
         once(start, || queries::current_reservation(domain, host, arg)) }
     memory::MAXIMUM_RESERVATION { "maximum_reservation", Done, "How many pages of RAM the guest may have.",

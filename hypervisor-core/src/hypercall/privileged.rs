@@ -20,6 +20,8 @@ use crate::memory::pages::Pages;
 ///
 /// # Errors
 /// Always: [`Errno::Efault`], [`Errno::Eacces`] for a version other than Xen 4.22's, [`Errno::Eperm`].
+#[cold]
+#[inline(never)]
 fn toolstack<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,

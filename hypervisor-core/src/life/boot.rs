@@ -11,8 +11,7 @@ mod error;
 
 pub use error::BootError;
 
-use crate::device::bus::Bus;
-use crate::device::table::{self, Id};
+use crate::device::table;
 use crate::evtchn::Service;
 use crate::host::Host;
 use crate::life::loader::{self, DTB_MAX, LoadError};
@@ -57,7 +56,6 @@ enum Stage {
 pub struct Boot<'m> {
     record: DomainRecord,
     p2m: P2m<'m>,
-    bus: Bus<Id>,
     plan: loader::Plan,
     /// Most RAM blocks that one step asks for.
     blocks: u32,
@@ -78,12 +76,10 @@ impl<'m> Boot<'m> {
         modules: &Modules<'_>,
     ) -> Result<Self, BootError> {
         let plan = plan(&record, modules)?;
-        let bus = table::bus(&record).map_err(BootError::Devices)?;
         let p2m = P2m::new(&record.max_banks, memory).map_err(|_| BootError::P2mTable)?;
         Ok(Self {
             record,
             p2m,
-            bus,
             plan,
             blocks: Request::MAX_BLOCKS,
             again: false,
@@ -99,7 +95,6 @@ impl<'m> Boot<'m> {
         let Remains { record, p2m } = remains;
         Ok(Self {
             plan: plan(&record, modules)?,
-            bus: table::bus(&record).map_err(BootError::Devices)?,
             record,
             p2m,
             blocks: USED_BLOCKS,
@@ -176,7 +171,8 @@ impl<'m> Boot<'m> {
     /// # Errors
     /// [`BootError`]; the vCPU was not started, and `vm` is `None`.
     pub fn finish<H: Host>(self, host: &mut H, vm: &mut Option<Vm<'m>>) -> Result<(), BootError> {
-        let new = vm.insert(Vm::new(self.record, self.p2m, self.bus));
+        let bus = table::bus(&self.record).map_err(BootError::Devices)?;
+        let new = vm.insert(Vm::new(self.record, self.p2m, bus));
         let pages = new.create_pages(host);
         if pages.is_err() {
             *vm = None;
@@ -196,6 +192,7 @@ fn plan(record: &DomainRecord, modules: &Modules<'_>) -> Result<loader::Plan, Bo
     if record.vcpus == 0 || usize::from(record.vcpus) > MAX_VCPUS {
         return Err(BootError::Vcpus(record.vcpus));
     }
+    table::bus(record).map_err(BootError::Devices)?;
     let bank0 = *record.banks.first().ok_or(BootError::NoRam)?;
     let image = loader::probe(modules.kernel).map_err(BootError::Load)?;
     let initrd = modules.ramdisk.map(|bytes| bytes.len() as u64);

@@ -184,6 +184,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
         }
     }
 
+    #[inline(never)]
     fn follow<H: Driven>(&mut self, host: &mut H, action: VcpuAction) {
         self.state = match action {
             VcpuAction::Resume => State::Running,

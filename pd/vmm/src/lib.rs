@@ -82,6 +82,7 @@ impl Vmm {
         self.host.vcpu(VcpuId::BOOT)
     }
 
+    #[inline]
     fn exit(&mut self, info: &MessageInfo) -> Exit {
         let reason = match self.regs().stopped_with(info) {
             // A capability fault is an HVC whose x7 looked like one of seL4's own calls.
