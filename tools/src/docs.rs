@@ -15,7 +15,8 @@ pub fn domains_page() -> String {
             "" => node.about.to_owned(),
             names => format!("`compatible`: {}. {}", quoted(names), node.about),
         };
-        let _ = writeln!(page, "{about} Rules: {}.\n", rules(node.rules));
+        let about = format!("{about} Rules: {}.", rules(node.rules));
+        let _ = writeln!(page, "{}\n", wrapped(&about));
         page.push_str("| property | value | default | meaning | rules |\n|---|---|---|---|---|\n");
         for property in node.properties {
             row(&mut page, property);
@@ -50,7 +51,8 @@ pub fn domains_page() -> String {
             format!(" {}", info.text)
         };
         let title = escaped(info.title);
-        let _ = writeln!(page, "**{title}.**{} Checked {place}.\n", escaped(&text));
+        let text = format!("**{title}.**{} Checked {place}.", escaped(&text));
+        let _ = writeln!(page, "{}\n", wrapped(&text));
     }
     // One line break at the end.
     page.truncate(page.trim_end().len());
@@ -67,8 +69,8 @@ A domains file says which guests a system has. It is a device tree in Xen's dom0
 compiled (`.dtb`). `zazen check FILE` tells every mistake in it; `zazen explain` takes each property and each code of
 this page.
 
-The dt-server reads the same tree at boot, by the same rules: a file that has an error starts nothing. What is not listed
-here is ignored with a warning ([zazen::tree::unknown](#zazentreeunknown)).
+The dt-server reads the same tree at boot, by the same rules: a file that has an error starts nothing. What is not
+listed here is ignored with a warning ([zazen::tree::unknown](#zazentreeunknown)).
 
 ```dts
 /dts-v1/;
@@ -101,12 +103,12 @@ here is ignored with a warning ([zazen::tree::unknown](#zazentreeunknown)).
 ```
 
 Addresses and sizes have the cells of the node *above* the one with the property: `xen,static-mem` of a domain those of
-`/chosen`, `xen,static-heap` of `/chosen` those of the root, and what is in a domain's children those of the domain. A node
-without `#address-cells` or `#size-cells` inherits them. At the root the defaults are 2 and 1.
+`/chosen`, `xen,static-heap` of `/chosen` those of the root, and what is in a domain's children those of the domain. A
+node without `#address-cells` or `#size-cells` inherits them. At the root the defaults are 2 and 1.
 
-RAM of the host is in children of the root named `memory` or `memory@…` with `device_type = \"memory\"`; what firmware keeps
-is in `/reserved-memory` and in the memory reservation block. A domain's kernel, RAM disk and device tree lie in its first RAM
-bank, each in whole blocks of 2 MiB.
+RAM of the host is in children of the root named `memory` or `memory@…` with `device_type = \"memory\"`; what firmware
+keeps is in `/reserved-memory` and in the memory reservation block. A domain's kernel, RAM disk and device tree lie in
+its first RAM bank, each in whole blocks of 2 MiB.
 
 ## Nodes and properties
 
@@ -115,7 +117,8 @@ bank, each in whole blocks of 2 MiB.
 const RULES: &str = "\
 ## Rules
 
-The codes are stable: scripts may rely on them. *Everywhere* is on the host and at boot; *on the host* is by `zazen check` alone.
+The codes are stable: scripts may rely on them. *Everywhere* is on the host and at boot; *on the host* is by `zazen
+check` alone.
 
 ";
 
@@ -156,6 +159,27 @@ fn quoted(names: &str) -> String {
         .map(|name| format!("`\"{name}\"`"))
         .collect();
     all.join(" or ")
+}
+
+/// Columns of a line of Markdown.
+const COLUMNS: usize = 120;
+
+/// `text`, one paragraph, in lines of [`COLUMNS`].
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        let width = line.chars().count() + 1 + word.chars().count();
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width <= COLUMNS {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
 }
 
 /// What Markdown would take for its own.
