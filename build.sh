@@ -268,7 +268,8 @@ CONFIG_GIVEN=no
 COMMAND=${1-}
 case $COMMAND in
     -h | --help | help)
-        # `help COMMAND` and `--help COMMAND` as `COMMAND --help`; what is no command is refused as ever.
+        # `help COMMAND` and `--help COMMAND` as `COMMAND --help`; what is no command is refused as
+        # ever.
         if (($# > 1)); then
             [[ $2 != -* && $2 != help ]] || set -- help
         fi

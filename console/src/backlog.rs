@@ -39,7 +39,8 @@ impl Backlog {
         self.bytes.get(place(at)).copied()
     }
 
-    /// Where the first whole line that is kept starts; where none ends, the first byte that is kept.
+    /// Where the first whole line that is kept starts; where none ends, the first byte that is
+    /// kept.
     pub(crate) fn first_line(&self) -> u64 {
         let start = self.end.saturating_sub(BACKLOG as u64);
         if start == 0 {

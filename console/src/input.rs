@@ -76,7 +76,8 @@ impl<const N: usize> Mux<'_, N> {
         self.pace.switched();
     }
 
-    /// Moves the focus to a guest that was named to the monitor: what was typed behind that is for the guest.
+    /// Moves the focus to a guest that was named to the monitor: what was typed behind that is for
+    /// the guest.
     pub(crate) fn choose(&mut self, guest: usize) {
         self.focus_on(Some(guest));
         while let Some(key) = self.keys.pop_front() {

@@ -16,11 +16,11 @@ pub(crate) struct Line {
     bytes: Vec<u8, CAPACITY>,
     /// What printing it costs at most in bytes.
     cost: usize,
-    /// Cells that a backspace may go back. Counts printable ASCII alone, which is one cell for sure, so that
-    /// backspaces cannot reach the name.
+    /// Cells that a backspace may go back. Counts printable ASCII alone, which is one cell for
+    /// sure, so that backspaces cannot reach the name.
     column: usize,
-    /// Cells that the cursor was moved to the right of these by a sequence, as shells do in a line that is longer than a
-    /// row. They are on the screen alone: nothing remembers what is there.
+    /// Cells that the cursor was moved to the right of these by a sequence, as shells do in a line
+    /// that is longer than a row. They are on the screen alone: nothing remembers what is there.
     ahead: usize,
     /// A colour is on.
     styled: bool,
@@ -86,7 +86,8 @@ impl Line {
     pub(crate) const fn is_ahead(&self) -> bool {
         self.ahead > 0
     }
-    /// Takes a sequence that the client with the focus wrote: where it moves the cursor in its row, that counts.
+    /// Takes a sequence that the client with the focus wrote: where it moves the cursor in its row,
+    /// that counts.
     pub(crate) fn moved(&mut self, sequence: &[u8]) {
         // ECMA-48, 8.3.18 and 8.3.20: ESC [ Pn D and ESC [ Pn C; no number is 1, and so is 0.
         let Some([digits @ .., end]) = sequence.strip_prefix(b"\x1b[") else {
@@ -120,7 +121,8 @@ impl Line {
             return true;
         }
         self.cost += 1;
-        // "x BS SP BS" is how a character is rubbed out; forget all of it, so that editing for long does not fill the line.
+        // "x BS SP BS" is how a character is rubbed out; forget all of it, so that editing for long
+        // does not fill the line.
         if self.bytes.ends_with(b"\x08 \x08") {
             let start = self.bytes.len() - 3;
             let shown = self.bytes.get(..start).unwrap_or(&[]);

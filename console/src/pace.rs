@@ -1,13 +1,13 @@
 //! How long the line that the cursor is in stays its guest's.
 //!
-//! Guests write a line in pieces: Linux's hvc driver, 16 bytes at a time. Three times decide what happens to
-//! the others' lines meanwhile, all in ticks of the system counter:
+//! Guests write a line in pieces: Linux's hvc driver, 16 bytes at a time. Three times decide what
+//! happens to the others' lines meanwhile, all in ticks of the system counter:
 //!
 //! - They wait until the line ends or has been quiet for 20 ms,
 //! - but 100 ms at most: a guest that never pauses does not silence the others. Then what waits is
 //!   printed first for 20 ms.
-//! - A line that they interrupted comes back when its guest writes more, or once they have been quiet for 20 ms,
-//!   so that a burst of lines brings it back once.
+//! - A line that they interrupted comes back when its guest writes more, or once they have been
+//!   quiet for 20 ms, so that a burst of lines brings it back once.
 
 /// A line that got nothing for 1/50 s (20 ms) is quiet.
 const QUIETS_PER_SECOND: u64 = 50;
@@ -104,7 +104,8 @@ impl Pace {
         overdue
     }
 
-    /// Whether the line on the screen, which is not overdue, was written too recently to be interrupted.
+    /// Whether the line on the screen, which is not overdue, was written too recently to be
+    /// interrupted.
     pub(crate) fn is_busy(&mut self) -> bool {
         let quiet_at = self.written.saturating_add(self.quiet);
         let busy = self.now < quiet_at;

@@ -1,10 +1,10 @@
 //! From the clients' rings to lines on the wire.
 //!
-//! A *step* composes at most one line of one client, so lines cannot mix. What it composes is bounded
-//! by [`STEP_MAX`](crate::wire::STEP_MAX): it may end the line on the screen (6 bytes) and print a remembered line
-//! (18 bytes of name, at most 552 by its cost, see `line`, and 6 to end it); for the focused client
-//! it then shows [`CHUNK`] bytes as they come, each second of which may be a CR that
-//! brings the name again (23 bytes).
+//! A *step* composes at most one line of one client, so lines cannot mix. What it composes is
+//! bounded by [`STEP_MAX`](crate::wire::STEP_MAX): it may end the line on the screen (6 bytes) and
+//! print a remembered line (18 bytes of name, at most 552 by its cost, see `line`, and 6 to end
+//! it); for the focused client it then shows [`CHUNK`] bytes as they come, each second of which may
+//! be a CR that brings the name again (23 bytes).
 
 use console_api::{ServerEnd, TX_SIZE};
 use heapless::String;
@@ -80,8 +80,8 @@ impl<'a, const N: usize> Mux<'a, N> {
         self.print_again()
     }
 
-    /// Prints the focused client's unfinished line where it is not on the screen: others interrupted it, or the
-    /// focus has just moved there.
+    /// Prints the focused client's unfinished line where it is not on the screen: others
+    /// interrupted it, or the focus has just moved there.
     fn print_again(&mut self) -> bool {
         let Some(index) = self.focus.filter(|_| self.screen.shown().is_none()) else {
             return false;

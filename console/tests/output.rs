@@ -436,8 +436,8 @@ fn a_name_that_cannot_be_used_is_replaced_and_said() {
     }
 }
 
-/// A shell that knows the width edits a line of two rows: it goes up and to the right by sequences, back by backspaces, and to
-/// the start by a CR, and the cursor is where it thinks.
+/// A shell that knows the width edits a line of two rows: it goes up and to the right by sequences,
+/// back by backspaces, and to the start by a CR, and the cursor is where it thinks.
 #[test]
 fn backspaces_work_where_a_sequence_has_put_the_cursor() {
     let mut rig = Rig::usual();

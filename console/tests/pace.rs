@@ -20,8 +20,8 @@ fn a_boot_log_in_pieces_is_not_broken_by_the_others() {
             rig.write(1, b"0000] ok\n");
         }
     }
-    // What waited comes when the line ends, a line of each client in turn. The piece that ended it has begun the
-    // next, which is again not broken.
+    // What waited comes when the line ends, a line of each client in turn. The piece that ended it
+    // has begun the next, which is again not broken.
     assert_eq!(
         rig.seen(),
         "linux1: [    0.121779] LSM: Security Framework initializing\r\n\
@@ -132,7 +132,8 @@ fn line() -> impl Strategy<Value = Line> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Lines whose pauses are short are never broken nor repeated, and nobody waits longer than their end.
+    /// Lines whose pauses are short are never broken nor repeated, and nobody waits longer than
+    /// their end.
     #[test]
     fn lines_without_pauses_stay_whole(lines in prop::collection::vec(line(), 1..40)) {
         let mut rig = Rig::usual();
@@ -160,8 +161,8 @@ proptest! {
         prop_assert_eq!(rig.wake_at, None);
     }
 
-    /// Whatever the guest with the focus does, a line of another waits 100 ms at most, and 20 ms where that guest
-    /// writes nothing.
+    /// Whatever the guest with the focus does, a line of another waits 100 ms at most, and 20 ms
+    /// where that guest writes nothing.
     #[test]
     fn nobody_waits_for_long(
         pieces in prop::collection::vec(("[a-z\r]{0,16}\n?", 0u64..60, any::<bool>()), 1..100),

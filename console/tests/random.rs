@@ -99,7 +99,8 @@ proptest! {
         prop_assert_eq!(rig.mux.lost(), 0);
         let wire = String::from_utf8(wire).unwrap();
         let mut got: [Vec<&str>; 3] = Default::default();
-        // A line that was taken off the screen is one that was interrupted, as one that ended there.
+        // A line that was taken off the screen is one that was interrupted, as one that ended
+        // there.
         for line in wire.split("\r\n").flat_map(|l| l.split("\r\x1b[K")).filter(|l| !l.is_empty()) {
             prop_assert!(!line.contains(['\r', '\n']));
             if line.starts_with("*** Input goes to ") {
@@ -126,8 +127,8 @@ proptest! {
         }
     }
 
-    /// Arbitrary bytes from everybody: nothing panics, nothing is lost inside the console, and for clients that
-    /// never have the focus every line on the terminal starts with a true name.
+    /// Arbitrary bytes from everybody: nothing panics, nothing is lost inside the console, and for
+    /// clients that never have the focus every line on the terminal starts with a true name.
     #[test]
     fn hostile_bytes_stay_in_their_lines(
         writes in prop::collection::vec((1usize..3, prop::collection::vec(

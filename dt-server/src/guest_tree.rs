@@ -1,5 +1,5 @@
-//! Writes a guest's device tree, with the nodes and in the order of Xen's: its memory map (GM-1), of the RAM it has
-//! and nothing else (GM-4, GM-10), without ACPI or idle states (GM-19).
+//! Writes a guest's device tree, with the nodes and in the order of Xen's: its memory map (GM-1),
+//! of the RAM it has and nothing else (GM-4, GM-10), without ACPI or idle states (GM-19).
 
 use alloc::format;
 use alloc::string::String;
@@ -23,7 +23,8 @@ const LEVEL_HIGH: u32 = 4;
 /// Level, active low, on CPUs 0 to 3: what Xen writes for its PPIs.
 const PPI_LEVEL_LOW: u32 = 0xf08;
 
-/// The device tree of `domain` as a DTB, with the initrd at `initrd` (first byte and first byte past it) and the seeds of this life.
+/// The device tree of `domain` as a DTB, with the initrd at `initrd` (first byte and first byte
+/// past it) and the seeds of this life.
 pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>, seeds: &LifeSeeds) -> Vec<u8> {
     let record = &domain.record;
     let mut tree = DeviceTree::new();
@@ -163,7 +164,8 @@ fn hypervisor(domain: &DomainConfig) -> DeviceTreeNode {
     let layout = &record.layout;
     let mut regions = Vec::from([(layout.grant_region.raw(), layout.grant_region_size)]);
     regions.extend(record.extended.iter().map(place));
-    // Linux looks for exactly this name below the root, and takes the version from the first string.
+    // Linux looks for exactly this name below the root, and takes the version from the first
+    // string.
     let mut hypervisor = node("hypervisor");
     set(
         &mut hypervisor,

@@ -6,7 +6,8 @@ use crate::config::FileInfo;
 use crate::diag::{Diagnostics, Rule};
 use crate::node::At;
 
-/// Bytes of memory that the kernel takes from the start of bank 0; reports what the loader does not start, by the loader's own rule.
+/// Bytes of memory that the kernel takes from the start of bank 0; reports what the loader does not
+/// start, by the loader's own rule.
 pub(crate) fn memory(at: &At<'_>, info: &FileInfo, d: &mut Diagnostics) -> Option<u64> {
     let Some(head) = &info.head else {
         return Some(info.size);

@@ -37,7 +37,8 @@ pub(crate) fn ordinary(ram: u64, max: u64) -> Option<Map> {
     })
 }
 
-/// The banks of a guest with `ram` bytes: bank 0 is filled first, the rest goes to bank 1 (SM-25); ascending, disjoint (GM-2).
+/// The banks of a guest with `ram` bytes: bank 0 is filled first, the rest goes to bank 1 (SM-25);
+/// ascending, disjoint (GM-2).
 fn banks(ram: u64) -> Option<Banks> {
     if ram > RAM_MAX {
         return None;
@@ -55,9 +56,10 @@ fn banks(ram: u64) -> Option<Banks> {
     Some(banks)
 }
 
-/// What the guest may use for mappings of foreign pages: of each place for a RAM bank what RAM leaves over,
-/// from the next 2 MiB on (UP-6). Nothing else lies there in Xen's layout.
-/// What the banks leave over behind the most RAM that the domain can ever have (UP-2), where that is enough (UP-6).
+/// What the guest may use for mappings of foreign pages: of each place for a RAM bank what RAM
+/// leaves over, from the next 2 MiB on (UP-6). Nothing else lies there in Xen's layout. What the
+/// banks leave over behind the most RAM that the domain can ever have (UP-2), where that is enough
+/// (UP-6).
 fn behind(max_banks: &Banks) -> Extended {
     XEN_BANKS
         .into_iter()

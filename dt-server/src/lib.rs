@@ -1,14 +1,14 @@
 //! Reads the dom0less device tree and writes each guest its own.
 //!
 //! [`parse()`] validates a whole boot device tree in Xen's dom0less binding and either returns a
-//! [`Config`] with every domain, or [`Diagnostics`] with every mistake: nothing starts from a file that has one. The
-//! same code runs on the host (`zazen check`, the image builder) and in the dt-server's
-//! protection domain, where [`DtServer`] answers each VMM by the channel it calls on.
+//! [`Config`] with every domain, or [`Diagnostics`] with every mistake: nothing starts from a file
+//! that has one. The same code runs on the host (`zazen check`, the image builder) and in the
+//! dt-server's protection domain, where [`DtServer`] answers each VMM by the channel it calls on.
 //!
 //! Some properties are Zazen's own. A module node names its file with `zazen,file = "name"` in
-//! place of Xen's `reg`, because the image builder embeds modules; the builder adds
-//! `zazen,size = <u64>`, the file's exact bytes, to the tree that goes into the image, and to `/chosen` the name of
-//! the board that the image is for (`zazen,board`).
+//! place of Xen's `reg`, because the image builder embeds modules; the builder adds `zazen,size =
+//! <u64>`, the file's exact bytes, to the tree that goes into the image, and to `/chosen` the name
+//! of the board that the image is for (`zazen,board`).
 //!
 //! The crate allocates (dtoolkit's writer does, and so do texts); everything it keeps is bounded,
 //! see [`HEAP`]. It never panics on a device tree, whatever is in it.

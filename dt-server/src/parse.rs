@@ -27,8 +27,8 @@ const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 /// Most levels of nodes, the root counted (Xen's limit).
 const NESTING_MAX: u32 = 16;
 
-/// Reads and validates a boot device tree. `dtb` may be longer than the tree in it. The board is the one that the tree
-/// names, or [`board::DEFAULT`].
+/// Reads and validates a boot device tree. `dtb` may be longer than the tree in it. The board is
+/// the one that the tree names, or [`board::DEFAULT`].
 ///
 /// # Errors
 /// All mistakes and all warnings; where there is no mistake, warnings are in [`Config::warnings`].
@@ -207,7 +207,8 @@ fn domain_name(bad: &BadName) -> Option<&str> {
     (!child.contains('/')).then_some(name)
 }
 
-/// Whether the tree is one that is to be applied to another one: its nodes are within `__overlay__` of fragments.
+/// Whether the tree is one that is to be applied to another one: its nodes are within `__overlay__`
+/// of fragments.
 fn is_overlay(fdt: Fdt<'_>) -> bool {
     let mut fragments = fdt.root().children();
     fragments.any(|fragment| fragment.child("__overlay__").is_some())
@@ -280,7 +281,8 @@ fn open(dtb: &[u8]) -> Result<Fdt<'_>, (Rule, String)> {
     Fdt::new(tree).map_err(|error| (Rule::Fdt, format!("this is no valid device tree: {error}")))
 }
 
-/// The path of a node below the deepest level allowed, if there is one; `depth` is the level of `node`.
+/// The path of a node below the deepest level allowed, if there is one; `depth` is the level of
+/// `node`.
 fn too_deep(node: FdtNode<'_>, depth: u32) -> Option<String> {
     if depth > NESTING_MAX {
         return Some(String::new());

@@ -1,4 +1,5 @@
-//! Every rule in words: the code that `zazen check` shows, `zazen explain` takes and docs/domains.md lists.
+//! Every rule in words: the code that `zazen check` shows, `zazen explain` takes and
+//! docs/domains.md lists.
 
 use crate::diag::Rule;
 

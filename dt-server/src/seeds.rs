@@ -1,12 +1,14 @@
 //! Random numbers for guests: `kaslr-seed` and `rng-seed` of each life's device tree.
 //!
-//! What there is at the machine's start is hashed into one key: a seed that firmware left, the processor's random numbers,
-//! and the jitter of a counter against work. A stream cipher makes all seeds from it, one after the other, so no two lives of
-//! any guests have the same, and a guest learns nothing of another's from its own.
+//! What there is at the machine's start is hashed into one key: a seed that firmware left, the
+//! processor's random numbers, and the jitter of a counter against work. A stream cipher makes all
+//! seeds from it, one after the other, so no two lives of any guests have the same, and a guest
+//! learns nothing of another's from its own.
 //!
-//! What a guest gets depends on how good that was, because Linux counts `rng-seed` as 256 bits of entropy. Firmware's seed and the
-//! processor's numbers are trusted. Jitter is measured, not believed: see [`Jitter`]. Where it is not enough there is no
-//! `rng-seed`, and with next to nothing no `kaslr-seed` either.
+//! What a guest gets depends on how good that was, because Linux counts `rng-seed` as 256 bits of
+//! entropy. Firmware's seed and the processor's numbers are trusted. Jitter is measured, not
+//! believed: see [`Jitter`]. Where it is not enough there is no `rng-seed`, and with next to
+//! nothing no `kaslr-seed` either.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -56,8 +58,8 @@ impl Entropy {
         }
     }
 
-    /// Random numbers of somebody who has a source of them: firmware's `rng-seed`, or the processor's. Fewer than 16 bytes do not
-    /// count as such, but go in.
+    /// Random numbers of somebody who has a source of them: firmware's `rng-seed`, or the
+    /// processor's. Fewer than 16 bytes do not count as such, but go in.
     pub fn give(&mut self, bytes: &[u8]) {
         self.mix(bytes);
         self.given |= bytes.len() >= 16;
@@ -69,7 +71,8 @@ impl Entropy {
         self.bits = self.bits.saturating_add(jitter.bits());
     }
 
-    /// What tells one start of the machine from the next and is no secret: a time, an address. Counts for nothing.
+    /// What tells one start of the machine from the next and is no secret: a time, an address.
+    /// Counts for nothing.
     pub fn mix(&mut self, bytes: &[u8]) {
         // With its length, so that no two sequences of parts are the same.
         self.hash.update((bytes.len() as u64).to_le_bytes());
@@ -86,12 +89,14 @@ impl Entropy {
     }
 }
 
-/// Samples of how long a piece of work took, in ticks of a counter that has another clock than the processor.
+/// Samples of how long a piece of work took, in ticks of a counter that has another clock than the
+/// processor.
 ///
-/// The estimate is the smaller one of two predictors in the manner of NIST SP 800-90B 6.3: the most common value, and
-/// "the same as k samples ago" with the best k. The second sees through a machine whose time is a function of the instructions it has
-/// executed (QEMU with `-icount`, a counter divided from the processor's own clock), where samples differ and are known all the
-/// same. An eighth of what they say is counted.
+/// The estimate is the smaller one of two predictors in the manner of NIST SP 800-90B 6.3: the most
+/// common value, and "the same as k samples ago" with the best k. The second sees through a machine
+/// whose time is a function of the instructions it has executed (QEMU with `-icount`, a counter
+/// divided from the processor's own clock), where samples differ and are known all the same. An
+/// eighth of what they say is counted.
 #[derive(Clone, Debug)]
 pub struct Jitter {
     samples: Vec<u8>,
@@ -174,7 +179,8 @@ fn log2_256(value: u32) -> u32 {
     let Some(whole) = value.checked_ilog2() else {
         return 0;
     };
-    // The mantissa in [1, 2) with 31 bits after the point; each squaring gives a bit of the fraction.
+    // The mantissa in [1, 2) with 31 bits after the point; each squaring gives a bit of the
+    // fraction.
     let mut mantissa = u64::from(value) << (31 - whole);
     let mut result = whole;
     for _ in 0..8 {
@@ -364,7 +370,8 @@ mod tests {
             })
             .bits()
         };
-        // One bit in each sample is at most 4096; an eighth, less what the predictors find by chance.
+        // One bit in each sample is at most 4096; an eighth, less what the predictors find by
+        // chance.
         let one = bits(1);
         assert!((380..=512).contains(&one), "{one}");
         let eight = bits(0xff);

@@ -33,7 +33,8 @@ struct Client {
 
 impl DtServer {
     /// A server for the domains of `config`; client `i` is the VMM of the `i`-th domain. With the
-    /// default configuration, every request is refused. Each tree that is written has the next of `seeds`.
+    /// default configuration, every request is refused. Each tree that is written has the next of
+    /// `seeds`.
     pub fn new(config: Config, seeds: Seeds) -> Self {
         let clients = config
             .domains

@@ -11,7 +11,8 @@ use dtoolkit::Node;
 use crate::diag::{Diagnostics, Hint, Place, Rule, Severity};
 use crate::node::At;
 
-/// The highest port of a guest (Xen: `max_evtchn_port` of a domain that is not the hardware domain).
+/// The highest port of a guest (Xen: `max_evtchn_port` of a domain that is not the hardware
+/// domain).
 const PORT_MAX: u32 = 1023;
 /// Nodes that are looked at; what lies beyond is refused all the same.
 const MAX_LINKS: usize = 256;

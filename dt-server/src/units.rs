@@ -1,26 +1,30 @@
-//! Amounts of memory that were written in another unit than the one that counts: which one that was.
+//! Amounts of memory that were written in another unit than the one that counts: which one that
+//! was.
 
 use alloc::format;
 use alloc::string::String;
 
 /// Least RAM that is proposed: a distribution's kernel for arm64 does not start in much less.
 const LEAST: u64 = 128 << 20;
-/// Room that is proposed beside the files: what a kernel makes of its memory at boot, and its first programs.
+/// Room that is proposed beside the files: what a kernel makes of its memory at boot, and its first
+/// programs.
 const ROOM: u64 = 64 << 20;
 /// RAM is proposed in multiples of this.
 const STEP: u64 = 32 << 20;
 /// Less RAM than this nobody means: no guest that is known runs in it.
 const FEW: u64 = 16 << 20;
 
-/// Bytes of RAM in which a guest whose files need `need` bytes, `ramdisk` of them for a RAM disk, most likely runs: the
-/// files fit, what the kernel unpacks of them does, too, and there is room for programs.
+/// Bytes of RAM in which a guest whose files need `need` bytes, `ramdisk` of them for a RAM disk,
+/// most likely runs: the files fit, what the kernel unpacks of them does, too, and there is room
+/// for programs.
 pub(crate) fn comfortable(need: u64, ramdisk: u64) -> Option<u64> {
     let unpacked = ramdisk.checked_mul(4)?;
     let all = need.checked_add(unpacked)?.checked_add(ROOM)?;
     all.max(LEAST).checked_next_multiple_of(STEP)
 }
 
-/// What `kib` KiB most likely are that are too few, the amount in KiB and in words: it has to be `least` to `most` bytes.
+/// What `kib` KiB most likely are that are too few, the amount in KiB and in words: it has to be
+/// `least` to `most` bytes.
 pub(crate) fn too_few(kib: u64, least: u64, most: u64) -> Option<(u64, String)> {
     [(1024, "MiB"), (1024 * 1024, "GiB")]
         .into_iter()
@@ -32,13 +36,15 @@ pub(crate) fn too_few(kib: u64, least: u64, most: u64) -> Option<(u64, String)> 
         })
 }
 
-/// What `kib` KiB most likely are that are more than `most` bytes: bytes. The amount in KiB and in words.
+/// What `kib` KiB most likely are that are more than `most` bytes: bytes. The amount in KiB and in
+/// words.
 pub fn too_many(kib: u64, most: u64) -> Option<(u64, String)> {
     let fits = kib.is_multiple_of(1 << 20) && (FEW..=most).contains(&kib);
     fits.then(|| (kib / 1024, format!("{} MiB in bytes", kib >> 20)))
 }
 
-/// What `kib` KiB most likely are that nobody means: MiB, or GiB where that would be nothing either. In KiB.
+/// What `kib` KiB most likely are that nobody means: MiB, or GiB where that would be nothing
+/// either. In KiB.
 pub(crate) fn too_few_for_anybody(kib: u64) -> Option<u64> {
     let few = FEW >> 10;
     match kib {

@@ -1,5 +1,5 @@
-//! The requirements on a domain's memory map and configuration (GM, DM, SH, SM), as the domains file says it and the guest's
-//! device tree tells it. Each refusal's message is in `rules.rs`.
+//! The requirements on a domain's memory map and configuration (GM, DM, SH, SM), as the domains
+//! file says it and the guest's device tree tells it. Each refusal's message is in `rules.rs`.
 
 mod common;
 
@@ -47,8 +47,8 @@ fn kib(tree: &mut Tree, name: &str, bytes: u64) {
     tree.set(L1, name, bytes / 1024);
 }
 
-/// GM-2, GM-3, GM-10: at least one bank, in order, apart, in whole pages, together exactly what `memory` says; and the tree
-/// lists those and no others.
+/// GM-2, GM-3, GM-10: at least one bank, in order, apart, in whole pages, together exactly what
+/// `memory` says; and the tree lists those and no others.
 #[test]
 fn banks_are_sorted_and_sum_up() {
     for ram in [
@@ -86,7 +86,8 @@ fn banks_are_sorted_and_sum_up() {
     }
 }
 
-/// GM-3: RAM that is no whole number of pages is refused; whole pages that are no whole blocks are only told of.
+/// GM-3: RAM that is no whole number of pages is refused; whole pages that are no whole blocks are
+/// only told of.
 #[test]
 fn partial_pages_are_refused() {
     let mut tree = Tree::heap();
@@ -99,7 +100,8 @@ fn partial_pages_are_refused() {
     assert_eq!(broken(&tree), Rule::StaticMem);
 }
 
-/// GM-8, GM-9, SM-26: the maximum of a heap guest is from what it starts with to ten times that; static memory is all there is.
+/// GM-8, GM-9, SM-26: the maximum of a heap guest is from what it starts with to ten times that;
+/// static memory is all there is.
 #[test]
 fn the_maximum_has_bounds() {
     let mut tree = Tree::heap();
@@ -144,7 +146,8 @@ fn growth_is_in_the_banks() {
     );
 }
 
-/// GM-11: the width of guest physical addresses and the VMM's window limit the size, whatever the host has.
+/// GM-11: the width of guest physical addresses and the VMM's window limit the size, whatever the
+/// host has.
 #[test]
 fn more_than_can_be_addressed_is_refused() {
     let mut tree = Tree::heap();
@@ -195,8 +198,8 @@ fn direct_map_needs_static_memory() {
     assert!(!config.domains[1].record.direct_map);
 }
 
-/// DM-4, DM-6, SM-25: each range is a bank at its own address, in address order, joined where they touch; the devices are the
-/// board's, and its interrupt lines fit.
+/// DM-4, DM-6, SM-25: each range is a bank at its own address, in address order, joined where they
+/// touch; the devices are the board's, and its interrupt lines fit.
 #[test]
 fn a_direct_mapped_guest_has_the_hosts_map() {
     let mut tree = Tree::two();
@@ -230,8 +233,9 @@ fn a_direct_mapped_guest_has_the_hosts_map() {
     assert_eq!(config.domains[1].record.layout, dt_server_api::XEN_LAYOUT);
 }
 
-/// DM-8, UP-6, UP-8: extended regions and the grant region of a direct-mapped guest lie in holes of the host, which end
-/// where any RAM of the host begins: that of the memory nodes, of the board, and what firmware reserved.
+/// DM-8, UP-6, UP-8: extended regions and the grant region of a direct-mapped guest lie in holes of
+/// the host, which end where any RAM of the host begins: that of the memory nodes, of the board,
+/// and what firmware reserved.
 #[test]
 fn extended_regions_avoid_everything_of_the_host() {
     let mut tree = Tree::two();
@@ -325,7 +329,8 @@ fn the_static_heap_is_aligned() {
     }
 }
 
-/// SH-4, SM-11: ranges of any two kinds that share a byte are refused, by name; ranges that touch are not.
+/// SH-4, SM-11: ranges of any two kinds that share a byte are refused, by name; ranges that touch
+/// are not.
 #[test]
 fn no_two_ranges_overlap() {
     let heap = |tree: &mut Tree, start: u32| {
@@ -353,7 +358,8 @@ fn no_two_ranges_overlap() {
     assert_eq!(broken(&tree), Rule::Overlap, "the heap and the firmware");
 }
 
-/// SH-1, SH-3: guests whose RAM the static heap cannot hold are refused by name; files and what booted the system add nothing.
+/// SH-1, SH-3: guests whose RAM the static heap cannot hold are refused by name; files and what
+/// booted the system add nothing.
 #[test]
 fn guests_that_the_heap_cannot_hold_are_named() {
     let mut tree = Tree::heap();

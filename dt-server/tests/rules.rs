@@ -1,4 +1,5 @@
-//! One test for each rule: a valid tree with one mistake gives exactly the errors and warnings named.
+//! One test for each rule: a valid tree with one mistake gives exactly the errors and warnings
+//! named.
 
 mod common;
 

@@ -1,8 +1,9 @@
-//! The board that this program is built for: the default one, or what `ZAZEN_BOARD` named when it was compiled.
+//! The board that this program is built for: the default one, or what `ZAZEN_BOARD` named when it
+//! was compiled.
 //!
-//! Constants, because the world switch reads the GIC's registers at these addresses; a board found at run time would
-//! cost a load each. Ordinary guests see none of these numbers; where everything is in a guest's address space its
-//! record says.
+//! Constants, because the world switch reads the GIC's registers at these addresses; a board found
+//! at run time would cost a load each. Ordinary guests see none of these numbers; where everything
+//! is in a guest's address space its record says.
 
 use board::{BOARDS, Board, DEFAULT};
 use uart::Line;

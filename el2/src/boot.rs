@@ -1,8 +1,9 @@
 //! From the first Rust instruction to a system with guests.
 //!
 //! # Soundness
-//! `el2_main` is entered once, from `start.rs`. The image's bounds come from the linker; the payload and the memory behind
-//! it are this program's by the packer's promise to load the image where nothing else is (its header says how much).
+//! `el2_main` is entered once, from `start.rs`. The image's bounds come from the linker; the
+//! payload and the memory behind it are this program's by the packer's promise to load the image
+//! where nothing else is (its header says how much).
 #![expect(
     unsafe_code,
     reason = "makes objects of what the linker and the packer placed"
@@ -20,8 +21,8 @@ use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
-use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::Life;
+use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::{Driven as _, Driver};
 use linked_list_allocator::LockedHeap;
 use memory_server::{
@@ -34,11 +35,11 @@ use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
 use crate::firmware;
 use crate::guest::{Guest, GuestHost};
+use crate::log::ServerLog;
 use crate::machine::Machine;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
 use crate::serial::{Console, Direct, uart};
-use crate::log::ServerLog;
 use crate::services::{DtClient, Services, Timer};
 use crate::system::System;
 use crate::vcpu::Vcpu;
@@ -75,7 +76,8 @@ struct Image {
     start: u64,
     /// First byte of the payload.
     files: u64,
-    /// First byte of the host's own memory, and the one after its last, where the stack's guard page is.
+    /// First byte of the host's own memory, and the one after its last, where the stack's guard
+    /// page is.
     own: (u64, u64),
     /// First byte of the stack, and the one after its last.
     stack: (u64, u64),
@@ -85,7 +87,8 @@ impl Image {
     /// Finds the payload.
     fn find() -> Self {
         let files = symbol!(_image_end).next_multiple_of(payload::ALIGN as u64);
-        // SAFETY: the packer puts a payload of at least a page here; a bare program is followed by RAM.
+        // SAFETY: the packer puts a payload of at least a page here; a bare program is followed by
+        // RAM.
         let head = unsafe { core::slice::from_raw_parts(files as *const u8, payload::ALIGN) };
         let header = Payload::header(head).unwrap_or_else(|error| panic!("{error}"));
         let size = usize::try_from(header.size).expect("an address has 64 bits");
@@ -170,8 +173,8 @@ fn configuration(image: &Image, out: &mut Direct<'_>) -> Config {
     }
 }
 
-/// The host's final address space: its image by rights, its own memory and the memory for page tables,
-/// the devices, and no memory of any guest.
+/// The host's final address space: its image by rights, its own memory and the memory for page
+/// tables, the devices, and no memory of any guest.
 fn host_tables(image: &Image, own: &mut Own, manifest: &Manifest<'_>) -> Space {
     // SAFETY: a fresh page.
     let space = unsafe { Space::new(own.pages(1), Regime::Host) };
@@ -352,10 +355,7 @@ impl Build {
         );
         let Ok(port) = port else { return };
         let mut log = ServerLog::new(port);
-        let started = guests
-            .iter()
-            .filter(|guest| guest.is_ready())
-            .count();
+        let started = guests.iter().filter(|guest| guest.is_ready()).count();
         let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();
         let own = self.own.all() + STACK + GUARD;
         let spare = (chunks * size_of::<Chunk>()) as u64 + self.own.all() - self.own.used();
@@ -386,7 +386,8 @@ impl Build {
     }
 }
 
-/// The capability table with the manifest's untypeds: CNode 0 is the memory server's, `d + 1` the grants of domain `d`.
+/// The capability table with the manifest's untypeds: CNode 0 is the memory server's, `d + 1` the
+/// grants of domain `d`.
 fn capabilities(manifest: &Manifest<'_>, sizes: &Sizes, own: &mut Own) -> Caps<'static> {
     let mut caps = Caps::new(own.slice(sizes.chunks, || Chunk::EMPTY));
     let directories = core::iter::once(sizes.own_directory).chain(

@@ -1,9 +1,10 @@
 //! System registers, barriers and maintenance instructions of the processor.
 //!
 //! # Soundness
-//! Reading a system register changes nothing. The functions that write one are private to this program
-//! and document what their callers rely on; those that could break Rust's own memory (translation of EL2) are
-//! `unsafe`. The rest changes a guest's translation, timers and traps, which no Rust object depends on.
+//! Reading a system register changes nothing. The functions that write one are private to this
+//! program and document what their callers rely on; those that could break Rust's own memory
+//! (translation of EL2) are `unsafe`. The rest changes a guest's translation, timers and traps,
+//! which no Rust object depends on.
 #![expect(
     unsafe_code,
     reason = "this module's purpose is access to system registers"
@@ -121,7 +122,8 @@ impl Vectors {
     }
     /// Takes them from the processor.
     pub(crate) fn save(&mut self) {
-        // SAFETY: writes the 528 bytes of the structure; this program is compiled without vector registers.
+        // SAFETY: writes the 528 bytes of the structure; this program is compiled without vector
+        // registers.
         unsafe { el2_save_vectors(self) }
     }
     /// Puts them into the processor.
@@ -180,8 +182,8 @@ pub(crate) fn syndrome() -> u32 {
     (ESR_EL2.get() & 0xffff_ffff) as u32
 }
 
-/// Guest physical address of the stage-2 abort that the guest stopped with; `permission` tells that it was a
-/// permission fault, for which the processor does not record it.
+/// Guest physical address of the stage-2 abort that the guest stopped with; `permission` tells that
+/// it was a permission fault, for which the processor does not record it.
 #[inline]
 pub(crate) fn fault_address(permission: bool) -> u64 {
     let far = FAR_EL2.get();
@@ -249,11 +251,13 @@ pub(crate) fn wait_for_interrupt() {
 
 /// Traps of guests, once at boot.
 ///
-/// As Xen: identification registers, WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug and performance monitors trap
-/// and the core says what becomes of them; the EL1 physical timer too, while the counter is open.
+/// As Xen: identification registers, WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug
+/// and performance monitors trap and the core says what becomes of them; the EL1 physical timer
+/// too, while the counter is open.
 pub(crate) fn set_traps() {
-    /// HCR_EL2: TID5, TERR, TLOR, RW, TACR, TIDCP, TSC, TID3, TWI, BSU inner shareable, FB, AMO, IMO, FMO, SWIO, VM. The first
-    /// three are RES0 on processors without tags, RAS and limited ordering regions.
+    /// HCR_EL2: TID5, TERR, TLOR, RW, TACR, TIDCP, TSC, TID3, TWI, BSU inner shareable, FB, AMO,
+    /// IMO, FMO, SWIO, VM. The first three are RES0 on processors without tags, RAS and limited
+    /// ordering regions.
     const HYPERVISOR: u64 = 1 << 58
         | 1 << 36
         | 1 << 35
@@ -272,12 +276,15 @@ pub(crate) fn set_traps() {
     CNTVOFF_EL2.set(0);
     // 40-bit guest physical addresses, walks from level 1 (1024 entries), 4 KiB.
     VTCR_EL2.set(1 << 31 | 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | 24);
-    /// CPTR_EL2: activity monitors, trace, SVE and SME trap, floating point does not; the rest is RES1.
+    /// CPTR_EL2: activity monitors, trace, SVE and SME trap, floating point does not; the rest is
+    /// RES1.
     const COPROCESSORS: u64 = 0x33ff | 1 << 20 | 1 << 30;
-    /// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR; TPMS and TTRF, which are RES0 where there is neither profiling nor trace.
+    /// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR; TPMS and TTRF, which are RES0 where there is neither
+    /// profiling nor trace.
     const DEBUG: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5 | 1 << 14 | 1 << 19;
     let counters = mrs!("pmcr_el0") >> 11 & 0x1f;
-    // SAFETY: controls of what traps from EL1 and EL0; EL2 itself uses neither trace, debug, nor vector registers.
+    // SAFETY: controls of what traps from EL1 and EL0; EL2 itself uses neither trace, debug, nor
+    // vector registers.
     unsafe {
         asm!(
             "msr cptr_el2, {cptr}",
@@ -307,7 +314,8 @@ macro_rules! id_registers {
     };
 }
 
-/// An identification register by `CRm` and `op2`; those that the architecture has not defined yet read as zero.
+/// An identification register by `CRm` and `op2`; those that the architecture has not defined yet
+/// read as zero.
 pub(crate) fn id_register(name: idregs::Name) -> u64 {
     id_registers! { name,
         1: 0 1 2 3 4 5 6 7; 2: 0 1 2 3 4 5 6 7; 3: 0 1 2 3 4 5 6 7; 4: 0 1 2 3 4 5 6 7;
@@ -342,8 +350,8 @@ pub(crate) fn has_ras_and_sme() -> (bool, bool) {
     (id_field((4, 0), 28) != 0, id_field((4, 1), 24) != 0)
 }
 
-/// Zeroes what a vCPU that had the processor may have left in registers that no guest is offered and nothing traps:
-/// `VDISR_EL2`, which is a guest's `DISR_EL1`; `TPIDR2_EL0` and `SMPRI_EL1`.
+/// Zeroes what a vCPU that had the processor may have left in registers that no guest is offered
+/// and nothing traps: `VDISR_EL2`, which is a guest's `DISR_EL1`; `TPIDR2_EL0` and `SMPRI_EL1`.
 pub(crate) fn forget_extensions((ras, sme): (bool, bool)) {
     // SAFETY: registers of EL1 and EL0, on processors that have them.
     unsafe {
@@ -363,8 +371,8 @@ pub(crate) fn forget_extensions((ras, sme): (bool, bool)) {
     }
 }
 
-/// Puts what extensions give EL2 to control into the state without them, whatever firmware left there: guests are
-/// offered none of what they open, and what they could close is not needed.
+/// Puts what extensions give EL2 to control into the state without them, whatever firmware left
+/// there: guests are offered none of what they open, and what they could close is not needed.
 fn reset_extensions() {
     // SAFETY: controls of EL1 and EL0, on processors that have them.
     unsafe {
@@ -392,7 +400,8 @@ fn reset_extensions() {
 /// Switches EL2 to the translation tables at `root`, with memory either writable or executable.
 ///
 /// # Safety
-/// The tables map everything that this program uses as it is mapped now or with the rights that it needs.
+/// The tables map everything that this program uses as it is mapped now or with the rights that it
+/// needs.
 pub(crate) unsafe fn set_host_tables(root: u64) {
     /// WXN.
     const WRITE_IMPLIES_NO_EXECUTE: u64 = 1 << 19;
@@ -423,13 +432,15 @@ pub(crate) fn set_stage2(vttbr: u64) {
     unsafe { asm!("msr vttbr_el2, {}", "isb", in(reg) vttbr, options(nostack, preserves_flags)) };
 }
 
-/// Forgets what the processor knows of the page at guest physical address `at` of the guest with `vttbr`.
+/// Forgets what the processor knows of the page at guest physical address `at` of the guest with
+/// `vttbr`.
 pub(crate) fn forget_guest(vttbr: u64, at: u64) {
     let current = mrs!("vttbr_el2");
     if current != vttbr {
         set_stage2(vttbr);
     }
-    // SAFETY: forgetting translations only costs time. Stage 1 entries may hold the combined translation.
+    // SAFETY: forgetting translations only costs time. Stage 1 entries may hold the combined
+    // translation.
     unsafe {
         asm!(
             "dsb ishst",
@@ -455,8 +466,9 @@ pub(crate) fn forget_host(at: u64) {
     }
 }
 
-/// Has all instruction caches forget what they hold. By address is not enough: where they are indexed by virtual address
-/// (Arm ARM D7.5.3, VIPT), the guest's addresses are others than the window's.
+/// Has all instruction caches forget what they hold. By address is not enough: where they are
+/// indexed by virtual address (Arm ARM D7.5.3, VIPT), the guest's addresses are others than the
+/// window's.
 pub(crate) fn forget_instructions() {
     // SAFETY: forgetting what is in a cache of instructions only costs time.
     unsafe {

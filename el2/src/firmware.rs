@@ -1,8 +1,10 @@
-//! What whoever started this program knows and it does not: a seed of random numbers, in the machine's device tree.
+//! What whoever started this program knows and it does not: a seed of random numbers, in the
+//! machine's device tree.
 //!
 //! # Soundness
-//! The tree's address comes from firmware, in x0 as for Linux (Documentation/arm64/booting.rst). It is read once, before this
-//! program has written anything but its own image, and only where the boot tables map memory: reads there have no side effects.
+//! The tree's address comes from firmware, in x0 as for Linux (Documentation/arm64/booting.rst). It
+//! is read once, before this program has written anything but its own image, and only where the
+//! boot tables map memory: reads there have no side effects.
 #![expect(unsafe_code, reason = "reads memory that firmware filled")]
 
 use dt_server::Entropy;
@@ -18,8 +20,8 @@ const MAGIC: u32 = 0xd00d_feed;
 /// The boot tables map memory by GiB.
 const GIB: u64 = 1 << 30;
 
-/// What there is at the start: the tree's `rng-seed` and `kaslr-seed`, the processor's random numbers, the time.
-/// `image` is an address in the image.
+/// What there is at the start: the tree's `rng-seed` and `kaslr-seed`, the processor's random
+/// numbers, the time. `image` is an address in the image.
 pub(crate) fn entropy(tree: u64, image: u64) -> Entropy {
     let mut entropy = Entropy::new();
     entropy.mix(&cpu::now().to_le_bytes());
@@ -48,7 +50,8 @@ fn read(tree: u64, image: u64) -> Option<&'static [u8]> {
     if word(tree) != MAGIC || size > TREE_MAX || !mapped(size.into()) {
         return None;
     }
-    // SAFETY: as above; nothing writes there while the slice lives, which is until this program makes anything of its memory.
+    // SAFETY: as above; nothing writes there while the slice lives, which is until this program
+    // makes anything of its memory.
     Some(unsafe { core::slice::from_raw_parts(tree as *const u8, size as usize) })
 }
 

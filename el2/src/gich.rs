@@ -1,8 +1,8 @@
 //! The GICv2 virtual interface control registers (IHI 0048B.b chapter 5).
 //!
 //! # Soundness
-//! All accesses are volatile, aligned and to the register block that the host maps as device memory. The registers
-//! decide which interrupts a guest sees; no Rust object depends on them.
+//! All accesses are volatile, aligned and to the register block that the host maps as device
+//! memory. The registers decide which interrupts a guest sees; no Rust object depends on them.
 #![expect(unsafe_code, reason = "device registers")]
 
 use crate::board::GICH;
@@ -61,7 +61,8 @@ pub(crate) const fn is_pending(value: u32) -> bool {
     value >> 28 & 3 == 1
 }
 
-/// Empties list register `lr` if its interrupt is pending and no more; whether it was. The guest does not run meanwhile.
+/// Empties list register `lr` if its interrupt is pending and no more; whether it was. The guest
+/// does not run meanwhile.
 pub(crate) fn recall(lr: u8) -> bool {
     let pending = usize::from(lr) < LIST_REGISTERS && is_pending(read(LR + 4 * u64::from(lr)));
     if pending {

@@ -5,18 +5,18 @@ use core::fmt;
 use console_api::{GuestPort, Order, Shown};
 use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
+use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock, Host, MapError, Stage2};
 use hypervisor_core::life::driver::{Driven, Driver, State};
-use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};
 
 use crate::cpu;
+use crate::log::Port;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
-use crate::log::Port;
 use crate::services::{DtClient, MemoryClient, Services};
 use crate::vcpu::Vcpu;
 
@@ -102,7 +102,8 @@ impl Clock for GuestHost {
 }
 
 impl GuestHost {
-    /// Does something with a slot. One that holds nothing is reported: it was revoked, and the core still uses it.
+    /// Does something with a slot. One that holds nothing is reported: it was revoked, and the core
+    /// still uses it.
     fn with_slot(
         &mut self,
         slot: Slot,

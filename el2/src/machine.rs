@@ -1,13 +1,14 @@
 //! Capabilities and address spaces: what seL4's kernel is to the servers and VMMs on Microkit.
 //!
-//! The memory server and the guests' hosts name frames by slot. The capability table knows what lies
-//! there; what it does not know cannot be mapped, and what is revoked is unmapped here.
+//! The memory server and the guests' hosts name frames by slot. The capability table knows what
+//! lies there; what it does not know cannot be mapped, and what is revoked is unmapped here.
 //!
 //! # Soundness
-//! Page tables are written by physical address: those of the capability table are made from untypeds
-//! that the boot plan set aside for tables and that are mapped one to one. Frames of guests are never
-//! mapped one to one; the host sees them in windows, through [`guest_mem::RawWindow`], and here
-//! for the time of zeroing them, at addresses of which no Rust object knows.
+//! Page tables are written by physical address: those of the capability table are made from
+//! untypeds that the boot plan set aside for tables and that are mapped one to one. Frames of
+//! guests are never mapped one to one; the host sees them in windows, through
+//! [`guest_mem::RawWindow`], and here for the time of zeroing them, at addresses of which no Rust
+//! object knows.
 #![expect(unsafe_code, reason = "installs page tables and zeroes frames")]
 
 use core::fmt;
@@ -22,11 +23,12 @@ use memory_server_api::Slot;
 use soft_caps::{CNode, Cap, Caps, Error, Mapping, Place};
 
 use crate::cpu;
+use crate::log::ServerLog;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
-use crate::log::ServerLog;
 
-/// Bytes of the host's address space under one entry of level 0: a guest's window, or the place for zeroing.
+/// Bytes of the host's address space under one entry of level 0: a guest's window, or the place for
+/// zeroing.
 const SLOT: u64 = 1 << 39;
 /// Bytes of a window that can be mapped ([`WindowAddr`] and what the core copies through above it).
 const WINDOW: u64 = topology::vaddr::WINDOW_END - topology::vaddr::WINDOW;
@@ -155,7 +157,8 @@ const fn level(size: FrameSize) -> Level {
     }
 }
 
-/// What stands for an object of the memory server's in the capability table; `None` for a vCPU, of which there are no objects here.
+/// What stands for an object of the memory server's in the capability table; `None` for a vCPU, of
+/// which there are no objects here.
 fn object(object: Object) -> Option<soft_caps::Object> {
     Some(match object {
         Object::Untyped { size_bits } => soft_caps::Object::Untyped { size_bits },
@@ -178,8 +181,8 @@ fn refused(error: Error) -> Refused {
 }
 
 impl Machine {
-    /// The machine with these capabilities, whose first CNode is the memory server's and whose others are the grant
-    /// CNodes of the domains, and the host's own space.
+    /// The machine with these capabilities, whose first CNode is the memory server's and whose
+    /// others are the grant CNodes of the domains, and the host's own space.
     pub(crate) fn new(caps: Caps<'static>, host: Space, tables: &mut Own) -> Self {
         host.add_table(tables, SCRUB);
         host.add_table(tables, SCRUB);
@@ -198,7 +201,8 @@ impl Machine {
         self.caps.chunks_used()
     }
 
-    /// Makes the spaces of a domain, with `gicv` (8 KiB) mapped at `gicc` for the guest; returns its `VTTBR_EL2`.
+    /// Makes the spaces of a domain, with `gicv` (8 KiB) mapped at `gicc` for the guest; returns
+    /// its `VTTBR_EL2`.
     pub(crate) fn add_domain(
         &mut self,
         domain: DomainIndex,
@@ -228,8 +232,8 @@ impl Machine {
 
     /// The window of `domain`. To be taken once.
     pub(crate) fn window(&self, domain: DomainIndex) -> RawWindow {
-        // SAFETY: nothing but frames that were granted to the domain is mapped in the range, no Rust object lies in it, and
-        // a fault there ends the program.
+        // SAFETY: nothing but frames that were granted to the domain is mapped in the range, no
+        // Rust object lies in it, and a fault there ends the program.
         unsafe { RawWindow::new(window(domain) as *mut u8, WINDOW) }
     }
 
@@ -307,7 +311,8 @@ impl Machine {
             return Err(MapError::Refused);
         }
         let (space, at) = self.spaces.find(domain, to.space, to.at)?;
-        // SAFETY: a page of memory set aside for tables, zeroed by the retype; the capability says that it is in use.
+        // SAFETY: a page of memory set aside for tables, zeroed by the retype; the capability says
+        // that it is in use.
         unsafe { space.install(at, cap.paddr)? };
         self.caps
             .set_mapping(place, Some(to))

@@ -1,7 +1,8 @@
-//! Zazen as one bare-metal EL2 image: the hypervisor core and the servers of the Microkit system, called in place.
+//! Zazen as one bare-metal EL2 image: the hypervisor core and the servers of the Microkit system,
+//! called in place.
 //!
-//! It has no isolation between servers and is for development, CI and comparison; the product is the Microkit
-//! system in `pd/`. What a guest can observe is in the shared crates.
+//! It has no isolation between servers and is for development, CI and comparison; the product is
+//! the Microkit system in `pd/`. What a guest can observe is in the shared crates.
 //!
 //! | module | what it is |
 //! |---|---|

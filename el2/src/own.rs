@@ -1,8 +1,8 @@
 //! The host's own memory: handed out once, never taken back.
 //!
 //! # Soundness
-//! The range given to [`Own::new`] is promised to be memory that nothing else uses. Pieces are disjoint, aligned and
-//! initialised before a reference to them is made.
+//! The range given to [`Own::new`] is promised to be memory that nothing else uses. Pieces are
+//! disjoint, aligned and initialised before a reference to them is made.
 #![expect(
     unsafe_code,
     reason = "this module's purpose is to make Rust objects of raw memory"
@@ -24,7 +24,8 @@ impl Own {
     /// The memory `start..end`, both multiples of 4 KiB.
     ///
     /// # Safety
-    /// It is mapped one to one, writable, for as long as the program runs, and nothing else uses it.
+    /// It is mapped one to one, writable, for as long as the program runs, and nothing else uses
+    /// it.
     pub(crate) const unsafe fn new(start: u64, end: u64) -> Self {
         Self {
             start,

@@ -1,14 +1,14 @@
 //! Translation tables: the host's stage 1 and the guests' stage 2.
 //!
-//! The tables below a root are frames that the memory server grants one by one and revokes again, and a
-//! missing one is an answer, not something to allocate; so these are tables of our own and not
-//! those of a crate that owns and allocates what it maps.
+//! The tables below a root are frames that the memory server grants one by one and revokes again,
+//! and a missing one is an answer, not something to allocate; so these are tables of our own and
+//! not those of a crate that owns and allocates what it maps.
 //!
 //! # Soundness
-//! A [`Space`] reads and writes the entries of tables by physical address. Its maker promises that the
-//! root, and whoever installs a table promises that the table, is memory mapped one to one that
-//! nobody else writes. Entries point to such tables or to memory that is mapped for somebody; which, the
-//! capability table has decided before.
+//! A [`Space`] reads and writes the entries of tables by physical address. Its maker promises that
+//! the root, and whoever installs a table promises that the table, is memory mapped one to one that
+//! nobody else writes. Entries point to such tables or to memory that is mapped for somebody;
+//! which, the capability table has decided before.
 #![expect(
     unsafe_code,
     reason = "this module's purpose is access to translation tables"
@@ -81,7 +81,8 @@ impl Space {
     /// The space whose root table, zeroed, is at `root`.
     ///
     /// # Safety
-    /// `root` is memory mapped one to one, 4 KiB (8 KiB for a guest) at a multiple of that, used for this alone for ever.
+    /// `root` is memory mapped one to one, 4 KiB (8 KiB for a guest) at a multiple of that, used
+    /// for this alone for ever.
     pub(crate) const unsafe fn new(root: u64, regime: Regime) -> Self {
         Self { root, regime }
     }
@@ -120,7 +121,8 @@ impl Space {
         unsafe { entry.write_volatile(value) };
     }
 
-    /// The entry for `at` at `target`, or the level at which a table is missing, or where a block is in the way.
+    /// The entry for `at` at `target`, or the level at which a table is missing, or where a block
+    /// is in the way.
     fn walk(&self, at: u64, target: u32) -> Result<*mut u64, *mut u64> {
         let mut table = self.root;
         for level in self.top()..target {
@@ -166,7 +168,8 @@ impl Space {
         Ok(())
     }
 
-    /// Takes the mapping of `pa` at `at` away; where that is not mapped there (any more), does nothing.
+    /// Takes the mapping of `pa` at `at` away; where that is not mapped there (any more), does
+    /// nothing.
     pub(crate) fn unmap(&self, at: u64, pa: u64, level: Level) {
         let Ok(entry) = self.walk(at, level as u32) else {
             return;
@@ -190,7 +193,8 @@ impl Space {
     /// Installs the table at `table` where the path to `at` misses its first.
     ///
     /// # Safety
-    /// `table` is zeroed memory mapped one to one, 4 KiB, used for this alone until it is taken out.
+    /// `table` is zeroed memory mapped one to one, 4 KiB, used for this alone until it is taken
+    /// out.
     pub(crate) unsafe fn install(&self, at: u64, table: u64) -> Result<(), MapError> {
         match self.walk(at, 3) {
             Err(entry) if Self::read(entry) & VALID == 0 => {
@@ -223,7 +227,8 @@ impl Space {
         Ok(())
     }
 
-    /// Maps `start..end` (multiples of 4 KiB) of the host's own memory one to one, with tables from `own`.
+    /// Maps `start..end` (multiples of 4 KiB) of the host's own memory one to one, with tables from
+    /// `own`.
     pub(crate) fn map_identity(&self, own: &mut Own, start: u64, end: u64, kind: Kind) {
         let mut at = start;
         while at < end {

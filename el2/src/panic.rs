@@ -25,12 +25,14 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     off()
 }
 
-/// An exception that the host itself caused: a defect, or an access to a window where nothing is mapped.
+/// An exception that the host itself caused: a defect, or an access to a window where nothing is
+/// mapped.
 // SAFETY: the name is used by the vectors alone.
 #[unsafe(no_mangle)]
 extern "C" fn el2_fault(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
     let offset = elr.wrapping_sub(crate::boot::image_start());
-    // Exception classes 0x20 and 0x24, and one more from the same level: instruction and data abort (Arm ARM D24.2.40).
+    // Exception classes 0x20 and 0x24, and one more from the same level: instruction and data abort
+    // (Arm ARM D24.2.40).
     #[expect(clippy::cast_possible_truncation, reason = "the ISS has 25 bits")]
     let iss = esr as u32 & 0x1ff_ffff;
     match esr >> 26 & 0x3f {

@@ -1,8 +1,8 @@
 //! The console server over the board's UART.
 //!
 //! # Soundness
-//! The UART is made once by [`uart()`], which its one caller promises to do, and a second time by [`last_words`], which
-//! never returns to the user of the first.
+//! The UART is made once by [`uart()`], which its one caller promises to do, and a second time by
+//! [`last_words`], which never returns to the user of the first.
 #![expect(unsafe_code, reason = "device registers")]
 
 use core::fmt::{self, Write};
@@ -16,8 +16,8 @@ use uart::{Cadence, Mapped, Pl011, Serial, Uart, UniqueMmioPointer};
 
 use crate::board::{BOARD, LINE, UART};
 use crate::cpu;
-use crate::own::Own;
 use crate::log::Port;
+use crate::own::Own;
 use crate::services::{self, RING};
 
 /// The UART. To be called once.
@@ -37,7 +37,8 @@ pub(crate) fn uart() -> Serial<'static> {
     uart
 }
 
-/// Writes to the UART and waits until it has taken everything: for what comes before the console server, and after it.
+/// Writes to the UART and waits until it has taken everything: for what comes before the console
+/// server, and after it.
 pub(crate) struct Direct<'u>(pub(crate) &'u mut Serial<'static>);
 
 impl Write for Direct<'_> {
@@ -73,7 +74,8 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// The console on `uart`, without clients. Its 60 KiB come from `own`: in a static they would be part of the image.
+    /// The console on `uart`, without clients. Its 60 KiB come from `own`: in a static they would
+    /// be part of the image.
     pub(crate) fn new(own: &mut Own, uart: Serial<'static>) -> Self {
         let mux = own.value(Mux::new);
         mux.set_frequency(cpu::frequency());
@@ -86,7 +88,8 @@ impl Console {
         }
     }
 
-    /// Adds client `client` and returns its end. A name that cannot be used is replaced and said: see [`Mux::admit`].
+    /// Adds client `client` and returns its end. A name that cannot be used is replaced and said:
+    /// see [`Mux::admit`].
     ///
     /// # Errors
     /// [`AddError`].
@@ -113,8 +116,8 @@ impl Console {
         self.mux.on_uart_irq(&mut self.uart);
     }
 
-    /// Looks after the clients that rang, and moves bytes. Calls `notify` for each client that is to be notified, and returns
-    /// when it wants to be called again at the latest.
+    /// Looks after the clients that rang, and moves bytes. Calls `notify` for each client that is
+    /// to be notified, and returns when it wants to be called again at the latest.
     pub(crate) fn pump(&mut self, mut notify: impl FnMut(usize)) -> Option<u64> {
         let mut bells = services::take_bells();
         while bells != 0 {

@@ -1,4 +1,5 @@
-//! The servers, called in place behind the messages that travel between protection domains on Microkit.
+//! The servers, called in place behind the messages that travel between protection domains on
+//! Microkit.
 
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -102,7 +103,8 @@ impl Timer {
         }
     }
 
-    /// The interrupt came, or might have: the clients whose time has come, a bit each, and whether the slice has ended.
+    /// The interrupt came, or might have: the clients whose time has come, a bit each, and whether
+    /// the slice has ended.
     pub(crate) fn expired(&mut self) -> (u64, bool) {
         let now = cpu::now();
         let clients = self.deadlines.take_expired(now);

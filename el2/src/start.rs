@@ -1,10 +1,11 @@
 //! Image header, first instructions, exception vectors and the world switch.
 //!
 //! # Soundness
-//! Everything here is assembly. What Rust relies on: `el2_main` is entered once, at EL2 on a stack that
-//! ends where the header says that the image does, relocated, with its bss zeroed and memory cached; `el2_enter` keeps the procedure call
-//! standard, touches no memory but its stack and the frame it is given, and returns when the guest
-//! stops; an exception that EL2 itself takes ends in `el2_fault` and never returns.
+//! Everything here is assembly. What Rust relies on: `el2_main` is entered once, at EL2 on a stack
+//! that ends where the header says that the image does, relocated, with its bss zeroed and memory
+//! cached; `el2_enter` keeps the procedure call standard, touches no memory but its stack and the
+//! frame it is given, and returns when the guest stops; an exception that EL2 itself takes ends in
+//! `el2_fault` and never returns.
 #![expect(unsafe_code, reason = "assembly")]
 
 use core::arch::global_asm;
@@ -13,9 +14,9 @@ use el2_boot::plan::{GUARD, STACK};
 
 use crate::board::DEVICE_GIB;
 
-// The header is Linux's (Documentation/arm64/booting.rst); the packer fills in text_offset and the size of
-// all, at whose end the stack is. The boot tables map the GiB that the image begins in, and where it ends in the next that one too, as memory and the board's
-// GiB of devices as such.
+// The header is Linux's (Documentation/arm64/booting.rst); the packer fills in text_offset and the
+// size of all, at whose end the stack is. The boot tables map the GiB that the image begins in, and
+// where it ends in the next that one too, as memory and the board's GiB of devices as such.
 global_asm!(
     r#"
     .section .head, "ax"
@@ -119,8 +120,9 @@ boot_level1: .skip 4096
     stack = const GUARD + STACK,
 );
 
-// A guest that stops leaves x0..x30, the PC and PSTATE in its frame (whose address is in TPIDR_EL2), and
-// `el2_enter` returns what kind of exception it was: 0 synchronous, 1 IRQ, 2 FIQ, 3 SError.
+// A guest that stops leaves x0..x30, the PC and PSTATE in its frame (whose address is in
+// TPIDR_EL2), and `el2_enter` returns what kind of exception it was: 0 synchronous, 1 IRQ, 2 FIQ, 3
+// SError.
 global_asm!(
     r#"
     .macro stop kind

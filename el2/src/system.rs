@@ -1,7 +1,8 @@
 //! Interrupts, notifications, and the guest that has the processor.
 //!
-//! [`Schedule`] says who runs. Everything that is done for a guest is done while it is that guest's turn and is charged to it: what its
-//! core does when time has passed or the console has something for it waits until then.
+//! [`Schedule`] says who runs. Everything that is done for a guest is done while it is that guest's
+//! turn and is charged to it: what its core does when time has passed or the console has something
+//! for it waits until then.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -31,8 +32,9 @@ const VCPU: usize = VcpuId::BOOT.index();
 
 const TIMER: IntId = IntId::ppi(VIRTUAL_TIMER - 16);
 
-/// Who wakes and so stops another guest within this time of its start or of the last such stop, in microseconds, pays for that time.
-/// To leave and enter again takes the other half a microsecond, so of what it pays for itself it loses a tenth.
+/// Who wakes and so stops another guest within this time of its start or of the last such stop, in
+/// microseconds, pays for that time. To leave and enter again takes the other half a microsecond,
+/// so of what it pays for itself it loses a tenth.
 const SHORT_US: u64 = 5;
 
 /// Everything that runs.
@@ -65,8 +67,9 @@ impl System {
         mut gic: GicV2<'static>,
     ) -> Self {
         gic.setup();
-        // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has the enable of group 1, the only one that
-        // it can have, in bit 0 (IHI 0048B 4.3.1); setup() takes the bit that a secure one has.
+        // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has
+        // the enable of group 1, the only one that it can have, in bit 0 (IHI 0048B 4.3.1); setup()
+        // takes the bit that a secure one has.
         gic.enable_group0(true);
         gich::start();
         gicd::route_here(UART_IRQ);
@@ -75,7 +78,8 @@ impl System {
             IntId::ppi(HYP_TIMER - 16),
             IntId::spi(UART_IRQ - 32),
         ] {
-            // PPIs of this board exist; a GIC without the UART's SPI leaves the console without input.
+            // PPIs of this board exist; a GIC without the UART's SPI leaves the console without
+            // input.
             let _ = gic.enable_interrupt(intid, true);
         }
         let now = cpu::now();
@@ -130,9 +134,7 @@ impl System {
     }
 
     fn is_ready(&self, index: usize) -> bool {
-        self.guests
-            .get(index)
-            .is_some_and(|guest| guest.is_ready())
+        self.guests.get(index).is_some_and(|guest| guest.is_ready())
     }
 
     /// Charges the time since this was called last to a guest, or to nobody.
@@ -262,8 +264,9 @@ impl System {
         next
     }
 
-    /// An interrupt that is not the guest's own stopped it: what it used before is its own, unless that was next to nothing. Then
-    /// whoever wakes pays for it, so that many who wake often leave nobody a slice of fragments.
+    /// An interrupt that is not the guest's own stopped it: what it used before is its own, unless
+    /// that was next to nothing. Then whoever wakes pays for it, so that many who wake often leave
+    /// nobody a slice of fragments.
     fn before_interrupt(&mut self, current: Option<usize>) {
         if current.is_some() && cpu::now().saturating_sub(self.charged) >= self.short {
             self.charge(current);
@@ -278,8 +281,8 @@ impl System {
         }
     }
 
-    /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this. Where it does not run
-    /// (`current` is another or none), its core's answer is applied here.
+    /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this.
+    /// Where it does not run (`current` is another or none), its core's answer is applied here.
     fn maintenance(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(index) = self.loaded else {
             return VcpuAction::Resume;
@@ -321,7 +324,8 @@ impl System {
         }
     }
 
-    /// Time has passed for guest `index`, or the console has something for it: its core is told when it is its turn.
+    /// Time has passed for guest `index`, or the console has something for it: its core is told
+    /// when it is its turn.
     fn wake(&mut self, index: usize, signal: Signal) {
         let Some(guest) = self.guests.get_mut(index) else {
             return;

@@ -61,8 +61,8 @@ impl Vcpu {
         self.loaded = false;
     }
 
-    /// Gives it all the registers of a vCPU that starts, whether or not it has the processor: vector registers and the
-    /// interrupt interface too.
+    /// Gives it all the registers of a vCPU that starts, whether or not it has the processor:
+    /// vector registers and the interrupt interface too.
     pub(crate) fn renew(&mut self) {
         let had = self.loaded;
         *self = Self::new(self.vttbr);

@@ -33,7 +33,8 @@ fn said(server: &mut Server<'_>, child: usize, fault: Fault) -> Vec<String> {
     lines
 }
 
-/// The lines about child `child`, a VMM, and how often the memory server was told of which domain; it answers with `answer`.
+/// The lines about child `child`, a VMM, and how often the memory server was told of which domain;
+/// it answers with `answer`.
 fn crashed(
     server: &mut Server<'_>,
     child: usize,
@@ -192,7 +193,8 @@ fn lines_fit_the_log() {
     }
 }
 
-/// LU-7: the memory server is told of a VMM that stopped, by its domain, until nothing is left, and once only.
+/// LU-7: the memory server is told of a VMM that stopped, by its domain, until nothing is left, and
+/// once only.
 #[test]
 fn the_memory_server_is_told_until_nothing_is_left() {
     let names = names();

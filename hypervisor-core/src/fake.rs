@@ -74,7 +74,8 @@ pub(crate) struct FakeConsole {
 }
 
 impl FakeHost {
-    /// A host with `size` bytes of RAM at [`RAM`] and all extra pages, at EL1h with the MMU off and the caches on.
+    /// A host with `size` bytes of RAM at [`RAM`] and all extra pages, at EL1h with the MMU off and
+    /// the caches on.
     pub(crate) fn new(size: u64) -> Self {
         let extra = u64::from(Extra::COUNT) * PAGE_SIZE;
         let window = VecWindow::new()

@@ -1,7 +1,7 @@
 //! What the core needs from the machine or kernel it runs on.
 //!
-//! One object implements [`Host`] for one guest. Microkit, EL2 and sim each have one. It gives the guest's vCPUs by
-//! number; [`on_vcpu::OnVcpu`] is the host as the vCPU that stopped sees it.
+//! One object implements [`Host`] for one guest. Microkit, EL2 and sim each have one. It gives the
+//! guest's vCPUs by number; [`on_vcpu::OnVcpu`] is the host as the vCPU that stopped sees it.
 
 pub mod on_vcpu;
 
@@ -63,8 +63,9 @@ pub trait Vcpu {
     fn sysreg(&mut self, reg: SysReg) -> u64;
     /// Sets a system register.
     fn set_sysreg(&mut self, reg: SysReg, value: u64);
-    /// What the processor's identification register `name` says; `None` where it cannot be read, because the host lets guests
-    /// read them as they are. Asked only when a guest's read of one trapped.
+    /// What the processor's identification register `name` says; `None` where it cannot be read,
+    /// because the host lets guests read them as they are. Asked only when a guest's read of one
+    /// trapped.
     fn id_register(&mut self, name: idregs::Name) -> Option<u64>;
 }
 
@@ -72,15 +73,16 @@ pub trait Vcpu {
 pub trait Interrupts {
     /// Number of list registers (4 on GIC-400 as seL4 uses it).
     const LIST_REGISTERS: usize;
-    /// Makes interrupt `intid` pending in list register `lr`, which is free, with `priority` (0..=255, only bits 7:3 count),
-    /// in group 0, asking for a maintenance interrupt at its EOI. False where the machine refused.
+    /// Makes interrupt `intid` pending in list register `lr`, which is free, with `priority`
+    /// (0..=255, only bits 7:3 count), in group 0, asking for a maintenance interrupt at its EOI.
+    /// False where the machine refused.
     fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool;
     /// Whether [`Interrupts::recall`] can take anything back.
     fn can_recall(&mut self) -> bool {
         false
     }
-    /// Takes the interrupt in list register `lr` back, which is free then; false where the guest has acknowledged or ended it, or
-    /// the host cannot.
+    /// Takes the interrupt in list register `lr` back, which is free then; false where the guest
+    /// has acknowledged or ended it, or the host cannot.
     fn recall(&mut self, lr: u8) -> bool {
         let _ = lr;
         false
@@ -137,15 +139,17 @@ pub trait Stage2 {
     /// Installs a page table on the guest's path to `gpa`.
     ///
     /// # Errors
-    /// [`MapError::Occupied`] where no level is missing; [`MapError::NoFrame`] for a slot without a table.
+    /// [`MapError::Occupied`] where no level is missing; [`MapError::NoFrame`] for a slot without a
+    /// table.
     fn map_guest_table(&mut self, slot: Slot, gpa: Gpa) -> Result<(), MapError>;
     /// Installs a page table on the window's path to `at`.
     ///
     /// # Errors
     /// As [`Stage2::map_guest_table`].
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError>;
-    /// Takes the page table in `slot` out of the address space it was installed in; nothing is mapped through it.
-    /// Only needed to undo a split that failed; where it is refused the guest is stopped.
+    /// Takes the page table in `slot` out of the address space it was installed in; nothing is
+    /// mapped through it. Only needed to undo a split that failed; where it is refused the guest is
+    /// stopped.
     ///
     /// # Errors
     /// [`MapError`]; nothing changed.
@@ -214,22 +218,25 @@ pub trait Host: Clock + Stage2 {
     fn window_and_console(&mut self) -> (&Self::Window, &mut Self::Console);
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
-    /// Gives `vcpu`, which is stopped and has run before, the system registers, the interrupt interface (list registers,
-    /// active and masked priorities), the timer and the vector registers (q0..q31, `FPCR`, `FPSR`) of its first start.
+    /// Gives `vcpu`, which is stopped and has run before, the system registers, the interrupt
+    /// interface (list registers, active and masked priorities), the timer and the vector registers
+    /// (q0..q31, `FPCR`, `FPSR`) of its first start.
     ///
-    /// The page of guest RAM at `at`, which the window shows at `there`, is lent for that: it is zero, nothing has been loaded to
-    /// it, and it is zero again afterwards.
+    /// The page of guest RAM at `at`, which the window shows at `there`, is lent for that: it is
+    /// zero, nothing has been loaded to it, and it is zero again afterwards.
     ///
     /// # Errors
-    /// The memory server's refusal, where that takes memory; [`memory_server_api::Error::Kernel`] where the kernel refused.
+    /// The memory server's refusal, where that takes memory; [`memory_server_api::Error::Kernel`]
+    /// where the kernel refused.
     fn renew_vcpu(
         &mut self,
         vcpu: VcpuId,
         at: Gpa,
         there: WindowAddr,
     ) -> Result<(), memory_server_api::Error>;
-    /// Has instruction caches forget what they know of `len` bytes (at least one) of guest RAM from `at` on, which were written and
-    /// cleaned to the point of coherency and are about to be executed.
+    /// Has instruction caches forget what they know of `len` bytes (at least one) of guest RAM from
+    /// `at` on, which were written and cleaned to the point of coherency and are about to be
+    /// executed.
     fn sync_instructions(&mut self, at: Gpa, len: u64);
     /// Starts `vcpu` at `pc` with `x0`, EL1h, all exceptions masked, MMU and caches off.
     fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64);

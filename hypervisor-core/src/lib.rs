@@ -2,8 +2,8 @@
 //! PSCI and the image loader.
 //!
 //! The crate knows no kernel. What it needs from outside is in [`host`]; what a guest is, is a
-//! [`vm::Vm`]; its lives, one after the other, are a [`life::Life`]. A host hands every exit of the vCPU to
-//! [`life::Life::handle`] and does what the returned [`vm::Next`] says.
+//! [`vm::Vm`]; its lives, one after the other, are a [`life::Life`]. A host hands every exit of the
+//! vCPU to [`life::Life::handle`] and does what the returned [`vm::Next`] says.
 //!
 //! # Rooms
 //!

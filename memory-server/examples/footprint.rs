@@ -1,5 +1,5 @@
-//! Bytes of the memory server's records for 1 GiB of RAM: `whole` in 2 MiB frames, `split` if every block is
-//! made pages of. `./build.sh bench` shows them.
+//! Bytes of the memory server's records for 1 GiB of RAM: `whole` in 2 MiB frames, `split` if every
+//! block is made pages of. `./build.sh bench` shows them.
 
 fn main() {
     let blocks = 512;

@@ -30,7 +30,8 @@ use crate::records::{BlockState, HEAP, OTHERS, PageId, PageRecord, PageState};
 use crate::server::{Life, MemoryServer, Pool};
 
 impl MemoryServer<'_> {
-    /// [`memory_server_api::Request::Relinquish`]: whether something is left, and what was taken back so far.
+    /// [`memory_server_api::Request::Relinquish`]. Returns whether something is left, and what was
+    /// taken back so far.
     ///
     /// # Errors
     /// [`Error::Kernel`]; the domain is dying and the next message goes on at the same place.

@@ -12,7 +12,8 @@ use crate::records::{HEAP, NIL, PageId, PageState};
 use crate::server::MemoryServer;
 
 impl MemoryServer<'_> {
-    /// [`memory_server_api::Request::CreateExtra`]: a page of the heap, zeroed (EX-3), outside the RAM count (EX-4).
+    /// [`memory_server_api::Request::CreateExtra`]. The page comes from the heap, is zeroed (EX-3)
+    /// and does not count as RAM (EX-4).
     pub(crate) fn create_extra(
         &mut self,
         kernel: &mut impl Kernel,
@@ -65,8 +66,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// [`memory_server_api::Request::Tables`] and [`memory_server_api::Request::Vcpu`]: `count` objects of a page's size,
-    /// made straight into the grant CNode.
+    /// [`memory_server_api::Request::Tables`] and [`memory_server_api::Request::Vcpu`]: `count`
+    /// objects of a page's size, made straight into the grant CNode.
     ///
     /// A run comes from one untyped, so it can be shorter than asked where two meet.
     pub(crate) fn make_tables(

@@ -61,19 +61,21 @@ pub trait Kernel {
         into: Destination,
         count: u32,
     ) -> Result<(), Refused>;
-    /// Puts a copy of the frame capability in `frame` into a grant slot, read-write (`seL4_CNode_Mint`).
+    /// Puts a copy of the frame capability in `frame` into a grant slot, read-write
+    /// (`seL4_CNode_Mint`).
     ///
     /// # Errors
     /// [`Refused`]; nothing changed.
     fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused>;
-    /// Deletes what is in a grant slot, a copy of `frame`, and with it its mapping (`seL4_CNode_Delete`). An empty slot is no
-    /// error; a copy of something else may be one.
+    /// Deletes what is in a grant slot, a copy of `frame`, and with it its mapping
+    /// (`seL4_CNode_Delete`). An empty slot is no error; a copy of something else may be one.
     ///
     /// # Errors
     /// [`Refused`]; nothing changed.
     fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused>;
-    /// Deletes everything derived from `slot` (copies, and objects made from an untyped) and leaves the
-    /// capability itself (`seL4_CNode_Revoke`). When it returns, nothing derived is mapped anywhere (SM-5).
+    /// Deletes everything derived from `slot` (copies, and objects made from an untyped) and leaves
+    /// the capability itself (`seL4_CNode_Revoke`). When it returns, nothing derived is mapped
+    /// anywhere (SM-5).
     ///
     /// # Errors
     /// [`Refused`]; nothing changed.

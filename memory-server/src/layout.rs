@@ -64,8 +64,9 @@ pub fn blocks(manifest: &Manifest<'_>) -> u32 {
         .fold(0u32, |sum, u| sum.saturating_add(blocks_of(&u)))
 }
 
-/// Bytes of records in use for `blocks` blocks of a domain's RAM, `splits` of them made pages of: a record and a
-/// window of four bytes (and a quarter more of those) for each block, and a record for each split.
+/// Bytes of records in use for `blocks` blocks of a domain's RAM, `splits` of them made pages of: a
+/// record and a window of four bytes (and a quarter more of those) for each block, and a record for
+/// each split.
 pub const fn record_bytes(blocks: usize, splits: usize) -> usize {
     blocks * size_of::<BlockRecord>()
         + (blocks + blocks / 4) * size_of::<u32>()

@@ -10,12 +10,13 @@
 //! needed, into 2 MiB *blocks*. A block is free, granted whole as one 2 MiB frame, or split into
 //! 4 KiB pages. Three pools never mix (SM-1, SM-26):
 //!
-//! * the **reserve** of each domain with static memory: its home for ever (SM-28), so that it has the same memory at
-//!   every start (SM-23), first in first out.
-//!   Single pages go before whole blocks, so that no block is split while a page is free. A direct-mapped domain
-//!   gets the frame that it names instead.
+//! * the **reserve** of each domain with static memory: its home for ever (SM-28), so that it has
+//!   the same memory at every start (SM-23), first in first out. Single pages go before whole
+//!   blocks, so that no block is split while a page is free. A direct-mapped domain gets the frame
+//!   that it names instead.
 //! * the **heap**: RAM of the other domains, whose split blocks may hold pages of several domains,
-//!   and extra pages ([`memory_server_api::Extra`]) of all domains, which never count as RAM (EX-4).
+//!   and extra pages ([`memory_server_api::Extra`]) of all domains, which never count as RAM
+//!   (EX-4).
 //! * **page tables**: an untyped for each domain, made straight into its grant CNode, because
 //!   seL4 does not copy the capability of a page table that is not mapped.
 //!
@@ -31,13 +32,14 @@
 //! | any domain as an extra page | yes (EX-3) |
 //! | a domain, after a grant that failed | no: nobody saw it |
 //!
-//! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean. What the boot loader preloads
-//! (guests' kernels and RAM disks) lies in memory that this server does not have.
+//! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean. What
+//! the boot loader preloads (guests' kernels and RAM disks) lies in memory that this server does
+//! not have.
 //!
 //! # Failure
 //!
-//! A request that fails changes nothing a caller can see (SM-9): each step that the kernel refuses is
-//! undone. If the kernel refuses the undoing as well, the frame is *lost*: withdrawn from every
+//! A request that fails changes nothing a caller can see (SM-9): each step that the kernel refuses
+//! is undone. If the kernel refuses the undoing as well, the frame is *lost*: withdrawn from every
 //! pool, counted and logged. Memory that nobody can vouch for is not given to anybody.
 //!
 //! # Returned memory
@@ -53,35 +55,39 @@
 //!
 //! # Splitting
 //!
-//! A guest can give up any single page at any time, so what the split of its block needs is kept for it: nobody can grow into
-//! the last free blocks of the heap (`spare`).
+//! A guest can give up any single page at any time, so what the split of its block needs is kept
+//! for it: nobody can grow into the last free blocks of the heap (`spare`).
 //!
 //! # What outlives what (LU-1)
 //!
-//! Preserved, should anything here ever be replaced while guests live: RAM, extra pages and page tables, with the
-//! records that say whose they are. Ephemeral: everything else, that is scrub mappings, text rings and logs.
-//! The purpose of an untyped says which it is. No protection domain maps a frame that is not granted to it; this server
-//! maps one only while it zeroes it (LU-8).
+//! Preserved, should anything here ever be replaced while guests live: RAM, extra pages and page
+//! tables, with the records that say whose they are. Ephemeral: everything else, that is scrub
+//! mappings, text rings and logs. The purpose of an untyped says which it is. No protection domain
+//! maps a frame that is not granted to it; this server maps one only while it zeroes it (LU-8).
 //!
 //! # When a VMM stops
 //!
-//! The fault server says so, by a channel of its own ([`MemoryServer::on_crash`]): what the domain holds is taken back as at the
-//! end of a guest, whatever was half done, and no request of that VMM is served any more (LU-7).
+//! The fault server says so, by a channel of its own ([`MemoryServer::on_crash`]): what the domain
+//! holds is taken back as at the end of a guest, whatever was half done, and no request of that VMM
+//! is served any more (LU-7).
 //!
 //! # What one message can cost
 //!
-//! The server runs above everybody, so what a client can make it do at once is bounded, whatever its neighbours have prepared: each
-//! message has [`cost::MESSAGE`], a million instructions of the release kernel, for what it makes, deletes and zeroes,
-//! counted by capabilities, objects and bytes before it is done ([`cost`]). That is 2 MiB zeroed, by the kernel or by the server,
-//! or some 1,500 capabilities deleted, or 64 pages revoked, zeroed and granted. What does not fit is left for the next message: a
-//! batch or a run is shorter, an end says that something is left, and everything else is refused with
-//! [`memory_server_api::Error::Again`], for the client to repeat. Each part is kept in the records, as free memory in another shape,
-//! as pages that are revoked, or as a split with some capabilities missing, so a client that never repeats
-//! leaves nothing behind that its end does not find.
+//! The server runs above everybody, so what a client can make it do at once is bounded, whatever
+//! its neighbours have prepared: each message has [`cost::MESSAGE`], a million instructions of the
+//! release kernel, for what it makes, deletes and zeroes, counted by capabilities, objects and
+//! bytes before it is done ([`cost`]). That is 2 MiB zeroed, by the kernel or by the server, or
+//! some 1,500 capabilities deleted, or 64 pages revoked, zeroed and granted. What does not fit is
+//! left for the next message: a batch or a run is shorter, an end says that something is left, and
+//! everything else is refused with [`memory_server_api::Error::Again`], for the client to repeat.
+//! Each part is kept in the records, as free memory in another shape, as pages that are revoked, or
+//! as a split with some capabilities missing, so a client that never repeats leaves nothing behind
+//! that its end does not find.
 //!
-//! On top of that come at most [`cost::BEFORE`] of short steps before the longest one, one page of a batch, and searches through
-//! the records of splits, windows and blocks, about 20 for a page or a block and [`cost::LOOK`] instructions a record: with 1 GiB of heap
-//! all split, 6,000 instructions each.
+//! On top of that come at most [`cost::BEFORE`] of short steps before the longest one, one page of
+//! a batch, and searches through the records of splits, windows and blocks, about 20 for a page or
+//! a block and [`cost::LOOK`] instructions a record: with 1 GiB of heap all split, 6,000
+//! instructions each.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -40,13 +40,14 @@ const UNTYPEDS_AT: usize = HEADER_WORDS + MAX_DOMAINS * DOMAIN_WORDS;
 /// Words of an encoded manifest.
 pub const MANIFEST_WORDS: usize = UNTYPEDS_AT + MAX_UNTYPEDS * UNTYPED_WORDS;
 
-/// Largest untyped for page tables (log2 of bytes): what was made of it is deleted in one step, and all of it is zeroed in
-/// another.
+/// Largest untyped for page tables (log2 of bytes): what was made of it is deleted in one step, and
+/// all of it is zeroed in another.
 pub const TABLES_BITS: u8 = 21;
 
 /// Smallest and largest untyped of seL4 on AArch64 (log2 of bytes).
 const SIZE_BITS: core::ops::RangeInclusive<u8> = 4..=47;
-/// Largest CNode that is accepted (log2 of slots): 2^24 slots name 8191 windows, 16 GiB of guest RAM.
+/// Largest CNode that is accepted (log2 of slots): 2^24 slots name 8191 windows, 16 GiB of guest
+/// RAM.
 const GRANT_RADIX: core::ops::RangeInclusive<u8> = 10..=24;
 
 /// What a piece of memory is for, fixed for ever (SM-1).
@@ -56,8 +57,8 @@ pub enum Purpose {
     Static(DomainIndex),
     /// RAM of domains without static memory, and extra pages of all.
     Heap,
-    /// Page tables of this domain's guest and of its VMM's window. Never device memory, and in pieces of at most
-    /// [`TABLES_BITS`].
+    /// Page tables of this domain's guest and of its VMM's window. Never device memory, and in
+    /// pieces of at most [`TABLES_BITS`].
     Tables(DomainIndex),
 }
 
@@ -92,7 +93,8 @@ pub struct DomainConfig {
     pub max_pages: u64,
     /// RAM is static memory (SM-17).
     pub is_static: bool,
-    /// Each guest frame is the machine frame of the same number (DM-6); with static memory alone (DM-1).
+    /// Each guest frame is the machine frame of the same number (DM-6); with static memory alone
+    /// (DM-1).
     pub direct: bool,
     /// Page tables the domain may have made.
     pub table_quota: u32,

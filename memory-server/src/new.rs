@@ -21,7 +21,8 @@ pub struct Tables<'a> {
     pub blocks: &'a mut [BlockRecord],
     /// Blocks that can be split at once; the smaller of this and the manifest's number counts.
     pub splits: &'a mut [SplitRecord],
-    /// One for each window of each grant CNode, see [`GrantLayout::windows`]; their initial value does not matter.
+    /// One for each window of each grant CNode, see [`GrantLayout::windows`]; their initial value
+    /// does not matter.
     pub windows: &'a mut [u32],
 }
 
@@ -173,7 +174,8 @@ impl<'a> MemoryServer<'a> {
                 *self.records.block(b) = BlockRecord {
                     home,
                     untyped: index,
-                    // The kernel has zeroed its own memory. What other memory holds is of an earlier boot.
+                    // The kernel has zeroed its own memory. What other memory holds is of an
+                    // earlier boot.
                     holder: if untyped.device { OTHERS } else { NEVER },
                     window,
                     ..BlockRecord::EMPTY
@@ -188,7 +190,8 @@ impl<'a> MemoryServer<'a> {
         Ok(())
     }
 
-    /// The window that a static block keeps for ever. The manifest's check has made sure that there is one.
+    /// The window that a static block keeps for ever. The manifest's check has made sure that there
+    /// is one.
     fn fixed_window(&mut self, home: usize, b: u32) -> u16 {
         let Some(domain) = self.domains.get(home) else {
             return NIL16;

@@ -32,7 +32,8 @@ impl MemoryServer<'_> {
         self.own.page(self.records.get(id.block()).split, id.page())
     }
 
-    /// Puts a free page at the end of its list (SM-3: home decides which; SM-5: only after revocation).
+    /// Puts a free page at the end of its list (SM-3: home decides which; SM-5: only after
+    /// revocation).
     pub(crate) fn put_page(&mut self, id: PageId) {
         let home = self.records.get(id.block()).home;
         let s = self.records.get(id.block()).split;
@@ -106,9 +107,10 @@ impl MemoryServer<'_> {
         Some(id)
     }
 
-    /// A split heap block with a free page. For RAM one in which the domain has a window already, else any if the domain
-    /// has a free window; for an extra page one without anybody's RAM, and the fullest of them: extra pages outlive
-    /// the RAM of others, and where they are no block becomes whole again. Bounded by the split pool.
+    /// A split heap block with a free page. For RAM one in which the domain has a window already,
+    /// else any if the domain has a free window; for an extra page one without anybody's RAM, and
+    /// the fullest of them: extra pages outlive the RAM of others, and where they are no block
+    /// becomes whole again. Bounded by the split pool.
     fn heap_split_for(&self, purpose: For) -> Option<u16> {
         let mut window_left = None;
         let mut any = None;
@@ -131,7 +133,8 @@ impl MemoryServer<'_> {
                 }
             } else if any.is_none()
                 && let For::Ram(d) = purpose
-                // Looked for at most once, and not where the domain has a window in the first block.
+                // Looked for at most once, and not where the domain has a window in the first
+                // block.
                 && *window_left.get_or_insert_with(|| {
                     self.free_window(d, self.dom(d).kept_window()).is_some()
                 })
@@ -174,8 +177,8 @@ impl MemoryServer<'_> {
         ));
     }
 
-    /// Mints both capabilities of a page into `slot` and the next, zeroing it first where the rules want it (SM-14, BL-7).
-    /// From here on the record names the holder (SM-20).
+    /// Mints both capabilities of a page into `slot` and the next, zeroing it first where the rules
+    /// want it (SM-14, BL-7). From here on the record names the holder (SM-20).
     ///
     /// # Errors
     /// [`Error::Kernel`]; the page is back where it was taken from, or lost.

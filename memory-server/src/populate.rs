@@ -21,8 +21,9 @@ pub(crate) fn record_gfn(gfn: u64) -> u32 {
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::PopulateBlocks`].
     ///
-    /// The run ends where the next block is too much for this message or does not lie in the next window, at the quota, at
-    /// the end of the pool, and where the kernel refuses; it has at least one block.
+    /// The run ends where the next block is too much for this message or does not lie in the next
+    /// window, at the quota, at the end of the pool, and where the kernel refuses; it has at least
+    /// one block.
     pub(crate) fn populate_blocks(
         &mut self,
         kernel: &mut impl Kernel,
@@ -34,7 +35,8 @@ impl MemoryServer<'_> {
         if !gfn.raw().is_multiple_of(BLOCK_PAGES) {
             return Err(Error::Malformed);
         }
-        // A direct-mapped domain names its frames, so they are contiguous whatever it gave back (DM-3).
+        // A direct-mapped domain names its frames, so they are contiguous whatever it gave back
+        // (DM-3).
         if dom.config.is_static && !dom.config.direct && dom.released {
             return Err(Error::BadOrder);
         }
@@ -67,7 +69,8 @@ impl MemoryServer<'_> {
         })
     }
 
-    /// Grants one block for guest frame `gfn`, in window `wanted` if that is given; `None` if the next block cannot have it.
+    /// Grants one block for guest frame `gfn`, in window `wanted` if that is given; `None` if the
+    /// next block cannot have it.
     fn populate_block(
         &mut self,
         kernel: &mut impl Kernel,
@@ -88,7 +91,8 @@ impl MemoryServer<'_> {
             if home == HEAP {
                 let kept = self.kept_blocks(Use::Whole(d), self.is_copied(oldest));
                 self.gather_blocks(kernel, home, kept)?;
-                // That may have been what was gathered, and the next does not lie where this did. Nothing is gathered twice.
+                // That may have been what was gathered, and the next does not lie where this did.
+                // Nothing is gathered twice.
                 if self.dom(d).returned_blocks.head() != Some(oldest) {
                     return match wanted {
                         Some(_) => Ok(None),
@@ -135,8 +139,8 @@ impl MemoryServer<'_> {
         Ok(Some(b))
     }
 
-    /// [`memory_server_api::Request::PopulatePages`]: page by page (SM-21), as far as it goes. Ends early where the next
-    /// page is too much for this message.
+    /// [`memory_server_api::Request::PopulatePages`]: page by page (SM-21), as far as it goes. It
+    /// ends early if the next page is too much for this message.
     pub(crate) fn populate_pages(
         &mut self,
         kernel: &mut impl Kernel,
@@ -160,8 +164,9 @@ impl MemoryServer<'_> {
         Ok(pages)
     }
 
-    /// One page of RAM: for a static domain the head of its own reserve (SM-6), for a direct-mapped one the frame that it
-    /// names (DM-2), for another one that it returned itself, if there is any.
+    /// One page of RAM: for a static domain the head of its own reserve (SM-6), for a direct-mapped
+    /// one the frame that it names (DM-2), for another one that it returned itself, if there is
+    /// any.
     pub(crate) fn populate_page(
         &mut self,
         kernel: &mut impl Kernel,
@@ -180,7 +185,8 @@ impl MemoryServer<'_> {
                 return Ok(page);
             }
         } else if (home == HEAP || self.dom(d).pool.pages.is_empty())
-            // The free pages of a reserve are older than the returned ones: they became pages when neither was left.
+            // The free pages of a reserve are older than the returned ones: they became pages when
+            // neither was left.
             && let Some(page) = self.regrant_page(d, gfn)
         {
             return Ok(page);
@@ -222,7 +228,8 @@ impl MemoryServer<'_> {
         Some(window).filter(|w| *w != NIL16)
     }
 
-    /// The window in which `d` has, or will have, its pages of split block `b`; a new one leaves `kept` beside it.
+    /// The window in which `d` has, or will have, its pages of split block `b`; a new one leaves
+    /// `kept` beside it.
     pub(crate) fn page_window(&self, d: u8, b: u32, kept: Kept) -> Option<u16> {
         let held = self.held_window(d, b);
         if held.is_some() || self.records.get(b).home != HEAP {
@@ -231,9 +238,11 @@ impl MemoryServer<'_> {
         self.free_window(d, kept)
     }
 
-    /// [`memory_server_api::Request::Release`], the only way RAM comes back while a domain lives (SM-3).
+    /// [`memory_server_api::Request::Release`], the only way RAM comes back while a domain lives
+    /// (SM-3).
     ///
-    /// A slot that holds nothing of the caller's is refused: never granted, released already, another's (SM-4).
+    /// A slot that holds nothing of the caller's is refused: never granted, released already,
+    /// another's (SM-4).
     pub(crate) fn release(
         &mut self,
         kernel: &mut impl Kernel,
@@ -335,7 +344,8 @@ impl MemoryServer<'_> {
         Ok(())
     }
 
-    /// Records a page that `d` had as free, on no list, and its window as free if it was the last page there.
+    /// Records a page that `d` had as free, on no list, and its window as free if it was the last
+    /// page there.
     pub(crate) fn free_page(&mut self, d: u8, id: PageId) {
         let record = self.records.page(id);
         record.state = PageState::Free;

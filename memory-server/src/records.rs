@@ -33,7 +33,8 @@ pub(crate) enum BlockState {
     Held,
     /// Granted whole, and its contents are being copied to a split block.
     Source,
-    /// Given back by its holder, a living domain, whose capabilities it still has. On that domain's list.
+    /// Given back by its holder, a living domain, whose capabilities it still has. On that domain's
+    /// list.
     Returned,
     /// Made of pages.
     Split,
@@ -130,7 +131,8 @@ pub struct SplitRecord {
     pub(crate) pages: u16,
     /// How many of them are free.
     pub(crate) free: u16,
-    /// The free ones of a heap block, oldest first. Those of static blocks are on their domain's list.
+    /// The free ones of a heap block, oldest first. Those of static blocks are on their domain's
+    /// list.
     pub(crate) list: List,
     /// Each domain's window for this block.
     pub(crate) window: [u16; DOMAINS],
@@ -223,7 +225,8 @@ impl PageId {
     }
 }
 
-/// Most blocks, 64 GiB: page identifiers have 24 bits on lists, 9 of them for the page, and the last is none.
+/// Most blocks, 64 GiB: page identifiers have 24 bits on lists, 9 of them for the page, and the
+/// last is none.
 pub(crate) const MAX_BLOCKS: u32 = (1 << 15) - 1;
 
 /// The record tables and the lists through them.

@@ -33,7 +33,8 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Retypes a block's untyped, which has no children, into pages at split `s`; if that fails, it has none again.
+    /// Retypes a block's untyped, which has no children, into pages at split `s`; if that fails, it
+    /// has none again.
     ///
     /// # Errors
     /// [`Error::Kernel`]; the second value tells whether the block must be given up as lost.
@@ -156,7 +157,8 @@ impl MemoryServer<'_> {
         cost::REVOKE + cost::DELETE.saturating_mul(pages + copies) + 2 * cost::LOOK * pages
     }
 
-    /// Destroys the pages of a split block, with all copies, and leaves the block free and on no list.
+    /// Destroys the pages of a split block, with all copies, and leaves the block free and on no
+    /// list.
     pub(crate) fn unsplit(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
         kernel
             .revoke(self.block_untyped(b))

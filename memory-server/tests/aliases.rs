@@ -26,7 +26,8 @@ fn split(s: &mut System) -> Slot {
     }
 }
 
-/// EX-1, SM-22: an alias is of a page that the caller has, RAM by itself or an extra page, and of nothing else.
+/// EX-1, SM-22: an alias is of a page that the caller has, RAM by itself or an extra page, and of
+/// nothing else.
 #[test]
 fn only_pages_that_the_caller_has_get_aliases() {
     let mut s = System::usual();

@@ -12,8 +12,8 @@ use memory_server_api::{Crash, Error, Extra, MAX_WORDS, Relinquished, Reply, Req
 
 const D2: DomainIndex = DomainIndex(2);
 
-/// What one message may cost: a tenth of what others may, and one step more, which is a block made whole or the page tables
-/// of an untyped.
+/// What one message may cost: a tenth of what others may, and one step more, which is a block made
+/// whole or the page tables of an untyped.
 const MOST: u32 = cost::MESSAGE / 10 + 2_000 + 512 * cost::DELETE_TABLE + 256 * cost::DELETE;
 
 /// A static domain and two on the heap, of which the kernel owns 12 MiB.
@@ -50,7 +50,8 @@ fn crash(s: &mut System, d: DomainIndex) -> Result<(bool, Relinquished), Error> 
     Crash::decode_reply(Reply::encode(&result, &mut reply))
 }
 
-/// As the fault server does it: until nothing is left. Meanwhile `between` happens after each message.
+/// As the fault server does it: until nothing is left. Meanwhile `between` happens after each
+/// message.
 fn end(s: &mut System, d: DomainIndex, mut between: impl FnMut(&mut System)) -> Relinquished {
     for _ in 0..10_000 {
         let (more, taken) = crash(s, d).unwrap();
@@ -148,8 +149,8 @@ const STARTS: [(&str, Start); 8] = [
     }),
 ];
 
-/// LU-7, SM-3, SM-15, EX-6: whatever its VMM was about, a domain whose VMM stopped has nothing when its end is over, gets nothing more,
-/// and does not live again.
+/// LU-7, SM-3, SM-15, EX-6: whatever its VMM was about, a domain whose VMM stopped has nothing when
+/// its end is over, gets nothing more, and does not live again.
 #[test]
 fn whatever_it_was_about_nothing_is_left() {
     for (what, start) in STARTS {
@@ -193,7 +194,8 @@ fn whatever_it_was_about_nothing_is_left() {
     }
 }
 
-/// LU-7, SM-14: what a crashed domain had of the heap serves others, zeroed; static memory stays in its domain's reserve.
+/// LU-7, SM-14: what a crashed domain had of the heap serves others, zeroed; static memory stays in
+/// its domain's reserve.
 #[test]
 fn others_get_its_heap_memory_and_nobody_its_static_memory() {
     let mut s = three();

@@ -1,4 +1,5 @@
-//! Direct-mapped domains (DM): each guest frame is the machine frame of the same number, or nothing.
+//! Direct-mapped domains (DM): each guest frame is the machine frame of the same number, or
+//! nothing.
 #![allow(missing_docs, reason = "tests")]
 
 mod common;
@@ -20,7 +21,8 @@ fn direct(domid: u16, mib: u64) -> DomainConfig {
     }
 }
 
-/// A direct-mapped domain with 8 MiB at [`BASE`] in two untypeds, and an ordinary static one with 4 MiB after it.
+/// A direct-mapped domain with 8 MiB at [`BASE`] in two untypeds, and an ordinary static one with 4
+/// MiB after it.
 fn system(device: bool) -> System {
     System::new(
         &[direct(1, 8), domain(2, true, 4)],
@@ -57,7 +59,8 @@ fn only_static_domains_are_direct_mapped() {
     );
 }
 
-/// DM-2, DM-6, SM-25: at boot each 2 MiB frame is the one with the guest's address, in whatever order they are asked for.
+/// DM-2, DM-6, SM-25: at boot each 2 MiB frame is the one with the guest's address, in whatever
+/// order they are asked for.
 #[test]
 fn blocks_are_those_that_are_named() {
     let mut s = system(true);
@@ -72,7 +75,8 @@ fn blocks_are_those_that_are_named() {
     assert_eq!(s.usage(D0).reserve, 0);
 }
 
-/// DM-2, SM-26: a frame that is not the domain's own stops the request, wherever it is: a neighbour's, heap, nothing.
+/// DM-2, SM-26: a frame that is not the domain's own stops the request, wherever it is: a
+/// neighbour's, heap, nothing.
 #[test]
 fn nobody_elses_frame_can_be_named() {
     let mut s = system(true);
@@ -119,7 +123,8 @@ fn a_frame_comes_back_at_its_number_alone() {
     assert_eq!(page(&mut s, GFN + 512 + 3).unwrap_err(), Error::OverQuota);
 }
 
-/// DM-3, SM-7: whole blocks can be had again after something was given back, unlike for other static domains.
+/// DM-3, SM-7: whole blocks can be had again after something was given back, unlike for other
+/// static domains.
 #[test]
 fn whole_blocks_after_a_release() {
     let mut s = system(true);
@@ -175,7 +180,8 @@ fn a_refused_grant_leaves_the_frame_in_its_place() {
 }
 
 proptest! {
-    /// DM-2, SM-13, SM-16: whatever is populated and released in whatever order, each grant is the frame that was named.
+    /// DM-2, SM-13, SM-16: whatever is populated and released in whatever order, each grant is the
+    /// frame that was named.
     #[test]
     fn every_grant_is_the_frame_that_was_named(
         kernel_owned: bool,

@@ -8,8 +8,8 @@ use hv_types::Gfn;
 use memory_server::{DomainIndex, Purpose, Totals};
 use memory_server_api::{Error, Extra, Reply, Request, Slot, Usage};
 
-/// What a caller, or somebody who looks at the capabilities, can see. Returned memory may be revoked at any time, so it counts as
-/// free, and its capabilities do not count.
+/// What a caller, or somebody who looks at the capabilities, can see. Returned memory may be
+/// revoked at any time, so it counts as free, and its capabilities do not count.
 #[derive(PartialEq, Debug)]
 struct Seen {
     totals: Totals,
@@ -239,7 +239,8 @@ fn a_run_of_blocks_ends_where_the_kernel_refuses() {
 /// SM-5, SM-9: what is refused is not released.
 #[test]
 fn release() {
-    // A page of a split block, and a whole block of the heap: what the domain returns is revoked when others need it.
+    // A page of a split block, and a whole block of the heap: what the domain returns is revoked
+    // when others need it.
     for (d, slot) in [(D0, 2), (D1, 1024)] {
         let slot = Slot(slot);
         assert_eq!(fail_each_step(busy, d, Request::Release { slot }), 0);

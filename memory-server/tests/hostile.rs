@@ -32,7 +32,8 @@ impl Random {
     }
 }
 
-/// A static domain, two heap domains, and a heap that has room for what both can have, whole or in pieces.
+/// A static domain, two heap domains, and a heap that has room for what both can have, whole or in
+/// pieces.
 fn three() -> System {
     let third = DomainConfig {
         name: DomainConfig::pad_name("third"),
@@ -146,8 +147,9 @@ fn garbage(random: &mut Random, slots: &[Slot], words: &mut [u64; 120]) -> (u64,
     (label, len)
 }
 
-/// SM-4, SM-13, SM-22, SM-24, BL-3: a million messages of garbage from two domains, a static one and one of the heap, do not
-/// disturb the balloon of a third, are answered with bounded work each, and leave few lines in the log.
+/// SM-4, SM-13, SM-22, SM-24, BL-3: a million messages of garbage from two domains, a static one
+/// and one of the heap, do not disturb the balloon of a third, are answered with bounded work each,
+/// and leave few lines in the log.
 #[test]
 fn a_million_messages_of_garbage_harm_nobody_else() {
     for (sender, seed) in [(D0, 0x5eed_0001_u64), (D1, 0x5eed_0002)] {
@@ -201,8 +203,8 @@ fn a_million_messages_of_garbage_harm_nobody_else() {
     }
 }
 
-/// SM-3, SM-15, SM-16, EX-6: a client that falls silent in the middle of something holds up nobody, and the end of its domain takes
-/// everything back.
+/// SM-3, SM-15, SM-16, EX-6: a client that falls silent in the middle of something holds up nobody,
+/// and the end of its domain takes everything back.
 #[test]
 fn a_client_that_never_answers_holds_up_nobody() {
     type Start = fn(&mut System);
@@ -271,7 +273,8 @@ fn a_client_that_never_answers_holds_up_nobody() {
     }
 }
 
-/// BL-1, BL-2, SM-8: a batch says how far it came and why not further, and what was done stays done.
+/// BL-1, BL-2, SM-8: a batch says how far it came and why not further, and what was done stays
+/// done.
 #[test]
 fn a_batch_does_as_much_as_it_can() {
     let mut s = three();

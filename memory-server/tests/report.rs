@@ -42,8 +42,8 @@ fn pages(s: &mut System, gfns: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// EX-14, EX-15: what the console prints is the dump, whole and in order, however little room it gives at a time, and
-/// nothing is printed without being asked for.
+/// EX-14, EX-15: what the console prints is the dump, whole and in order, however little room it
+/// gives at a time, and nothing is printed without being asked for.
 #[test]
 fn a_slow_console_gets_the_whole_dump() {
     let mut s = System::usual();
@@ -99,7 +99,8 @@ fn a_line_in_between_is_dropped_and_counted() {
     );
 }
 
-/// EX-15: frames that follow each other for the guest and for the machine are one run, by size; the number of runs is bounded.
+/// EX-15: frames that follow each other for the guest and for the machine are one run, by size; the
+/// number of runs is bounded.
 #[test]
 fn runs_are_merged_and_bounded() {
     let mut s = System::new(

@@ -1,4 +1,5 @@
-//! The requirements on static memory (SM), extra pages (EX) and ballooning (BL), each as a VMM sees it.
+//! The requirements on static memory (SM), extra pages (EX) and ballooning (BL), each as a VMM sees
+//! it.
 #![allow(missing_docs, reason = "tests")]
 
 mod common;
@@ -34,8 +35,8 @@ fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
     }
 }
 
-/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the manifest, each zeroed: the
-/// kernel does not own it, so it holds what was there before the boot.
+/// SM-6, SM-12, SM-14, SM-25: boot memory is whole blocks of the reserve in the order of the
+/// manifest, each zeroed: the kernel does not own it, so it holds what was there before the boot.
 #[test]
 fn boot_memory_of_a_static_domain_is_its_own_in_order_sm_6() {
     let mut s = System::usual();
@@ -72,7 +73,8 @@ fn an_exhausted_reserve_never_takes_from_the_heap_sm_8_sm_26() {
     assert_eq!(s.server.totals().heap_free, 16 * MIB);
 }
 
-/// SM-5, SM-6: the page that was released is the next one, and comes back without an operation of the kernel.
+/// SM-5, SM-6: the page that was released is the next one, and comes back without an operation of
+/// the kernel.
 #[test]
 fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     let mut s = System::usual();
@@ -87,7 +89,8 @@ fn release_one_populate_one_gives_that_frame_sm_5_sm_6() {
     s.release(D0, slot).unwrap();
     let u = s.usage(D0);
     assert_eq!((u.ram, u.reserve, u.returned), (2047, 1, 1));
-    // Nobody else can have a static page: its capabilities stay, and it comes back without an operation.
+    // Nobody else can have a static page: its capabilities stay, and it comes back without an
+    // operation.
     let (granted, operations) = (s.kernel.granted.clone(), s.kernel.operations);
     let again = s.page(D0).unwrap();
     assert_eq!(again, slot);
@@ -188,7 +191,8 @@ fn pages_of_others_in_a_shared_block_cannot_be_released_sm_4() {
         },
     )
     .unwrap();
-    // Pages 0, 1 and 2 of one block: the first domain's, the second's, an extra page of the second's.
+    // Pages 0, 1 and 2 of one block: the first domain's, the second's, an extra page of the
+    // second's.
     assert_eq!(
         (s.paddr(D0, first), s.paddr(D1, second)),
         (0x8000_0000, 0x8000_1000)
@@ -282,7 +286,8 @@ fn a_heap_page_is_zeroed_when_another_domain_takes_it_sm_14() {
     assert_eq!(s.kernel.scrubbed, [(frame, FrameSize::Page)]);
 }
 
-/// SM-16, EX-6: what one domain creates while another is dead does not keep the other's blocks from becoming whole.
+/// SM-16, EX-6: what one domain creates while another is dead does not keep the other's blocks from
+/// becoming whole.
 #[test]
 fn extra_pages_keep_together_and_leave_the_blocks_of_others_alone() {
     // Two blocks of RAM, one of extra pages, one to split with.
@@ -314,11 +319,13 @@ fn extra_pages_keep_together_and_leave_the_blocks_of_others_alone() {
         );
         s.ask(D0, Request::SplitDone { slot: ram.first }).unwrap();
         if life == 0 {
-            // A third domain never restarts; its page keeps the block of extra pages from becoming whole.
+            // A third domain never restarts; its page keeps the block of extra pages from becoming
+            // whole.
             s.granted(D2, extra(Extra::SharedInfo)).unwrap();
             s.granted(D1, extra(Extra::SharedInfo)).unwrap();
         }
-        // The other domain restarts while this one dies: nothing of its is to lie where this one's RAM was split.
+        // The other domain restarts while this one dies: nothing of its is to lie where this one's
+        // RAM was split.
         let more = |s: &mut System, d| {
             matches!(s.ask(d, again), Ok(Reply::Relinquished { more: true, .. }))
         };
@@ -626,7 +633,8 @@ fn wild_messages_are_refused_and_change_nothing() {
         (5, &[1 << 32]),
         (5, &[1; 120]),
         (9, &[67]),
-        // Batches: none, one more than there are, too many, a second half that is not counted, a word too many.
+        // Batches: none, one more than there are, too many, a second half that is not counted, a
+        // word too many.
         (4, &[0]),
         (4, &[3, 0]),
         (4, &[65; MAX_WORDS]),
@@ -688,8 +696,8 @@ fn a_guest_frame_above_32_bits_is_no_error() {
     .unwrap();
 }
 
-/// BL-1, SM-9: split records are as few as the image has room for; one whose pages are all free or returned serves the next
-/// split, of the heap and of a domain's own memory.
+/// BL-1, SM-9: split records are as few as the image has room for; one whose pages are all free or
+/// returned serves the next split, of the heap and of a domain's own memory.
 #[test]
 fn a_block_that_nobody_holds_gives_its_split_record_back() {
     for is_static in [false, true] {
@@ -742,7 +750,8 @@ fn growth_leaves_a_split_record() {
     ));
 }
 
-/// BL-1: a guest's pages, however scattered, leave it the window where the copy of a block has to be.
+/// BL-1: a guest's pages, however scattered, leave it the window where the copy of a block has to
+/// be.
 #[test]
 fn scattered_pages_leave_a_window() {
     let many = DomainConfig {
@@ -776,11 +785,12 @@ fn scattered_pages_leave_a_window() {
     s.page(D1).unwrap();
 }
 
-/// SM-9, BL-1: a run of returned blocks ends where one of them had to be revoked for the next split: what is granted is
-/// where the answer says.
+/// SM-9, BL-1: a run of returned blocks ends where one of them had to be revoked for the next
+/// split: what is granted is where the answer says.
 #[test]
 fn a_run_of_returned_blocks_has_no_gap() {
-    // The first block is split where it lies, the others by copying them, for which a free block is kept.
+    // The first block is split where it lies, the others by copying them, for which a free block is
+    // kept.
     let mut s = System::new(
         &[domain(1, false, 8), domain(2, false, 8)],
         &[

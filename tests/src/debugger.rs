@@ -1,7 +1,7 @@
 //! QEMU's debugger port: system registers of each core, which no program below EL2 can read.
 //!
-//! The protocol is gdb's remote serial protocol (packets `$data#sum`, acknowledged by `+`), the registers and their
-//! numbers come from the description that QEMU makes of its processor.
+//! The protocol is gdb's remote serial protocol (packets `$data#sum`, acknowledged by `+`), the
+//! registers and their numbers come from the description that QEMU makes of its processor.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -27,8 +27,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// What the end of a line becomes that the console took off the screen to bring it back later. It is no line's end for a
-/// pattern, which would match half a line, and the next line begins behind it.
+/// What the end of a line becomes that the console took off the screen to bring it back later. It
+/// is no line's end for a pattern, which would match half a line, and the next line begins behind
+/// it.
 pub const WITHDRAWN: &str = "\x1b[K\n";
 
 /// What the serial line has said so far, filled by a thread of its own.
@@ -143,7 +144,8 @@ impl Machine {
             .wait_timeout_while(state, within, silent);
     }
 
-    /// A protection domain that stops no longer fails [`Machine::expect`]; that the console or the fault server does still does.
+    /// A protection domain that stops no longer fails [`Machine::expect`]; that the console or the
+    /// fault server does still does.
     pub fn expect_faults(&mut self) {
         self.faults_expected = true;
     }
@@ -173,7 +175,8 @@ impl Machine {
     /// ends) and returns the groups, the whole match first.
     ///
     /// # Errors
-    /// Time is over, the machine has ended or a protection domain has crashed; the failure shows the last lines.
+    /// Time is over, the machine has ended or a protection domain has crashed; the failure shows
+    /// the last lines.
     pub fn expect(&self, pattern: &str, within: Duration) -> Result<Vec<String>, Failure> {
         let expression =
             Regex::new(&format!("(?m){pattern}")).map_err(|error| Failure(error.to_string()))?;
@@ -239,8 +242,8 @@ impl Drop for Machine {
     }
 }
 
-/// What the fault server, or Microkit's monitor, said about a protection domain that faulted: nothing good follows, but
-/// where the test wants the faults that the fault server tells.
+/// What the fault server, or Microkit's monitor, said about a protection domain that faulted:
+/// nothing good follows, but where the test wants the faults that the fault server tells.
 fn crash(bytes: &[u8], expected: bool) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let told = text

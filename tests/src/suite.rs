@@ -22,7 +22,8 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Tests whose names contain `filter` (all for an empty one); with `list` only their names are printed.
+    /// Tests whose names contain `filter` (all for an empty one); with `list` only their names are
+    /// printed.
     #[must_use]
     pub fn new(filter: &str, list: bool) -> Self {
         Self {

@@ -1,7 +1,9 @@
-//! No circle of files that import each other is longer than two, in the crates where there is most to understand at once.
+//! No circle of files that import each other is longer than two, in the crates where there is most
+//! to understand at once.
 //!
-//! A file imports another one if it names something in it by a path: in a `use`, or in place. A re-export (`pub use`)
-//! gives a name and uses nothing, and `mod` only says where a file is; neither counts. Test modules do not count either.
+//! A file imports another one if it names something in it by a path: in a `use`, or in place. A
+//! re-export (`pub use`) gives a name and uses nothing, and `mod` only says where a file is;
+//! neither counts. Test modules do not count either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -131,7 +133,8 @@ fn leaves(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text of a file without comments, without its test module, and without where things are visible.
+/// The text of a file without comments, without its test module, and without where things are
+/// visible.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).expect("UTF-8 source");
     let text = text.split("#[cfg(test)]\nmod tests {").next();

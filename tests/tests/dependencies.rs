@@ -22,7 +22,8 @@ enum Layer {
 
 use Layer::{Api, Ends, Logic, Mechanism, Vocabulary};
 
-/// Crates of `crates/` that have names and numbers but no behaviour; the others there are mechanisms.
+/// Crates of `crates/` that have names and numbers but no behaviour; the others there are
+/// mechanisms.
 const VOCABULARY: [&str; 4] = ["board", "hv-types", "topology", "xen-abi"];
 
 /// Folders at the top whose packages use the others: wiring, programs and tests.

@@ -10,7 +10,10 @@ const COMMENT: usize = 100;
 const MARKDOWN: usize = 120;
 /// What no editor wraps: a line that is one word.
 fn is_one_word(text: &str) -> bool {
-    !text.trim_start_matches(['/', '!', '#', '*', '-', ' ']).trim().contains(' ')
+    !text
+        .trim_start_matches(['/', '!', '#', '*', '-', ' '])
+        .trim()
+        .contains(' ')
 }
 
 fn root() -> PathBuf {
@@ -68,7 +71,11 @@ fn too_wide(extension: &str, text: &str) -> Vec<usize> {
 fn comments_and_pages_are_wrapped() {
     let mut faults = Vec::new();
     for path in files() {
-        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let extension = path
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         // What does not read as text is none.
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
@@ -86,9 +93,15 @@ fn comments_and_pages_are_wrapped() {
 #[test]
 fn what_is_too_wide_is_found() {
     let wide = "word ".repeat(30);
-    assert_eq!(too_wide("rs", &format!("/// ok\n    // {wide}\nlet x = \"{wide}\";")), [2]);
+    assert_eq!(
+        too_wide("rs", &format!("/// ok\n    // {wide}\nlet x = \"{wide}\";")),
+        [2]
+    );
     assert_eq!(too_wide("rs", &format!("//! | {wide} |")), [0; 0]);
     assert_eq!(too_wide("sh", &format!("# {wide}\necho {wide}")), [1]);
-    let page = format!("{wide}\n```\n{wide}\n```\n| {wide} |\nhttps://{}", "x".repeat(200));
+    let page = format!(
+        "{wide}\n```\n{wide}\n```\n| {wide} |\nhttps://{}",
+        "x".repeat(200)
+    );
     assert_eq!(too_wide("md", &page), [1]);
 }

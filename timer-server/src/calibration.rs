@@ -11,7 +11,8 @@ pub struct Sight {
     pub count: u16,
 }
 
-/// Counts that must lie between two sights for a rate: the moment is known to a fraction of a count.
+/// Counts that must lie between two sights for a rate: the moment is known to a fraction of a
+/// count.
 const FEWEST: u16 = 128;
 /// Counts after which the counter may have been round once.
 const MOST: u16 = 0xf000;
@@ -43,8 +44,9 @@ impl Calibration {
 
     /// Looks at `sight`. Returns the relation from now on, or `None` while there is no rate yet.
     ///
-    /// The rate is that between this sight and the last one, so that it follows clocks that drift. Two sights so
-    /// far apart that the counter may have been round, or so close that they say nothing, leave it as it was.
+    /// The rate is that between this sight and the last one, so that it follows clocks that drift.
+    /// Two sights so far apart that the counter may have been round, or so close that they say
+    /// nothing, leave it as it was.
     pub fn see(&mut self, sight: Sight) -> Option<Relation> {
         let Some(last) = self.last else {
             self.last = Some(sight);
@@ -71,7 +73,8 @@ impl Calibration {
 mod tests {
     use super::*;
 
-    /// Counters of 62.5 MHz and 129.883 kHz, after `ns` nanoseconds, at the next edge of the slow one.
+    /// Counters of 62.5 MHz and 129.883 kHz, after `ns` nanoseconds, at the next edge of the slow
+    /// one.
     fn sight(ns: u64) -> Sight {
         let count = ns / 1_000 * 129_883 / 1_000_000 + 1;
         let edge = count * 1_000_000 / 129_883 * 1_000;

@@ -1,8 +1,8 @@
 # Instruction counts. Sourced by build.sh.
 
-# What others need for the same, under the same QEMU (7.2, virt, cortex-a53, -icount shift=0,sleep=off):
-# Xen 4.22 (debug=n, dom0less) and libvmm 0.2.0 on Microkit 2.3 (release kernel). Instructions, guest
-# side included; "-" where there is no such operation or no figure.
+# What others need for the same, under the same QEMU (7.2, virt, cortex-a53, -icount
+# shift=0,sleep=off): Xen 4.22 (debug=n, dom0less) and libvmm 0.2.0 on Microkit 2.3 (release
+# kernel). Instructions, guest side included; "-" where there is no such operation or no figure.
 #
 # name | what | Xen | libvmm
 BASELINES='
@@ -32,14 +32,15 @@ heap_balloon_block|both together|1136000|-
 first_decrease|first page of a 2 MiB block, static|10300|-
 heap_first_decrease|first page of a 2 MiB block, heap|10300|-
 '
-# Millions of instructions from power-on to /init; Xen with static memory. Their guest was an earlier Debian
-# 6.1 kernel with another initial RAM disk. What can be compared is therefore the difference from the bare machine, on which
-# their guest needed BOOT_NATIVE_THEIRS.
+# Millions of instructions from power-on to /init; Xen with static memory. Their guest was an
+# earlier Debian 6.1 kernel with another initial RAM disk. What can be compared is therefore the
+# difference from the bare machine, on which their guest needed BOOT_NATIVE_THEIRS.
 BOOT_NATIVE_THEIRS=917
 BOOT_XEN=984.0
 BOOT_LIBVMM_debug=1418.7
 BOOT_LIBVMM_release=1559.7
-# Xen's RAM with one 256 MiB guest on a 2 GiB machine (28 MiB of it the frame table) in MiB, and its image in MB.
+# Xen's RAM with one 256 MiB guest on a 2 GiB machine (28 MiB of it the frame table) in MiB, and its
+# image in MB.
 RAM_XEN=33.0
 # Its frame table for 1 GiB of RAM, in bytes: 56 for each page of 4 KiB.
 RECORDS_XEN=14680064
@@ -66,7 +67,8 @@ bench_row() {
     printf '%-48s %10s %10s %10s\n' "$@"
 }
 
-# A result for bench.json and the committed figures: name, configuration (null: any), unit, here, Xen, libvmm ("-" where there is none).
+# A result for bench.json and the committed figures: name, configuration (null: any), unit, here,
+# Xen, libvmm ("-" where there is none).
 bench_result() {
     local config=$2
     [[ $config == null ]] || config="\"$config\""

@@ -31,11 +31,12 @@ numbered() {
     printf '%s' "$1"
 }
 
-# step NAME COMMAND...: runs it with its output in build/log/NAME.log. Quiet when it is quick; a line
-# with the time it took when not, one every ten seconds meanwhile that says how far it is; the log's end when it fails.
+# step NAME COMMAND...: runs it with its output in build/log/NAME.log. Quiet when it is quick; a
+# line with the time it took when not, one every ten seconds meanwhile that says how far it is; the
+# log's end when it fails.
 #
-# COMMAND may be a function of several commands; it then says `|| return` itself. Bash does not stop at
-# an error (set -e) in anything that is called on the left of `||`, as steps are.
+# COMMAND may be a function of several commands; it then says `|| return` itself. Bash does not stop
+# at an error (set -e) in anything that is called on the left of `||`, as steps are.
 step() {
     local name shown_name log=$LOGS/${1//[^A-Za-z0-9._-]/-}.log start=$SECONDS status=0 pid told=0
     name=$1
@@ -61,7 +62,8 @@ step() {
     ((SECONDS - start < 2)) || say "  $shown_name: $((SECONDS - start)) s"
 }
 
-# The last line of log $1 that says something, at most 80 characters of it behind ": "; nothing where there is none.
+# The last line of log $1 that says something, at most 80 characters of it behind ": "; nothing
+# where there is none.
 last_line() {
     tail -n 5 "$1" | tr '\r' '\n' | sed -E 's/^ +//; /^$/d; s/^/: /' | tail -n 1 | cut -c -82
 }
@@ -79,12 +81,15 @@ explain_network() {
     say '  later ones need no network. Behind a proxy set https_proxy; ZAZEN_KERNEL and ZAZEN_INITRD replace what comes from Debian.'
 }
 
-# Whether this command holds the lock on what is built, as file descriptor 9; programs that it starts do not get that.
+# Whether this command holds the lock on what is built, as file descriptor 9; programs that it
+# starts do not get that.
 LOCKED=no
 
-# Waits until no other build.sh works in the same build directory, then keeps them out until this command ends or gives the lock up.
+# Waits until no other build.sh works in the same build directory, then keeps them out until this
+# command ends or gives the lock up.
 #
-# A command that is called by another (boot tests do) works under its lock, which the environment tells it of.
+# A command that is called by another (boot tests do) works under its lock, which the environment
+# tells it of.
 lock_build() {
     [[ ${ZAZEN_LOCKED-} != "$BUILD" ]] || return 0
     have flock || return 0

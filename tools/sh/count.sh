@@ -30,7 +30,8 @@ wanted() {
     [[ $1 == *"$FILTER"* ]]
 }
 
-# Adds up the lines "test result: ok. 5 passed; 0 failed; 1 ignored; ..." of log $1, which step $2 wrote and ended with status $3.
+# Adds up the lines "test result: ok. 5 passed; 0 failed; 1 ignored; ..." of log $1, which step $2
+# wrote and ended with status $3.
 count_cargo() {
     local passed failed ignored
     read -r passed failed ignored < <(awk '/^test result: / { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$1")

@@ -1,6 +1,7 @@
 # Tools: which are there, which package brings them, and installing them. Sourced by build.sh.
 
-# tool | Debian package | what for | who needs it: all that is built, images on either host, or Microkit's
+# tool | Debian package | what for | who needs it: all that is built, images on either host, or
+# Microkit's
 TOOLS=(
     'cc|gcc|linking host programs|all'
     'libc|libc6-dev|linking host programs|all'
@@ -124,7 +125,8 @@ doctor_install() {
     fi
 }
 
-# Lists the Rust target $1, which is for $2; installs it where that is wanted. Ends 1 if it is missing.
+# Lists the Rust target $1, which is for $2; installs it where that is wanted. Ends 1 if it is
+# missing.
 doctor_target() {
     local present=rust_target_present
     [[ $1 != "$EL2_TARGET" ]] || present=el2_target_present

@@ -14,7 +14,8 @@ need_el2_target() {
     step el2-target rustup target add "$EL2_TARGET" || fail "cannot add the Rust target. Try: rustup target add $EL2_TARGET"
 }
 
-# cargo for the program; its settings are in el2/.cargo/config.toml. It is built for one board, with a target directory of its own.
+# cargo for the program; its settings are in el2/.cargo/config.toml. It is built for one board, with
+# a target directory of its own.
 el2_cargo() {
     local command=$1
     shift

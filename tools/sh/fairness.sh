@@ -1,9 +1,9 @@
 # Who gets what of the processor while others do what they like. Sourced by build.sh.
 #
-# Each attack of guests/probe/src/storm.rs, and with --filter vmm: on Microkit of pd/hostile/src/greedy.rs, runs beside guests that
-# measure what they get: one beside one (domains/storm.dts) and six beside two
-# (domains/storms.dts). The rule: in every 100 ms at least 80 % of a fair share, and never kept waiting for more than
-# 2 ms for each other domain and 1 ms.
+# Each attack of guests/probe/src/storm.rs, and with --filter vmm: on Microkit of
+# pd/hostile/src/greedy.rs, runs beside guests that measure what they get: one beside one
+# (domains/storm.dts) and six beside two (domains/storms.dts). The rule: in every 100 ms at least 80
+# % of a fair share, and never kept waiting for more than 2 ms for each other domain and 1 ms.
 
 # Names of the guests' attacks that contain $1.
 attacks() {
@@ -18,8 +18,9 @@ vmm_attacks() {
     done | grep -F -- "$1"
 }
 
-# Writes the domains file for attack $2 on domains/$1.dts to $3. A VMM's attack is known by its domain's name; its guest computes
-# without end, or has its VMM work without end where it strikes on its guest's time. Sets TEST_VMMS to who is replaced.
+# Writes the domains file for attack $2 on domains/$1.dts to $3. A VMM's attack is known by its
+# domain's name; its guest computes without end, or has its VMM work without end where it strikes on
+# its guest's time. Sets TEST_VMMS to who is replaced.
 attack_domains() {
     local attack=${2#vmm:} guest='probe=spin' suffix='' name
     TEST_VMMS=()
@@ -34,8 +35,8 @@ attack_domains() {
     while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t(${attack}[0-9]*$suffix) \{/\1/p" "$3")
 }
 
-# Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring guest in permille, and
-# the longest gap in microseconds.
+# Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring
+# guest in permille, and the longest gap in microseconds.
 measure_attack() {
     local domains=$1 attack=$2 log=$LOGS/fairness-$1-${2/:/-}.log victims line least=1000 longest=0 file=$1-${2/:/-}
     mkdir -p "$BUILD/domains"
@@ -67,7 +68,8 @@ measure_attack() {
     printf '%s %s\n' "$least" "$longest"
 }
 
-# One half of a row: domains file $1, attack $2, configuration $3, number of domains $4. Appends to ROW, and to BROKEN what breaks the rule.
+# One half of a row: domains file $1, attack $2, configuration $3, number of domains $4. Appends to
+# ROW, and to BROKEN what breaks the rule.
 fairness_cells() {
     local figures least longest fair
     figures=$(measure_attack "$1" "$2" "$3")

@@ -1,14 +1,16 @@
 # The committed figures: what `bench` must give again, and the published table. Sourced by build.sh.
 #
-# docs/figures.tsv has a line for each: configuration (debug, release, el2; any where it makes no difference), name, value.
-# `bench --update` renews the lines of what it has measured, and the table between the two marks in docs/figures.md.
+# docs/figures.tsv has a line for each: configuration (debug, release, el2; any where it makes no
+# difference), name, value. `bench --update` renews the lines of what it has measured, and the table
+# between the two marks in docs/figures.md.
 
 FIGURES_FILE=$ROOT/docs/figures.tsv
 FIGURES_PAGE=$ROOT/docs/figures.md
 FIGURES_BEGIN='<!-- made from figures.tsv by ./build.sh bench --update; the next mark ends it -->'
 FIGURES_END='<!-- end of figures.tsv -->'
 
-# What is measured and depends on more than Zazen: the whole boot is mostly Debian's kernel. Recorded, not asserted.
+# What is measured and depends on more than Zazen: the whole boot is mostly Debian's kernel.
+# Recorded, not asserted.
 FIGURES_OF_OTHERS='boot boot_native'
 
 # Lines "configuration name value" of what was measured.
@@ -16,8 +18,9 @@ MEASURED=()
 
 # Compares what was measured with what is committed; ends 1 where something is dearer.
 #
-# Counts repeat exactly, so a difference is a change of code. What is allowed is the price of a change that is worth it: 1 % on
-# Microkit; on EL2, where a call costs a tenth, 2 % or 15 instructions, whichever is more.
+# Counts repeat exactly, so a difference is a change of code. What is allowed is the price of a
+# change that is worth it: 1 % on Microkit; on EL2, where a call costs a tenth, 2 % or 15
+# instructions, whichever is more.
 figures_check() {
     printf '%s\n' "${MEASURED[@]}" | awk -F'\t' -v others=" $FIGURES_OF_OTHERS " '
         FNR == NR { if ($0 !~ /^#/) old[$1 FS $2] = $3; next }

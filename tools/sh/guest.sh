@@ -1,4 +1,5 @@
-# The Linux guest: Debian's arm64 kernel and static busybox, and our test guest. Sourced by build.sh.
+# The Linux guest: Debian's arm64 kernel and static busybox, and our test guest. Sourced by
+# build.sh.
 #
 # build/guest/files holds them under the names that domains files use: Image, initrd.cpio,
 # probe.img.
@@ -17,7 +18,8 @@ guest_apt() {
         -o Dir::Cache="$GUEST/apt/cache" -o APT::Sandbox::User= "$@"
 }
 
-# Downloads the packages whose names the kernel's meta package and we give, and unpacks what is used.
+# Downloads the packages whose names the kernel's meta package and we give, and unpacks what is
+# used.
 fetch_debian() {
     local kernel
     mkdir -p "$GUEST/apt/lists/partial" "$GUEST/apt/cache/archives/partial" && : >"$GUEST/apt/status" || return
@@ -136,7 +138,8 @@ link_file() {
     [[ $(readlink "$GUEST_FILES/$2" 2>/dev/null) == "$1" ]] || ln -sfn "$1" "$GUEST_FILES/$2"
 }
 
-# Names that the modules of domains file $1 have, one a line; none where it is no device tree, which the checker tells.
+# Names that the modules of domains file $1 have, one a line; none where it is no device tree, which
+# the checker tells.
 module_names() {
     local format=dts
     [[ $(od -An -tx1 -N4 "$1") != ' d0 0d fe ed' ]] || format=dtb

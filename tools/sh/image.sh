@@ -1,6 +1,7 @@
 # Protection domains and images. Sourced by build.sh.
 
-# Protection domains, from their table: package zazen-NAME of pd/ builds NAME, which is NAME.elf for the image.
+# Protection domains, from their table: package zazen-NAME of pd/ builds NAME, which is NAME.elf for
+# the image.
 mapfile -t PDS < <(sed -nE 's/^ *program: "(.+)",$/\1/p' "$ROOT/crates/topology/src/table.rs" | sort -u)
 
 # Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
@@ -96,8 +97,9 @@ elf_path() {
     printf '%s' "${1%.img}.elf"
 }
 
-# Everything that goes into the image, for its stamp. Which files the domains file stands for, included ones and those of
-# modules wherever they were found, the checker says: it looks for them as the packers do.
+# Everything that goes into the image, for its stamp. Which files the domains file stands for,
+# included ones and those of modules wherever they were found, the checker says: it looks for them
+# as the packers do.
 image_inputs() {
     printf '%s\n' "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf
     find "$SDK_BOARD/elf" "$SDK_BOARD"/*.json "$SDK_BOARD"/include/kernel/*.json -type f 2>/dev/null | LC_ALL=C sort
@@ -105,7 +107,8 @@ image_inputs() {
     "$(zazen_path)" check --list-files --board "$BOARD" --files "$GUEST_FILES" "$DOMAINS" 2>/dev/null
 }
 
-# The system description that was given and the programs that it names and are not ours: where the image tool looks for them.
+# The system description that was given and the programs that it names and are not ours: where the
+# image tool looks for them.
 own_programs() {
     local name directory
     printf '%s\n' "$SYSTEM"
@@ -121,13 +124,14 @@ zazen_path() {
     printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}/debug/zazen"
 }
 
-# `zazen` and the EL2 host's packer, in one go: alone each would build what they share with other features.
+# `zazen` and the EL2 host's packer, in one go: alone each would build what they share with other
+# features.
 build_host_tools() {
     (cd "$ROOT" && cargo build --locked -p zazen-tools -p zazen-el2-pack)
 }
 
-# Ends the command where `zazen check` finds errors in the domains file. The packers look at less of it, and later. What the
-# checker says is shown as it is; warnings and notes are no reason to stop.
+# Ends the command where `zazen check` finds errors in the domains file. The packers look at less of
+# it, and later. What the checker says is shown as it is; warnings and notes are no reason to stop.
 check_domains() {
     local file=${DOMAINS#"$ROOT"/}
     step host-tools build_host_tools
@@ -187,7 +191,8 @@ build_image() {
     need_rust_target
     [[ -e $ROOT/pd/Cargo.lock ]] || fail "pd/Cargo.lock is missing"
     mkdir -p "$(dirname "$image")"
-    # The first build fetches seL4's crates and takes a minute or two; cargo knows what changed later.
+    # The first build fetches seL4's crates and takes a minute or two; cargo knows what changed
+    # later.
     step "pds-$BOARD-$CONFIG" build_pds
     step image-tool build_image_tool
     inputs=$(image_inputs) || fail "the files of $(shown "$DOMAINS") cannot be listed"

@@ -1,6 +1,7 @@
 # Who holds which capability in an image. Sourced by build.sh.
 
-# Runs `zazen inspect` on the specification of the chosen image. Status 0: all rules hold, 1: one is broken.
+# Runs `zazen inspect` on the specification of the chosen image. Status 0: all rules hold, 1: one is
+# broken.
 zazen_inspect() {
     "$(zazen_path)" inspect "$(spec_path "$(image_path)")" --board "$BOARD" --domains "$DOMAINS" --files "$GUEST_FILES" "$@"
 }

@@ -5,7 +5,8 @@ qemu_command() {
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/boards/$BOARD.sh"
     board_qemu "$1"
-    # Without -nic none QEMU wants the ROM of a network card, which a minimal Debian's package lacks.
+    # Without -nic none QEMU wants the ROM of a network card, which a minimal Debian's package
+    # lacks.
     QEMU+=(-nic none)
     # The escape character is moved from Ctrl-a, which belongs to the console server, to Ctrl-].
     QEMU+=(-display none -serial mon:stdio -echr 0x1d -no-reboot)
@@ -56,8 +57,9 @@ run_interactive() {
     return "$status"
 }
 
-# Runs until RUN_MATCHES lines (1 where that is not set) of the serial output match UNTIL (0), the machine stops or $1 seconds have passed (1).
-# Input is passed on. The output is shown and kept in build/log/serial.log.
+# Runs until RUN_MATCHES lines (1 where that is not set) of the serial output match UNTIL (0), the
+# machine stops or $1 seconds have passed (1). Input is passed on. The output is shown and kept in
+# build/log/serial.log.
 run_until() {
     local log=$LOGS/serial.log limit=$1 start=$SECONDS qemu viewer terminal='' result='' status=0
     grep -qE -- "$UNTIL" /dev/null || (($? == 1)) || fail "--until: '$UNTIL' is not an extended regular expression"

@@ -1,7 +1,8 @@
 # The tests. Sourced by build.sh.
 
-# Of the Rust files on standard input those that may have a test whose name contains the filter. A test is called by its modules,
-# which are files or stand in one, and its function; of a filter with `::` in it the longest part is looked for.
+# Of the Rust files on standard input those that may have a test whose name contains the filter. A
+# test is called by its modules, which are files or stand in one, and its function; of a filter with
+# `::` in it the longest part is looked for.
 with_filter() {
     local word file
     word=$(awk '{ gsub(/::/, "\n"); print }' <<<"$FILTER" | awk 'length > length(w) { w = $0 } END { print w }')
@@ -10,7 +11,8 @@ with_filter() {
     done
 }
 
-# What cargo is told to test: everything, or with a filter the packages that may have such a test; nothing if there are none.
+# What cargo is told to test: everything, or with a filter the packages that may have such a test;
+# nothing if there are none.
 packages_with_filter() {
     local directory
     [[ $FILTER ]] || { echo --workspace && return; }
@@ -138,8 +140,8 @@ inspection() {
     done < <(inspected)
 }
 
-# A system with a protection domain of somebody's own, as docs/own-pds.md has it, is built; `inspect` names it, and all that it finds
-# is what belongs to that one.
+# A system with a protection domain of somebody's own, as docs/own-pds.md has it, is built;
+# `inspect` names it, and all that it finds is what belongs to that one.
 own_pds() {
     local name=own-pds/${BOARDS[0]}/debug
     wanted "$name" || return 0

@@ -1,7 +1,8 @@
 //! Explains in words what Zazen and its guests say in numbers and names.
 //!
-//! Everything comes from the tables that the code itself uses: hypercalls from `hypervisor-core`, error numbers from
-//! `xen-abi`, rules and properties from the dt-server, address spaces from `topology` and the guest's layout.
+//! Everything comes from the tables that the code itself uses: hypercalls from `hypervisor-core`,
+//! error numbers from `xen-abi`, rules and properties from the dt-server, address spaces from
+//! `topology` and the guest's layout.
 
 mod fault;
 mod hypercall;
@@ -21,8 +22,8 @@ const PROPOSALS: usize = 5;
 /// How alike two names must be for one to be proposed in place of the other.
 const ALIKE: f64 = 0.8;
 
-/// Explains `what`: a hypercall, an error code, a line about a fault, a rule's code, a property of a domains file. `config` is
-/// that of the system which said it, if it is at hand.
+/// Explains `what`: a hypercall, an error code, a line about a fault, a rule's code, a property of
+/// a domains file. `config` is that of the system which said it, if it is at hand.
 ///
 /// # Errors
 /// Names like `what` that are known; none if there are none.
@@ -85,7 +86,8 @@ fn signed(what: &str) -> Option<i64> {
     }
 }
 
-/// An error number or name: of hypercalls (`-22`, `EINVAL`) or of grant operations (`GNTST_bad_page`).
+/// An error number or name: of hypercalls (`-22`, `EINVAL`) or of grant operations
+/// (`GNTST_bad_page`).
 fn error(what: &str) -> Option<String> {
     let number = signed(what);
     let mut text = String::new();

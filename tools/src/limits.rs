@@ -1,4 +1,5 @@
-//! Microkit's limits (2.3: manual, chapter "System Description File", and `sdf.rs`), checked before Microkit does, and all at once.
+//! Microkit's limits (2.3: manual, chapter "System Description File", and `sdf.rs`), checked before
+//! Microkit does, and all at once.
 
 use std::collections::BTreeMap;
 

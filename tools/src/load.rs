@@ -87,8 +87,8 @@ pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
     text
 }
 
-/// Loads the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a DTS. Files that modules
-/// name are looked for next to it, then in each directory of `search`.
+/// Loads the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a
+/// DTS. Files that modules name are looked for next to it, then in each directory of `search`.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -147,7 +147,8 @@ pub fn load_with(
 }
 
 impl Loaded {
-    /// The device tree for the image: `/chosen` names the board, and each module has its file's exact size in `zazen,size`.
+    /// The device tree for the image: `/chosen` names the board, and each module has its file's
+    /// exact size in `zazen,size`.
     ///
     /// # Errors
     /// A file that has gone, in words.

@@ -71,7 +71,8 @@ impl Locations {
             .map(|(_, name)| name.as_str())
     }
 
-    /// Reads what `dtc -T -T` writes: one node or property a line, with `/* file:line:column-line:column */` at its end.
+    /// Reads what `dtc -T -T` writes: one node or property a line, with `/*
+    /// file:line:column-line:column */` at its end.
     fn read(text: &str) -> Self {
         let mut found = Self::default();
         let mut open: Vec<&str> = Vec::new();
@@ -114,7 +115,8 @@ fn split(line: &str) -> (&str, Option<Span>) {
         })
 }
 
-/// `file:line:column-line:column`; of several places, where a node is continued elsewhere, the first.
+/// `file:line:column-line:column`; of several places, where a node is continued elsewhere, the
+/// first.
 fn span(text: &str) -> Option<Span> {
     let first = text.split(", ").next()?;
     let (start, end) = first.rsplit_once('-')?;

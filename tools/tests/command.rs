@@ -151,7 +151,8 @@ fn priorities_that_break_the_rule_of_calls_are_refused() {
     assert_eq!(generate("console").status.code(), Some(2));
 }
 
-/// What a build has to look at: the file, what it includes in whatever way, and modules wherever they were found.
+/// What a build has to look at: the file, what it includes in whatever way, and modules wherever
+/// they were found.
 #[test]
 fn check_lists_the_files_of_a_system() {
     if !has_dtc("check_lists_the_files_of_a_system") {

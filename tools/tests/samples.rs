@@ -1,6 +1,8 @@
-//! Every sample file in `samples/` has one mistake, except where it says otherwise; the whole message about each is kept beside it.
+//! Every sample file in `samples/` has one mistake, except where it says otherwise; the whole
+//! message about each is kept beside it.
 //!
-//! `ZAZEN_BLESS=1 cargo test -p zazen-tools --test samples` writes the messages anew: read what changed before you commit it.
+//! `ZAZEN_BLESS=1 cargo test -p zazen-tools --test samples` writes the messages anew: read what
+//! changed before you commit it.
 
 mod common;
 
@@ -111,8 +113,9 @@ fn every_rule_of_the_host_has_a_sample() {
         .map(|rule| rule.code)
         .filter(|code| !seen.contains_key(*code))
         .collect();
-    // Rules whose samples cannot be a file: no file, no dtc, limits that a domains file does not reach, and lists of 257 ranges;
-    // each has a test of its own in dt-server, `limits` or tools.rs.
+    // Rules whose samples cannot be a file: no file, no dtc, limits that a domains file does not
+    // reach, and lists of 257 ranges; each has a test of its own in dt-server, `limits` or
+    // tools.rs.
     let elsewhere = [
         "zazen::file::no-dtc",
         "zazen::file::unreadable",
@@ -244,7 +247,8 @@ fn proposed_changes_mend() {
     assert!(tried >= 40, "{tried}");
 }
 
-/// All proposed changes together, as `--mend` makes them, mend all of these mistakes, and the file stays one that dtc reads.
+/// All proposed changes together, as `--mend` makes them, mend all of these mistakes, and the file
+/// stays one that dtc reads.
 #[test]
 fn proposed_changes_go_together() {
     if !has_dtc("proposed_changes_go_together") {
@@ -301,7 +305,8 @@ fn proposed_changes_go_together() {
     assert!(tried >= 10, "{tried}");
 }
 
-/// What `--mend` writes has no error left where it could be known what was meant, however many mistakes were behind each other.
+/// What `--mend` writes has no error left where it could be known what was meant, however many
+/// mistakes were behind each other.
 #[test]
 fn what_mend_writes_passes() {
     if !has_dtc("what_mend_writes_passes") {

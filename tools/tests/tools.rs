@@ -93,7 +93,8 @@ fn the_committed_system_description_is_fresh() {
     );
 }
 
-/// The domains files of the repository and the board that each is for: the one that its name begins with, or the default.
+/// The domains files of the repository and the board that each is for: the one that its name begins
+/// with, or the default.
 fn all_domains() -> Vec<(PathBuf, &'static Board)> {
     let files = fs::read_dir(root().join("domains")).unwrap();
     let files = files.map(|entry| entry.unwrap().path());
@@ -230,7 +231,8 @@ fn the_system_description_is_what_the_servers_expect() {
             "console"
         ]
     );
-    // The fault server gets the faults of all but the console, by their numbers as clients of the console.
+    // The fault server gets the faults of all but the console, by their numbers as clients of the
+    // console.
     let children: Vec<_> = pd("fault_server")
         .children()
         .filter(|node| node.has_tag_name("protection_domain"))
@@ -271,7 +273,8 @@ fn the_system_description_is_what_the_servers_expect() {
         assert_eq!(time(pd(name)), expected, "{name}");
     }
 
-    // Nobody but the console sees the UART, nobody but its owner a p2m, and modules cannot be changed.
+    // Nobody but the console sees the UART, nobody but its owner a p2m, and modules cannot be
+    // changed.
     let users = |region: &'static str| -> Vec<&str> {
         all("map")
             .filter(|map| map.attribute("mr") == Some(region))
@@ -310,7 +313,8 @@ fn the_system_description_is_what_the_servers_expect() {
         .collect();
     assert_eq!(irqs, [("30", "61"), ("33", "61")]);
 
-    // VMMs and their gates call, the console sets its deadlines and the fault server tells of VMMs that stopped; nobody else does.
+    // VMMs and their gates call, the console sets its deadlines and the fault server tells of VMMs
+    // that stopped; nobody else does.
     let callers: BTreeSet<_> = all("end")
         .filter(|end| end.attribute("pp") == Some("true"))
         .map(|end| end.attribute("pd").unwrap())
@@ -544,8 +548,9 @@ fn generate_needs_no_files() {
     assert_eq!(stderr(&output), "");
 }
 
-/// The files for the ZCU102 generate systems that Microkit takes, and time is told without the system counter there: everybody who
-/// needs it can read a counter and a page, and the timer server alone can write them.
+/// The files for the ZCU102 generate systems that Microkit takes, and time is told without the
+/// system counter there: everybody who needs it can read a counter and a page, and the timer server
+/// alone can write them.
 #[test]
 fn zcu102_systems_tell_the_time_by_a_counter() {
     if !has_dtc("zcu102_systems_tell_the_time_by_a_counter") {

@@ -32,12 +32,14 @@ impl<'a, F: FnMut()> Client<'a, F> {
         }
     }
 
-    /// Shows what this VMM's guest does. The console looks when it has something to say of it; nothing notifies it.
+    /// Shows what this VMM's guest does. The console looks when it has something to say of it;
+    /// nothing notifies it.
     pub fn show(&self, shown: Shown) {
         self.control.show(shown);
     }
 
-    /// What somebody at the console wants of this VMM's guest; to be asked for when the console notifies.
+    /// What somebody at the console wants of this VMM's guest; to be asked for when the console
+    /// notifies.
     pub fn take_order(&mut self) -> Option<Order> {
         self.control.take_order(&mut self.taken)
     }

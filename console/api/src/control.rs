@@ -1,8 +1,8 @@
 //! What a VMM says of its guest, and what somebody at the console wants of it.
 //!
-//! Each side has words of its own in the region's header page and reads the other's; neither waits. A VMM
-//! that writes nonsense is shown as one that has said nothing; it can speak of no guest but its own. The console never
-//! writes but what was typed at its monitor.
+//! Each side has words of its own in the region's header page and reads the other's; neither waits.
+//! A VMM that writes nonsense is shown as one that has said nothing; it can speak of no guest but
+//! its own. The console never writes but what was typed at its monitor.
 
 use ring::sync::{AtomicU32, Ordering};
 

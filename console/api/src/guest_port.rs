@@ -11,12 +11,14 @@ pub const OWN_MAX: usize = 2048;
 
 /// A guest's [`ConsolePort`] into which its VMM puts lines of its own, each on a line of its own.
 ///
-/// The VMM cannot know whether its guest goes on with a line, so it ends that line: `half[vmm] text` never
-/// appears. A line of the VMM's for which there is no room waits, and the guest's output behind it.
+/// The VMM cannot know whether its guest goes on with a line, so it ends that line: `half[vmm]
+/// text` never appears. A line of the VMM's for which there is no room waits, and the guest's
+/// output behind it.
 #[derive(Debug)]
 pub struct GuestPort<P> {
     port: P,
-    /// The VMM's own lines that wait; whole ones, but for the part of the first that is written already.
+    /// The VMM's own lines that wait; whole ones, but for the part of the first that is written
+    /// already.
     own: Vec<u8, OWN_MAX>,
     /// Nothing visible was written since the last line ended.
     at_start: bool,
@@ -41,7 +43,8 @@ impl<P: ConsolePort> GuestPort<P> {
 
     /// Writes a line of the VMM's own; `line` without the newline.
     ///
-    /// Where [`OWN_MAX`] bytes wait already, the line is dropped, and how many were is said in the next.
+    /// Where [`OWN_MAX`] bytes wait already, the line is dropped, and how many were is said in the
+    /// next.
     pub fn say(&mut self, line: fmt::Arguments<'_>) {
         let mark = self.own.len();
         if self.queue(line).is_err() {
@@ -68,7 +71,8 @@ impl<P: ConsolePort> GuestPort<P> {
         writeln!(self.own, "{line}")
     }
 
-    /// Writes what waits of the VMM's own lines; to be called when the console sends a notification.
+    /// Writes what waits of the VMM's own lines; to be called when the console sends a
+    /// notification.
     pub fn flush(&mut self) {
         if self.own.is_empty() {
             return;

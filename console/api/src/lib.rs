@@ -1,9 +1,9 @@
 //! Geometry of the memory that the console server shares with each client, and its two ends.
 //!
 //! Each client (a VMM or a server) shares one region with the console server: a transmit ring
-//! (client to console) and a receive ring (console to client), see the `ring` crate. After
-//! writing, a client notifies the console; the console notifies a client when it has put input
-//! into the receive ring, or when it has made room in a transmit ring that the client reported full.
+//! (client to console) and a receive ring (console to client), see the `ring` crate. After writing,
+//! a client notifies the console; the console notifies a client when it has put input into the
+//! receive ring, or when it has made room in a transmit ring that the client reported full.
 //!
 //! # Key types
 //! - [`Region`]: the shared memory, split into the two rings.
@@ -37,8 +37,8 @@ pub const NAME_MAX: usize = 16;
 
 /// A client's two directions as the hypervisor core uses them; never blocks.
 pub trait ConsolePort {
-    /// Queues as much of `bytes` as fits now and returns how much that was. Where that is less than all,
-    /// the console server will notify the client once there is room.
+    /// Queues as much of `bytes` as fits now and returns how much that was. Where that is less than
+    /// all, the console server will notify the client once there is room.
     fn write(&mut self, bytes: &[u8]) -> usize;
     /// Takes input typed for this client, at most `into.len()` bytes; returns how many.
     fn read(&mut self, into: &mut [u8]) -> usize;

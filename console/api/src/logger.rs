@@ -41,8 +41,8 @@ impl<P: ConsolePort> Logger<P> {
         self.dropped
     }
 
-    /// Writes what waits of a line of [`Logger::insist`]; whether nothing waits any more. Where something does, the console
-    /// notifies once there is room.
+    /// Writes what waits of a line of [`Logger::insist`]; whether nothing waits any more. Where
+    /// something does, the console notifies once there is room.
     pub fn resume(&mut self) -> bool {
         if !self.owed.is_empty() {
             let written = self.port.write(&self.owed).min(self.owed.len());
@@ -52,9 +52,9 @@ impl<P: ConsolePort> Logger<P> {
         self.owed.is_empty()
     }
 
-    /// Writes a line that is not dropped: what there is no room for waits here, and lines behind it are dropped until
-    /// [`Logger::resume`] has written it. Returns whether all is written, so that another line may follow. To be called
-    /// when that is so; cut at [`LOG_LINE_MAX`] bytes.
+    /// Writes a line that is not dropped: what there is no room for waits here, and lines behind it
+    /// are dropped until [`Logger::resume`] has written it. Returns whether all is written, so that
+    /// another line may follow. To be called when that is so; cut at [`LOG_LINE_MAX`] bytes.
     pub fn insist(&mut self, line: fmt::Arguments<'_>) -> bool {
         if !self.resume() {
             return false;

@@ -28,7 +28,8 @@ pub struct Region<'a> {
     control: Control<'a>,
 }
 
-/// The console server's end: it takes from the client's transmit ring and puts into its receive ring.
+/// The console server's end: it takes from the client's transmit ring and puts into its receive
+/// ring.
 #[derive(Debug)]
 pub struct ServerEnd<'a> {
     /// What the client wrote.
@@ -49,7 +50,8 @@ impl ServerEnd<'_> {
         self.control.order(order);
     }
 
-    /// Clients whose protection domain has stopped, a bit each, as the client, the fault server, says.
+    /// Clients whose protection domain has stopped, a bit each, as the client, the fault server,
+    /// says.
     pub fn stopped(&self) -> u32 {
         self.control.stopped()
     }

@@ -111,8 +111,8 @@ fn lines_that_do_not_fit_are_dropped_whole_and_counted() {
 }
 
 proptest! {
-    /// However little room there is at a time: all is there in the order of its writing, and lines of the VMM are
-    /// whole lines.
+    /// However little room there is at a time: all is there in the order of its writing, and lines
+    /// of the VMM are whole lines.
     #[test]
     fn nothing_is_lost_or_mixed(
         ops in prop::collection::vec((0usize..12, prop_oneof![Just(None), "[a-z\n\r]{0,12}".prop_map(Some)]), 0..80),

@@ -5,7 +5,8 @@ use crate::{Area, Board, Gic, Timer, Uart, UartKind};
 /// All boards, the default one first.
 pub const BOARDS: &[&Board] = &[&QEMU_VIRT, &ZCU102];
 
-/// QEMU's `virt` machine with `gic-version=2,virtualization=on` and 2 GiB (`hw/arm/virt.c`, `base_memmap`).
+/// QEMU's `virt` machine with `gic-version=2,virtualization=on` and 2 GiB (`hw/arm/virt.c`,
+/// `base_memmap`).
 ///
 /// The timer is the EL1 physical one, which Microkit's kernel exports to user level.
 pub const QEMU_VIRT: Board = Board {
@@ -38,12 +39,13 @@ pub const QEMU_VIRT: Board = Board {
     smmu: false,
 };
 
-/// Xilinx' ZCU102 with a Zynq UltraScale+ MPSoC: four Cortex-A53, a GIC-400 and 4 GiB of RAM in two pieces (UG1085 chapter 10,
-/// "System Addresses"; UG1182 for the board). QEMU has it as `xlnx-zcu102`.
+/// Xilinx' ZCU102 with a Zynq UltraScale+ MPSoC: four Cortex-A53, a GIC-400 and 4 GiB of RAM in two
+/// pieces (UG1085 chapter 10, "System Addresses"; UG1182 for the board). QEMU has it as
+/// `xlnx-zcu102`.
 ///
-/// All its RAM belongs to the kernel of the stock SDK. The GIC's register blocks are decoded at every 4 KiB of 64 KiB each
-/// (UG1085 table 10-1, as on other GIC-400 systems with 64 KiB pages), so that both pages of a CPU interface lie together around
-/// the end of the first 64 KiB.
+/// All its RAM belongs to the kernel of the stock SDK. The GIC's register blocks are decoded at
+/// every 4 KiB of 64 KiB each (UG1085 table 10-1, as on other GIC-400 systems with 64 KiB pages),
+/// so that both pages of a CPU interface lie together around the end of the first 64 KiB.
 pub const ZCU102: Board = Board {
     name: "zcu102",
     ram: &[

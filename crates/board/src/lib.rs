@@ -108,7 +108,8 @@ pub enum TimerKind {
 
 impl TimerKind {
     /// Whether guests can program it too: then it may come late, or not at all. One control bit
-    /// (`CNTHCTL_EL2.EL1PCEN`) opens the EL1 physical timer to EL0 and to guests; a TTC is a device that no guest has mapped.
+    /// (`CNTHCTL_EL2.EL1PCEN`) opens the EL1 physical timer to EL0 and to guests; a TTC is a device
+    /// that no guest has mapped.
     #[must_use]
     pub const fn is_within_reach_of_guests(self) -> bool {
         matches!(self, Self::System)

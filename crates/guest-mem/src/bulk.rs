@@ -17,10 +17,12 @@ const LONG: usize = 128;
 ///
 /// # Safety
 /// `len` bytes from `from` must be readable and `len` bytes from `to` writable for the duration of
-/// the call, both outside of every object that Rust code holds a conflicting reference to. The ranges do not overlap.
+/// the call, both outside of every object that Rust code holds a conflicting reference to. The
+/// ranges do not overlap.
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     let differ = to.addr() ^ from.addr();
-    // SAFETY: the ranges are the caller's; each arm needs the sides to be aligned alike for its word, which `differ` tells.
+    // SAFETY: the ranges are the caller's; each arm needs the sides to be aligned alike for its
+    // word, which `differ` tells.
     unsafe {
         if differ & 15 == 0 && len >= LONG {
             copy_words::<u128>(to, from, len);
@@ -48,8 +50,8 @@ unsafe fn copy_words<T: Copy>(mut to: *mut u8, mut from: *const u8, len: usize) 
     let head = to_boundary::<T>(to.addr(), len);
     let body = (len - head) / word;
     let tail = len - head - body * word;
-    // SAFETY: head + body * word + tail == len, so both pointers stay within the caller's ranges (one past the end at last);
-    // after the head both are aligned for `T`.
+    // SAFETY: head + body * word + tail == len, so both pointers stay within the caller's ranges
+    // (one past the end at last); after the head both are aligned for `T`.
     unsafe {
         for _ in 0..head {
             to.write_volatile(from.read_volatile());
@@ -77,7 +79,8 @@ unsafe fn copy_words<T: Copy>(mut to: *mut u8, mut from: *const u8, len: usize) 
     }
 }
 
-/// Zeroing at least this many bytes is worth the vector registers, which the kernel may have to fetch for this thread.
+/// Zeroing at least this many bytes is worth the vector registers, which the kernel may have to
+/// fetch for this thread.
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 const LONG_ZERO: usize = 64 << 10;
 
@@ -92,7 +95,8 @@ unsafe fn zero_by_vectors(to: *mut u8, len: usize) {
     if len == 0 {
         return;
     }
-    // SAFETY: stores to the caller's range alone; the registers are named. To the compiler assembly is as good as a volatile store.
+    // SAFETY: stores to the caller's range alone; the registers are named. To the compiler assembly
+    // is as good as a volatile store.
     unsafe {
         core::arch::asm!(
             "movi v0.16b, #0",
@@ -143,7 +147,8 @@ unsafe fn zero_words(mut to: *mut u8, len: usize) {
     let head = to_boundary::<u128>(to.addr(), len);
     let lines = (len - head) / 64;
     let tail = len - head - lines * 64;
-    // SAFETY: head + lines * 64 + tail == len, so `to` stays within the caller's range; after the head it is aligned to 16 bytes.
+    // SAFETY: head + lines * 64 + tail == len, so `to` stays within the caller's range; after the
+    // head it is aligned to 16 bytes.
     unsafe {
         for _ in 0..head {
             to.write_volatile(0);

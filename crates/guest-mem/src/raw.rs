@@ -34,7 +34,8 @@ pub struct RawWindow {
     len: u64,
 }
 
-// SAFETY: the pointer is an address, not a borrow; the promise of `new` holds on whichever thread the window is used.
+// SAFETY: the pointer is an address, not a borrow; the promise of `new` holds on whichever thread
+// the window is used.
 unsafe impl Send for RawWindow {}
 
 impl RawWindow {
@@ -45,14 +46,16 @@ impl RawWindow {
     /// - `base` is a multiple of 4096, and `base + len` does not wrap;
     /// - no Rust object lies in the range and nothing else in this program accesses it, so that it
     ///   changes by this window, the guest or a device only;
-    /// - an access to an unmapped part of it stops this program (a page fault that is not resumed with other memory of this program).
+    /// - an access to an unmapped part of it stops this program (a page fault that is not resumed
+    ///   with other memory of this program).
     pub const unsafe fn new(base: *mut u8, len: u64) -> Self {
         Self { base, len }
     }
 
     /// The pointer to `len` bytes at `at`, of which the first is aligned to `align`.
     ///
-    /// Stops the VMM where they are not within the window: the core made an address it had not checked.
+    /// Stops the VMM where they are not within the window: the core made an address it had not
+    /// checked.
     fn pointer(&self, at: WindowAddr, len: u64, align: u64) -> *mut u8 {
         let start = at.raw();
         let fits = start <= self.len && len <= self.len - start && start & (align - 1) == 0;
@@ -63,7 +66,8 @@ impl RawWindow {
     }
 
     fn u64_at(&self, at: WindowAddr) -> &AtomicU64 {
-        // SAFETY: in range and aligned (checked); the memory is shared with the guest, which an atomic allows; see `new` for the rest.
+        // SAFETY: in range and aligned (checked); the memory is shared with the guest, which an
+        // atomic allows; see `new` for the rest.
         unsafe { AtomicU64::from_ptr(self.pointer(at, 8, 8).cast()) }
     }
     fn u32_at(&self, at: WindowAddr) -> &AtomicU32 {
@@ -93,7 +97,8 @@ fn length(len: u64) -> usize {
 impl Window for RawWindow {
     fn read(&self, at: WindowAddr, into: &mut [u8]) {
         let from = self.pointer(at, into.len() as u64, 1);
-        // SAFETY: the guest side is checked and the promise of `new`; the other side is a slice of ours, so they do not overlap.
+        // SAFETY: the guest side is checked and the promise of `new`; the other side is a slice of
+        // ours, so they do not overlap.
         unsafe { bulk::copy(into.as_mut_ptr(), from, into.len()) }
     }
     fn write(&self, at: WindowAddr, from: &[u8]) {
@@ -108,8 +113,8 @@ impl Window for RawWindow {
     }
     fn copy(&self, from: WindowAddr, to: WindowAddr, len: u64) {
         let (from, to) = (self.pointer(from, len, 1), self.pointer(to, len, 1));
-        // SAFETY: both sides are checked and the promise of `new`. Should they overlap against the trait's rule, each word is still a
-        // volatile access of its own and only the values suffer.
+        // SAFETY: both sides are checked and the promise of `new`. Should they overlap against the
+        // trait's rule, each word is still a volatile access of its own and only the values suffer.
         unsafe { bulk::copy(to, from, length(len)) }
     }
     #[cfg(target_arch = "aarch64")]
@@ -136,8 +141,8 @@ impl Window for RawWindow {
             }
         }
         while line < start + len {
-            // SAFETY: cleaning and invalidating a line changes no value that this program sees (Arm ARM D7.5.9); the
-            // address lies in a page of the window, whose base is page-aligned.
+            // SAFETY: cleaning and invalidating a line changes no value that this program sees (Arm
+            // ARM D7.5.9); the address lies in a page of the window, whose base is page-aligned.
             unsafe {
                 core::arch::asm!("dc civac, {}", in(reg) line, options(nostack, preserves_flags))
             };

@@ -31,7 +31,8 @@ impl VecWindow {
         }
     }
 
-    /// Adds `len` bytes of zeroed memory at `start`, both multiples of 4 KiB; regions do not overlap.
+    /// Adds `len` bytes of zeroed memory at `start`, both multiples of 4 KiB; regions do not
+    /// overlap.
     ///
     /// # Panics
     /// Where that is not so, or the heap is exhausted.
@@ -87,7 +88,8 @@ impl VecWindow {
         (word, 8 * byte)
     }
 
-    /// Splits `len` bytes at `at` into pieces within words: (word, first byte in it, offset in the range, bytes).
+    /// Splits `len` bytes at `at` into pieces within words: (word, first byte in it, offset in the
+    /// range, bytes).
     fn pieces(
         &self,
         at: WindowAddr,

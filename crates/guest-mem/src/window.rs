@@ -18,8 +18,8 @@ pub trait Window {
     fn zero(&self, at: WindowAddr, len: u64);
     /// Copies `len` bytes within the window; the ranges do not overlap.
     fn copy(&self, from: WindowAddr, to: WindowAddr, len: u64);
-    /// Cleans and invalidates the data cache to the point of coherency, so that a guest with its caches off
-    /// sees what was written and the VMM sees what such a guest wrote.
+    /// Cleans and invalidates the data cache to the point of coherency, so that a guest with its
+    /// caches off sees what was written and the VMM sees what such a guest wrote.
     fn clean(&self, at: WindowAddr, len: u64);
 
     /// Atomic load.
@@ -38,7 +38,8 @@ pub trait Window {
     fn swap_u8(&self, at: WindowAddr, value: u8) -> u8;
     /// Atomic load of one byte.
     fn load_u8(&self, at: WindowAddr) -> u8;
-    /// Atomic compare-exchange: `Ok` with the old value where it was `expected`, else `Err` with what was there.
+    /// Atomic compare-exchange: `Ok` with the old value where it was `expected`, else `Err` with
+    /// what was there.
     fn compare_exchange_u32(&self, at: WindowAddr, expected: u32, new: u32) -> Result<u32, u32>;
 
     /// Copies a structure out.

@@ -48,8 +48,8 @@ impl VcpuId {
         self.0
     }
 
-    /// The number as an index into what exists once for each vCPU. The comparison tells the compiler that it
-    /// is in range.
+    /// The number as an index into what exists once for each vCPU. The comparison tells the
+    /// compiler that it is in range.
     pub const fn index(self) -> usize {
         let index = self.0 as usize;
         if index < MAX_VCPUS { index } else { 0 }

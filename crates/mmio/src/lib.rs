@@ -1,7 +1,7 @@
 //! The registers of a device, mapped or modelled.
 //!
-//! Drivers are written over [`Registers`]; [`Mapped`] is the real thing, and tests bring a model that
-//! reacts to what is written.
+//! Drivers are written over [`Registers`]; [`Mapped`] is the real thing, and tests bring a model
+//! that reacts to what is written.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -14,7 +14,8 @@ pub struct Consumer<'a> {
 }
 
 impl<'a> Consumer<'a> {
-    /// The reading side of the ring over `data`, going on at the published index (0 in fresh memory).
+    /// The reading side of the ring over `data`, going on at the published index (0 in fresh
+    /// memory).
     ///
     /// `None` where the length of `data` is not a power of two.
     pub fn new(header: Header<'a>, data: &'a [AtomicU8]) -> Option<Self> {
@@ -33,7 +34,8 @@ impl<'a> Consumer<'a> {
         got
     }
 
-    /// Copies up to `into.len()` bytes without taking them and returns how many; 0 when empty or corrupt.
+    /// Copies up to `into.len()` bytes without taking them and returns how many; 0 when empty or
+    /// corrupt.
     pub fn peek(&self, into: &mut [u8]) -> usize {
         let take = self.len().min(into.len());
         let mut at = self.cons;
@@ -89,7 +91,8 @@ impl<'a> Consumer<'a> {
         Ok(distance)
     }
 
-    /// Whether the producer asked to be notified of room since the last call; to be called after taking bytes.
+    /// Whether the producer asked to be notified of room since the last call; to be called after
+    /// taking bytes.
     ///
     /// A consumer may leave the flag until there is as much room as it thinks worth a wake-up, so
     /// long as it does ask in the end.

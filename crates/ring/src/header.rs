@@ -2,7 +2,8 @@
 
 use crate::sync::{AtomicU8, AtomicU32};
 
-/// 32-bit words that a [`Header`] takes of the shared memory: three, each in a cache line of its own.
+/// 32-bit words that a [`Header`] takes of the shared memory: three, each in a cache line of its
+/// own.
 pub const HEADER_WORDS: usize = 3 * LINE_WORDS;
 /// Words of a 64-byte cache line.
 const LINE_WORDS: usize = 16;
@@ -49,7 +50,8 @@ impl core::fmt::Display for Corrupt {
     }
 }
 
-/// Size of a ring over `data`: a power of two from 1 to 2^31, so that free-running indices can be masked.
+/// Size of a ring over `data`: a power of two from 1 to 2^31, so that free-running indices can be
+/// masked.
 pub(crate) fn size_of(data: &[AtomicU8]) -> Option<u32> {
     let size = u32::try_from(data.len()).ok()?;
     size.is_power_of_two().then_some(size)

@@ -26,9 +26,10 @@
 //!   sees that the consumer has taken everything up to the old `prod`, it must notify
 //!   ([`Producer::take_notify`]); otherwise the consumer has yet to look again and will see the
 //!   new `prod`.
-//! - *Does the producer learn that there is room?* A producer that could not write everything stores
-//!   `starved`, fences and loads `cons` again; the consumer stores `cons`, fences and takes `starved`
-//!   ([`Consumer::take_starved`]). Either the producer sees the room, or the consumer the flag.
+//! - *Does the producer learn that there is room?* A producer that could not write everything
+//!   stores `starved`, fences and loads `cons` again; the consumer stores `cons`, fences and takes
+//!   `starved` ([`Consumer::take_starved`]). Either the producer sees the room, or the consumer the
+//!   flag.
 #![cfg_attr(not(loom), no_std)]
 #![forbid(unsafe_code)]
 #![allow(

@@ -15,7 +15,8 @@ pub struct Producer<'a> {
 }
 
 impl<'a> Producer<'a> {
-    /// The writing side of the ring over `data`, going on at the published index (0 in fresh memory).
+    /// The writing side of the ring over `data`, going on at the published index (0 in fresh
+    /// memory).
     ///
     /// `None` where the length of `data` is not a power of two.
     pub fn new(header: Header<'a>, data: &'a [AtomicU8]) -> Option<Self> {
@@ -30,8 +31,9 @@ impl<'a> Producer<'a> {
 
     /// Writes as much of `bytes` as there is room for and returns how much that was.
     ///
-    /// If that is less than all, the consumer's next [`Consumer::take_starved`](crate::Consumer::take_starved)
-    /// says so, unless room appears before this call returns.
+    /// If that is less than all, the consumer's next
+    /// [`Consumer::take_starved`](crate::Consumer::take_starved) says so, unless room appears
+    /// before this call returns.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let mut done = self.put(bytes);
         if done < bytes.len() {
@@ -67,8 +69,8 @@ impl<'a> Producer<'a> {
         Ok(distance)
     }
 
-    /// Whether something written since the last call may have gone unseen by a consumer that sleeps,
-    /// so that it must be notified now.
+    /// Whether something written since the last call may have gone unseen by a consumer that
+    /// sleeps, so that it must be notified now.
     pub fn take_notify(&mut self) -> bool {
         core::mem::take(&mut self.notify)
     }

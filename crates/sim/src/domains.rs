@@ -29,12 +29,13 @@ pub struct Domain {
     pub name: String,
     /// Bytes of RAM.
     pub ram: u64,
-    /// Most bytes of RAM that it may come to hold (`zazen,memory-max`); `None` leaves the property out.
+    /// Most bytes of RAM that it may come to hold (`zazen,memory-max`); `None` leaves the property
+    /// out.
     pub max_ram: Option<u64>,
     /// RAM comes from `xen,static-mem`; otherwise from the heap.
     pub is_static: bool,
-    /// `direct-map`. The instructions of [`crate::Guest`] want RAM at [`crate::guest::RAM`], so only the first
-    /// domain of a system can execute any.
+    /// `direct-map`. The instructions of [`crate::Guest`] want RAM at [`crate::guest::RAM`], so
+    /// only the first domain of a system can execute any.
     pub direct_map: bool,
     /// The value of `xen,enhanced`; `None` leaves the property out.
     pub enhanced: Option<&'static str>,
@@ -222,8 +223,8 @@ impl dt_server::Files for Files {
     }
 }
 
-/// The boot device tree of these domains with `heap` as `xen,static-heap` if that is not empty, their files and the
-/// configuration that the dt-server makes of it.
+/// The boot device tree of these domains with `heap` as `xen,static-heap` if that is not empty,
+/// their files and the configuration that the dt-server makes of it.
 pub(crate) fn configure(domains: &[Domain], heap: &[Range]) -> Result<(Config, Files), String> {
     let mut tree = DeviceTree::new();
     set(&mut tree.root, "#address-cells", 2u32);

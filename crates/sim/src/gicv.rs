@@ -1,5 +1,5 @@
-//! The virtual CPU interface: four list registers, and what the guest does with them without an exit
-//! (GICv2 spec IHI 0048B.b, chapter 5).
+//! The virtual CPU interface: four list registers, and what the guest does with them without an
+//! exit (GICv2 spec IHI 0048B.b, chapter 5).
 
 /// List registers of a GIC-400 as seL4 uses it.
 pub(crate) const LIST_REGISTERS: usize = 4;
@@ -39,8 +39,8 @@ impl Gicv {
     /// What the VMM puts into list register `lr`.
     ///
     /// # Panics
-    /// If the register is in use (seL4 refuses: "VGIC List reg in use"), or the interrupt is in another one,
-    /// which a GIC leaves unpredictable.
+    /// If the register is in use (seL4 refuses: "VGIC List reg in use"), or the interrupt is in
+    /// another one, which a GIC leaves unpredictable.
     pub(crate) fn inject(&mut self, lr: u8, intid: u16, priority: u8) {
         let twin = self.lr.iter().flatten().find(|held| held.intid == intid);
         assert_eq!(twin, None, "interrupt {intid} in two list registers");

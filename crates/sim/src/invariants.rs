@@ -17,8 +17,8 @@ impl System {
     /// - No byte of memory is in the hands of two domains.
     /// - No domain has more RAM than its share.
     /// - Nothing is mapped of a domain whose VMM crashed.
-    /// - What any other guest reaches is what its VMM's p2m says: RAM the same memory as in the window at its address, extra pages the
-    ///   same as in their places there, holes nothing.
+    /// - What any other guest reaches is what its VMM's p2m says: RAM the same memory as in the
+    ///   window at its address, extra pages the same as in their places there, holes nothing.
     ///
     /// # Panics
     /// If one of these does not hold.

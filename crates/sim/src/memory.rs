@@ -42,7 +42,8 @@ pub fn domain_config(
 }
 
 impl Memory {
-    /// The server of an image with these domains and this memory, and room for `splits` split blocks.
+    /// The server of an image with these domains and this memory, and room for `splits` split
+    /// blocks.
     ///
     /// # Panics
     /// If the manifest is not valid. The server's tables live as long as the process.
@@ -157,7 +158,8 @@ impl Memory {
         let mut server = self.server.borrow_mut();
         server.on_ppc(&mut self.machine.clone(), domain, message, reply)
     }
-    /// One request in as many messages as it needs, as [`memory_server_api::MemoryServer::call`] sends it.
+    /// One request in as many messages as it needs, as [`memory_server_api::MemoryServer::call`]
+    /// sends it.
     ///
     /// # Errors
     /// The server's refusal.

@@ -29,10 +29,10 @@ const MOST_EVENTS: usize = 100_000;
 
 /// A system that has booted.
 ///
-/// Nothing runs by itself: a test has guests execute instructions ([`System::guest`]) and lets time pass
-/// ([`System::advance`]). Between two of those every protection domain has done what it had to do: protected
-/// calls are calls, and notifications are handled after the event that sent them, the highest
-/// priority (timer server, console, VMMs) first.
+/// Nothing runs by itself: a test has guests execute instructions ([`System::guest`]) and lets time
+/// pass ([`System::advance`]). Between two of those every protection domain has done what it had to
+/// do: protected calls are calls, and notifications are handled after the event that sent them, the
+/// highest priority (timer server, console, VMMs) first.
 pub struct System {
     pub(crate) bus: Rc<Bus>,
     pub(crate) vmms: Vec<Vmm>,
@@ -72,7 +72,8 @@ impl System {
         Self::boot(domains, &[], serial)
     }
 
-    /// Boots these domains on a machine whose heap is these ranges and nothing else (`xen,static-heap`).
+    /// Boots these domains on a machine whose heap is these ranges and nothing else
+    /// (`xen,static-heap`).
     ///
     /// # Panics
     /// If the dt-server finds a mistake.
@@ -161,8 +162,8 @@ impl System {
         self.vmms[index].host.cpus[0].thread = Thread::Parked;
     }
 
-    /// The VMM of guest `index` crashes and the memory server is told; what it took back. What the guest executes
-    /// next it does not find any more.
+    /// The VMM of guest `index` crashes and the memory server is told; what it took back. What the
+    /// guest executes next it does not find any more.
     ///
     /// # Panics
     /// If the memory server refuses.
@@ -202,7 +203,8 @@ impl System {
         self.bus.spent()
     }
 
-    /// Lets `ticks` pass. Timers of guests that run and deadlines of guests that sleep come when they are due.
+    /// Lets `ticks` pass. Timers of guests that run and deadlines of guests that sleep come when
+    /// they are due.
     pub fn advance(&mut self, ticks: u64) {
         let until = self.now() + ticks;
         // Guests' instructions take time, too.

@@ -33,7 +33,8 @@ pub(crate) struct Vcpu {
     pub(crate) thread: Thread,
     /// The kernel keeps the timer's interrupt masked after the event, until it is acknowledged.
     pub(crate) timer_masked: bool,
-    /// What the processor's identification registers say, on a machine where guests' reads of them trap.
+    /// What the processor's identification registers say, on a machine where guests' reads of them
+    /// trap.
     pub(crate) id_registers: Option<fn(Name) -> u64>,
 }
 
@@ -51,8 +52,8 @@ impl Vcpu {
         }
     }
 
-    /// Registers of a thread that runs are in the processor: a VMM that reads or writes them meanwhile
-    /// gets or leaves nonsense.
+    /// Registers of a thread that runs are in the processor: a VMM that reads or writes them
+    /// meanwhile gets or leaves nonsense.
     fn assert_stopped(&self) {
         assert_ne!(
             self.thread,
@@ -99,7 +100,8 @@ impl Vcpu {
         self.thread = Thread::Running;
     }
 
-    /// The tick at which the timer's condition comes true with its interrupt not masked by the guest.
+    /// The tick at which the timer's condition comes true with its interrupt not masked by the
+    /// guest.
     pub(crate) fn timer_fires_at(&self) -> Option<u64> {
         let on = self.sysregs[SysReg::CntvCtl as usize] & 3 == TIMER_ON;
         on.then(|| self.sysregs[SysReg::CntvCval as usize])

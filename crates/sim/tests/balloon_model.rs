@@ -1,5 +1,5 @@
-//! A guest's balloon against a model: single pages in any order, extents, pages that something covers, while
-//! another domain takes what the guest returned, and now and then the kernel refuses.
+//! A guest's balloon against a model: single pages in any order, extents, pages that something
+//! covers, while another domain takes what the guest returned, and now and then the kernel refuses.
 #![allow(missing_docs, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -95,7 +95,8 @@ struct World {
     next_mark: u8,
 }
 
-/// Marks of the guest are this and above; neither the other domain's nor the boot loader's leavings are.
+/// Marks of the guest are this and above; neither the other domain's nor the boot loader's leavings
+/// are.
 const OURS: u8 = 0xc0;
 const _: () = assert!(sim::caps::JUNK < OURS);
 const THEIRS: u8 = 0x11;
@@ -179,7 +180,8 @@ impl World {
         error == Some(Error::Memory(memory_server_api::Error::NoMemory)) && self.has_lost
     }
 
-    /// As the hypercall: batch after batch until all is done or something is refused; returns how many were done.
+    /// As the hypercall: batch after batch until all is done or something is refused; returns how
+    /// many were done.
     fn repeat(
         &mut self,
         gfns: &[u64],
@@ -220,7 +222,8 @@ impl World {
             self.reappears(*gfn);
         }
         if let Some(gfn) = gfns.get(done) {
-            // A frame that is twice in the list may be one page too many before it is seen to be filled.
+            // A frame that is twice in the list may be one page too many before it is seen to be
+            // filled.
             let over = Error::Memory(memory_server_api::Error::OverQuota);
             let refused = matches!(error, Some(Error::Occupied | Error::BadGfn))
                 || error == Some(over) && self.model.len() as u64 == PAGES;
@@ -241,7 +244,8 @@ impl World {
         }
     }
 
-    /// Steps, each with the operation that is refused, if any: of the server or of the VMM, and after how many others.
+    /// Steps, each with the operation that is refused, if any: of the server or of the VMM, and
+    /// after how many others.
     fn run_all(&mut self, steps: &[(Op, Option<(bool, u32)>)]) {
         for (op, fault) in steps {
             if let Some((kernel, after)) = fault {
@@ -410,8 +414,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// SM-5, SM-6, SM-9, SM-13, SM-27, BL-1, BL-2, BL-7, BL-8, EX-16, UP-5: the guest keeps what it has with its contents, and
-    /// nobody sees what is not theirs.
+    /// SM-5, SM-6, SM-9, SM-13, SM-27, BL-1, BL-2, BL-7, BL-8, EX-16, UP-5: the guest keeps what it
+    /// has with its contents, and nobody sees what is not theirs.
     #[test]
     fn a_balloon_in_any_order(
         is_static: bool,
@@ -423,8 +427,9 @@ proptest! {
         world.run_all(&steps);
     }
 
-    /// SM-5, SM-9, BL-1, BL-2, BL-7: the same few pages over and over among the same few frames, with another domain that
-    /// takes some of them and gives them back, and every other step refused.
+    /// SM-5, SM-9, BL-1, BL-2, BL-7: the same few pages over and over among the same few frames,
+    /// with another domain that takes some of them and gives them back, and every other step
+    /// refused.
     #[test]
     fn few_pages_among_few_frames(
         overwrites: bool,
@@ -443,8 +448,8 @@ proptest! {
     }
 }
 
-/// SM-5, BL-7: a page that another domain had meanwhile comes back empty, into its old slot and to its old place, where
-/// the window has to be mapped anew.
+/// SM-5, BL-7: a page that another domain had meanwhile comes back empty, into its old slot and to
+/// its old place, where the window has to be mapped anew.
 #[test]
 fn a_page_that_was_revoked_comes_back_to_its_old_place() {
     for overwrites in [false, true] {
@@ -486,17 +491,19 @@ fn a_page_that_was_revoked_comes_back_to_its_old_place() {
     }
 }
 
-/// Frames of the tests below: where a page is left behind, where it lies now, and one whose page comes back before it.
+/// Frames of the tests below: where a page is left behind, where it lies now, and one whose page
+/// comes back before it.
 const LEFT: u64 = 5;
 const NOW: u64 = 6;
 const BEFORE: u64 = 4;
 
-/// A world in which the entry of [`LEFT`] names a page that was revoked since and lies at [`NOW`], which the guest has
-/// returned, as it has the page of [`BEFORE`], an older one.
+/// A world in which the entry of [`LEFT`] names a page that was revoked since and lies at [`NOW`],
+/// which the guest has returned, as it has the page of [`BEFORE`], an older one.
 fn page_left_behind(overwrites: bool) -> World {
     let mut world = World::new(false, false, overwrites);
     world.decrease(&[LEFT, NOW], false);
-    // The first of a batch splits the block, so they are two; the other domain gets them in that order.
+    // The first of a batch splits the block, so they are two; the other domain gets them in that
+    // order.
     while world.memory.usage(D0).returned > 0 {
         world.steal(1);
     }
@@ -522,8 +529,8 @@ fn populate_in_vain(world: &mut World, gfns: &[u64], n: u32) {
     world.check();
 }
 
-/// SM-9, BL-2: a page that is refused on its way to a frame whose entry names it from an earlier time is not taken for one
-/// that lies there already when it comes the next time.
+/// SM-9, BL-2: a page that is refused on its way to a frame whose entry names it from an earlier
+/// time is not taken for one that lies there already when it comes the next time.
 #[test]
 fn a_page_that_did_not_get_there_is_mapped_the_next_time() {
     for overwrites in [false, true] {
@@ -547,8 +554,9 @@ fn a_page_whose_batch_ended_early_is_mapped_the_next_time() {
     }
 }
 
-/// SM-9, BL-2: two batches that ended early leave the server with another idea of where a page was than where it lies. What
-/// it shows in the window is not in the way of the page that comes there next.
+/// SM-9, BL-2: two batches that ended early leave the server with another idea of where a page was
+/// than where it lies. What it shows in the window is not in the way of the page that comes there
+/// next.
 #[test]
 fn a_page_that_lies_where_nobody_remembers_makes_way() {
     for overwrites in [false, true] {
@@ -563,14 +571,16 @@ fn a_page_that_lies_where_nobody_remembers_makes_way() {
     }
 }
 
-/// SM-9, BL-2: a page that made way for another, which then could not be mapped, is not taken for one that is still there.
+/// SM-9, BL-2: a page that made way for another, which then could not be mapped, is not taken for
+/// one that is still there.
 #[test]
 fn a_page_that_made_way_in_vain_is_mapped_the_next_time() {
     // Where a mapping over another takes its place nothing has to make way.
     let mut world = World::new(false, false, false);
     world.decrease(&[BEFORE], false);
     world.decrease(&[NOW], false);
-    // The other page comes: unmapped where it lies, refused because something is here, that unmapped, refused.
+    // The other page comes: unmapped where it lies, refused because something is here, that
+    // unmapped, refused.
     populate_in_vain(&mut world, &[NOW], 3);
     world.populate(&[NOW], false);
     world.populate(&[BEFORE], false);

@@ -255,7 +255,8 @@ fn ram_that_is_no_multiple_of_2_mib_is_whole() {
 
 #[test]
 fn the_boot_leaves_nothing_of_the_machine_in_ram() {
-    // Static memory holds the boot loader's leavings; whatever a guest reads it must have been its own.
+    // Static memory holds the boot loader's leavings; whatever a guest reads it must have been its
+    // own.
     let mut sys = System::two();
     let guest = sys.guest(0);
     let image = guest.bytes(RAM + 0x20_0000, 0x1000);

@@ -413,7 +413,8 @@ fn a_guest_without_a_uart_aborts_where_it_would_be() {
     assert_eq!((taken.esr, taken.far), (0x9600_0000, UART));
 }
 
-/// EX-14, EX-15: `m` at the monitor prints what the memory server has granted, in the middle of guests' output.
+/// EX-14, EX-15: `m` at the monitor prints what the memory server has granted, in the middle of
+/// guests' output.
 #[test]
 fn the_memory_servers_state_is_a_key_away() {
     for serial in [Serial::fast(), Serial::slow(16, BYTE)] {

@@ -1,9 +1,9 @@
 //! Random requests of three domains with kernel failures among them, over the capability model.
 //!
 //! After every step: no frame has two owners, grant CNodes hold exactly what the records say, all
-//! memory is accounted for, a refused request has changed nothing (but that memory which domains had returned may
-//! be revoked by now), nobody sees what another domain wrote, and returned pages come back first, oldest first, as
-//! they were.
+//! memory is accounted for, a refused request has changed nothing (but that memory which domains
+//! had returned may be revoked by now), nobody sees what another domain wrote, and returned pages
+//! come back first, oldest first, as they were.
 #![allow(missing_docs, reason = "tests")]
 
 use std::cell::Cell;
@@ -72,7 +72,8 @@ struct World {
     known: Vec<BTreeMap<Slot, FrameSize>>,
     /// The block a domain is copying, and the pages for it.
     copying: Vec<Option<(Slot, Granted)>>,
-    /// The pages that each domain returned, oldest first: slot and guest frame. Some may be revoked.
+    /// The pages that each domain returned, oldest first: slot and guest frame. Some may be
+    /// revoked.
     returned: Vec<VecDeque<(Slot, Option<u32>)>>,
     /// The guest frame for which each page was granted, as far as it is known.
     gfns: Vec<BTreeMap<Slot, u32>>,
@@ -125,7 +126,8 @@ impl World {
         }
     }
 
-    /// What can be seen. Capabilities are left out where the kernel was not asked for anything, because it takes long.
+    /// What can be seen. Capabilities are left out where the kernel was not asked for anything,
+    /// because it takes long.
     fn look(&self, capabilities: bool) -> Seen {
         let granted = if capabilities {
             self.memory.machine().look().capabilities()
@@ -174,7 +176,8 @@ impl World {
         }
     }
 
-    /// Each domain that holds a block of the kernel's heap memory whole can split it: all at the same time.
+    /// Each domain that holds a block of the kernel's heap memory whole can split it: all at the
+    /// same time.
     fn everybody_can_split(&mut self) {
         let mut split = Vec::new();
         for d in 1..DOMAINS {
@@ -492,7 +495,8 @@ impl World {
         }
     }
 
-    /// Returned pages that were revoked are the domain's no more, whatever comes to lie in their slots.
+    /// Returned pages that were revoked are the domain's no more, whatever comes to lie in their
+    /// slots.
     fn forget_revoked(&mut self) {
         for (d, list) in (0..).zip(&mut self.returned) {
             list.retain(|(slot, _)| self.memory.is_returned(DomainIndex(d), *slot));
@@ -529,7 +533,8 @@ impl World {
                 );
             }
         }
-        // Sorted by address, each frame appears twice in a row, with one owner, and ends before the next.
+        // Sorted by address, each frame appears twice in a row, with one owner, and ends before the
+        // next.
         frames.sort_unstable_by_key(|f| (f.paddr, f.slot));
         let mut end = 0;
         for pair in frames.chunks(2) {
@@ -564,8 +569,9 @@ impl World {
 const WORLDS: u32 = 1300;
 const STEPS: std::ops::Range<usize> = 60..100;
 
-/// SM-1, SM-9, SM-10, SM-13, SM-20, SM-1, SM-2, SM-3, SM-4, SM-5, SM-6, SM-9, SM-13, SM-14, SM-15, SM-16, SM-26, SM-28, EX-5, BL-7: in 100,000 random steps no frame
-/// has two owners, nothing is lost or counted twice, and what the kernel refuses has not happened.
+/// SM-1, SM-9, SM-10, SM-13, SM-20, SM-1, SM-2, SM-3, SM-4, SM-5, SM-6, SM-9, SM-13, SM-14, SM-15,
+/// SM-16, SM-26, SM-28, EX-5, BL-7: in 100,000 random steps no frame has two owners, nothing is
+/// lost or counted twice, and what the kernel refuses has not happened.
 #[test]
 fn memory_has_one_owner_and_failures_change_nothing() {
     let config = ProptestConfig {
@@ -592,8 +598,8 @@ fn memory_has_one_owner_and_failures_change_nothing() {
     assert!(taken.get() >= 100_000, "{} steps", taken.get());
 }
 
-/// BL-1, SM-9: whatever everybody did, whoever has a whole block of memory that is split by copying it can split it, and so
-/// can all at the same time.
+/// BL-1, SM-9: whatever everybody did, whoever has a whole block of memory that is split by copying
+/// it can split it, and so can all at the same time.
 #[test]
 fn a_split_is_possible_at_any_time() {
     let config = ProptestConfig {

@@ -32,7 +32,8 @@ fn a_balloon_gives_pages_back_and_takes_them_again_bl_1_bl_2() {
     }
 }
 
-/// SM-6, BL-10: pages that come back to where they were cost one unmapping and one mapping each, and the server nothing; 64 a call.
+/// SM-6, BL-10: pages that come back to where they were cost one unmapping and one mapping each,
+/// and the server nothing; 64 a call.
 #[test]
 fn a_round_trip_of_512_pages_is_cheap() {
     for kind in [Kind::Heap, Kind::Static] {
@@ -50,7 +51,8 @@ fn a_round_trip_of_512_pages_is_cheap() {
         assert_eq!(g.populate(0, &gfns), 512);
         assert_eq!(g.rounds, 8);
         assert_eq!(counts(&g), (before.0 + 1024, before.1));
-        // In the opposite order each page has another place: its window side moves, and what another page left there goes.
+        // In the opposite order each page has another place: its window side moves, and what
+        // another page left there goes.
         assert_eq!(g.decrease(0, &gfns), 512);
         let backwards: Vec<u64> = gfns.iter().rev().copied().collect();
         let before = counts(&g);
@@ -61,7 +63,8 @@ fn a_round_trip_of_512_pages_is_cheap() {
     }
 }
 
-/// SM-5, SM-14: a 2 MiB extent that comes back to the same domain is not zeroed, revoked or made anew.
+/// SM-5, SM-14: a 2 MiB extent that comes back to the same domain is not zeroed, revoked or made
+/// anew.
 #[test]
 fn a_block_comes_back_without_an_operation() {
     let mut g = Guest::new(Kind::Heap);

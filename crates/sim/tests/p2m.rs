@@ -120,8 +120,9 @@ impl Guest {
             }
         }
     }
-    /// What the guest and the server see, for "nothing changed": how many pages the guest sees, a checksum of their
-    /// addresses, RAM and extra pages, bytes granted. In how large frames, and tables at hand, do not count.
+    /// What the guest and the server see, for "nothing changed": how many pages the guest sees, a
+    /// checksum of their addresses, RAM and extra pages, bytes granted. In how large frames, and
+    /// tables at hand, do not count.
     fn state(&self) -> [u64; 5] {
         let usage = self.memory.usage(D0);
         let machine = self.memory.machine().look();

@@ -35,7 +35,8 @@ fn u_boot_maps_shared_info_over_ram_removes_it_and_refills_the_hole_bl_8() {
     assert_eq!(g.add(space::SHARED_INFO, 0, HOLE >> 12), 0);
 }
 
-/// EX-2: the VMM's mapping stays while the guest has none, and what was written meanwhile is there in the next.
+/// EX-2: the VMM's mapping stays while the guest has none, and what was written meanwhile is there
+/// in the next.
 #[test]
 fn shared_info_keeps_its_contents_while_it_is_mapped_nowhere() {
     let mut g = Guest::new(Kind::Heap);
@@ -260,7 +261,8 @@ fn arguments_in_memory_that_the_call_gives_away_do_not_stop_the_vmm() {
     g.put(RAM + 0x3000, &batch);
     g.put_list(LIST, [0, 1]);
     g.put_list(LIST2, [ERRS >> 12, 0x38001]);
-    // The first entry covers the list of errors with a frame of the grant table: they are written there.
+    // The first entry covers the list of errors with a frame of the grant table: they are written
+    // there.
     let args = [memory::ADD_TO_PHYSMAP_BATCH, RAM + 0x3000, 0, 0, 0];
     assert_eq!(g.call(number::MEMORY_OP, args), Ok(0));
     g.put_list(LIST2, [1 << 28, 1 << 28]);
@@ -290,7 +292,8 @@ fn a_multicall_that_gives_its_own_list_away_does_not_stop_the_vmm() {
     assert_eq!(g.current(), 4095);
 }
 
-/// vcpu_info, the runstate area and the console write into guest memory later on: gone pages are skipped.
+/// vcpu_info, the runstate area and the console write into guest memory later on: gone pages are
+/// skipped.
 #[test]
 fn registered_pages_that_are_given_away_do_not_stop_the_vmm() {
     let mut g = Guest::new(Kind::Static);

@@ -13,8 +13,9 @@ const MIB: u64 = 1 << 20;
 /// A grant CNode of the largest size has windows for so much RAM.
 const MOST_RAM: u64 = 12 << 30;
 
-/// The memory that is handed over and the bytes of all records for it, if `domains` guests share `ram` bytes, in static memory or on the heap and then growing up to
-/// `growth` times as large, and every block is split.
+/// The memory that is handed over and the bytes of all records for it, if `domains` guests share
+/// `ram` bytes, in static memory or on the heap and then growing up to `growth` times as large, and
+/// every block is split.
 fn needed(ram: u64, domains: u16, is_static: bool, growth: u64) -> (u64, u64) {
     let each = ram / u64::from(domains) / BLOCK_SIZE * BLOCK_SIZE;
     let mut untypeds = Vec::new();

@@ -11,7 +11,8 @@ use sim::caps::{CNode, Side};
 use sim::{FREQUENCY, Ran, System};
 use timer_server_api::{MALFORMED, NEVER, OP_ARM};
 
-/// Everything that belongs to a domain: its capabilities, what is mapped, what it holds and what is in it.
+/// Everything that belongs to a domain: its capabilities, what is mapped, what it holds and what is
+/// in it.
 fn belongings(sys: &mut System, index: usize) -> impl PartialEq + std::fmt::Debug + use<> {
     let domain = System::domain(index);
     let usage = sys.memory.usage(domain);
@@ -110,7 +111,8 @@ fn callers_that_do_not_exist_are_refused() {
 fn slots_of_nothing_cannot_be_released_or_split() {
     let mut sys = System::two();
     let before = belongings(&mut sys, 0);
-    // Odd slots are the window's, those between pages of a whole block are empty, the tail holds extra pages and tables.
+    // Odd slots are the window's, those between pages of a whole block are empty, the tail holds
+    // extra pages and tables.
     for slot in [
         1,
         2,

@@ -93,7 +93,8 @@ fn accesses_that_the_distributor_does_not_take_are_data_aborts() {
     assert_eq!(guest.load(GICD, Width::Word), 0, "nothing was written");
 }
 
-/// `ldr w4, [x2], #4` and its kin: word, store, the base before and after, relative to the priorities.
+/// `ldr w4, [x2], #4` and its kin: word, store, the base before and after, relative to the
+/// priorities.
 const WRITE_BACKS: [(u32, bool, u64, u64); 8] = [
     (0xb840_4444, false, 8, 12), // ldr w4, [x2], #4
     (0xb800_4444, true, 8, 12),  // str w4, [x2], #4

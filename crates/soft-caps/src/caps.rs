@@ -21,7 +21,8 @@ pub enum Error {
     NoSlot,
     /// The table's memory is used up; give it more nodes.
     NoNodes,
-    /// The address or length cannot be recorded: not page-aligned, beyond 40 bits, or derived too deep.
+    /// The address or length cannot be recorded: not page-aligned, beyond 40 bits, or derived too
+    /// deep.
     Range,
 }
 
@@ -201,7 +202,8 @@ impl<'a> Caps<'a> {
         Ok(())
     }
 
-    /// Makes `count` objects from the untyped at `from`, in ascending address order, in the slots from `into` on.
+    /// Makes `count` objects from the untyped at `from`, in ascending address order, in the slots
+    /// from `into` on.
     ///
     /// # Errors
     /// [`Error`]; nothing changed.
@@ -232,7 +234,8 @@ impl<'a> Caps<'a> {
         if end > 1 << (size_bits - 12) {
             return Err(Error::NoRoom);
         }
-        // The watermark counts pages in a word; an untyped whose end does not fit cannot be used up to it.
+        // The watermark counts pages in a word; an untyped whose end does not fit cannot be used up
+        // to it.
         let end = u32::try_from(end).map_err(|_| Error::Range)?;
         self.reserve(into, count)?;
         for n in 0..count {
@@ -313,11 +316,12 @@ impl<'a> Caps<'a> {
         Ok(())
     }
 
-    /// Deletes the capability at `child`, a copy of the frame at `parent` of which nothing is derived. The caller has
-    /// taken its mapping away. Nothing happens where `child` is empty.
+    /// Deletes the capability at `child`, a copy of the frame at `parent` of which nothing is
+    /// derived. The caller has taken its mapping away. Nothing happens where `child` is empty.
     ///
     /// # Errors
-    /// [`Error::WrongKind`] where it is not such a copy; [`Error::Empty`] and [`Error::NoSlot`] for the parent. Nothing changed.
+    /// [`Error::WrongKind`] where it is not such a copy; [`Error::Empty`] and [`Error::NoSlot`] for
+    /// the parent. Nothing changed.
     pub fn delete(&mut self, parent: Place, child: Place) -> Result<(), Error> {
         let root = self.full(parent)?;
         let Ok(gone) = self.full(child) else {

@@ -1,7 +1,7 @@
 //! seL4's rules for memory capabilities in software: slots, derivation, revocation, mapping state.
 //!
-//! A host without seL4 keeps frames behind this table, so that the memory server's retypes, mints and
-//! revokes mean the same there: what was revoked is gone from every slot and from every address
+//! A host without seL4 keeps frames behind this table, so that the memory server's retypes, mints
+//! and revokes mean the same there: what was revoked is gone from every slot and from every address
 //! space, and a slot that holds nothing can be neither mapped nor copied.
 //!
 //! # Rules
@@ -17,9 +17,9 @@
 //!
 //! # Representation
 //! A capability is a node of 12 bytes. Nodes of one derivation tree form a list in depth-first
-//! order (as in seL4's mapping database) in which the descendants of a node follow it with greater depths, so
-//! retyping and minting link in constant time and revoking visits what it deletes. CNodes are
-//! sparse: 64 slots at a time get memory from one pool when the first of them is used.
+//! order (as in seL4's mapping database) in which the descendants of a node follow it with greater
+//! depths, so retyping and minting link in constant time and revoking visits what it deletes.
+//! CNodes are sparse: 64 slots at a time get memory from one pool when the first of them is used.
 //!
 //! # Key types
 //! [`Caps`], [`Place`], [`Object`], [`Mapping`].

@@ -79,7 +79,8 @@ pub(crate) struct Node {
     what: u32,
     /// Successor, depth, size bits.
     link: u32,
-    /// Of an untyped the pages used; of other objects the mapping: page, space, whether there is one.
+    /// Of an untyped the pages used; of other objects the mapping: page, space, whether there is
+    /// one.
     state: u32,
 }
 

@@ -1,7 +1,9 @@
-//! The triple timer counter (TTC) of Zynq and ZynqMP (UG1085 chapter 14, register names as in UG1087 module TTC).
+//! The triple timer counter (TTC) of Zynq and ZynqMP (UG1085 chapter 14, register names as in
+//! UG1087 module TTC).
 //!
-//! Counter 0 of a TTC, counting 16 bits of a clock divided by 2^10: on Zynq the counter has no more, on
-//! ZynqMP it has 32, of which interval mode makes 16. At 100 MHz a count is about 10 us and 2^16 of them 0.67 s.
+//! Counter 0 of a TTC, counting 16 bits of a clock divided by 2^10: on Zynq the counter has no
+//! more, on ZynqMP it has 32, of which interval mode makes 16. At 100 MHz a count is about 10 us
+//! and 2^16 of them 0.67 s.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -49,7 +51,8 @@ impl<R: Registers> Free<R> {
         run(&mut registers, u16::MAX, 0);
         Self(registers)
     }
-    /// A counter that somebody else has started, through registers that may be mapped for reading only.
+    /// A counter that somebody else has started, through registers that may be mapped for reading
+    /// only.
     pub const fn watch(registers: R) -> Self {
         Self(registers)
     }
@@ -72,8 +75,8 @@ impl<R: Registers> OneShot<R> {
         registers.read(INTERRUPT);
         Self(registers)
     }
-    /// Raises the interrupt after `counts` (at least 1), and no more for what was set before. It comes again each time
-    /// that many counts have passed, until something else is set.
+    /// Raises the interrupt after `counts` (at least 1), and no more for what was set before. It
+    /// comes again each time that many counts have passed, until something else is set.
     pub fn set(&mut self, counts: u16) {
         run(&mut self.0, counts.max(1), INTERVAL_OVER);
     }

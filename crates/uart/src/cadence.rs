@@ -1,4 +1,5 @@
-//! Cadence UART, as on Xilinx Zynq and ZynqMP (UG1085 chapter 21, register names as in UG1087 module UART).
+//! Cadence UART, as on Xilinx Zynq and ZynqMP (UG1085 chapter 21, register names as in UG1087
+//! module UART).
 
 use mmio::Registers;
 
@@ -17,9 +18,11 @@ const SR: usize = 0x2c;
 const FIFO: usize = 0x30;
 const BAUDDIV: usize = 0x34;
 
-/// `CR`: reset of the receiver, which ends by itself. The transmitter is not reset: its FIFO may hold what was written before.
+/// `CR`: reset of the receiver, which ends by itself. The transmitter is not reset: its FIFO may
+/// hold what was written before.
 const CR_RESET: u32 = 0b01;
-/// `CR`: RXEN and TXEN, neither RXDIS nor TXDIS. Kernels other than debug ones leave the transmitter off.
+/// `CR`: RXEN and TXEN, neither RXDIS nor TXDIS. Kernels other than debug ones leave the
+/// transmitter off.
 const CR_ON: u32 = 0x14;
 /// `CR`: restarts the receive time-out counter.
 const CR_RESTART_TIMEOUT: u32 = 1 << 6;
@@ -43,7 +46,8 @@ const SR_TFUL: u32 = 1 << 4;
 
 /// Depth of the receive FIFO.
 const FIFO_DEPTH: u32 = 64;
-/// Received bytes that raise the interrupt: three quarters of the FIFO are left for the time until they are fetched.
+/// Received bytes that raise the interrupt: three quarters of the FIFO are left for the time until
+/// they are fetched.
 const RX_TRIGGER: u32 = FIFO_DEPTH / 4;
 /// Time after the last byte that raises it too, in units of four bits: four bytes.
 const RX_TIMEOUT: u32 = 10;
@@ -66,7 +70,8 @@ impl<R: Registers> Cadence<R> {
         }
     }
 
-    /// Sets the line, empties the receive FIFO, turns both directions on and enables the receive interrupts.
+    /// Sets the line, empties the receive FIFO, turns both directions on and enables the receive
+    /// interrupts.
     ///
     /// # Errors
     /// [`BadLine`]; the UART is as it was.
@@ -116,7 +121,8 @@ impl<R: Registers> Uart for Cadence<R> {
     fn set_tx_irq(&mut self, on: bool) {
         if self.tx_irq != on {
             self.tx_irq = on;
-            // The FIFO may have drained already: an interrupt that was latched before must not be cleared here.
+            // The FIFO may have drained already: an interrupt that was latched before must not be
+            // cleared here.
             self.registers.write(if on { IER } else { IDR }, TEMPTY);
         }
     }

@@ -5,8 +5,9 @@ use std::vec::Vec;
 
 use super::*;
 
-/// What UG1087 says of the registers that the driver uses: FIFOs of 64 bytes, sticky interrupt bits that
-/// are set again while their condition lasts, and a transmitter that ignores bytes while it is off.
+/// What UG1087 says of the registers that the driver uses: FIFOs of 64 bytes, sticky interrupt bits
+/// that are set again while their condition lasts, and a transmitter that ignores bytes while it is
+/// off.
 #[derive(Default)]
 struct Model {
     rx: VecDeque<u8>,

@@ -1,8 +1,8 @@
 //! UART drivers behind one small trait.
 //!
-//! [`Uart`] is what the console server needs: nothing in it waits. [`Pl011`] implements it for Arm's
-//! PrimeCell UART on the `arm-pl011-uart` crate, [`Cadence`] for the one of Zynq and ZynqMP, [`Serial`] for
-//! whichever of them the board has; [`FakeUart`] implements it for tests.
+//! [`Uart`] is what the console server needs: nothing in it waits. [`Pl011`] implements it for
+//! Arm's PrimeCell UART on the `arm-pl011-uart` crate, [`Cadence`] for the one of Zynq and ZynqMP,
+//! [`Serial`] for whichever of them the board has; [`FakeUart`] implements it for tests.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -36,6 +36,7 @@ pub trait Uart {
     /// To be turned on only after [`Uart::write`] took less than it was given: a PL011 raises this
     /// interrupt when a FIFO that was full drains, not because it is empty.
     fn set_tx_irq(&mut self, on: bool);
-    /// Clears the interrupts that are raised now; to be called on an interrupt *before* reading and writing.
+    /// Clears the interrupts that are raised now; to be called on an interrupt *before* reading and
+    /// writing.
     fn ack(&mut self);
 }

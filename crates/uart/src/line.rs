@@ -26,7 +26,8 @@ impl core::fmt::Display for BadLine {
 /// Error of the speed that a receiver puts up with, as one part in this many: 3 %.
 const TOLERANCE: u64 = 33;
 
-/// The Cadence UART's `BAUDGEN` and `BAUDDIV` that come closest: `clock / (BAUDGEN * (BAUDDIV + 1))`.
+/// The Cadence UART's `BAUDGEN` and `BAUDDIV` that come closest: `clock / (BAUDGEN * (BAUDDIV +
+/// 1))`.
 pub(crate) fn divisors(line: Line) -> Option<(u32, u32)> {
     let (baud, clock) = (u64::from(line.baud), u64::from(line.clock_hz));
     if baud == 0 {

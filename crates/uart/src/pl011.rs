@@ -1,8 +1,8 @@
 //! Arm PrimeCell UART (PL011, Arm DDI 0183), as on QEMU's virt board.
 //!
 //! # Soundness
-//! [`Pl011::new`] is the one unsafe operation: its caller promises that a register page of a PL011 is
-//! mapped at the address for ever and that nobody else uses it. From this it makes the
+//! [`Pl011::new`] is the one unsafe operation: its caller promises that a register page of a PL011
+//! is mapped at the address for ever and that nobody else uses it. From this it makes the
 //! `UniqueMmioPointer` through which the `arm-pl011-uart` crate does every access, volatile and of
 //! the registers' 32 bits.
 
@@ -36,8 +36,8 @@ impl Pl011<'static> {
     /// The PL011 whose registers are mapped at `base`.
     ///
     /// # Safety
-    /// `base` is the first byte of a PL011's register page, mapped as device memory, readable and writable, for as long as
-    /// the program runs, and nothing else in the program uses that page.
+    /// `base` is the first byte of a PL011's register page, mapped as device memory, readable and
+    /// writable, for as long as the program runs, and nothing else in the program uses that page.
     #[expect(
         unsafe_code,
         reason = "the address of a device can only be vouched for by who mapped it"

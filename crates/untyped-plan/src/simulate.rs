@@ -54,11 +54,13 @@ impl Simulation {
 /// Why the initialiser would stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AllocError {
-    /// Objects with an address must come first and ascend, the others must descend in size; this one does not.
+    /// Objects with an address must come first and ascend, the others must descend in size; this
+    /// one does not.
     Unsorted(usize),
     /// The object's range lies in no boot untyped.
     Uncovered(usize),
-    /// The object's range begins where an earlier object still lies, or at an address that is no multiple of its size.
+    /// The object's range begins where an earlier object still lies, or at an address that is no
+    /// multiple of its size.
     Occupied(usize),
     /// No room is left for `count` objects of `2^bits` bytes, `first` being the first of them.
     NoRoom {

@@ -142,7 +142,8 @@ pub struct Status {
     pub status: u32,
     /// Out: vCPU that it notifies.
     pub vcpu: u32,
-    /// Out: unbound or interdomain: the other domain's id (16 bits); virq or pirq: its number; else kept.
+    /// Out: unbound or interdomain: the other domain's id (16 bits); virq or pirq: its number; else
+    /// kept.
     pub dom_or_irq: u32,
     /// Out: interdomain: the other domain's port; else kept.
     pub remote_port: u32,

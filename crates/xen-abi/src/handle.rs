@@ -3,7 +3,8 @@
 use hv_types::Gva;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A guest virtual address that the guest claims to hold something (`XEN_GUEST_HANDLE`, public/arch-arm.h).
+/// A guest virtual address that the guest claims to hold something (`XEN_GUEST_HANDLE`,
+/// public/arch-arm.h).
 ///
 /// 64 bits in memory on Arm, whatever the guest's register width. Having one says nothing about
 /// what lies there: only a copy through the guest's own translation does.

@@ -4,7 +4,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::GuestHandle;
 
-/// Bits of the command that hold the operation (`MEMOP_CMD_MASK`); those above hold the first extent of a continuation.
+/// Bits of the command that hold the operation (`MEMOP_CMD_MASK`); those above hold the first
+/// extent of a continuation.
 pub const CMD_MASK: u64 = 0x3f;
 /// Where the first extent of a continuation starts in the command (`MEMOP_EXTENT_SHIFT`).
 pub const EXTENT_SHIFT: u32 = 6;

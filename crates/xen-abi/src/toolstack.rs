@@ -1,4 +1,5 @@
-//! What guests without privilege meet of `platform_op`, `sysctl` and `domctl` (public/platform.h, sysctl.h, domctl.h of Xen 4.22).
+//! What guests without privilege meet of `platform_op`, `sysctl` and `domctl` (public/platform.h,
+//! sysctl.h, domctl.h of Xen 4.22).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

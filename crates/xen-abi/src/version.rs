@@ -104,6 +104,7 @@ pub mod feature {
     pub const NOT_DIRECT_MAPPED: u32 = 1 << 16;
     /// Guest frame numbers are machine frame numbers.
     pub const DIRECT_MAPPED: u32 = 1 << 17;
-    /// The runstate area may be registered by guest physical address ([`crate::vcpu::REGISTER_RUNSTATE_PHYS_AREA`]).
+    /// The runstate area may be registered by guest physical address
+    /// ([`crate::vcpu::REGISTER_RUNSTATE_PHYS_AREA`]).
     pub const RUNSTATE_PHYS_AREA: u32 = 1 << 18;
 }

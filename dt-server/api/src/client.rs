@@ -6,8 +6,8 @@ use crate::record::DomainRecord;
 use crate::wire::{Error, Message, RECORD_MAX, Request};
 use crate::{DtServer, reply};
 
-/// A client that sends a request and gets the answer by calling `F`: a protected call on Microkit, a function call in
-/// `sim` and `el2`.
+/// A client that sends a request and gets the answer by calling `F`: a protected call on Microkit,
+/// a function call in `sim` and `el2`.
 pub struct Client<F> {
     call: F,
 }

@@ -1,5 +1,5 @@
-//! The header of an arm64 Image (Linux, Documentation/arch/arm64/booting.rst): what a kernel file asks for, as the rules of the
-//! domains file check it and the loader does it.
+//! The header of an arm64 Image (Linux, Documentation/arch/arm64/booting.rst): what a kernel file
+//! asks for, as the rules of the domains file check it and the loader does it.
 
 /// Bytes of the header.
 pub const HEADER: usize = 64;
@@ -29,8 +29,9 @@ pub enum NoKernel {
 impl Image {
     /// Reads the header of a file of `size` bytes that begins with `head`.
     ///
-    /// A kernel without `image_size`, as Linux before 3.17 and Mini-OS are, has its `text_offset` nevertheless (Xen,
-    /// xen/arch/arm/kernel.c): Linux's own advice, to take 0x80000, would put the latter where it was not linked.
+    /// A kernel without `image_size`, as Linux before 3.17 and Mini-OS are, has its `text_offset`
+    /// nevertheless (Xen, xen/arch/arm/kernel.c): Linux's own advice, to take 0x80000, would put
+    /// the latter where it was not linked.
     ///
     /// # Errors
     /// [`NoKernel`].

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 /// Fixed places of a guest's physical map.
 ///
-/// Those of ordinary guests are Xen's ([`XEN_LAYOUT`]); a direct-mapped guest sees the host's interrupt controller and
-/// UART where the host has them, and the regions that are the hypervisor's alone where the host has nothing (DM-4).
+/// Those of ordinary guests are Xen's ([`XEN_LAYOUT`]); a direct-mapped guest sees the host's
+/// interrupt controller and UART where the host has them, and the regions that are the hypervisor's
+/// alone where the host has nothing (DM-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GuestLayout {
     /// GICv2 distributor, 4 KiB.
@@ -55,8 +56,8 @@ pub const XEN_LAYOUT: GuestLayout = GuestLayout {
     magic: Gpa::new(0x3900_0000),
 };
 
-/// Where the RAM of guests that are not direct-mapped can lie: first byte and most bytes of each bank, filled in this
-/// order (xen/include/public/arch-arm.h, `GUEST_RAM0_BASE` and following).
+/// Where the RAM of guests that are not direct-mapped can lie: first byte and most bytes of each
+/// bank, filled in this order (xen/include/public/arch-arm.h, `GUEST_RAM0_BASE` and following).
 pub const XEN_BANKS: [(Gpa, u64); 2] = [
     (Gpa::new(0x4000_0000), 0xc000_0000),
     (Gpa::new(0x2_0000_0000), 0xfe_0000_0000),

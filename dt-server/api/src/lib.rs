@@ -33,7 +33,8 @@ pub trait DtServer {
     /// # Errors
     /// [`Error::NoDomain`], [`Error::Malformed`], [`Error::TooLarge`].
     fn write_tree(&mut self, initrd: Option<(hv_types::Gpa, hv_types::Gpa)>) -> Result<u32, Error>;
-    /// Copies the written tree from byte `offset` on into `into` and returns how many bytes that were.
+    /// Copies the written tree from byte `offset` on into `into` and returns how many bytes that
+    /// were.
     ///
     /// # Errors
     /// [`Error::Malformed`] where nothing was written or `offset` is past its end.

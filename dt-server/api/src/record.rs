@@ -71,9 +71,11 @@ pub struct DomainRecord {
     pub vcpus: u8,
     /// RAM at the start, ascending, disjoint, multiples of 4 KiB.
     pub banks: heapless::Vec<Bank, MAX_BANKS>,
-    /// Where the guest can have RAM: `banks`, and behind them what it may populate up to its maximum (GM-8).
+    /// Where the guest can have RAM: `banks`, and behind them what it may populate up to its
+    /// maximum (GM-8).
     pub max_banks: heapless::Vec<Bank, MAX_BANKS>,
-    /// Extended regions (UP-1): where the guest may map what is not its RAM, ascending, disjoint, multiples of 2 MiB.
+    /// Extended regions (UP-1): where the guest may map what is not its RAM, ascending, disjoint,
+    /// multiples of 2 MiB.
     pub extended: heapless::Vec<Bank, MAX_EXTENDED>,
     /// Fixed places of its physical map.
     pub layout: GuestLayout,

@@ -8,7 +8,8 @@ pub fn error(error: Error) -> Message {
     Message::empty(error as u64)
 }
 
-/// Answer to [`crate::Request::Record`]; [`Error::TooLarge`] where the encoding exceeds [`RECORD_MAX`] bytes.
+/// Answer to [`crate::Request::Record`]; [`Error::TooLarge`] where the encoding exceeds
+/// [`RECORD_MAX`] bytes.
 pub fn record(record: &DomainRecord) -> Message {
     let mut buffer = [0; RECORD_MAX];
     match postcard::to_slice(record, &mut buffer) {
@@ -25,7 +26,8 @@ pub fn size(bytes: u32) -> Message {
     message
 }
 
-/// Answer to [`crate::Request::ReadTree`]: `bytes`, or as many of them as one message holds ([`RECORD_MAX`]).
+/// Answer to [`crate::Request::ReadTree`]: `bytes`, or as many of them as one message holds
+/// ([`RECORD_MAX`]).
 pub fn bytes(bytes: &[u8]) -> Message {
     let bytes = bytes.get(..RECORD_MAX).unwrap_or(bytes);
     let mut message = Message::empty(0);
@@ -61,8 +63,8 @@ pub fn read_size(message: &Message) -> Result<u32, Error> {
 /// Reads bytes into the front of `into` and returns how many there were.
 ///
 /// # Errors
-/// The server's refusal, or [`Error::Malformed`] where the count does not belong to the number of words or
-/// exceeds `into`, or padding is not zero.
+/// The server's refusal, or [`Error::Malformed`] where the count does not belong to the number of
+/// words or exceeds `into`, or padding is not zero.
 pub fn read_bytes(message: &Message, into: &mut [u8]) -> Result<usize, Error> {
     refused(message)?;
     let (count, words) = message.words.split_first().ok_or(Error::Malformed)?;

@@ -4,8 +4,8 @@
 //! * [`ram`]: which RAM nobody has claimed.
 //! * [`plan`]: what the memory server is handed, and how much the host keeps for itself.
 //!
-//! The packer decides where the image is loaded, so that it collides with nothing that the domains file
-//! names; the rest is decided at boot, by the same rules.
+//! The packer decides where the image is loaded, so that it collides with nothing that the domains
+//! file names; the rest is decided at boot, by the same rules.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -14,7 +14,8 @@ pub const MAGIC: [u8; 8] = *b"ZAZENEL2";
 pub const VERSION: u32 = 2;
 /// Alignment of the payload and of each file in it.
 pub const ALIGN: usize = 4096;
-/// Longest name of a file in bytes: all that `zazen,file` may have ([`dt_server::FILE_MAX`]), in whole words.
+/// Longest name of a file in bytes: all that `zazen,file` may have ([`dt_server::FILE_MAX`]), in
+/// whole words.
 pub const NAME_MAX: usize = dt_server::FILE_MAX.next_multiple_of(8);
 /// Name of the device tree. No module's file has it: `zazen,file` has no control characters.
 pub const DOMAINS: &str = "\u{1}domains.dtb";
@@ -166,7 +167,8 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Where the files of a payload lie, in order: offsets of the files and bytes of the whole. The packer's half.
+/// Where the files of a payload lie, in order: offsets of the files and bytes of the whole. The
+/// packer's half.
 pub fn offsets<'s>(sizes: &'s [u64]) -> (impl Iterator<Item = u64> + 's, u64) {
     let up = |at: u64| at.next_multiple_of(ALIGN as u64);
     let first = up((size_of::<Header>() + size_of_val_entries(sizes.len())) as u64);

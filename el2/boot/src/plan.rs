@@ -29,7 +29,8 @@ pub const GUARD: u64 = PAGE_SIZE;
 const PER_DOMAIN: u64 = 96 << 10;
 /// The same independent of domains: page tables, the console with the regions of servers, rounding.
 const FIXED: u64 = 320 << 10;
-/// Blocks that can be split besides those that the domains' own RAM may come to: for extra pages and while copying.
+/// Blocks that can be split besides those that the domains' own RAM may come to: for extra pages
+/// and while copying.
 const SPARE_SPLITS: u64 = 4;
 
 /// The memory server's manifest and what is left over.
@@ -83,8 +84,8 @@ impl From<ManifestError> for PlanError {
 /// Most banks of RAM that are used; the checker refuses a file with more.
 const MAX_BANKS: usize = 256;
 
-/// RAM of the machine, ascending and disjoint: what the memory nodes say, and without one all that the board has, as on
-/// Microkit.
+/// RAM of the machine, ascending and disjoint: what the memory nodes say, and without one all that
+/// the board has, as on Microkit.
 pub fn ram(config: &Config) -> Vec<Range, MAX_BANKS> {
     let of_board = config.board.ram.iter();
     let of_board = of_board.filter_map(|area| Range::new(area.start, area.size));
@@ -117,7 +118,8 @@ pub fn unclaimed(config: &Config) -> Ram {
     ram
 }
 
-/// Bytes that the host needs behind its image, the last of them its stack: an upper bound of what [`Plan`]'s tables and the guests come to.
+/// Bytes that the host needs behind its image, the last of them its stack: an upper bound of what
+/// [`Plan`]'s tables and the guests come to.
 pub fn own_bytes(config: &Config) -> u64 {
     let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
     let mut bytes = FIXED + HEAP + GUARD + STACK;
@@ -135,7 +137,8 @@ pub fn own_bytes(config: &Config) -> u64 {
     if config.heap_all {
         whole += ram(config).iter().map(blocks).sum::<u64>();
     }
-    // A split block: its record, 512 slots of frames and a window in one grant CNode, whose directory is a power of two.
+    // A split block: its record, 512 slots of frames and a window in one grant CNode, whose
+    // directory is a power of two.
     let chunks = (512 + u64::from(WINDOW_SLOTS)) / CHUNK as u64 + 2;
     let record = size_of::<BlockRecord>() as u64 + 4;
     let window = 4 * 2 * u64::from(WINDOW_SLOTS) / CHUNK as u64;
@@ -151,7 +154,8 @@ fn heap_bytes(config: &Config) -> u64 {
     dt_server::heap_bytes(config.domains.iter().map(|d| (d.heap, d.extra)))
 }
 
-/// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its quota.
+/// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its
+/// quota.
 fn tables_bytes(domain: &dt_server::DomainConfig) -> u64 {
     /// Rounding, so that few untypeds suffice.
     const STEP: u64 = 64 << 10;
@@ -293,7 +297,8 @@ impl Plan {
         Ok(())
     }
 
-    /// All whole blocks that are left, the largest pieces first, as far as there is room for their untypeds.
+    /// All whole blocks that are left, the largest pieces first, as far as there is room for their
+    /// untypeds.
     fn add_rest(ram: &mut Ram, untypeds: &mut Untypeds) {
         for bits in (BLOCK_SIZE.trailing_zeros()..=40).rev() {
             while untypeds.0.len() < MAX_UNTYPEDS
@@ -344,7 +349,8 @@ fn used_windows(manifest: &Manifest<'_>, index: DomainIndex, domain: &DomainConf
         .filter(mine)
         .map(|untyped| layout::blocks_of(&untyped))
         .sum();
-    // Pages of the heap come from scattered blocks; a quarter more is what the memory server counts on.
+    // Pages of the heap come from scattered blocks; a quarter more is what the memory server counts
+    // on.
     let blocks = domain
         .max_pages
         .div_ceil(u64::from(hv_types::PAGES_PER_BLOCK));

@@ -54,7 +54,8 @@ impl Ram {
         Some(found)
     }
 
-    /// The highest place for `size` bytes at a multiple of `align` (a power of two); claims nothing.
+    /// The highest place for `size` bytes at a multiple of `align` (a power of two); claims
+    /// nothing.
     pub fn highest(&self, size: u64, align: u64) -> Option<Range> {
         self.free.iter().rev().find_map(|range| {
             let start = range.end().checked_sub(size)? & !(align - 1);

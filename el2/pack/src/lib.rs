@@ -1,8 +1,8 @@
 //! Packing of EL2 images.
 //!
-//! The program is an arm64 Image by itself. Behind it comes the payload ([`el2_boot::payload`]), and
-//! `text_offset` in its header is set so that the boot loader puts the whole where the domains file
-//! has nothing: as high as possible, because boot loaders leave their own things low.
+//! The program is an arm64 Image by itself. Behind it comes the payload ([`el2_boot::payload`]),
+//! and `text_offset` in its header is set so that the boot loader puts the whole where the domains
+//! file has nothing: as high as possible, because boot loaders leave their own things low.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -30,7 +30,8 @@ pub struct Packed {
     pub own: u64,
 }
 
-/// Packs `program` for `board` with the domains file `domains`; files that modules name are looked for next to it and in `search`.
+/// Packs `program` for `board` with the domains file `domains`; files that modules name are looked
+/// for next to it and in `search`.
 ///
 /// # Errors
 /// What is wrong, in words.
@@ -129,10 +130,12 @@ fn assemble(
     })
 }
 
-/// Room that QEMU wants behind what it loads, for a device tree that it puts at the next multiple of 2 MiB.
+/// Room that QEMU wants behind what it loads, for a device tree that it puts at the next multiple
+/// of 2 MiB.
 const BOOT_LOADER: u64 = 4 << 20;
 
-/// The lowest RAM of the board: boot loaders count `text_offset` from its beginning, whatever part of it the domains file names.
+/// The lowest RAM of the board: boot loaders count `text_offset` from its beginning, whatever part
+/// of it the domains file names.
 fn first_ram(config: &dt_server::Config) -> Area {
     let lowest = config.board.ram.iter().min_by_key(|area| area.start);
     lowest.copied().unwrap_or(Area::new(0, 0))

@@ -190,7 +190,8 @@ fn what_cannot_be_packed_is_told() {
     assert!(error("program").contains("probe.img"));
 }
 
-/// One rule for all: what the checker accepts, the packer packs and the generator has a system description for.
+/// One rule for all: what the checker accepts, the packer packs and the generator has a system
+/// description for.
 #[test]
 fn what_the_checker_accepts_is_built_on_every_host() {
     if !has_dtc("what_the_checker_accepts_is_built_on_every_host") {

@@ -1,24 +1,27 @@
 //! Who has the processor, and for how long.
 //!
-//! Domains take turns. A domain has credit, at first a slice of [`SLICE_US`] microseconds, and everything that is done for it is
-//! taken from that: its own instructions, its exits, the servers that it calls. Whoever has used its credit up gets a new slice and goes to the
-//! end of the queue. Whoever goes to sleep keeps what is left, and comes before the others when it is awakened, but only
-//! for as long as that lasts: however often a domain wakes, it gets no more than a slice before everybody else has had a turn.
+//! Domains take turns. A domain has credit, at first a slice of [`SLICE_US`] microseconds, and
+//! everything that is done for it is taken from that: its own instructions, its exits, the servers
+//! that it calls. Whoever has used its credit up gets a new slice and goes to the end of the queue.
+//! Whoever goes to sleep keeps what is left, and comes before the others when it is awakened, but
+//! only for as long as that lasts: however often a domain wakes, it gets no more than a slice
+//! before everybody else has had a turn.
 //!
 //! # The bound
 //!
-//! A domain that wants to run is overtaken by each other domain for at most one slice: who overtakes it uses its credit up and is
-//! behind it then. What a domain uses beyond its credit, because the host does one piece of work to its end, is taken from its next
-//! slice. A domain also overtakes with what it has left of a slice for each *round*, the time in which all others can use a slice
-//! each: so who computes little never waits. That overtakes nobody for more than a slice either, because nobody is kept waiting for
-//! longer than a round.
+//! A domain that wants to run is overtaken by each other domain for at most one slice: who
+//! overtakes it uses its credit up and is behind it then. What a domain uses beyond its credit,
+//! because the host does one piece of work to its end, is taken from its next slice. A domain also
+//! overtakes with what it has left of a slice for each *round*, the time in which all others can
+//! use a slice each: so who computes little never waits. That overtakes nobody for more than a
+//! slice either, because nobody is kept waiting for longer than a round.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use topology::MAX_DOMAINS;
 
-/// A slice, in microseconds. Two thirds of what a domain may keep each other one waiting: the longest piece of work that the host
-/// does to its end for a guest takes half a millisecond.
+/// A slice, in microseconds. Two thirds of what a domain may keep each other one waiting: the
+/// longest piece of work that the host does to its end for a guest takes half a millisecond.
 pub const SLICE_US: u64 = 1500;
 
 /// What is known of a domain.
@@ -70,7 +73,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `count` domains, at most [`MAX_DOMAINS`], on a counter of `frequency` ticks a second. All sleep.
+    /// `count` domains, at most [`MAX_DOMAINS`], on a counter of `frequency` ticks a second. All
+    /// sleep.
     #[must_use]
     pub fn new(count: usize, frequency: u64) -> Self {
         let slice = frequency.saturating_mul(SLICE_US) / 1_000_000;
@@ -118,8 +122,9 @@ impl Schedule {
         self.round
     }
 
-    /// Domain `index` wants to run from tick `now` on. Returns whether it overtakes the one that runs, which then has to be
-    /// [stopped](Schedule::stop). Nothing changes where it runs or waits already, or is none of the domains.
+    /// Domain `index` wants to run from tick `now` on. Returns whether it overtakes the one that
+    /// runs, which then has to be [stopped](Schedule::stop). Nothing changes where it runs or waits
+    /// already, or is none of the domains.
     pub fn wake(&mut self, index: usize, now: u64) -> bool {
         let (slice, round) = (self.slice, self.round(now));
         let Some(domain) = self.domains[..self.count].get_mut(index) else {
@@ -140,7 +145,8 @@ impl Schedule {
         overtakes
     }
 
-    /// The next domain, which runs from now on; none where nobody wants to. The one that ran before has been stopped.
+    /// The next domain, which runs from now on; none where nobody wants to. The one that ran before
+    /// has been stopped.
     pub fn start(&mut self) -> Option<usize> {
         // Each turn through the queue brings everybody nearer to credit.
         while self.len != 0 {
@@ -173,8 +179,8 @@ impl Schedule {
         }
     }
 
-    /// Takes `ticks` of the processor's time, which ended at tick `now`, from domain `index`, for which they were used. Where nobody
-    /// else wants to run it gets a new slice at once.
+    /// Takes `ticks` of the processor's time, which ended at tick `now`, from domain `index`, for
+    /// which they were used. Where nobody else wants to run it gets a new slice at once.
     #[inline]
     pub fn charge(&mut self, index: usize, ticks: u64, now: u64) {
         let (alone, round) = (self.len == 0, self.round(now));

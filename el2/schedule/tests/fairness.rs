@@ -1,4 +1,5 @@
-//! Whatever the others do, a domain that wants to run gets its share and is not kept waiting for long.
+//! Whatever the others do, a domain that wants to run gets its share and is not kept waiting for
+//! long.
 
 use el2_schedule::{SLICE_US, Schedule};
 use proptest::prelude::*;
@@ -14,7 +15,8 @@ const MORE: u64 = 1000;
 /// The time over which shares are looked at.
 const WINDOW: u64 = 100_000;
 
-/// What a domain does next: it computes, and sleeps where `sleep` is not 0. `work` is done to its end first.
+/// What a domain does next: it computes, and sleeps where `sleep` is not 0. `work` is done to its
+/// end first.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     work: u64,
@@ -215,7 +217,8 @@ proptest! {
     }
 }
 
-/// Two that compute and one that wakes more often than a slice ends: the one of the two that comes behind it starved.
+/// Two that compute and one that wakes more often than a slice ends: the one of the two that comes
+/// behind it starved.
 #[test]
 fn who_wakes_often_starves_nobody() {
     for period in [20, 200, 2000] {

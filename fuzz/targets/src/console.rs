@@ -11,7 +11,8 @@ use crate::input::Input;
 
 /// Ticks of a millisecond.
 const MS: u64 = 62_500;
-/// Words of the region's header that mean something: `prod`, `cons` and `starved` of output and input.
+/// Words of the region's header that mean something: `prod`, `cons` and `starved` of output and
+/// input.
 const WORDS: [usize; 6] = [0, 16, 32, 64, 80, 96];
 /// Turns after which the console has to be done with a region that does not change.
 const MOST_TURNS: usize = 10_000;
@@ -99,8 +100,9 @@ impl Rig<'_> {
     }
 }
 
-/// A guest with any words in its region's header and any output, somebody who types anything, and a server beside
-/// them: nothing is lost inside the console, it comes to rest, and the server's lines come out whole and in order.
+/// A guest with any words in its region's header and any output, somebody who types anything, and a
+/// server beside them: nothing is lost inside the console, it comes to rest, and the server's lines
+/// come out whole and in order.
 pub fn console_mux(data: &[u8]) {
     let mut input = Input::new(data);
     let memory = [(); 3].map(|()| Memory::new());

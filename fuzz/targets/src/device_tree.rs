@@ -37,7 +37,8 @@ impl Files for AnyFile {
     }
 }
 
-/// Any bytes as a boot device tree: a tree is refused with reasons, or every domain in it is served and has memory of its own.
+/// Any bytes as a boot device tree: a tree is refused with reasons, or every domain in it is served
+/// and has memory of its own.
 pub fn dt_tree(data: &[u8]) {
     for files in [&NoFiles as &dyn Files, &AnyFile] {
         match parse(data, files) {

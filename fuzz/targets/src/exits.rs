@@ -28,7 +28,8 @@ const HVC_XEN: u32 = 0xd400_0002 | 0xea1 << 5;
 /// ISS of an abort: the syndrome is valid, translation fault of level 3.
 const LOAD: u32 = 1 << 24 | 7;
 
-/// A guest that stops for any reason with any registers and memory, in any order that a host can report.
+/// A guest that stops for any reason with any registers and memory, in any order that a host can
+/// report.
 pub fn exits(data: &[u8]) {
     let mut input = Input::new(data);
     let flags: u8 = input.get();

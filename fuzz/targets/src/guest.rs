@@ -75,8 +75,8 @@ fn record(is_static: bool, trap_unmapped: bool) -> DomainRecord {
     }
 }
 
-/// Boots a guest for as long as `f` runs: static or heap memory, aborts or nothing for accesses to nothing. The
-/// memory server's tables (some 30 KiB) live as long as the process.
+/// Boots a guest for as long as `f` runs: static or heap memory, aborts or nothing for accesses to
+/// nothing. The memory server's tables (some 30 KiB) live as long as the process.
 pub(crate) fn with_guest(is_static: bool, trap_unmapped: bool, f: impl FnOnce(&mut Guest<'_>)) {
     let purpose = if is_static {
         Purpose::Static(DOMAIN)
@@ -178,8 +178,8 @@ impl Mapped {
     }
 }
 
-/// A number that means something to a guest, or any: `0..=0x7f` is itself; then come places of its memory and devices,
-/// frames, powers of two, and after `0xff` eight bytes.
+/// A number that means something to a guest, or any: `0..=0x7f` is itself; then come places of its
+/// memory and devices, frames, powers of two, and after `0xff` eight bytes.
 pub(crate) fn value(input: &mut Input<'_>) -> u64 {
     match input.get::<u8>() {
         n @ ..0x80 => u64::from(n),
@@ -194,7 +194,8 @@ pub(crate) fn value(input: &mut Input<'_>) -> u64 {
                 ARGS + 0xffc,
                 FREE,
                 FREE + 0x20_0000 - 4,
-                // The distributor, the CPU interface, the UART, the grant region and the PV console.
+                // The distributor, the CPU interface, the UART, the grant region and the PV
+                // console.
                 0x0300_1000,
                 0x0300_2000,
                 0x2200_0000,

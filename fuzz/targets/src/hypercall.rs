@@ -9,7 +9,8 @@ use crate::input::Input;
 /// How often a hypercall is executed again.
 const MOST_ROUNDS: usize = 64;
 
-/// Any registers over any memory: nothing but the guest's own memory is touched, and memory is where its records say.
+/// Any registers over any memory: nothing but the guest's own memory is touched, and memory is
+/// where its records say.
 pub fn hypercall(data: &[u8]) {
     let mut input = Input::new(data);
     let flags: u8 = input.get();

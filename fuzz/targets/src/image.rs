@@ -5,7 +5,8 @@ use hypervisor_core::life::loader::{DTB_MAX, Reserved, plan, probe};
 
 use crate::input::Input;
 
-/// Any file, bank, RAM disk and reserved ranges: what is planned lies in the bank and collides with nothing.
+/// Any file, bank, RAM disk and reserved ranges: what is planned lies in the bank and collides with
+/// nothing.
 pub fn image(data: &[u8]) {
     let mut input = Input::new(data);
     let bank = (Gpa::new(input.number()), input.number());

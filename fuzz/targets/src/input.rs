@@ -2,8 +2,8 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
-/// The bytes that are left. Everything is read from the front in little-endian order, so that seeds can be
-/// written by hand; what is missing at the end reads as 0.
+/// The bytes that are left. Everything is read from the front in little-endian order, so that seeds
+/// can be written by hand; what is missing at the end reads as 0.
 pub(crate) struct Input<'a>(Unstructured<'a>);
 
 impl<'a> Input<'a> {
@@ -32,8 +32,8 @@ impl<'a> Input<'a> {
         self.bytes(usize::MAX)
     }
 
-    /// A number in few bytes if it is small or at a boundary: `0..=0x7f` is itself, `0x80 + n` is 2^n and `0xc0 + n`
-    /// (`n` at most 0x3e) 2^(n+1) - 1; after `0xff` come eight bytes.
+    /// A number in few bytes if it is small or at a boundary: `0..=0x7f` is itself, `0x80 + n` is
+    /// 2^n and `0xc0 + n` (`n` at most 0x3e) 2^(n+1) - 1; after `0xff` come eight bytes.
     pub(crate) fn number(&mut self) -> u64 {
         match self.get::<u8>() {
             0xff => self.get(),

@@ -6,7 +6,8 @@ use hypervisor_core::exit::syndrome::Abort;
 
 use crate::input::Input;
 
-/// Any instruction word, syndrome, address and base: what is decoded is within its ranges and agrees with the syndrome.
+/// Any instruction word, syndrome, address and base: what is decoded is within its ranges and
+/// agrees with the syndrome.
 pub fn instruction(data: &[u8]) {
     let mut input = Input::new(data);
     let (word, iss): (u32, u32) = (input.get(), input.get());

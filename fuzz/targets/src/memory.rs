@@ -36,7 +36,8 @@ fn with_server(manifest: &Manifest<'_>, f: impl FnOnce(MemoryServer<'_>)) {
     f(server.unwrap_or_else(|error| panic!("tables of the size asked for: {error}")));
 }
 
-/// Any words: what is accepted comes through another encoding unchanged and makes a server that accounts for all of it.
+/// Any words: what is accepted comes through another encoding unchanged and makes a server that
+/// accounts for all of it.
 pub fn manifest(data: &[u8]) {
     let mut words = [0; MANIFEST_WORDS];
     let mut input = Input::new(data);
@@ -117,7 +118,8 @@ struct World<'s> {
     slots: [Vec<Slot>; 2],
 }
 
-/// A domain with 4 MiB of static memory and one of as much of 6 MiB of heap, and a piece of each that is no block.
+/// A domain with 4 MiB of static memory and one of as much of 6 MiB of heap, and a piece of each
+/// that is no block.
 fn usual() -> [u64; MANIFEST_WORDS] {
     let untyped = |paddr, size_bits, device, purpose| Untyped {
         paddr,
@@ -142,8 +144,9 @@ fn usual() -> [u64; MANIFEST_WORDS] {
     manifest::encode(&domains, &untypeds, 3).expect("a valid manifest")
 }
 
-/// Two VMMs that send anything, and a kernel that now and then refuses: totals are conserved, a refusal changes
-/// nothing (but that returned memory may be revoked by then), and no frame has two owners.
+/// Two VMMs that send anything, and a kernel that now and then refuses: totals are conserved, a
+/// refusal changes nothing (but that returned memory may be revoked by then), and no frame has two
+/// owners.
 pub fn memory_request(data: &[u8]) {
     let words = usual();
     let manifest = Manifest::decode(&words).expect("a valid manifest");

@@ -41,8 +41,8 @@ fn at(offset: u16) -> WindowAddr {
     WindowAddr::extra(Extra::Console.index(), offset)
 }
 
-/// A guest that writes anything into its page: what is taken is what it put there, at most a ring of it, and
-/// nothing but the input ring and the backend's two indices is changed.
+/// A guest that writes anything into its page: what is taken is what it put there, at most a ring
+/// of it, and nothing but the input ring and the backend's two indices is changed.
 pub fn pv_console(data: &[u8]) {
     let mut input = Input::new(data);
     let window = VecWindow::new().with(at(0), PAGE_SIZE);

@@ -13,8 +13,8 @@ const WORDS: [usize; 3] = [0, 16, 32];
 
 /// Any operations of both ends of a ring, with words that change under them.
 ///
-/// As long as nobody interferes the bytes come out as they went in; after that no call takes or gives more
-/// than it may, and one end's own index is never what the other wrote.
+/// As long as nobody interferes the bytes come out as they went in; after that no call takes or
+/// gives more than it may, and one end's own index is never what the other wrote.
 pub fn byte_ring(data: &[u8]) {
     let mut input = Input::new(data);
     let words: Vec<AtomicU32> = (0..HEADER_WORDS).map(|_| AtomicU32::new(0)).collect();

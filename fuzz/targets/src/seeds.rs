@@ -1,8 +1,9 @@
-//! Where fuzzing starts: inputs that get past the first check of each decoder, written so that a person can read them.
+//! Where fuzzing starts: inputs that get past the first check of each decoder, written so that a
+//! person can read them.
 //!
-//! `cargo run -p fuzz-targets --example write-seeds` writes them to `fuzz/corpus`, where a test holds the files
-//! against this module. Of `dt_tree` the files of `domains/`, compiled by dtc, are seeds too; other files of a corpus are what the
-//! fuzzer found.
+//! `cargo run -p fuzz-targets --example write-seeds` writes them to `fuzz/corpus`, where a test
+//! holds the files against this module. Of `dt_tree` the files of `domains/`, compiled by dtc, are
+//! seeds too; other files of a corpus are what the fuzzer found.
 
 /// Concatenates pieces of a seed; an integer stands for its little-endian bytes.
 macro_rules! seed {
@@ -65,7 +66,8 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
     }
 }
 
-/// Sender, label, number of words; then the words, `0x80 + n` being the n-th slot that the sender was given.
+/// Sender, label, number of words; then the words, `0x80 + n` being the n-th slot that the sender
+/// was given.
 fn memory_request() -> Vec<(&'static str, Vec<u8>)> {
     let (fixed, loose) = (0u8, 1u8);
     let (blocks, pages, release, split) = (3u8, 4u8, 5u8, 6u8);
@@ -103,7 +105,8 @@ fn memory_request() -> Vec<(&'static str, Vec<u8>)> {
                 0xe1u8, 3u8, split, 1u8, 0x80u8, // the fourth operation fails
             ],
         ),
-        // A page of the copy is gone, so the split cannot be taken back; nor can the source be released.
+        // A page of the copy is gone, so the split cannot be taken back; nor can the source be
+        // released.
         (
             "abort-with-a-page-missing",
             seed![
@@ -129,8 +132,8 @@ fn memory_request() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A flag (even: with magic number and version), then words from the third on, each after a byte that is not 0; a 0
-/// is followed by the word's number to go on at.
+/// A flag (even: with magic number and version), then words from the third on, each after a byte
+/// that is not 0; a 0 is followed by the word's number to go on at.
 fn manifest() -> Vec<(&'static str, Vec<u8>)> {
     let words =
         |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|w| seed![1u8, wide(*w)]).collect() };
@@ -198,7 +201,8 @@ fn dt_tree() -> Vec<(&'static str, Vec<u8>)> {
     };
     let second = [0x4c00_0000, 0x0c00_0000];
     vec![
-        // The static memory of the second domain is the first one's, wraps, or is not what `memory` says.
+        // The static memory of the second domain is the first one's, wraps, or is not what `memory`
+        // says.
         ("overlap", change(second, [0x4000_0000, 0x0c00_0000])),
         ("wraps", change(second, [u64::MAX - 0xfff, 0x0c00_0000])),
         ("too-much", change(second, [0x4c00_0000, 1 << 63])),
@@ -241,7 +245,8 @@ fn dt_wire() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "a-record",
-            // domid 1 of 2, "guest", one vCPU, a bank of 8 MiB at 0x40000000; its 32 bytes in four words.
+            // domid 1 of 2, "guest", one vCPU, a bank of 8 MiB at 0x40000000; its 32 bytes in four
+            // words.
             seed![
                 [4u8, 0, 5],
                 words(&[32]),
@@ -374,7 +379,8 @@ fn console_mux() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Operations modulo 6; the indices `in_cons`, `in_prod`, `out_cons`, `out_prod` by the upper two bits of a 0.
+/// Operations modulo 6; the indices `in_cons`, `in_prod`, `out_cons`, `out_prod` by the upper two
+/// bits of a 0.
 fn pv_console() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("output", seed![[3u8], 5000u16, [1u8, 200, 5, 1, 100, 5]]),
@@ -543,7 +549,8 @@ fn stage1() -> Vec<(&'static str, Vec<u8>)> {
         seed![32 + table, index, flags, wide(address)]
     };
     let look = |gva: u64| seed![0x60u8, 0u8, wide(gva)];
-    // 39 bits in both halves, 40-bit addresses; granules of 4, 16 and 64 KiB (TG0 0, 2, 1; TG1 2, 1, 3).
+    // 39 bits in both halves, 40-bit addresses; granules of 4, 16 and 64 KiB (TG0 0, 2, 1; TG1 2,
+    // 1, 3).
     let tcr = |tg0: u64, tg1: u64| 25 | tg0 << 14 | 25 << 16 | tg1 << 30 | 2 << 32;
     vec![
         (
@@ -614,8 +621,8 @@ fn stage1() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Flags of the guest; then words of arguments (operations below 0x80) and hypercalls (0x80 + 0x40 + number, five
-/// registers; see `guest::value`).
+/// Flags of the guest; then words of arguments (operations below 0x80) and hypercalls
+/// (0x80 + 0x40 + number, five registers; see `guest::value`).
 fn hypercall() -> Vec<(&'static str, Vec<u8>)> {
     let call = |nr: u8, args: [u8; 5]| seed![0xc0 | nr, args];
     // Arguments lie at 0x80, lists at 0x81; frames of free RAM are 0x90 on; 0xa0 is DOMID_SELF.
@@ -733,7 +740,8 @@ fn hypercall() -> Vec<(&'static str, Vec<u8>)> {
                 call(24, [10, 0, arg, 0, 0])
             ],
         ),
-        // Arguments in a hole, across the end of RAM, across a page, without alignment, at the end of all addresses.
+        // Arguments in a hole, across the end of RAM, across a page, without alignment, at the end
+        // of all addresses.
         (
             "pointers",
             seed![

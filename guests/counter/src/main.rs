@@ -53,7 +53,8 @@ impl Line {
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
     let (count, frequency): (u64, u64);
-    // SAFETY: both registers are readable at EL0 (CNTKCTL_EL1.EL0VCTEN, which Linux sets); reading changes nothing.
+    // SAFETY: both registers are readable at EL0 (CNTKCTL_EL1.EL0VCTEN, which Linux sets); reading
+    // changes nothing.
     unsafe {
         asm!("isb", "mrs {0}, cntvct_el0", "mrs {1}, cntfrq_el0", out(reg) count, out(reg) frequency,
              options(nomem, nostack, preserves_flags));
@@ -67,7 +68,8 @@ pub extern "C" fn _start() -> ! {
     line.text(" cntfrq=");
     line.decimal(frequency);
     line.text("\n");
-    // SAFETY: write(1, bytes, len) reads `len` initialised bytes of `line` and touches nothing else.
+    // SAFETY: write(1, bytes, len) reads `len` initialised bytes of `line` and touches nothing
+    // else.
     unsafe {
         asm!("svc #0", in("x8") SYS_WRITE, inout("x0") 1u64 => _, in("x1") line.bytes.as_ptr(), in("x2") line.len,
              options(nostack, readonly));

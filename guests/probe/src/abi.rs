@@ -371,7 +371,8 @@ fn psci(report: &mut Report) {
     );
 }
 
-/// A hypercall changes x0 and nothing else: arguments, x16 and all other registers come back as they were.
+/// A hypercall changes x0 and nothing else: arguments, x16 and all other registers come back as
+/// they were.
 fn registers(report: &mut Report) {
     let mut after = [0u64; 31];
     // SAFETY: xen_version(0) writes no memory; every register that is changed is saved or declared.

@@ -39,7 +39,8 @@ fn took_abort(report: &mut Report, what: &str, place: &str, outcome: Outcome, ad
     report.check("bad", what, pass, format_args!("{place}: {outcome}"));
 }
 
-/// Xen gives UNDEF for both; its ELR is behind an HVC and at an SMC, as the architecture leaves them.
+/// Xen gives UNDEF for both; its ELR is behind an HVC and at an SMC, as the architecture leaves
+/// them.
 fn wrong_immediates(report: &mut Report) {
     report.took(
         "hvc-0x1234",
@@ -79,7 +80,8 @@ fn wrong_immediates(report: &mut Report) {
     );
 }
 
-/// Accesses to a device for which the syndrome has no register (ISV = 0), and which nobody decodes: they become aborts.
+/// Accesses to a device for which the syndrome has no register (ISV = 0), and which nobody decodes:
+/// they become aborts.
 fn undecodable(report: &mut Report) {
     let at = GICD + gicd::IPRIORITYR;
     took_abort(
@@ -149,7 +151,8 @@ fn odd_sizes(report: &mut Report) {
         attempt!("ldr x0, [{}]", in(reg) control),
         control,
     );
-    // With the MMU off this is Device memory, where an unaligned access aborts; QEMU lets it through.
+    // With the MMU off this is Device memory, where an unaligned access aborts; QEMU lets it
+    // through.
     report.survived(
         "unaligned-typer",
         attempt!("ldr w0, [{}]", in(reg) GICD + gicd::TYPER + 2),
@@ -175,7 +178,8 @@ fn odd_sizes(report: &mut Report) {
     );
 }
 
-/// Registers and instructions that the hypervisor may give, hide or trap; none may do more than UNDEF.
+/// Registers and instructions that the hypervisor may give, hide or trap; none may do more than
+/// UNDEF.
 fn system_registers(report: &mut Report) {
     report.survived("read-actlr", attempt!("mrs x0, actlr_el1"));
     report.survived("write-actlr", attempt!("msr actlr_el1, xzr"));

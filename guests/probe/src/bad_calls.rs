@@ -5,8 +5,8 @@ use crate::println;
 use crate::report::Report;
 use crate::xen::{call_x7, call2, call3, errno, nr};
 
-/// Pointers that no call may follow: outside any RAM, in a device, at the ends of the address space,
-/// not canonical, and across the end of what there is.
+/// Pointers that no call may follow: outside any RAM, in a device, at the ends of the address
+/// space, not canonical, and across the end of what there is.
 const WILD: [u64; 9] = [
     8,
     0x0100_0000,
@@ -36,7 +36,8 @@ const CALLS: [(&str, u64, u64, i64); 12] = [
     ("sched-shutdown", nr::SCHED, 2, errno::FAULT),
 ];
 
-/// Numbers outside the table. The number is 64 bits wide: the last ones have a good number in their low half.
+/// Numbers outside the table. The number is 64 bits wide: the last ones have a good number in their
+/// low half.
 const UNKNOWN: [u64; 14] = [
     0,
     1,
@@ -93,9 +94,9 @@ pub fn run(report: &mut Report, x7: u64) {
     sweep(report, x7);
 }
 
-/// seL4's stock kernel takes an HVC for one of its own calls where x7 has that call's number. The guard of the
-/// VM's capability space turns these into faults; NBSend (-6) and Yield (-11) return at once on an
-/// unchanged kernel, so there x0 comes back as it was, which is here the command, 0.
+/// seL4's stock kernel takes an HVC for one of its own calls where x7 has that call's number. The
+/// guard of the VM's capability space turns these into faults; NBSend (-6) and Yield (-11) return
+/// at once on an unchanged kernel, so there x0 comes back as it was, which is here the command, 0.
 fn sweep(report: &mut Report, last: u64) {
     for n in 1..=last.min(64) {
         let x7 = n.wrapping_neg();

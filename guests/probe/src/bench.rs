@@ -1,7 +1,8 @@
 //! What one operation costs, in instructions: minimum of 3 runs of 1000, the guest's side included.
 //!
-//! Under `-icount shift=0` an instruction is 1 ns of virtual time, and a run of 1000 is measured with the
-//! 62.5 MHz counter, so the figure is good to 0.02 instructions. Without icount the figures are nanoseconds.
+//! Under `-icount shift=0` an instruction is 1 ns of virtual time, and a run of 1000 is measured
+//! with the 62.5 MHz counter, so the figure is good to 0.02 instructions. Without icount the
+//! figures are nanoseconds.
 
 use core::arch::asm;
 
@@ -61,7 +62,8 @@ fn operation(name: &str, mut once: impl FnMut()) {
     println!("bench: {name} {}", instructions(least) / ROUNDS);
 }
 
-/// `evtchn_send` to a masked port: a loopback of this domain, or an unbound port where ports cannot be bound.
+/// `evtchn_send` to a masked port: a loopback of this domain, or an unbound port where ports cannot
+/// be bound.
 fn send() {
     if abi_memory::map_shared_info() == 0 {
         // All ports masked: words 0..64 of evtchn_mask.
@@ -113,7 +115,8 @@ fn latency(name: &str, wait: Wait, mut begin: impl FnMut() -> u64) {
 /// Waits until an interrupt has been taken since the count was `seen`.
 fn interrupt(seen: u64, wait: Wait) {
     let count = trap::interrupts();
-    // SAFETY: interrupts are open only inside, where everything that the handler may change is declared.
+    // SAFETY: interrupts are open only inside, where everything that the handler may change is
+    // declared.
     unsafe {
         match wait {
             Wait::Spin => asm!(
@@ -124,7 +127,8 @@ fn interrupt(seen: u64, wait: Wait) {
                 "msr daifset, #2",
                 in("x10") count, in("x11") seen, clobber_abi("C"),
             ),
-            // An interrupt that is pending ends WFI though it is masked, so none can be missed between.
+            // An interrupt that is pending ends WFI though it is masked, so none can be missed
+            // between.
             Wait::Idle => asm!(
                 "1: wfi",
                 "msr daifclr, #2",

@@ -1,7 +1,8 @@
 //! What ballooning costs: lists of single pages as Linux sends them, and whole 2 MiB extents.
 //!
-//! The same rows for every kind of RAM; the domains file decides which kind this guest has. RAM starts at a multiple of 1 GiB,
-//! and 4..8 MiB of it hold nothing: not this program (at its start), nor the device tree (at its end).
+//! The same rows for every kind of RAM; the domains file decides which kind this guest has. RAM
+//! starts at a multiple of 1 GiB, and 4..8 MiB of it hold nothing: not this program (at its start),
+//! nor the device tree (at its end).
 
 use crate::page::{self, Use};
 use crate::xen::{SELF, call_with, nr};

@@ -1,4 +1,5 @@
-//! Finds `/chosen`'s `bootargs` in a flattened device tree (Devicetree specification 0.4, chapter 5).
+//! Finds `/chosen`'s `bootargs` in a flattened device tree (Devicetree specification 0.4, chapter
+//! 5).
 
 /// Words of the structure block.
 const BEGIN_NODE: u32 = 1;

@@ -18,7 +18,8 @@ macro_rules! write {
     ($(#[$doc:meta])* $name:ident, $register:literal) => {
         $(#[$doc])*
         pub fn $name(value: u64) {
-            // SAFETY: called with values for which the register's effect is what the caller documents.
+            // SAFETY: called with values for which the register's effect is what the caller
+            // documents.
             unsafe { asm!(concat!("msr ", $register, ", {}"), "isb", in(reg) value, options(nostack, preserves_flags)) };
         }
     };
@@ -83,7 +84,8 @@ pub fn fresh() -> Result<(), (&'static str, u64)> {
     }
 }
 
-/// Gives every register of [`fresh`] another value; the MMU stays off, and the timer fires in a moment.
+/// Gives every register of [`fresh`] another value; the MMU stays off, and the timer fires in a
+/// moment.
 pub fn dirty() {
     set_ttbr0(0x4000_3000);
     set_tcr(0x19);
@@ -114,7 +116,8 @@ unsafe extern "C" {
     fn changing() -> u32;
 }
 
-/// The first vector register that was not 0 at the first instruction, with its lower half; 32 is `FPCR`, 33 `FPSR`.
+/// The first vector register that was not 0 at the first instruction, with its lower half; 32 is
+/// `FPCR`, 33 `FPSR`.
 pub fn fresh_vectors() -> Result<(), (usize, u64)> {
     // SAFETY: written before any Rust code ran.
     let Vectors { q, status } = unsafe { &first_vectors };
@@ -125,8 +128,8 @@ pub fn fresh_vectors() -> Result<(), (usize, u64)> {
     }
 }
 
-/// Gives every vector register, `FPCR` (rounding) and `FPSR` (a sticky flag) another value. The caller's are lost, so
-/// whoever calls this goes on to code without them.
+/// Gives every vector register, `FPCR` (rounding) and `FPSR` (a sticky flag) another value. The
+/// caller's are lost, so whoever calls this goes on to code without them.
 pub fn dirty_vectors() {
     // SAFETY: all that change are declared; rounding mode and sticky flags matter to nothing here.
     unsafe {
@@ -157,8 +160,9 @@ pub fn text() -> u32 {
 pub fn change_text() {
     /// `mov w0, #2`.
     const RETURN_TWO: u32 = 0x5280_0040;
-    // SAFETY: the instruction is this image's own, which is mapped writable because the MMU is off; it is cleaned to memory and
-    // caches of instructions forget it before it is executed. The cache's enable changes nothing else.
+    // SAFETY: the instruction is this image's own, which is mapped writable because the MMU is off;
+    // it is cleaned to memory and caches of instructions forget it before it is executed. The
+    // cache's enable changes nothing else.
     unsafe {
         (changing as *mut u32).write_volatile(RETURN_TWO);
         asm!(
@@ -180,7 +184,8 @@ pub fn change_text() {
 /// PSCI and other SMCCC functions by `smc #0`; returns x0.
 pub fn smc(function: u64, a: u64, b: u64, c: u64) -> i64 {
     let result: i64;
-    // SAFETY: the functions that tests call change nothing of this guest's memory; SMCCC lets x0-x17 change.
+    // SAFETY: the functions that tests call change nothing of this guest's memory; SMCCC lets
+    // x0-x17 change.
     unsafe {
         asm!("smc #0", inlateout("x0") function => result, inlateout("x1") a => _, inlateout("x2") b => _, inlateout("x3") c => _,
              clobber_abi("C"));

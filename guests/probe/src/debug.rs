@@ -1,7 +1,8 @@
-//! A guest that turns the processor's debug registers, counters and step against everybody else, and its victim.
+//! A guest that turns the processor's debug registers, counters and step against everybody else,
+//! and its victim.
 //!
-//! The comparators match virtual addresses of whoever runs, unless the hypervisor keeps guests away from them. The
-//! attacker then computes for ever, so that what it has armed stays armed.
+//! The comparators match virtual addresses of whoever runs, unless the hypervisor keeps guests away
+//! from them. The attacker then computes for ever, so that what it has armed stays armed.
 
 use core::arch::asm;
 
@@ -16,7 +17,8 @@ const PER_SECOND: u64 = 10;
 /// Seconds that the attacker leaves the victim to start in.
 const LATER: u64 = 2;
 
-/// What the victim executes in each beat: the attacker knows its address, as both run the same image.
+/// What the victim executes in each beat: the attacker knows its address, as both run the same
+/// image.
 #[inline(never)]
 extern "C" fn heart(beats: u32) -> u32 {
     core::hint::black_box(beats) + 1
@@ -48,7 +50,8 @@ pub fn beat(report: &mut Report) {
     report.equal("beat", "exchanged", exchanged, i64::from(BEATS));
 }
 
-/// `DBGWCRn_EL1`: enabled, EL0 and EL1, loads and stores, all bytes, and addresses up to `2^mask` bytes.
+/// `DBGWCRn_EL1`: enabled, EL0 and EL1, loads and stores, all bytes, and addresses up to `2^mask`
+/// bytes.
 const fn watch(mask: u64) -> u64 {
     1 | 3 << 1 | 3 << 3 | 0xff << 5 | mask << 24
 }
@@ -107,8 +110,8 @@ pub fn attack(which: &str) -> ! {
     }
 }
 
-/// Breakpoints at EL0 on four instructions of the text of protection domains at a time, all over it, for ever. Each
-/// stays for more than a time slice, so that others run.
+/// Breakpoints at EL0 on four instructions of the text of protection domains at a time, all over
+/// it, for ever. Each stays for more than a time slice, so that others run.
 fn sweep_text() -> ! {
     /// Multiples of it, by the size, come everywhere.
     const STRIDE: u64 = 0x9e37;

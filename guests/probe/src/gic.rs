@@ -75,7 +75,8 @@ pub fn on_interrupt() {
     }
 }
 
-/// The CPU interface's control and mask, and what it gives with all priorities let through: 1023 for no interrupt. It is off again afterwards.
+/// The CPU interface's control and mask, and what it gives with all priorities let through: 1023
+/// for no interrupt. It is off again afterwards.
 pub fn interface() -> (u32, u32, u32) {
     let (control, mask) = (read_interface(gicc::CTLR), read_interface(gicc::PMR));
     write_interface(gicc::PMR, 0xff);
@@ -86,7 +87,8 @@ pub fn interface() -> (u32, u32, u32) {
     (control, mask, id)
 }
 
-/// Takes SGI 0 and does not end it, and leaves SGI 1 pending behind it, with every priority let through.
+/// Takes SGI 0 and does not end it, and leaves SGI 1 pending behind it, with every priority let
+/// through.
 pub fn leave_active() {
     start();
     write_distributor(gicd::ISENABLER, 3);
@@ -100,9 +102,10 @@ pub fn leave_active() {
 /// The SGI that [`urgent`] gives the priority 0x20.
 pub const URGENT: u32 = 15;
 
-/// Leaves SGIs 0 to `waiting` - 1 pending behind the priority mask, then sends [`URGENT`]. What the interface gives then (1023 for
-/// nothing), and which of the others come when the mask lets them, a bit each: in what order those of one priority
-/// come is the interface's own affair. All is as after reset afterwards.
+/// Leaves SGIs 0 to `waiting` - 1 pending behind the priority mask, then sends [`URGENT`]. What the
+/// interface gives then (1023 for nothing), and which of the others come when the mask lets them, a
+/// bit each: in what order those of one priority come is the interface's own affair. All is as
+/// after reset afterwards.
 pub fn urgent(waiting: u32) -> (u32, u32) {
     let priorities = |value: u32| {
         for word in 0..4 {

@@ -6,7 +6,8 @@ use crate::{cpu, gic, println, storm};
 const SLEEPS: u64 = 200;
 const SLEEP: u64 = 333;
 
-/// Sleeps again and again while others do what they like; prints the longest delay, and powers itself off.
+/// Sleeps again and again while others do what they like; prints the longest delay, and powers
+/// itself off.
 pub fn run() -> ! {
     gic::start();
     let frequency = cpu::frequency();

@@ -5,16 +5,21 @@
 //!
 //! - `probe=bad`: what a guest should not do. Each access prints what happened.
 //! - `probe=abi`: return codes of hypercalls with good and bad arguments.
-//! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows are those of SUPPORT.md.
+//! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows
+//!   are those of SUPPORT.md.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
-//! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures are complete.
+//! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures
+//!   are complete.
 //! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
 //! - `probe=spin`: takes what it can have, then computes for ever without an exit.
-//! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after `warm-up=MS`.
+//! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after
+//!   `warm-up=MS`.
 //! - `probe=late`: sleeps, and measures by how much it is woken too late.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
-//! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two share.
-//! - `probe=beat`: works and counts, and `probe=attack` with `attack=WAY` arms debug registers or counters against it.
+//! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two
+//!   share.
+//! - `probe=beat`: works and counts, and `probe=attack` with `attack=WAY` arms debug registers or
+//!   counters against it.
 //! - `x7=N`: how far below zero the sweep of x7 goes (debug kernels act on values below -11).
 //!
 //! Lines are `probe: SET NAME PASS|FAIL details`, `bench: NAME INSTRUCTIONS`, and at the end

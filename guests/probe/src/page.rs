@@ -36,7 +36,8 @@ pub fn frame(page: Use) -> u64 {
 
 /// Reads the byte at `offset` of a page.
 pub fn read_byte(page: Use, offset: u64) -> u8 {
-    // SAFETY: the page is ours and mapped, or a page of the hypervisor's lies over it; offset is below 4096.
+    // SAFETY: the page is ours and mapped, or a page of the hypervisor's lies over it; offset is
+    // below 4096.
     unsafe { ((address(page) + (offset & 0xfff)) as *const u8).read_volatile() }
 }
 

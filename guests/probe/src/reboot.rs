@@ -1,6 +1,7 @@
 //! A guest that restarts for ever, and looks each time whether it is as new.
 //!
-//! It cannot count its lives: nothing is left of the one before. Whoever reads its lines counts them.
+//! It cannot count its lives: nothing is left of the one before. Whoever reads its lines counts
+//! them.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

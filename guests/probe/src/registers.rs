@@ -1,9 +1,9 @@
-//! Which system registers two guests share: each writes a pattern of its own to every register that it can, computes
-//! for some time slices, and looks whether the other's pattern is there.
+//! Which system registers two guests share: each writes a pattern of its own to every register that
+//! it can, computes for some time slices, and looks whether the other's pattern is there.
 //!
-//! The registers are not listed but found: every encoding of `MRS` and `MSR` is tried (`access`). What must not be
-//! written, because the guest could not go on or look, stands in [`KEPT_FROM`]. What no instruction reads back is
-//! not seen here; `debug` is about the effects of such registers.
+//! The registers are not listed but found: every encoding of `MRS` and `MSR` is tried (`access`).
+//! What must not be written, because the guest could not go on or look, stands in [`KEPT_FROM`].
+//! What no instruction reads back is not seen here; `debug` is about the effects of such registers.
 
 use crate::cpu;
 use crate::println;
@@ -89,7 +89,8 @@ impl Register {
         read(encoding).ok()?;
         let kept = KEPT_FROM.iter().find(|(kept, _)| *kept == encoding);
         let pair = SET_AND_CLEAR.iter().find(|(set, _)| *set == encoding);
-        // Those that clear are written with those that set. A down-counter's value (TVAL) is its compare value.
+        // Those that clear are written with those that set. A down-counter's value (TVAL) is its
+        // compare value.
         let clears = SET_AND_CLEAR.iter().any(|(_, clear)| *clear == encoding);
         let mask = match kept {
             Some((_, mask)) => *mask,
@@ -208,7 +209,8 @@ fn tell(report: &mut Report, registers: &[Register]) {
         count(&|register| register.mask != 0 && !register.keeps()),
         count(&|register| register.moves),
     );
-    // Not a failure by itself: what is shared depends on the machine, and whoever reads the lines knows it.
+    // Not a failure by itself: what is shared depends on the machine, and whoever reads the lines
+    // knows it.
     report.check(
         "registers",
         "kept",

@@ -38,8 +38,8 @@ impl Report {
         );
     }
 
-    /// The instruction must have taken an exception of `class`, at `far` where that is given, with ELR
-    /// `past` bytes behind the instruction.
+    /// The instruction must have taken an exception of `class`, at `far` where that is given, with
+    /// ELR `past` bytes behind the instruction.
     pub fn took(&mut self, name: &str, outcome: Outcome, class: u64, far: Option<u64>, past: i64) {
         let pass = match outcome {
             Outcome::Done => false,

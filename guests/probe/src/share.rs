@@ -1,11 +1,13 @@
 //! A guest that measures what it gets of the processor while others do what they like.
 //!
-//! It reads the virtual counter without an exit and prints nothing until it is through, so everything that it does not get somebody
-//! else got. Two reads that lie further apart than [`BREAK`] of a second were interrupted.
+//! It reads the virtual counter without an exit and prints nothing until it is through, so
+//! everything that it does not get somebody else got. Two reads that lie further apart than
+//! [`BREAK`] of a second were interrupted.
 
 use crate::{cpu, println};
 
-/// A round of the loop is some ten instructions; what took longer than this part of a second (250 ns) was no round.
+/// A round of the loop is some ten instructions; what took longer than this part of a second (250
+/// ns) was no round.
 const BREAK: u64 = 4_000_000;
 /// Windows at most.
 const MOST: usize = 64;
@@ -51,7 +53,8 @@ fn permille(window: Window) -> u64 {
     window.own * 1000 / window.length.max(1)
 }
 
-/// Measures `windows` windows, prints them, and computes for ever, so that those who still measure have the same neighbours.
+/// Measures `windows` windows, prints them, and computes for ever, so that those who still measure
+/// have the same neighbours.
 pub fn run(windows: Option<usize>, warm_up: Option<u64>) -> ! {
     let windows = windows.unwrap_or(WINDOWS).clamp(1, MOST);
     let frequency = cpu::frequency();

@@ -24,8 +24,8 @@ struct Poll {
     timeout: u64,
 }
 
-/// Has a block of its RAM split and sleeps for a while; then writes memory for ever, all interrupts masked as they were at
-/// its start.
+/// Has a block of its RAM split and sleeps for a while; then writes memory for ever, all interrupts
+/// masked as they were at its start.
 pub fn run(report: &mut Report) -> ! {
     let frame = page::frame(page::Use::Balloon);
     report.equal("spin", "decrease", extent(DECREASE, frame, 0), 1);

@@ -2,9 +2,9 @@
 
 use core::arch::global_asm;
 
-// The header is Linux's (Documentation/arm64/booting.rst): text_offset 0, flags "little-endian, 4 KiB
-// pages, anywhere". The vectors save what a Rust function may change, but for the vector registers:
-// interrupts are open only inside assembly that declares those clobbered.
+// The header is Linux's (Documentation/arm64/booting.rst): text_offset 0, flags "little-endian, 4
+// KiB pages, anywhere". The vectors save what a Rust function may change, but for the vector
+// registers: interrupts are open only inside assembly that declares those clobbered.
 global_asm!(
     r#"
     .section .head, "ax"

@@ -1,7 +1,8 @@
-//! Guests that ask for as much work as they can: each attack is a row of [`ATTACKS`], chosen by `attack=NAME`.
+//! Guests that ask for as much work as they can: each attack is a row of [`ATTACKS`], chosen by
+//! `attack=NAME`.
 //!
-//! An attack says that it begins, then repeats its round for ever and says now and then how many rounds it has had, so whoever
-//! reads its lines knows that there was one.
+//! An attack says that it begins, then repeats its round for ever and says now and then how many
+//! rounds it has had, so whoever reads its lines knows that there was one.
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -132,7 +133,8 @@ fn expired_timer(_: &mut Storm) {
 
 /// Takes what is pending.
 fn open_interrupts() {
-    // SAFETY: interrupts are open only inside, where everything that the handler may change is declared.
+    // SAFETY: interrupts are open only inside, where everything that the handler may change is
+    // declared.
     unsafe {
         asm!(
             "msr daifclr, #2",

@@ -126,14 +126,15 @@ pub fn entered() -> u64 {
     unsafe { (&raw const (*STATE.0.get()).entered).read_volatile() }
 }
 
-/// Runs an instruction that may take an exception and yields its [`Outcome`]. Operands as in `asm!`;
-/// x15 and x17 are taken.
+/// Runs an instruction that may take an exception and yields its [`Outcome`]. Operands as in
+/// `asm!`; x15 and x17 are taken.
 #[macro_export]
 macro_rules! attempt {
     ($instruction:literal $(, $($operand:tt)*)?) => {{
         let slots = $crate::trap::prepare();
         // SAFETY: the exception handler goes on behind the instruction, and everything it or the
-        // instruction may change is declared clobbered. What the instruction does to memory is the test's point.
+        // instruction may change is declared clobbered. What the instruction does to memory is the
+        // test's point.
         unsafe {
             core::arch::asm!(
                 "adr x15, 78f",

@@ -62,7 +62,8 @@ pub mod errno {
 pub fn call_x7(number: u64, arguments: [u64; 5], x7: u64) -> i64 {
     let [a, b, c, d, e] = arguments;
     let result: i64;
-    // SAFETY: the hypervisor writes at most to what the arguments point to; argument registers and x16 may change.
+    // SAFETY: the hypervisor writes at most to what the arguments point to; argument registers and
+    // x16 may change.
     unsafe {
         asm!("hvc #0xea1", inlateout("x16") number => _, inlateout("x0") a => result, inlateout("x1") b => _, inlateout("x2") c => _,
              inlateout("x3") d => _, inlateout("x4") e => _, inlateout("x7") x7 => _, options(nostack));

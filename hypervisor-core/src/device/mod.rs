@@ -1,7 +1,7 @@
 //! The devices that a guest finds: its interrupt controller and its consoles.
 //!
-//! [`model`] says what a device is, [`table`] which there are, [`bus`] where they are. A new device is a file here and a line in the
-//! table.
+//! [`model`] says what a device is, [`table`] which there are, [`bus`] where they are. A new device
+//! is a file here and a line in the table.
 
 pub mod bus;
 pub mod console_io;

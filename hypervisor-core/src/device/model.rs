@@ -60,7 +60,8 @@ pub trait Device: Sized {
         true
     }
 
-    /// The device of the guest that `record` describes. [`Device::reset`] follows before the guest runs.
+    /// The device of the guest that `record` describes. [`Device::reset`] follows before the guest
+    /// runs.
     fn new(record: &DomainRecord) -> Self;
 
     /// Where its registers are in a guest of this layout; none for a device without registers.
@@ -69,8 +70,8 @@ pub trait Device: Sized {
         None
     }
 
-    /// Reads `size` bytes (1, 2, 4 or 8) of the register at byte `offset`; `None` where there is none of that size, for which the
-    /// guest gets a data abort.
+    /// Reads `size` bytes (1, 2, 4 or 8) of the register at byte `offset`; `None` where there is
+    /// none of that size, for which the guest gets a data abort.
     fn read<H: VcpuHost>(&mut self, host: &mut H, offset: u32, size: u8) -> Option<u32> {
         let _ = (host, offset, size);
         None
@@ -87,8 +88,8 @@ pub trait Device: Sized {
         None
     }
 
-    /// Does what there is to do after a notification: somebody notified it, or the console server has input or room. Returns
-    /// the service whose event channel is to be signalled.
+    /// Does what there is to do after a notification: somebody notified it, or the console server
+    /// has input or room. Returns the service whose event channel is to be signalled.
     fn work<H: Host>(&mut self, host: &mut H) -> Option<Service> {
         let _ = host;
         None

@@ -1,13 +1,13 @@
 //! Backend of the PV console: the page that the guest's `hvc0` driver shares with us.
 //!
 //! The page (`struct xencons_interface`, xen/include/public/io/console.h) is the extra page
-//! [`Extra::Console`]. The guest owns `out_prod` and `in_cons`, we own `out_cons` and `in_prod`; both
-//! pairs are read from the page each time, so a guest that starts the page afresh (a second
+//! [`Extra::Console`]. The guest owns `out_prod` and `in_cons`, we own `out_cons` and `in_prod`;
+//! both pairs are read from the page each time, so a guest that starts the page afresh (a second
 //! kernel, a boot loader before it) is followed. It may write anything there: a pair is used only
 //! if it is at most the ring's size apart.
 //!
-//! Nothing is lost: bytes stay in the guest's ring until the console takes them, and input stays with the console
-//! until the guest's ring has room.
+//! Nothing is lost: bytes stay in the guest's ring until the console takes them, and input stays
+//! with the console until the guest's ring has room.
 
 use console_api::ConsolePort;
 use dt_server_api::{DomainRecord, PvFeatures};
@@ -73,7 +73,8 @@ pub struct PvConsole {
 }
 
 impl PvConsole {
-    /// A backend whose page the guest finds at `gfn`, and whose guest end of the event channel is `port`.
+    /// A backend whose page the guest finds at `gfn`, and whose guest end of the event channel is
+    /// `port`.
     pub const fn new(gfn: Gfn, port: Port) -> Self {
         Self {
             gfn,
@@ -113,18 +114,19 @@ impl PvConsole {
         w.swap_u8(at(CONNECTION), 0);
     }
 
-    /// Moves output to the console and, where `input` says that it is for this console, input to the guest, as far as there
-    /// is room; returns whether to signal the guest's port.
+    /// Moves output to the console and, where `input` says that it is for this console, input to
+    /// the guest, as far as there is room; returns whether to signal the guest's port.
     ///
-    /// To be called when the guest sends on the port and when the console sends a notification. Where the console was full,
-    /// its notification brings the rest.
+    /// To be called when the guest sends on the port and when the console sends a notification.
+    /// Where the console was full, its notification brings the rest.
     pub fn pump<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C, input: bool) -> bool {
         let output = self.pump_out(w, c);
         let input = input && self.pump_in(w, c);
         output || input
     }
 
-    /// Moves what is left of a guest's output that has stopped; returns whether nothing is left to move.
+    /// Moves what is left of a guest's output that has stopped; returns whether nothing is left to
+    /// move.
     pub fn drain_to<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
         self.pump_out(w, c);
         let (prod, cons) = (w.load_u32(at(OUT_PROD)), w.load_u32(at(OUT_CONS)));
@@ -147,7 +149,8 @@ impl PvConsole {
         };
         let mut moved = false;
         let mut chunk = [0; CHUNK];
-        // At most the ring's size, because `prod` is not read again: a guest that goes on writing sends another event.
+        // At most the ring's size, because `prod` is not read again: a guest that goes on writing
+        // sends another event.
         while left > 0 {
             let (offset, run) = run(cons, left, OUT_SIZE);
             let Some(bytes) = chunk.get_mut(..run) else {
@@ -254,7 +257,8 @@ impl Device for PvConsole {
     }
 }
 
-/// Byte offset of free-running `index` in a ring of `size` bytes, and how many of `count` bytes lie there in a row, at most [`CHUNK`].
+/// Byte offset of free-running `index` in a ring of `size` bytes, and how many of `count` bytes lie
+/// there in a row, at most [`CHUNK`].
 fn run(index: u32, count: u32, size: u32) -> (u16, usize) {
     let offset = index & (size - 1);
     let run = usize::try_from(count.min(size - offset)).unwrap_or(0);

@@ -13,8 +13,8 @@ use crate::evtchn::Service;
 use crate::host::Host;
 use crate::host::on_vcpu::VcpuHost;
 
-/// Makes [`Id`], [`Devices`] and what is done with each device from the list of them. They are looked for, work and drain in
-/// that order.
+/// Makes [`Id`], [`Devices`] and what is done with each device from the list of them. They are
+/// looked for, work and drain in that order.
 macro_rules! devices {
     ($($(#[$about:meta])* $field:ident, $id:ident: $device:ty;)*) => {
         /// A device, by name.
@@ -33,7 +33,8 @@ macro_rules! devices {
             notified: Set,
         }
 
-        /// Every device with its words and, where it has registers, its place in a guest of this layout.
+        /// Every device with its words and, where it has registers, its place in a guest of this
+        /// layout.
         pub fn places(layout: &GuestLayout) -> impl Iterator<Item = (Id, Words, Region)> + use<> {
             [$((Id::$id, <$device>::WORDS, <$device>::place(layout)),)*]
                 .into_iter()
@@ -52,7 +53,8 @@ macro_rules! devices {
         }
 
         impl Devices {
-            /// Those of the guest that `record` describes, at their places on `bus`. [`Devices::reset`] follows.
+            /// Those of the guest that `record` describes, at their places on `bus`.
+            /// [`Devices::reset`] follows.
             pub fn new(record: &DomainRecord, bus: Bus<Id>) -> Self {
                 Self {
                     $($field: <$device as Device>::new(record),)*
@@ -61,7 +63,8 @@ macro_rules! devices {
                 }
             }
 
-            /// Reads `size` bytes at byte `offset` of a device; `None` where it has no such register of that size.
+            /// Reads `size` bytes at byte `offset` of a device; `None` where it has no such
+            /// register of that size.
             #[inline(always)]
             pub fn read<H: VcpuHost>(&mut self, id: Id, host: &mut H, offset: u32, size: u8) -> Option<u32> {
                 match id {
@@ -73,7 +76,8 @@ macro_rules! devices {
                 }
             }
 
-            /// Writes the low `size` bytes of `value` at byte `offset` of a device; false where it has no such register of that size.
+            /// Writes the low `size` bytes of `value` at byte `offset` of a device; false where it
+            /// has no such register of that size.
             #[inline(always)]
             pub fn write<H: VcpuHost>(
                 &mut self,
@@ -95,7 +99,8 @@ macro_rules! devices {
                 written != Written::Refused
             }
 
-            /// Lets all devices do what there is to do. `signal` gets the services whose event channels are to be signalled.
+            /// Lets all devices do what there is to do. `signal` gets the services whose event
+            /// channels are to be signalled.
             #[inline(never)]
             pub fn work<H: Host>(&mut self, host: &mut H, mut signal: impl FnMut(&mut H, Service)) {
                 self.notified = Set::NONE;
@@ -109,8 +114,8 @@ macro_rules! devices {
                 $(self.$field.report(host);)*
             }
 
-            /// Hands on what the guest, which has stopped, has written; returns whether that is all. Where it is not, the
-            /// console's notification is the time to go on.
+            /// Hands on what the guest, which has stopped, has written; returns whether that is
+            /// all. Where it is not, the console's notification is the time to go on.
             pub fn drain<H: Host>(&mut self, host: &mut H) -> bool {
                 let mut all = true;
                 $(all &= self.$field.drain(host);)*

@@ -1,4 +1,5 @@
-//! SBSA generic UART (Arm SBSA, appendix "Generic UART"; a subset of PL011, Arm DDI 0183), for guests without a PV console.
+//! SBSA generic UART (Arm SBSA, appendix "Generic UART"; a subset of PL011, Arm DDI 0183), for
+//! guests without a PV console.
 //!
 //! Only the registers of xen-arm-abi 5.5 do something; any other reads as zero and ignores
 //! writes. Accesses of 8, 16 and 32 bits.
@@ -8,8 +9,9 @@
 //! nothing. A byte written while TXFF is set is lost, as on the device. Input waits with the
 //! console until the receive FIFO has room.
 //!
-//! A guest may have a PV console too, and there is one stream of input. What the FIFO takes, a driver of
-//! the PV console never sees, so the UART takes input only where somebody reads it: see [`Pv`].
+//! A guest may have a PV console too, and there is one stream of input. What the FIFO takes, a
+//! driver of the PV console never sees, so the UART takes input only where somebody reads it: see
+//! [`Pv`].
 
 use console_api::ConsolePort;
 use dt_server_api::{DomainRecord, GuestLayout, PvFeatures};
@@ -22,7 +24,8 @@ use crate::host::on_vcpu::VcpuHost;
 
 /// Bytes of each FIFO.
 const FIFO: usize = 32;
-/// Trigger level of both interrupts: half, the reset value of a PL011 (SBSA UARTs have no IFLS register).
+/// Trigger level of both interrupts: half, the reset value of a PL011 (SBSA UARTs have no IFLS
+/// register).
 const TRIGGER: usize = FIFO / 2;
 
 /// Register offsets in bytes (Arm DDI 0183, table 3-1).
@@ -48,7 +51,8 @@ mod flag {
 const RX: u32 = 1 << 4;
 /// Transmit interrupt.
 const TX: u32 = 1 << 5;
-/// Receive timeout interrupt: there is something, if less than the trigger level. Time is not emulated: it comes at once.
+/// Receive timeout interrupt: there is something, if less than the trigger level. Time is not
+/// emulated: it comes at once.
 const TIMEOUT: u32 = 1 << 6;
 /// The interrupts of an SBSA UART: bits 10:4.
 const INTERRUPTS: u32 = 0x7f0;
@@ -58,10 +62,11 @@ const INTERRUPTS: u32 = 0x7f0;
 pub enum Pv {
     /// There is none: all input is for the UART.
     Absent,
-    /// No driver has made itself known there. Input is for the UART once its receive interrupt is unmasked or its flags are
-    /// read (firmware that polls), and waits with the console until then.
+    /// No driver has made itself known there. Input is for the UART once its receive interrupt is
+    /// unmasked or its flags are read (firmware that polls), and waits with the console until then.
     Unused,
-    /// A driver has signalled its port. Input is for the UART while its receive interrupt is unmasked: a driver opened it.
+    /// A driver has signalled its port. Input is for the UART while its receive interrupt is
+    /// unmasked: a driver opened it.
     Used,
 }
 
@@ -77,7 +82,8 @@ pub struct Vpl011 {
 }
 
 impl Vpl011 {
-    /// The device after reset, in a guest without a PV console: FIFOs empty, interrupts masked. Its interrupt is `intid`.
+    /// The device after reset, in a guest without a PV console: FIFOs empty, interrupts masked. Its
+    /// interrupt is `intid`.
     pub const fn at(intid: u16) -> Self {
         Self {
             intid,
@@ -106,7 +112,8 @@ impl Vpl011 {
 
     /// Reads the register at byte `off` with an access of `size` bytes.
     ///
-    /// `None`: a data abort for the guest (ICR, which is write-only, or an access of other than 1, 2 or 4 bytes).
+    /// `None`: a data abort for the guest (ICR, which is write-only, or an access of other than 1,
+    /// 2 or 4 bytes).
     pub fn mmio_read<C: ConsolePort>(&mut self, off: u32, size: u8, c: &mut C) -> Option<u32> {
         let mask = mask(size)?;
         let value = match off {
@@ -206,7 +213,8 @@ impl Vpl011 {
     fn receive<C: ConsolePort>(&mut self, c: &mut C) -> u32 {
         let byte = self.rx.pop_front().unwrap_or(0);
         if self.rx.is_empty() {
-            // What still waits with the console follows at once, so that a driver that reads until RXFE gets it all.
+            // What still waits with the console follows at once, so that a driver that reads until
+            // RXFE gets it all.
             self.ris &= !TIMEOUT;
             self.take_input(c);
         }

@@ -44,7 +44,8 @@ impl fmt::Display for Aborted<'_> {
             if abort.has_syndrome() {
                 write!(f, " of {} bytes", abort.size())?;
             } else {
-                // The processor does not tell, and where a device is, its text was not among those that are decoded.
+                // The processor does not tell, and where a device is, its text was not among those
+                // that are decoded.
                 f.write_str(
                     " by an instruction that no device here understands (pair, vector, exclusive or atomic)",
                 )?;
@@ -88,7 +89,8 @@ impl fmt::Display for NoRegister {
     }
 }
 
-/// What makes a kernel do without the register, which is one that cores have for a feature no guest is offered.
+/// What makes a kernel do without the register, which is one that cores have for a feature no guest
+/// is offered.
 const fn without(encoding: (u8, u8, u8, u8, u8)) -> &'static str {
     match encoding {
         // APIAKeyLo_EL1 to APGAKeyHi_EL1.
@@ -109,7 +111,8 @@ const fn without(encoding: (u8, u8, u8, u8, u8)) -> &'static str {
     }
 }
 
-/// An instruction that traps because no guest is offered what it belongs to, and is undefined for the guest.
+/// An instruction that traps because no guest is offered what it belongs to, and is undefined for
+/// the guest.
 #[derive(Debug)]
 pub struct NotOffered {
     /// The syndrome (`ESR_EL2`).
@@ -139,7 +142,8 @@ impl fmt::Display for NotOffered {
     }
 }
 
-/// What has the exception class (Arm ARM D19.2.37), and how a guest does without; empty where there are no words for it.
+/// What has the exception class (Arm ARM D19.2.37), and how a guest does without; empty where there
+/// are no words for it.
 const fn refused(class: u32) -> (&'static str, &'static str) {
     match class {
         0x00 => ("unknown instruction", ""),

@@ -1,7 +1,9 @@
-//! Where an address lies in a guest's physical map, in words: for log lines, and for tools that explain them.
+//! Where an address lies in a guest's physical map, in words: for log lines, and for tools that
+//! explain them.
 //!
-//! A guest that touches what it has not got takes an exception; the person who reads the log needs to know what
-//! is near that address and what to change. The words are here once, for VMMs and for host tools.
+//! A guest that touches what it has not got takes an exception; the person who reads the log needs
+//! to know what is near that address and what to change. The words are here once, for VMMs and for
+//! host tools.
 
 use core::fmt;
 
@@ -71,8 +73,8 @@ pub struct GuestMap {
 }
 
 impl GuestMap {
-    /// The map of a guest with these fixed places, RAM banks, extended regions and devices. Empty regions, and what is more than a map can
-    /// hold, are left out.
+    /// The map of a guest with these fixed places, RAM banks, extended regions and devices. Empty
+    /// regions, and what is more than a map can hold, are left out.
     pub fn new<'a>(
         layout: &GuestLayout,
         banks: impl IntoIterator<Item = &'a Bank>,
@@ -209,7 +211,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// The guest physical address that a log line of a VMM names, as [`crate::diag::fault`] writes it (`gpa 0x...`).
+/// The guest physical address that a log line of a VMM names, as [`crate::diag::fault`] writes it
+/// (`gpa 0x...`).
 pub fn gpa_of_line(line: &str) -> Option<Gpa> {
     let (_, rest) = line.split_once("gpa 0x")?;
     let end = rest

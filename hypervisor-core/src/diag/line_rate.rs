@@ -1,7 +1,7 @@
 //! How many lines a guest can make its VMM log.
 //!
-//! A guest causes log lines by doing odd things, and can do them in a loop (SM-22). A host asks here
-//! before each such line; what is withheld is counted and said later.
+//! A guest causes log lines by doing odd things, and can do them in a loop (SM-22). A host asks
+//! here before each such line; what is withheld is counted and said later.
 
 use core::fmt;
 
@@ -19,7 +19,8 @@ pub struct LineRate {
 /// What to do with a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Admission {
-    /// Lines withheld until now and not reported yet; to be said before anything else where it is not 0.
+    /// Lines withheld until now and not reported yet; to be said before anything else where it is
+    /// not 0.
     pub withheld: u32,
     /// Show the line.
     pub show: bool,

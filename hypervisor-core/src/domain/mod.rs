@@ -1,4 +1,5 @@
-//! The guest as a whole: who it is, who its neighbours are, its memory and event channels, and how it ends.
+//! The guest as a whole: who it is, who its neighbours are, its memory and event channels, and how
+//! it ends.
 
 pub mod assists;
 pub mod peers;

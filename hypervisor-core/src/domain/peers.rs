@@ -44,7 +44,8 @@ impl Domains {
     /// Accepts the domain itself.
     ///
     /// # Errors
-    /// As Xen for a caller without privilege: [`Errno::Esrch`] where there is no such domain, [`Errno::Eperm`] for another.
+    /// As Xen for a caller without privilege: [`Errno::Esrch`] where there is no such domain,
+    /// [`Errno::Eperm`] for another.
     pub fn own(&self, dom: DomId) -> Result<(), Errno> {
         if dom.is_self(self.me) {
             Ok(())

@@ -6,7 +6,8 @@ use xen_abi::sched::Watchdog;
 /// Watchdogs of a domain (`NR_DOMAIN_WATCHDOG_TIMERS`).
 const COUNT: usize = 2;
 
-/// `-ENOSPC` in 32 bits, zero-extended: so Xen 4.22 answers (seen), and callers that look at an `int` cannot tell.
+/// `-ENOSPC` in 32 bits, zero-extended: so Xen 4.22 answers (seen), and callers that look at an
+/// `int` cannot tell.
 pub const NONE_FREE: i64 = 0xffff_ffe4;
 
 /// Deadlines in ticks of the system counter; `None` is free.

@@ -50,11 +50,12 @@ impl Events {
         Ok(vcpu.raw())
     }
 
-    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself only: between
-    /// guests Xen's default policy on Arm (SILO) allows none either.
+    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself
+    /// only: between guests Xen's default policy on Arm (SILO) allows none either.
     ///
     /// # Errors
-    /// `Esrch`: no such `dom`; `Enospc`: no free port; `Esrch`: no such `remote`; `Eperm`: either is not the domain itself.
+    /// `Esrch`: no such `dom`; `Enospc`: no free port; `Esrch`: no such `remote`; `Eperm`: either
+    /// is not the domain itself.
     pub fn alloc_unbound(&mut self, dom: DomId, remote: DomId) -> Result<Port, Errno> {
         if !self.domains.exists(dom) {
             return Err(Errno::Esrch);
@@ -69,15 +70,15 @@ impl Events {
         Ok(Port(port.into()))
     }
 
-    /// `EVTCHNOP_bind_interdomain`: a port connected to an unbound port. Within the domain only: there is no way
-    /// to other guests yet.
+    /// `EVTCHNOP_bind_interdomain`: a port connected to an unbound port. Within the domain only:
+    /// there is no way to other guests yet.
     ///
-    /// The new port is pending at once, because the peer may have sent before; the second value is as
-    /// that of [`Events::raise`].
+    /// The new port is pending at once, because the peer may have sent before; the second value is
+    /// as that of [`Events::raise`].
     ///
     /// # Errors
-    /// `Esrch`: no such domain; `Enospc`: no free port; `Einval`: the peer does not exist, is not unbound, or
-    /// is reserved for another domain.
+    /// `Esrch`: no such domain; `Enospc`: no free port; `Einval`: the peer does not exist, is not
+    /// unbound, or is reserved for another domain.
     pub fn bind_interdomain<W: Window, P: Pages>(
         &mut self,
         window: &W,
@@ -121,8 +122,9 @@ impl Events {
     /// `EVTCHNOP_bind_virq`.
     ///
     /// # Errors
-    /// `Einval`: no such VIRQ, or one of the domain or machine on a vCPU but 0; `Enoent`: no such vCPU; `Ebusy`: a
-    /// global VIRQ, which belongs to the control domain; `Eexist`: bound already; `Enospc`: no free port.
+    /// `Einval`: no such VIRQ, or one of the domain or machine on a vCPU but 0; `Enoent`: no such
+    /// vCPU; `Ebusy`: a global VIRQ, which belongs to the control domain; `Eexist`: bound already;
+    /// `Enospc`: no free port.
     pub fn bind_virq(&mut self, number: u32, vcpu: u32) -> Result<Port, Errno> {
         let virq = u8::try_from(number)
             .ok()
@@ -195,7 +197,8 @@ impl Events {
     /// `EVTCHNOP_bind_vcpu`: which vCPU the port notifies.
     ///
     /// # Errors
-    /// `Enoent`: no such vCPU; `Einval`: no such port, or one tied to its vCPU (IPI, VIRQ of a vCPU).
+    /// `Enoent`: no such vCPU; `Einval`: no such port, or one tied to its vCPU (IPI, VIRQ of a
+    /// vCPU).
     pub fn bind_vcpu(&mut self, port: Port, vcpu: u32) -> Result<(), Errno> {
         let vcpu = Self::vcpu(vcpu)?;
         let port = self.table.index(port).ok_or(Errno::Einval)?;
@@ -270,7 +273,8 @@ impl Events {
     /// `EVTCHNOP_status`. Port 0, from which tools count upwards until an error, is closed.
     ///
     /// # Errors
-    /// `Esrch`: no such domain; `Einval`: no room for such a port, or one that no domain can have; `Eperm`: another domain.
+    /// `Esrch`: no such domain; `Einval`: no room for such a port, or one that no domain can have;
+    /// `Eperm`: another domain.
     pub fn status(&self, dom: DomId, port: Port) -> Result<PortStatus, Errno> {
         match self.domains.own(dom) {
             Ok(()) if !self.table.has_room(port) => return Err(Errno::Einval),
@@ -295,7 +299,8 @@ impl Events {
             Binding::Interdomain { remote, port } => {
                 (state::INTERDOMAIN, remote.0.into(), port.into())
             }
-            // A guest of Xen finds the control domain's daemon at the other end; its port there is its own affair.
+            // A guest of Xen finds the control domain's daemon at the other end; its port there is
+            // its own affair.
             Binding::Service(Service::Console) => (state::INTERDOMAIN, 0, port.into()),
             Binding::Virq(virq) => (state::VIRQ, virq.into(), 0),
             Binding::Ipi => (state::IPI, 0, 0),

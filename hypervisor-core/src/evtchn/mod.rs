@@ -1,9 +1,11 @@
-//! Two-level event channels of one domain (xen/include/public/event_channel.h, requirements EV-1 to EV-7).
+//! Two-level event channels of one domain (xen/include/public/event_channel.h, requirements EV-1 to
+//! EV-7).
 //!
-//! What the guest cannot see is here: what each port is bound to. What it shares with us lies
-//! in its memory and is touched with single atomic operations, none of which repeats (EV-7): a pending
-//! and a mask bit for each port in the `shared_info` page, and for each vCPU a `vcpu_info` with a selector
-//! of the words to look at and the upcall flag. The flag is the level of PPI 31 ([`crate::device::vgic::EVENT_UPCALL`]).
+//! What the guest cannot see is here: what each port is bound to. What it shares with us lies in
+//! its memory and is touched with single atomic operations, none of which repeats (EV-7): a pending
+//! and a mask bit for each port in the `shared_info` page, and for each vCPU a `vcpu_info` with a
+//! selector of the words to look at and the upcall flag. The flag is the level of PPI 31
+//! ([`crate::device::vgic::EVENT_UPCALL`]).
 //!
 //! # Who calls what
 //!
@@ -59,13 +61,15 @@ impl Events {
     /// device tree (`max_evtchn_port`).
     pub const MAX_PORT: u32 = ports::MAX_PORT;
 
-    /// A domain without ports; `max_port` is the highest that it may use, at most [`Events::MAX_PORT`].
+    /// A domain without ports; `max_port` is the highest that it may use, at most
+    /// [`Events::MAX_PORT`].
     pub const fn new(domains: Domains, max_port: u32) -> Self {
         Self {
             domains,
             table: Table::new(max_port),
             services: [0; Service::COUNT],
-            // The first vCPU has a vcpu_info in the shared_info page until it registers another (EX-10).
+            // The first vCPU has a vcpu_info in the shared_info page until it registers another
+            // (EX-10).
             cpus: [Cpu {
                 area: Area::Shared,
                 virqs: [0; NR_VIRQS as usize],

@@ -8,8 +8,9 @@ pub(super) const MAX_PORT: u32 = 1023;
 /// Ports with the reserved port 0.
 const PORTS: usize = MAX_PORT as usize + 1;
 
-/// Ports come into being by this many: a table has room for all up to the last one that was ever bound (Xen's
-/// `EVTCHNS_PER_BUCKET` on Arm), and a guest can tell a free port from one without room.
+/// Ports come into being by this many: a table has room for all up to the last one that was ever
+/// bound (Xen's `EVTCHNS_PER_BUCKET` on Arm), and a guest can tell a free port from one without
+/// room.
 const GROWTH: u16 = 64;
 
 /// Something in the hypervisor that a guest reaches through a port.

@@ -28,7 +28,8 @@ const fn field(at: WindowAddr, offset: u16) -> WindowAddr {
 }
 
 impl Events {
-    /// Signals `port` from the hypervisor. Returns whether the upcall was raised by it: PPI 31 must go high.
+    /// Signals `port` from the hypervisor. Returns whether the upcall was raised by it: PPI 31 must
+    /// go high.
     ///
     /// A port that is not bound is left alone.
     pub fn raise<W: Window, P: Pages>(&mut self, window: &W, pages: &P, port: Port) -> bool {
@@ -74,7 +75,8 @@ impl Events {
         })
     }
 
-    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whether the upcall was raised.
+    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whether the
+    /// upcall was raised.
     ///
     /// # Errors
     /// `Einval`: no room for such a port. (A free port and port 0 are left alone, as on Xen.)
@@ -123,7 +125,8 @@ impl Events {
         window.load_u64(mask) & bit == 0 && self.select(window, pages, port, channel)
     }
 
-    /// Marks the word of `port` in the selector of the vCPU that it notifies, and raises the upcall.
+    /// Marks the word of `port` in the selector of the vCPU that it notifies, and raises the
+    /// upcall.
     fn select<W: Window, P: Pages>(
         &self,
         window: &W,
@@ -141,8 +144,8 @@ impl Events {
 
     /// The `vcpu_info` of vCPU `cpu`, if it has one in memory now.
     ///
-    /// A registered one is looked up at each use: the guest may have given the page away since. Then
-    /// nobody can be told of events; they stay pending in shared_info.
+    /// A registered one is looked up at each use: the guest may have given the page away since.
+    /// Then nobody can be told of events; they stay pending in shared_info.
     fn vcpu_info<P: Pages>(&self, pages: &P, cpu: usize) -> Option<WindowAddr> {
         match self.cpus.get(cpu)?.area {
             Area::Shared => Some(shared(shared_info::VCPU_INFO)),
@@ -184,10 +187,12 @@ impl Events {
         }
     }
 
-    /// `VCPUOP_register_vcpu_info` for vCPU 0: its `vcpu_info` is from now on at byte `offset` of frame `gfn`.
+    /// `VCPUOP_register_vcpu_info` for vCPU 0: its `vcpu_info` is from now on at byte `offset` of
+    /// frame `gfn`.
     ///
     /// The contents move there; then every selector bit is set and the upcall raised, so that
-    /// nothing is lost that happened meanwhile. The guest expects this spurious upcall: PPI 31 must go high.
+    /// nothing is lost that happened meanwhile. The guest expects this spurious upcall: PPI 31 must
+    /// go high.
     ///
     /// # Errors
     /// In this order: `Einval` where frame and offset do not name a place in that frame; `Ebusy`

@@ -16,7 +16,8 @@ use crate::host::on_vcpu::VcpuHost;
 use crate::vcpu::walk::{Regime, stub};
 use crate::vcpu::{Vcpu, inject};
 
-/// An abort at `gpa` with `iss`, of an instruction fetch or not: the instruction is carried out, or the guest gets an exception.
+/// An abort at `gpa` with `iss`, of an instruction fetch or not: the instruction is carried out, or
+/// the guest gets an exception.
 #[inline]
 pub(super) fn on_abort<H: VcpuHost>(
     domain: &Domain<'_>,
@@ -75,8 +76,9 @@ fn map(record: &DomainRecord) -> GuestMap {
     GuestMap::new(&record.layout, &record.max_banks, extended, Set::of(record))
 }
 
-/// Carries out what the syndrome does not describe, where something answers at `gpa`: maintenance of caches has nothing to do
-/// there, and a load or store with write-back is read from the guest's text. False where that cannot be told.
+/// Carries out what the syndrome does not describe, where something answers at `gpa`: maintenance
+/// of caches has nothing to do there, and a load or store with write-back is read from the guest's
+/// text. False where that cannot be told.
 ///
 /// The word is read once: another vCPU may write it meanwhile.
 fn undescribed<H: VcpuHost>(
@@ -126,7 +128,8 @@ fn access_device_again<H: VcpuHost>(
     access_device(record, vcpu, devices, host, access)
 }
 
-/// Carries out an access to a device; false where there is none, or none of that size. With most aborts, so it is in line there.
+/// Carries out an access to a device; false where there is none, or none of that size. With most
+/// aborts, so it is in line there.
 #[inline(always)]
 fn access_device<H: VcpuHost>(
     record: &DomainRecord,

@@ -70,8 +70,8 @@ impl Vm<'_> {
         if vcpu.ptimer.is_armed() {
             look_at_timer(vcpu, &mut self.devices.gic, host);
         }
-        // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where the
-        // vCPU waits, going on to wait or ending the wait asks for it.
+        // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where
+        // the vCPU waits, going on to wait or ending the wait asks for it.
         if vcpu.wait == Wait::None
             && let Some(deadline) = vcpu.next_deadline(&self.domain.watchdogs)
         {

@@ -7,8 +7,8 @@ use crate::host::Vcpu;
 
 pub mod instruction;
 
-/// Whether `abort` says that an address is not mapped, or not for that: what an emulated device gives. Not where the guest's own
-/// walk faulted.
+/// Whether `abort` says that an address is not mapped, or not for that: what an emulated device
+/// gives. Not where the guest's own walk faulted.
 const fn is_of_a_mapping(abort: Abort) -> bool {
     let mapping = matches!(
         abort.status(),
@@ -41,9 +41,10 @@ pub struct Mmio {
 }
 
 impl Mmio {
-    /// The access behind an abort at `gpa` with `iss`, or `None` where there is no telling: the syndrome is not
-    /// valid (LDP, write-back, SIMD, cache maintenance: ISV = 0), the guest's own table walk faulted,
-    /// or the fault is none of the mapping. See [`instruction`] and [`is_maintenance`] for what can still be done.
+    /// The access behind an abort at `gpa` with `iss`, or `None` where there is no telling: the
+    /// syndrome is not valid (LDP, write-back, SIMD, cache maintenance: ISV = 0), the guest's own
+    /// table walk faulted, or the fault is none of the mapping. See [`instruction`] and
+    /// [`is_maintenance`] for what can still be done.
     pub const fn from_abort(gpa: Gpa, iss: u32) -> Option<Self> {
         let abort = Abort::new(iss);
         if !abort.has_syndrome() || abort.cache_maintenance() || !is_of_a_mapping(abort) {
@@ -79,8 +80,9 @@ impl Mmio {
         vcpu.x(self.reg) & self.mask()
     }
 
-    /// What a load of `value` leaves in the register (Arm ARM, `LoadStore` pseudocode): bits above the size
-    /// are dropped, then the value is sign- or zero-extended; a 32-bit register clears the upper half.
+    /// What a load of `value` leaves in the register (Arm ARM, `LoadStore` pseudocode): bits above
+    /// the size are dropped, then the value is sign- or zero-extended; a 32-bit register clears the
+    /// upper half.
     pub const fn extend(&self, value: u64) -> u64 {
         let value = value & self.mask();
         let sign = value & (self.mask() ^ self.mask() >> 1) != 0;

@@ -1,4 +1,5 @@
-//! From an exit of a vCPU to what it does next. [`Exit`] is what a host reports; [`crate::vm::Vm::handle`] takes it.
+//! From an exit of a vCPU to what it does next. [`Exit`] is what a host reports;
+//! [`crate::vm::Vm::handle`] takes it.
 
 mod abort;
 mod disposition;
@@ -29,7 +30,8 @@ pub enum Reason {
     /// This is how the stock seL4 kernel reports HVC (as an unknown system call, or as a capability
     /// fault where x7 looks like one of seL4's own calls). The core reads the instruction.
     Hvc,
-    /// A trap with its syndrome (`ESR_EL2`). The PC is as the architecture leaves it: past an HVC, at any other trapped instruction.
+    /// A trap with its syndrome (`ESR_EL2`). The PC is as the architecture leaves it: past an HVC,
+    /// at any other trapped instruction.
     Trap {
         /// `ESR_EL2`, 32 bits.
         esr: u32,
@@ -43,7 +45,8 @@ pub enum Reason {
         /// An instruction fetch.
         fetch: bool,
     },
-    /// The guest ended the interrupt in a list register that asked for an EOI maintenance interrupt.
+    /// The guest ended the interrupt in a list register that asked for an EOI maintenance
+    /// interrupt.
     Maintenance {
         /// List register, or `None` where the host does not know which.
         lr: Option<u8>,

@@ -1,18 +1,20 @@
 //! SMCCC and PSCI calls: `SMC #0` and `HVC #0` (SMCCC DEN0028, PSCI DEN0022).
 //!
-//! The function identifier is the 32 bits of w0; the upper half of x0 is ignored, as Xen does. Functions
-//! with 32-bit identifiers take w registers, those with 64-bit ones x registers. Negative results fill all of x0.
+//! The function identifier is the 32 bits of w0; the upper half of x0 is ignored, as Xen does.
+//! Functions with 32-bit identifiers take w registers, those with 64-bit ones x registers. Negative
+//! results fill all of x0.
 //!
-//! The versions are Xen's: PSCI 1.1, SMCCC 1.2. An instruction with another immediate is no call: the caller
-//! injects an undefined-instruction exception, past an `HVC` and at an `SMC`, as Xen does.
-//! Nothing wakes a guest that called `SYSTEM_SUSPEND`, as on a Xen without a toolstack.
+//! The versions are Xen's: PSCI 1.1, SMCCC 1.2. An instruction with another immediate is no call:
+//! the caller injects an undefined-instruction exception, past an `HVC` and at an `SMC`, as Xen
+//! does. Nothing wakes a guest that called `SYSTEM_SUSPEND`, as on a Xen without a toolstack.
 
 use crate::host::on_vcpu::VcpuHost;
 use hv_types::VcpuId;
 
 use crate::domain::shutdown::StopReason;
 
-/// What becomes of the vCPU after a call. Results are in its registers; the caller moves the PC past the instruction.
+/// What becomes of the vCPU after a call. Results are in its registers; the caller moves the PC
+/// past the instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SmcccAction {
     /// It goes on.
@@ -49,11 +51,13 @@ const AFFINITY_OFF: u64 = 1;
 const MIGRATE_NOT_NEEDED: u64 = 2;
 /// Functions of the hypervisor service call range: these three.
 const HYPERVISOR_CALLS: u64 = 3;
-/// Functions of the standard service call range, as Xen counts them: PSCI's fourteen and three about themselves.
+/// Functions of the standard service call range, as Xen counts them: PSCI's fourteen and three
+/// about themselves.
 const STANDARD_CALLS: u64 = 17;
 /// Xen's UID of its standard services, f863386f-4b39-4cbd-9220-ce1641e59f6f.
 const STANDARD_UID: [u64; 4] = [0x6f38_63f8, 0xbd4c_394b, 0x16ce_2092, 0x6f9f_e541];
-/// Xen's UID a71812dc-c698-4369-9acf-79d18ddee667: byte 0 lies in bits 7:0 of w0 (SMCCC 1.2 section 6.2).
+/// Xen's UID a71812dc-c698-4369-9acf-79d18ddee667: byte 0 lies in bits 7:0 of w0 (SMCCC 1.2 section
+/// 6.2).
 const UID: [u64; 4] = [0xdc12_18a7, 0x6943_98c6, 0xd179_cf9a, 0x67e6_de8d];
 /// Revision 0.1 of the hypervisor service.
 const REVISION: [u64; 2] = [0, 1];
@@ -124,8 +128,8 @@ pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit) -> SmcccAction {
         f::SMCCC_VERSION => SMCCC_VERSION_1_2,
         // No workaround is offered.
         f::SMCCC_ARCH_FEATURES => NOT_SUPPORTED.cast_unsigned(),
-        // They have no result, and nothing to do on a CPU that is not said to need them. What is left in the
-        // registers is Xen's.
+        // They have no result, and nothing to do on a CPU that is not said to need them. What is
+        // left in the registers is Xen's.
         f::SMCCC_WORKAROUND_1 | f::SMCCC_WORKAROUND_2 | f::SMCCC_WORKAROUND_3 => {
             let zeros = match (conduit, id) {
                 (Conduit::Smc, _) => 0,
@@ -153,7 +157,8 @@ fn finish<H: VcpuHost>(host: &mut H, results: &[u64]) -> SmcccAction {
     SmcccAction::Resume
 }
 
-/// The vCPU with affinity `mpidr`: Aff0 and Aff1 are its number as Xen reads them, the rest is not looked at.
+/// The vCPU with affinity `mpidr`: Aff0 and Aff1 are its number as Xen reads them, the rest is not
+/// looked at.
 fn vcpu_of(mpidr: u64) -> Option<VcpuId> {
     let id = mpidr & 0xff | (mpidr >> 8 & 0xff) << 4;
     VcpuId::new(id)

@@ -112,7 +112,8 @@ impl Abort {
     pub const fn iss(self) -> u32 {
         self.iss
     }
-    /// The syndrome describes the access (ISV); never for LDP, write-back, SIMD and cache maintenance.
+    /// The syndrome describes the access (ISV); never for LDP, write-back, SIMD and cache
+    /// maintenance.
     pub const fn has_syndrome(self) -> bool {
         self.iss >> 24 & 1 != 0
     }

@@ -1,11 +1,11 @@
 //! System registers whose accesses trap.
 //!
-//! Which do is up to the host. All trap debug and performance-monitor registers, because they would be the other
-//! guests' too, and give Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they read as zero and ignore writes.
-//! Identification registers are answered by [`crate::vcpu::idregs`] where their reads trap.
-//! On boards where user level may not reach the EL1 physical timer, guests trap on it: the count is answered here, the
-//! timer by [`crate::vcpu::ptimer`]. Everything else that traps is undefined. docs/registers.md lists what traps and
-//! what is shared.
+//! Which do is up to the host. All trap debug and performance-monitor registers, because they would
+//! be the other guests' too, and give Xen's answers (xen/arch/arm/arm64/vsysreg.c): at EL1 they
+//! read as zero and ignore writes. Identification registers are answered by [`crate::vcpu::idregs`]
+//! where their reads trap. On boards where user level may not reach the EL1 physical timer, guests
+//! trap on it: the count is answered here, the timer by [`crate::vcpu::ptimer`]. Everything else
+//! that traps is undefined. docs/registers.md lists what traps and what is shared.
 
 use crate::exit::syndrome::SysRegAccess;
 use crate::host::on_vcpu::VcpuHost;
@@ -29,7 +29,8 @@ const OS_LOCK_OPEN: u64 = 1 << 3;
 /// `PSTATE.M` of EL0, AArch64.
 const EL0T: u64 = 0;
 
-/// Emulates the access; false where the register is undefined for a guest. The caller advances the PC.
+/// Emulates the access; false where the register is undefined for a guest. The caller advances the
+/// PC.
 pub(crate) fn emulate<H: VcpuHost>(host: &mut H, access: SysRegAccess) -> bool {
     let value = match (access.encoding(), access.read) {
         (CNTPCT_EL0, true) => host.now(),
@@ -54,7 +55,8 @@ pub(crate) fn emulate<H: VcpuHost>(host: &mut H, access: SysRegAccess) -> bool {
     true
 }
 
-/// What a guest reads from an identification register; `None` for other registers, and where the host cannot read them.
+/// What a guest reads from an identification register; `None` for other registers, and where the
+/// host cannot read them.
 fn identification<H: VcpuHost>(host: &mut H, encoding: Encoding) -> Option<u64> {
     let name = idregs::name(encoding)?;
     // All of them can be read or none.
@@ -82,7 +84,8 @@ const fn is_nothing(encoding: Encoding) -> bool {
             | (2, 0, 1, 3 | 4, 4)
             // DBGCLAIMSET_EL1, DBGCLAIMCLR_EL1, DBGAUTHSTATUS_EL1.
             | (2, 0, 7, 8 | 9 | 14, 6)
-            // Performance monitors: control, counters, PMUSERENR_EL0, PMOVSSET_EL0, PMINTENSET_EL1, PMINTENCLR_EL1.
+            // Performance monitors: control, counters, PMUSERENR_EL0, PMOVSSET_EL0, PMINTENSET_EL1,
+            // PMINTENCLR_EL1.
             | (3, 3, 9, 12, _)
             | (3, 3, 9, 13, 0..=2)
             | (3, 3, 9, 14, 0 | 3)

@@ -92,7 +92,8 @@ fn physical_timer<H: VcpuHost>(
     done
 }
 
-/// Bytes of the instruction that trapped: AArch32 user space has instructions of 16 bits, which the IL bit of `ESR_EL2` tells.
+/// Bytes of the instruction that trapped: AArch32 user space has instructions of 16 bits, which the
+/// IL bit of `ESR_EL2` tells.
 fn length<H: VcpuHost>(host: &mut H, esr: u32) -> u64 {
     let short = esr >> 25 & 1 == 0 && host.pstate() & AARCH32 != 0;
     if short { 2 } else { INSTRUCTION }

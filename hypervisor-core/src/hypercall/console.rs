@@ -1,7 +1,8 @@
-//! console_io (public/xen.h): the emergency console, usable from a guest's first instruction (GM-22).
+//! console_io (public/xen.h): the emergency console, usable from a guest's first instruction
+//! (GM-22).
 //!
-//! It shares the guest's stream with the PV console and the virtual UART. Line buffering, the name in
-//! front and the treatment of control characters are the console server's.
+//! It shares the guest's stream with the PV console and the virtual UART. Line buffering, the name
+//! in front and the treatment of control characters are the console server's.
 
 use hv_types::Gva;
 use xen_abi::Errno::{self, Enosys};
@@ -15,20 +16,21 @@ use crate::memory::guest_ptr::Copier;
 use crate::memory::pages::Pages;
 use console_api::ConsolePort;
 
-/// Bytes done in one exit; more are a continuation, so that a guest that asks for 4 GiB stays interruptible.
+/// Bytes done in one exit; more are a continuation, so that a guest that asks for 4 GiB stays
+/// interruptible.
 const CHUNK: usize = 128;
 
 family! {
     /// console_io(cmd, count, buffer).
     ///
-    /// - 0, write: returns 0. What is neither printable nor newline nor tab is dropped, as in Xen; bytes from 0x80 on
-    ///   pass, because text is UTF-8 today. Where the console has no room the guest executes the
-    ///   call again for the rest, once there is some; nothing is lost.
+    /// - 0, write: returns 0. What is neither printable nor newline nor tab is dropped, as in Xen;
+    ///   bytes from 0x80 on pass, because text is UTF-8 today. Where the console has no room the
+    ///   guest executes the call again for the rest, once there is some; nothing is lost.
     /// - 1, read: returns the number of bytes typed for this guest, at most `count` and at most
     ///   128; 0 if there are none.
     ///
-    /// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies before),
-    /// `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
+    /// Errors: `-EFAULT` for a buffer that is no guest memory (a write may have printed what lies
+    /// before), `-E2BIG` for a read of more than 2^31 - 1, `-ENOSYS` for any other command.
     ///
     /// `held` is a byte that was read from the console and has not found its way to the guest.
     CONSOLE_IO "console_io"
@@ -100,8 +102,8 @@ fn read<H: VcpuHost, P: Pages>(
     let want = usize::try_from(count).map_or(CHUNK, |n| n.min(CHUNK));
     let mut guest = Copier::new();
     let mut bytes = [0; CHUNK];
-    // What was read from the console cannot be put back, but a bad buffer is an error only where there is something
-    // to put into it: one byte is held for that.
+    // What was read from the console cannot be put back, but a bad buffer is an error only where
+    // there is something to put into it: one byte is held for that.
     if held.is_none() && want > 0 {
         let mut byte = [0];
         *held = (host.console().read(&mut byte) > 0).then_some(byte[0]);

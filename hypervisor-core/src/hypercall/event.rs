@@ -25,9 +25,10 @@ family! {
     /// FIFO event channels do not exist here: `EVTCHNOP_init_control` is `-ENOSYS`, on which guests
     /// take the two-level ABI.
     ///
-    /// A result that cannot be written back is `-EFAULT` too, and what was bound stays bound (as on Xen). The argument is looked
-    /// at first (`-EFAULT`), then come the operation's own errors. Physical interrupts are `-EOPNOTSUPP`: a guest on Arm gets them
-    /// without event channels; so is growing the array of FIFO channels without having set them up.
+    /// A result that cannot be written back is `-EFAULT` too, and what was bound stays bound (as on
+    /// Xen). The argument is looked at first (`-EFAULT`), then come the operation's own errors.
+    /// Physical interrupts are `-EOPNOTSUPP`: a guest on Arm gets them without event channels; so
+    /// is growing the array of FIFO channels without having set them up.
     EVENT_CHANNEL_OP "event_channel_op"
     fn event_channel_op<H: VcpuHost>(
         domain: &mut Domain<'_>,

@@ -1,8 +1,9 @@
 //! grant_table_op (public/grant_table.h): the table itself, and grants to oneself.
 //!
-//! A guest has a version 1 table whose frames are extra pages of the domain. It can map and copy what it
-//! grants itself; mapping and copying other domains' grants needs a broker between VMMs, which does not
-//! exist yet, and is answered with `GNTST_permission_denied`, as by Xen's default policy on Arm (SILO).
+//! A guest has a version 1 table whose frames are extra pages of the domain. It can map and copy
+//! what it grants itself; mapping and copying other domains' grants needs a broker between VMMs,
+//! which does not exist yet, and is answered with `GNTST_permission_denied`, as by Xen's default
+//! policy on Arm (SILO).
 //!
 //! The operations that take an array store a status in each element and return 0. Long arrays are
 //! done in parts: the guest executes its HVC again with the rest.

@@ -13,7 +13,8 @@ use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};
 
 family! {
-    /// hvm_op(op, arg). `-EFAULT`, `-ESRCH`, and for a parameter `-EPERM` where only a toolstack may and `-EINVAL` where it does not exist.
+    /// hvm_op(op, arg). `-EFAULT`, `-ESRCH`, and for a parameter `-EPERM` where only a toolstack
+    /// may and `-EINVAL` where it does not exist.
     HVM_OP "hvm_op"
     fn hvm_op<H: VcpuHost>(domain: &Domain<'_>, devices: &Devices, host: &mut H, op: u64, arg: u64);
     before { let at = Gva::new(arg); }

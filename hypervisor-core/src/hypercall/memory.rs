@@ -1,8 +1,8 @@
 //! memory_op (public/memory.h): ballooning, the physmap, and questions about sizes.
 //!
 //! x0 holds the operation in bits 5:0 and, while a long one is being continued, the number of
-//! extents done in bits 63:6; x1 points to the argument. Operations on extents answer with a count and
-//! never with an error: whatever goes wrong, the extents before it are done and stay so.
+//! extents done in bits 63:6; x1 points to the argument. Operations on extents answer with a count
+//! and never with an error: whatever goes wrong, the extents before it are done and stay so.
 //!
 //! One call does a bounded amount of work (`reservation`), then the guest executes its HVC again
 //! with the progress in x0, and takes its interrupts between (BL-10).

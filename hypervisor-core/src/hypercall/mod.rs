@@ -2,7 +2,8 @@
 //!
 //! [`dispatch`] matches the number, each family matches its command; the pointers among the
 //! arguments are guest virtual addresses, which a family copies in once and never looks at again.
-//! Each operation is one [`row`], from which come the dispatcher, the table of SUPPORT.md and the words of `zazen explain`.
+//! Each operation is one [`row`], from which come the dispatcher, the table of SUPPORT.md and the
+//! words of `zazen explain`.
 
 mod assist;
 pub mod console;

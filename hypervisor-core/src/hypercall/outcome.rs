@@ -16,7 +16,8 @@ pub enum Outcome {
     },
     /// It is done with 0; others may run first.
     Yield,
-    /// It is done with 0; the vCPU waits until an event or interrupt is deliverable, or until its poll [is over](crate::vcpu::poll::PollWait::is_over).
+    /// It is done with 0; the vCPU waits until an event or interrupt is deliverable, or until its
+    /// poll [is over](crate::vcpu::poll::PollWait::is_over).
     Block,
     /// It cannot be done yet: the PC stays at the HVC and the vCPU waits until something happened.
     Retry,

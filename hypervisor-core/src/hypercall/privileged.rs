@@ -19,7 +19,8 @@ use crate::memory::pages::Pages;
 /// `platform_op`, `sysctl` and `domctl`: the version of the interface comes before the privilege.
 ///
 /// # Errors
-/// Always: [`Errno::Efault`], [`Errno::Eacces`] for a version other than Xen 4.22's, [`Errno::Eperm`].
+/// Always: [`Errno::Efault`], [`Errno::Eacces`] for a version other than Xen 4.22's,
+/// [`Errno::Eperm`].
 #[cold]
 #[inline(never)]
 fn toolstack<H: VcpuHost, P: Pages>(

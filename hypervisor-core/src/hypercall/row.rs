@@ -1,7 +1,8 @@
-//! A hypercall operation is one row: number, name, what a guest gets, what it is for, and its handler.
+//! A hypercall operation is one row: number, name, what a guest gets, what it is for, and its
+//! handler.
 //!
-//! [`family`] makes of a family's rows both the function that dispatches them and the list from which SUPPORT.md and `zazen explain`
-//! take their words.
+//! [`family`] makes of a family's rows both the function that dispatches them and the list from
+//! which SUPPORT.md and `zazen explain` take their words.
 
 use xen_abi::Errno;
 
@@ -14,7 +15,8 @@ pub enum Status {
     Partly(&'static str),
     /// It is refused with this error, as Xen does.
     Error(Errno),
-    /// Xen has it and this hypervisor will; until then it is refused with this error, and guests have a way around.
+    /// Xen has it and this hypervisor will; until then it is refused with this error, and guests
+    /// have a way around.
     Later(Errno),
 }
 
@@ -61,7 +63,8 @@ pub struct Row {
 /// }
 /// ```
 ///
-/// A handler is anything that an [`Outcome`](super::outcome::Outcome) can be made of; without one the answer is the status's error.
+/// A handler is anything that an [`Outcome`](super::outcome::Outcome) can be made of; without one
+/// the answer is the status's error.
 macro_rules! family {
     (
         $(#[$doc:meta])*

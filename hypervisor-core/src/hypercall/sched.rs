@@ -55,8 +55,8 @@ family! {
 
 /// Enables interrupts and waits.
 ///
-/// The header: a call with events masked enables them and then looks whether any is pending, so that no
-/// wake-up is lost between the guest's own look and this call.
+/// The header: a call with events masked enables them and then looks whether any is pending, so
+/// that no wake-up is lost between the guest's own look and this call.
 fn block<H: VcpuHost>(host: &mut H) -> Outcome {
     let pstate = host.pstate();
     host.set_pstate(pstate & !PSTATE_I);
@@ -88,8 +88,8 @@ fn reason<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gva: Gva) -> Result<u3
     Ok(arg.reason & 0xff)
 }
 
-/// Blocks until one of some ports, each bound, is pending, masked or not, or the system time comes, or any
-/// interrupt is deliverable. The result is 0 in every case.
+/// Blocks until one of some ports, each bound, is pending, masked or not, or the system time comes,
+/// or any interrupt is deliverable. The result is 0 in every case.
 fn poll<H: VcpuHost>(
     domain: &Domain<'_>,
     vcpu: &mut Vcpu,

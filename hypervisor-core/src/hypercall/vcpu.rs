@@ -14,8 +14,9 @@ use crate::vcpu::Vcpu;
 use crate::vcpu::runstate::Area;
 
 family! {
-    /// vcpu_op(cmd, vcpu id, arg). `-ENOENT` for a vCPU that is not there, before anything else; `-EINVAL` for an
-    /// unknown command (not `-ENOSYS`, as in Xen on Arm); `-EFAULT`; those of the registrations.
+    /// vcpu_op(cmd, vcpu id, arg). `-ENOENT` for a vCPU that is not there, before anything else;
+    /// `-EINVAL` for an unknown command (not `-ENOSYS`, as in Xen on Arm); `-EFAULT`; those of the
+    /// registrations.
     VCPU_OP "vcpu_op"
     fn vcpu_op<H: VcpuHost>(
         domain: &mut Domain<'_>,

@@ -53,7 +53,8 @@ const _: () = assert!(FEATURES | feature::NOT_DIRECT_MAPPED == 0x0005_6005);
 const _: () = assert!(FEATURES | feature::DIRECT_MAPPED == 0x0006_6005);
 
 family! {
-    /// xen_version(cmd, arg). `-EFAULT`; `-EINVAL` for a feature word other than the first and for a page size with an argument; `-ENOBUFS`.
+    /// xen_version(cmd, arg). `-EFAULT`; `-EINVAL` for a feature word other than the first and for
+    /// a page size with an argument; `-ENOBUFS`.
     XEN_VERSION "xen_version"
     fn xen_version<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, direct_map: bool, cmd: u64, arg: u64);
     before { let at = Gva::new(arg); }

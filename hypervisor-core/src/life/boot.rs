@@ -65,8 +65,8 @@ pub struct Boot<'m> {
 }
 
 impl<'m> Boot<'m> {
-    /// Begins to build the guest that `record` describes. `memory` is that behind its p2m, [`P2m::table_words`] of the
-    /// record's `max_banks` long.
+    /// Begins to build the guest that `record` describes. `memory` is that behind its p2m,
+    /// [`P2m::table_words`] of the record's `max_banks` long.
     ///
     /// # Errors
     /// [`BootError`]: what cannot be loaded is refused before memory is asked for.

@@ -1,7 +1,7 @@
 //! The loop around a guest that every host has: exits and signals in, what its vCPU does next out.
 //!
-//! A host notes a signal when it comes and lets the driver [catch up](Driver::catch_up) when it is the guest's turn. What is left to
-//! the host is to make threads run and stop.
+//! A host notes a signal when it comes and lets the driver [catch up](Driver::catch_up) when it is
+//! the guest's turn. What is left to the host is to make threads run and stop.
 
 use core::fmt;
 
@@ -17,7 +17,8 @@ use crate::vm::Vm;
 
 /// A host that is driven.
 pub trait Driven: Host {
-    /// Writes a line to the VMM's log, however many there have been: a guest cannot cause many of these.
+    /// Writes a line to the VMM's log, however many there have been: a guest cannot cause many of
+    /// these.
     fn say(&mut self, line: fmt::Arguments<'_>);
 
     /// The console has room: hands on lines that wait for it.
@@ -61,7 +62,8 @@ pub struct Driver<'m, D> {
 }
 
 impl<'m, D: DtServer> Driver<'m, D> {
-    /// The loop of a guest that is built when the first [`Signal::Time`] comes, or by [`Driver::start`].
+    /// The loop of a guest that is built when the first [`Signal::Time`] comes, or by
+    /// [`Driver::start`].
     #[inline]
     pub fn new(life: Option<Life<'m, D>>) -> Self {
         Self {
@@ -129,9 +131,10 @@ impl<'m, D: DtServer> Driver<'m, D> {
         self.time || self.console
     }
 
-    /// Does what the signals that have come mean. Returns what the host does with the vCPU, unless that is what it does already.
-    /// The host does it last: making a vCPU run may end the host's own time. Where the guest stops it does it first: the driver
-    /// [is still behind](Driver::is_behind) then if there was more.
+    /// Does what the signals that have come mean. Returns what the host does with the vCPU, unless
+    /// that is what it does already. The host does it last: making a vCPU run may end the host's
+    /// own time. Where the guest stops it does it first: the driver [is still
+    /// behind](Driver::is_behind) then if there was more.
     pub fn catch_up<H: Driven>(&mut self, host: &mut H) -> Option<VcpuAction> {
         let mut last = None;
         if core::mem::take(&mut self.time) {
@@ -168,7 +171,8 @@ impl<'m, D: DtServer> Driver<'m, D> {
         }
     }
 
-    /// `action`, if it changes what the vCPU does: one that runs needs no resuming, and one that has gone no rest.
+    /// `action`, if it changes what the vCPU does: one that runs needs no resuming, and one that
+    /// has gone no rest.
     fn changed<H: Driven>(
         &mut self,
         host: &mut H,

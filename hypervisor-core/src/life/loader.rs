@@ -1,10 +1,11 @@
 //! Putting a kernel, its device tree and its initial RAM disk into guest RAM (requirement GM-15).
-//! Files are copied in pieces (GM-16). The guest's map is its device tree: no p2m is offered (GM-17).
+//! Files are copied in pieces (GM-16). The guest's map is its device tree: no p2m is offered
+//! (GM-17).
 //!
-//! [`probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses
-//! with a reason what cannot be, and [`load_some`] copies. Places are Xen's (xen/arch/arm/kernel.c
-//! decides the same): the kernel at its offset from the start of the first bank, the device
-//! tree with the RAM disk directly after it at 128 MiB, else at the top of the bank, else below the kernel.
+//! [`probe`] reads the kernel's header, [`plan`] decides where everything lies and refuses with a
+//! reason what cannot be, and [`load_some`] copies. Places are Xen's (xen/arch/arm/kernel.c decides
+//! the same): the kernel at its offset from the start of the first bank, the device tree with the
+//! RAM disk directly after it at 128 MiB, else at the top of the bank, else below the kernel.
 
 use guest_mem::Window;
 use hv_types::{BLOCK_SIZE, Gpa, Gva};
@@ -86,8 +87,8 @@ const fn round_down(value: u64) -> u64 {
     value & !(BLOCK_SIZE - 1)
 }
 
-/// Decides where `image`, a device tree of at most `dtb_max` bytes and an initial RAM disk of `initrd` bytes lie in
-/// `bank0` (start and bytes), touching nothing in `reserved`.
+/// Decides where `image`, a device tree of at most `dtb_max` bytes and an initial RAM disk of
+/// `initrd` bytes lie in `bank0` (start and bytes), touching nothing in `reserved`.
 ///
 /// # Errors
 /// [`LoadError`] that names what does not fit or collides, and what to try.
@@ -153,7 +154,8 @@ pub fn plan<'a>(
     })
 }
 
-/// The first of the candidate places at which `space` bytes (a multiple of 2 MiB) collide with nothing.
+/// The first of the candidate places at which `space` bytes (a multiple of 2 MiB) collide with
+/// nothing.
 fn find_place(bank: Range, kernel: Range, space: u64, reserved: &[Reserved<'_>]) -> Option<u64> {
     let free = |start: u64| {
         Range::new(start, space).is_some_and(|range| {
@@ -179,13 +181,14 @@ fn find_place(bank: Range, kernel: Range, space: u64, reserved: &[Reserved<'_>])
         .find(|&start| free(start))
 }
 
-/// Copies the next `most` bytes of the files (kernel, then RAM disk) to where `plan` says, from byte `from` of both taken
-/// together, page by page, each cleaned to the point of coherency. Returns where to go on, `None` at the end.
-/// The rest of the kernel's space stays as it is: memory is zeroed when it is granted.
+/// Copies the next `most` bytes of the files (kernel, then RAM disk) to where `plan` says, from
+/// byte `from` of both taken together, page by page, each cleaned to the point of coherency.
+/// Returns where to go on, `None` at the end. The rest of the kernel's space stays as it is: memory
+/// is zeroed when it is granted.
 ///
 /// # Errors
-/// [`LoadError::NotRam`] where the plan's bank is not RAM in `pages`; [`LoadError::FileChanged`] where
-/// a file is larger than planned.
+/// [`LoadError::NotRam`] where the plan's bank is not RAM in `pages`; [`LoadError::FileChanged`]
+/// where a file is larger than planned.
 pub fn load_some<W: Window, P: Pages>(
     window: &W,
     pages: &P,

@@ -1,17 +1,19 @@
 //! A guest's lives, one after the other.
 //!
-//! A guest that asks for a restart (PSCI `SYSTEM_RESET`, `SHUTDOWN_reboot`) gets one: everything it had is taken back and
-//! it is built anew from its files, in the same memory where that is static. A guest that stops for any other reason
-//! stays down, as one that Xen has started from the device tree does; its memory goes back, and heap memory serves others.
-//! From the console any of them can be stopped, started and restarted ([`Life::order`]), as `xl` does where there is one.
+//! A guest that asks for a restart (PSCI `SYSTEM_RESET`, `SHUTDOWN_reboot`) gets one: everything it
+//! had is taken back and it is built anew from its files, in the same memory where that is static.
+//! A guest that stops for any other reason stays down, as one that Xen has started from the device
+//! tree does; its memory goes back, and heap memory serves others. From the console any of them can
+//! be stopped, started and restarted ([`Life::order`]), as `xl` does where there is one.
 //!
 //! # Others go on
 //!
-//! A restart takes longer than anything else that a VMM does, much of it in servers that run before all guests, and a guest may
-//! restart as often as it likes. So it is done in slices of a millisecond, after each of which the VMM rests as long for each
-//! other domain: a guest that does nothing but restart has one domain's share of the processor. What a restart has
-//! taken is paid for before the next one begins. A guest whose lives are all short waits longer and longer, and then stays down
-//! ([`pace`]).
+//! A restart takes longer than anything else that a VMM does, much of it in servers that run before
+//! all guests, and a guest may restart as often as it likes. So it is done in slices of a
+//! millisecond, after each of which the VMM rests as long for each other domain: a guest that does
+//! nothing but restart has one domain's share of the processor. What a restart has taken is paid
+//! for before the next one begins. A guest whose lives are all short waits longer and longer, and
+//! then stays down ([`pace`]).
 
 pub mod boot;
 pub mod driver;
@@ -50,7 +52,8 @@ enum State<'m> {
     Pausing(Remains<'m>, u64),
     /// It is being built.
     Building(Boot<'m>),
-    /// There is no guest, and none will be unless somebody wants one; from nothing none can be built.
+    /// There is no guest, and none will be unless somebody wants one; from nothing none can be
+    /// built.
     Down(Option<Remains<'m>>),
 }
 
@@ -117,10 +120,11 @@ pub struct Life<'m, D> {
 }
 
 impl<'m, D: DtServer> Life<'m, D> {
-    /// The guest that `record` describes, of which nothing is built yet: [`Life::start`] follows, or [`Life::on_wake`], which
-    /// the first time does all of it too.
+    /// The guest that `record` describes, of which nothing is built yet: [`Life::start`] follows,
+    /// or [`Life::on_wake`], which the first time does all of it too.
     ///
-    /// `table` is the memory behind its p2m, [`crate::memory::p2m::P2m::table_words`] of the record's `max_banks` long.
+    /// `table` is the memory behind its p2m, [`crate::memory::p2m::P2m::table_words`] of the
+    /// record's `max_banks` long.
     pub fn new<H: Host>(
         host: &mut H,
         dt: D,
@@ -149,8 +153,8 @@ impl<'m, D: DtServer> Life<'m, D> {
         }
     }
 
-    /// Builds the guest and starts its vCPU; returns whether it lives. Where that fails the host's log says why, and
-    /// what the guest had of memory has been given back.
+    /// Builds the guest and starts its vCPU; returns whether it lives. Where that fails the host's
+    /// log says why, and what the guest had of memory has been given back.
     pub fn start<H: Host>(&mut self, host: &mut H) -> bool {
         // No guest runs yet whom this could keep waiting, and each step has an end.
         while !matches!(self.state, State::Up | State::Down(_)) {
@@ -189,8 +193,9 @@ impl<'m, D: DtServer> Life<'m, D> {
         }
     }
 
-    /// Does what somebody at the console wants. What the guest is doing is left where it is, as when its power is cut. Where a life
-    /// ends, the host stops the vCPU before the wake-up asked for here.
+    /// Does what somebody at the console wants. What the guest is doing is left where it is, as
+    /// when its power is cut. Where a life ends, the host stops the vCPU before the wake-up asked
+    /// for here.
     pub fn order<H: Host>(&mut self, host: &mut H, order: Order) -> VcpuAction {
         if order != Order::Stop {
             self.pace.forget();
@@ -304,7 +309,8 @@ impl<'m, D: DtServer> Life<'m, D> {
         }
     }
 
-    /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for here.
+    /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for
+    /// here.
     #[cold]
     fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> VcpuAction {
         let reason = match reason {

@@ -1,8 +1,9 @@
 //! How soon a guest that asks for a restart gets it.
 //!
-//! A guest that ends within its first second, again and again, will do so for ever: firmware that misses something, a kernel with the
-//! wrong arguments. Each restart costs the memory server work and the console lines. So after three such lives in a row
-//! it waits, each time twice as long, and after [`MAX_SHORT_LIVES`] it stays down. One life that lasts longer, and the count begins anew.
+//! A guest that ends within its first second, again and again, will do so for ever: firmware that
+//! misses something, a kernel with the wrong arguments. Each restart costs the memory server work
+//! and the console lines. So after three such lives in a row it waits, each time twice as long, and
+//! after [`MAX_SHORT_LIVES`] it stays down. One life that lasts longer, and the count begins anew.
 
 use crate::domain::shutdown::MAX_SHORT_LIVES;
 

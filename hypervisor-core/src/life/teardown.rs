@@ -1,16 +1,17 @@
 //! The end of a guest's life inside its VMM, in the one order that is right (EX-7).
 //!
-//! 1. Event channels are closed when the guest stops ([`crate::evtchn::Events::shut`]): nobody sets a bit in
-//!    `shared_info` any more (EV-3).
+//! 1. Event channels are closed when the guest stops ([`crate::evtchn::Events::shut`]): nobody sets
+//!    a bit in `shared_info` any more (EV-3).
 //! 2. What the guest has written to its consoles goes out ([`Vm::drain`]).
-//! 3. [`Vm::end`]: the console ring is disconnected, watchdogs, polls and the runstate area are forgotten with everything
-//!    else that could write to guest memory, and no wake-up is asked for any more.
+//! 3. [`Vm::end`]: the console ring is disconnected, watchdogs, polls and the runstate area are
+//!    forgotten with everything else that could write to guest memory, and no wake-up is asked for
+//!    any more.
 //! 4. The map is emptied: from here on no address of guest memory can be had.
-//! 5. Then, and only then, the memory server takes the extra pages back, after them RAM and page tables
-//!    ([`memory_server_api::Request::Relinquish`]).
+//! 5. Then, and only then, the memory server takes the extra pages back, after them RAM and page
+//!    tables ([`memory_server_api::Request::Relinquish`]).
 //!
-//! All of this happens in one protection domain, which also handles all events, so there is no race with
-//! those who would use the pages (EX-8).
+//! All of this happens in one protection domain, which also handles all events, so there is no race
+//! with those who would use the pages (EX-8).
 
 use dt_server_api::DomainRecord;
 
@@ -32,8 +33,8 @@ impl<'m> Vm<'m> {
         self.domain.events.shut();
     }
 
-    /// Hands the console what the guest, which has stopped, has written; returns whether that is all. Where it is not, the
-    /// console's notification is the time to go on.
+    /// Hands the console what the guest, which has stopped, has written; returns whether that is
+    /// all. Where it is not, the console's notification is the time to go on.
     pub fn drain<H: Host>(&mut self, host: &mut H) -> bool {
         self.devices.drain(host)
     }
@@ -41,7 +42,8 @@ impl<'m> Vm<'m> {
     /// Ends the guest's life, after which its memory may go.
     ///
     /// # Panics
-    /// If its event channels are not closed: a bug of the caller, and the place where the order of teardown is asserted (EX-7).
+    /// If its event channels are not closed: a bug of the caller, and the place where the order of
+    /// teardown is asserted (EX-7).
     pub fn end<H: Host>(self, host: &mut H) -> Remains<'m> {
         assert!(
             self.domain.events.is_shut(),

@@ -78,12 +78,14 @@ pub fn element(base: Gva, index: u64, size: usize) -> Result<Gva, Errno> {
     base.checked_add(bytes).ok_or(Errno::Efault)
 }
 
-/// Pages that a [`Copier`] remembers: an array being read, one being written, and the structure that names them.
+/// Pages that a [`Copier`] remembers: an array being read, one being written, and the structure
+/// that names them.
 const ENTRIES: usize = 4;
 
 /// The copies of one hypercall: translation registers are read once and the last pages remembered.
 ///
-/// Valid until the guest runs again, or the p2m changes: make a new one after either (or call [`Copier::forget_pages`]).
+/// Valid until the guest runs again, or the p2m changes: make a new one after either (or call
+/// [`Copier::forget_pages`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Copier {
     regime: Regime,
@@ -218,7 +220,8 @@ impl Copier {
         Ok(())
     }
 
-    /// Whether all of `len` bytes at `gva` can be written, changing nothing. One walk a page: callers bound `len`.
+    /// Whether all of `len` bytes at `gva` can be written, changing nothing. One walk a page:
+    /// callers bound `len`.
     ///
     /// # Errors
     /// `-EFAULT`.

@@ -9,14 +9,15 @@ use hv_types::{Gpa, WindowAddr};
 /// alone: an implementation answers `Some` only where the whole range is mapped in the window.
 pub trait Pages {
     /// `len` bytes from `gpa`, which lie within one 4 KiB page, if the VMM may read them: RAM, or
-    /// an extra page that is mapped there. `None` for anything else, such as a range across a page boundary.
+    /// an extra page that is mapped there. `None` for anything else, such as a range across a page
+    /// boundary.
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
     /// The same for writing: what the guest itself could write there.
     fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
 }
 
-/// Writes `from` to guest RAM at `to`, page by page, and cleans it to the point of coherency, so that
-/// a guest that has just started (caches off) sees it.
+/// Writes `from` to guest RAM at `to`, page by page, and cleans it to the point of coherency, so
+/// that a guest that has just started (caches off) sees it.
 ///
 /// # Errors
 /// The first address that is not RAM; what lies before it has been written.

@@ -9,7 +9,7 @@ pub enum VcpuAction {
     Resume,
     /// Leave it stopped until a wake, an interrupt or console input.
     Wait,
-    /// Stop it for good. (Of a [`Vm`](crate::vm::Vm), which does not outlive it; a [`Life`](crate::life::Life) may have another
-    /// one for it.)
+    /// Stop it for good. (Of a [`Vm`](crate::vm::Vm), which does not outlive it; a
+    /// [`Life`](crate::life::Life) may have another one for it.)
     Stop(StopReason),
 }

@@ -1,11 +1,13 @@
-//! Identification registers, where reads of them trap (`HCR_EL2.TID3`): what a guest is told that the processor has.
+//! Identification registers, where reads of them trap (`HCR_EL2.TID3`): what a guest is told that
+//! the processor has.
 //!
-//! An allow-list: a field that is not here reads as zero, whatever the processor has, because a feature that this program
-//! does not know may have registers that nobody switches. Xen lists what it hides instead (xen/arch/arm/cpufeature.c,
-//! `create_domain_cpuinfo`); all of that is hidden here, and `ID_AA64ISAR2_EL1` and its like read as zero as there.
+//! An allow-list: a field that is not here reads as zero, whatever the processor has, because a
+//! feature that this program does not know may have registers that nobody switches. Xen lists what
+//! it hides instead (xen/arch/arm/cpufeature.c, `create_domain_cpuinfo`); all of that is hidden
+//! here, and `ID_AA64ISAR2_EL1` and its like read as zero as there.
 //!
-//! Numbers are those of the Arm ARM, D19.2: a register of the group is (3, 0, 0, CRm, op2) with CRm 1 to 7, its fields
-//! have four bits.
+//! Numbers are those of the Arm ARM, D19.2: a register of the group is (3, 0, 0, CRm, op2) with CRm
+//! 1 to 7, its fields have four bits.
 
 /// CRm and op2 of a register of the group.
 pub type Name = (u8, u8);
@@ -29,7 +31,8 @@ enum Field {
 
 use Field::{AtMost, AtMostSigned, Is, Same};
 
-/// All eight fields of an AArch32 register, which describe instructions or, for EL1, what no guest can reach.
+/// All eight fields of an AArch32 register, which describe instructions or, for EL1, what no guest
+/// can reach.
 const WHOLE: &[Field] = &[
     Same(0),
     Same(4),
@@ -44,8 +47,8 @@ const WHOLE: &[Field] = &[
 /// The fields of a register that guests see. Registers that nothing names have none.
 const fn fields(name: Name) -> &'static [Field] {
     match name {
-        // ID_AA64PFR0_EL1: EL0, EL1 in AArch64 alone; FP, AdvSIMD, DIT; CSV2 without SCXTNUM_ELx, which traps; CSV3. No EL2
-        // and EL3, GIC registers, RAS, SVE, SEL2, MPAM, AMU, RME.
+        // ID_AA64PFR0_EL1: EL0, EL1 in AArch64 alone; FP, AdvSIMD, DIT; CSV2 without SCXTNUM_ELx,
+        // which traps; CSV3. No EL2 and EL3, GIC registers, RAS, SVE, SEL2, MPAM, AMU, RME.
         ID_AA64PFR0_EL1 => &[
             AtMost(0, BOTH_STATES),
             Is(4, 1),
@@ -57,10 +60,11 @@ const fn fields(name: Name) -> &'static [Field] {
         ],
         // ID_AA64PFR1_EL1: BT, SSBS. No MTE, RAS, MPAM, SME, CSV2_frac, NMI, GCS.
         (4, 1) => &[AtMost(0, 1), AtMost(4, 2)],
-        // ID_AA64DFR0_EL1: a debug architecture with as little as there can be, two breakpoints and two watchpoints, which
-        // read as zero; DoubleLock. No counters, trace, profiling.
+        // ID_AA64DFR0_EL1: a debug architecture with as little as there can be, two breakpoints and
+        // two watchpoints, which read as zero; DoubleLock. No counters, trace, profiling.
         (5, 0) => &[Is(0, 6), Is(12, 1), Is(20, 1), Same(36)],
-        // ID_AA64ISAR0_EL1: AES, SHA1, SHA2, CRC32, Atomic, RDM, SHA3, SM3, SM4, DP, FHM, TS, TLB, RNDR. No TME.
+        // ID_AA64ISAR0_EL1: AES, SHA1, SHA2, CRC32, Atomic, RDM, SHA3, SM3, SM4, DP, FHM, TS, TLB,
+        // RNDR. No TME.
         (6, 0) => &[
             AtMost(4, 2),
             AtMost(8, 1),
@@ -77,8 +81,8 @@ const fn fields(name: Name) -> &'static [Field] {
             AtMost(56, 2),
             AtMost(60, 1),
         ],
-        // ID_AA64ISAR1_EL1: DPB, JSCVT, FCMA, LRCPC, FRINTTS, SB, SPECRES, BF16, DGH, I8MM, XS. No pointer
-        // authentication (APA, API, GPA, GPI), no LS64.
+        // ID_AA64ISAR1_EL1: DPB, JSCVT, FCMA, LRCPC, FRINTTS, SB, SPECRES, BF16, DGH, I8MM, XS. No
+        // pointer authentication (APA, API, GPA, GPI), no LS64.
         (6, 1) => &[
             AtMost(0, 2),
             AtMost(12, 1),
@@ -92,8 +96,9 @@ const fn fields(name: Name) -> &'static [Field] {
             AtMost(52, 1),
             AtMost(56, 1),
         ],
-        // ID_AA64MMFR0_EL1: PARange up to the 40 bits of guest physical addresses, ASIDBits, BigEnd, SNSMem, BigEndEL0,
-        // granules without 52-bit addresses, which hypercalls do not follow; ExS, ECV's counters. No FGT.
+        // ID_AA64MMFR0_EL1: PARange up to the 40 bits of guest physical addresses, ASIDBits,
+        // BigEnd, SNSMem, BigEndEL0, granules without 52-bit addresses, which hypercalls do not
+        // follow; ExS, ECV's counters. No FGT.
         (7, 0) => &[
             AtMost(0, 2),
             AtMost(4, 2),
@@ -106,7 +111,8 @@ const fn fields(name: Name) -> &'static [Field] {
             AtMost(44, 1),
             AtMost(60, 1),
         ],
-        // ID_AA64MMFR1_EL1: HAFDBS, HPDS, PAN, SpecSEI, ETS, AFP, nTLBPA, ECBHB. No VH, LO, XNX, TWED, HCX.
+        // ID_AA64MMFR1_EL1: HAFDBS, HPDS, PAN, SpecSEI, ETS, AFP, nTLBPA, ECBHB. No VH, LO, XNX,
+        // TWED, HCX.
         (7, 1) => &[
             AtMost(0, 2),
             AtMost(12, 2),
@@ -117,7 +123,8 @@ const fn fields(name: Name) -> &'static [Field] {
             AtMost(48, 1),
             AtMost(60, 1),
         ],
-        // ID_AA64MMFR2_EL1: CnP, UAO, LSM, CCIDX, AT, IDS, TTL, BBM, E0PD. No IESB, VARange, NV, ST, FWB, EVT.
+        // ID_AA64MMFR2_EL1: CnP, UAO, LSM, CCIDX, AT, IDS, TTL, BBM, E0PD. No IESB, VARange, NV,
+        // ST, FWB, EVT.
         (7, 2) => &[
             AtMost(0, 1),
             AtMost(4, 1),
@@ -157,7 +164,8 @@ pub const fn name((op0, op1, crn, crm, op2): (u8, u8, u8, u8, u8)) -> Option<Nam
     }
 }
 
-/// What a guest reads from the register `name`, on a processor whose registers are as `processor` says.
+/// What a guest reads from the register `name`, on a processor whose registers are as `processor`
+/// says.
 pub fn offered(name: Name, mut processor: impl FnMut(Name) -> u64) -> u64 {
     let aarch32 = |(crm, _): Name| crm < 4;
     // Without AArch32 the registers about it are unknown.
@@ -328,8 +336,8 @@ mod tests {
         }
     }
 
-    /// A processor that has everything: each field of every register at its largest. What a guest sees of it is this
-    /// list and no more; a field that is added needs a reason here, too.
+    /// A processor that has everything: each field of every register at its largest. What a guest
+    /// sees of it is this list and no more; a field that is added needs a reason here, too.
     #[test]
     fn a_processor_of_the_future_shows_what_is_known() {
         let future = |name| {

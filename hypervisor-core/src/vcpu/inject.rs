@@ -46,13 +46,15 @@ const EL1H: u64 = 5;
 const SCTLR_SPAN: u64 = 1 << 23;
 const SCTLR_DSSBS: u64 = 1 << 44;
 
-/// The undefined-instruction exception, returning to the PC as it is: at the instruction for most, past it for an HVC
-/// (the caller moves the PC first; Xen reports `hvc` with a foreign immediate so).
+/// The undefined-instruction exception, returning to the PC as it is: at the instruction for most,
+/// past it for an HVC (the caller moves the PC first; Xen reports `hvc` with a foreign immediate
+/// so).
 pub fn undefined<H: VcpuHost>(host: &mut H) {
     take(host, EC_UNKNOWN, ISS_UNMAPPED);
 }
 
-/// A data abort at `far` with the low 25 bits of `iss`; without an address, [`ISS_NO_ADDRESS`] and 0.
+/// A data abort at `far` with the low 25 bits of `iss`. Without an address these are
+/// [`ISS_NO_ADDRESS`] and 0.
 pub fn data_abort<H: VcpuHost>(host: &mut H, far: Option<Gva>, iss: u32) {
     let (far, iss) = match far {
         Some(far) => (far.raw(), iss),
@@ -71,8 +73,8 @@ pub fn prefetch_abort<H: VcpuHost>(host: &mut H, iss: u32) {
     take(host, class, iss);
 }
 
-/// The abort for a stage-2 fault at `gpa` that nothing can serve: no memory, no device, or an access to a device that
-/// does not say what it is (`LDP`, write-back, SIMD: ISV = 0).
+/// The abort for a stage-2 fault at `gpa` that nothing can serve: no memory, no device, or an
+/// access to a device that does not say what it is (`LDP`, write-back, SIMD: ISV = 0).
 pub fn abort<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, gpa: Gpa, abort: Abort, fetch: bool) {
     if fetch {
         prefetch_abort(host, ISS_UNMAPPED);

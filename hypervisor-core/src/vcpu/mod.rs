@@ -1,7 +1,8 @@
-//! One virtual CPU: its timers, its translations, what it waits for, how long it ran, the exceptions that it takes.
+//! One virtual CPU: its timers, its translations, what it waits for, how long it ran, the
+//! exceptions that it takes.
 //!
-//! What devices have once for each vCPU (the banked registers of the distributor, the `vcpu_info` of event channels) is in
-//! those devices, by the vCPU's number.
+//! What devices have once for each vCPU (the banked registers of the distributor, the `vcpu_info`
+//! of event channels) is in those devices, by the vCPU's number.
 
 pub mod action;
 pub mod idregs;
@@ -62,8 +63,8 @@ impl Vcpu {
         self.id
     }
 
-    /// The tick of the system counter at which a watchdog, a poll's timeout or the physical timer has something to say; the
-    /// virtual timer is not among them.
+    /// The tick of the system counter at which a watchdog, a poll's timeout or the physical timer
+    /// has something to say; the virtual timer is not among them.
     ///
     /// A watchdog counts while the guest runs, and a poll's timeout only exists while it waits.
     pub fn next_deadline(&self, watchdogs: &Watchdogs) -> Option<u64> {

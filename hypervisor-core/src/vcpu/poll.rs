@@ -20,8 +20,8 @@ pub struct PollWait {
 }
 
 impl PollWait {
-    /// Whether the vCPU may go on: one of its ports is pending or its time has come. To be asked wherever an event was raised or
-    /// time went by while it waits.
+    /// Whether the vCPU may go on: one of its ports is pending or its time has come. To be asked
+    /// wherever an event was raised or time went by while it waits.
     pub fn is_over<H: Host>(&self, events: &Events, host: &H) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= host.now())
             || self

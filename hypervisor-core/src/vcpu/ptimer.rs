@@ -1,10 +1,12 @@
 //! The EL1 physical timer, where accesses to it trap: PPI 30.
 //!
-//! All of it is software, as in Xen (xen/arch/arm/vtimer.c): two registers and a wake-up. The level of PPI 30 is the timer's output,
-//! high while it is enabled, not masked, and its time has come (Arm ARM D12.2.4). Where the kernel lets guests at the hardware's
-//! own physical timer nothing traps and none of this is used.
+//! All of it is software, as in Xen (xen/arch/arm/vtimer.c): two registers and a wake-up. The level
+//! of PPI 30 is the timer's output, high while it is enabled, not masked, and its time has come
+//! (Arm ARM D12.2.4). Where the kernel lets guests at the hardware's own physical timer nothing
+//! traps and none of this is used.
 //!
-//! User space gets here only if `CNTKCTL_EL1.EL0PTEN` lets it: otherwise its access traps to EL1 first.
+//! User space gets here only if `CNTKCTL_EL1.EL0PTEN` lets it: otherwise its access traps to EL1
+//! first.
 
 use crate::device::vgic::{PTIMER, VGic};
 use crate::exit::syndrome::SysRegAccess;
@@ -58,7 +60,8 @@ impl PTimer {
         gic.set_level(PTIMER, high);
     }
 
-    /// Carries out `access`; false where it is to another register. After a write the caller asks to be woken.
+    /// Carries out `access`; false where it is to another register. After a write the caller asks
+    /// to be woken.
     pub fn emulate<H: VcpuHost>(
         &mut self,
         host: &mut H,

@@ -104,7 +104,8 @@ impl Area {
     /// The area at guest physical address `gpa`.
     ///
     /// # Errors
-    /// [`Errno::Enxio`] where it crosses a page or is not 8-aligned; [`Errno::Einval`] where there is no RAM.
+    /// [`Errno::Enxio`] where it crosses a page or is not 8-aligned; [`Errno::Einval`] where there
+    /// is no RAM.
     pub fn physically_at<P: Pages>(pages: &P, gpa: Gpa) -> Result<Self, Errno> {
         if gpa.page_offset() + SIZE > PAGE_SIZE || !gpa.is_aligned(8) {
             return Err(Errno::Enxio);
@@ -183,8 +184,9 @@ impl Runstate {
 
     /// Writes the accounting into the registered area, if there is one.
     ///
-    /// With the assist on, [`RUNSTATE_UPDATE`] is set in the entry time before anything else changes
-    /// and cleared after everything has (public/xen.h at `VMASST_TYPE_runstate_update_flag`).
+    /// With the assist on, [`RUNSTATE_UPDATE`] is set in the entry time before anything else
+    /// changes and cleared after everything has (public/xen.h at
+    /// `VMASST_TYPE_runstate_update_flag`).
     fn publish<H: Host, P: Pages>(&mut self, host: &mut H, pages: &P, assists: Assists) {
         if self.area == Area::default() {
             return;

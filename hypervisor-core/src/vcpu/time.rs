@@ -5,7 +5,8 @@
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Nanoseconds that `ticks` at `frequency` a second are, rounded down; `u64::MAX` where they do not fit.
+/// Nanoseconds that `ticks` at `frequency` a second are, rounded down; `u64::MAX` where they do not
+/// fit.
 pub(crate) fn ticks_to_ns(ticks: u64, frequency: u64) -> u64 {
     scale(ticks, frequency.max(1), NANOS, 0)
 }

@@ -6,21 +6,22 @@
 //!
 //! - fired: the level is high ([`VTimer::on_fire`]);
 //! - the guest ended PPI 27: the level is low and the host's interrupt is unmasked
-//!   ([`VTimer::on_eoi`]). Where the timer's condition still holds (the guest did not re-arm it), the
-//!   interrupt fires again at once, which is what a level-sensitive timer does.
+//!   ([`VTimer::on_eoi`]). Where the timer's condition still holds (the guest did not re-arm it),
+//!   the interrupt fires again at once, which is what a level-sensitive timer does.
 //!
 //! # A vCPU that sleeps
 //!
-//! While a vCPU does not run, seL4 keeps its timer switched off (`save_virt_timer` stores `CNTV_CTL`
-//! and writes 0, and masks the interrupt), so nothing fires. Before the guest blocks, the exit loop
-//! asks for [`VTimer::deadline`] and has itself woken then. On waking it only *resumes* the vCPU.
-//! It does not assert PPI 27, because the kernel will anyway: when it switches back to the vCPU,
-//! `restore_virt_timer` sets the interrupt's mask from the vCPU's `vppi_masked`, which is false
-//! after an acknowledgement, and writes `CNTV_CTL` back; the condition holds, the interrupt fires
-//! before the guest gets far, and [`VTimer::on_fire`] follows. Asserting at once would not
-//! save that exit: user level can clear `vppi_masked` but not set it, and masking the timer in
-//! `CNTV_CTL` instead (as Xen does) would show in a register that the guest owns. Nor would it be
-//! wrong: the level is high once however often it is raised. It would only be done twice.
+//! While a vCPU does not run, seL4 keeps its timer switched off (`save_virt_timer` stores
+//! `CNTV_CTL` and writes 0, and masks the interrupt), so nothing fires. Before the guest blocks,
+//! the exit loop asks for [`VTimer::deadline`] and has itself woken then. On waking it only
+//! *resumes* the vCPU. It does not assert PPI 27, because the kernel will anyway: when it switches
+//! back to the vCPU, `restore_virt_timer` sets the interrupt's mask from the vCPU's `vppi_masked`,
+//! which is false after an acknowledgement, and writes `CNTV_CTL` back; the condition holds, the
+//! interrupt fires before the guest gets far, and [`VTimer::on_fire`] follows. Asserting at once
+//! would not save that exit: user level can clear `vppi_masked` but not set it, and masking the
+//! timer in `CNTV_CTL` instead (as Xen does) would show in a register that the guest owns. Nor
+//! would it be wrong: the level is high once however often it is raised. It would only be done
+//! twice.
 //!
 //! If the guest runs a few instructions first, it sees a WFI that completed early, which the
 //! architecture allows (Arm ARM D1.6.2).
@@ -69,8 +70,8 @@ impl VTimer {
     /// Lets the level fall if the guest has re-armed or stopped a timer that fired while PPI 27
     /// could not be delivered (disabled in the distributor, or no list register was free).
     ///
-    /// For every write to the distributor, before [`VGic::flush`]: it may have enabled PPI 27. Costs
-    /// one test, and register reads only in the case described.
+    /// For every write to the distributor, before [`VGic::flush`]: it may have enabled PPI 27.
+    /// Costs one test, and register reads only in the case described.
     pub fn recheck<H: Vcpu + Interrupts + Clock>(&mut self, gic: &mut VGic, host: &mut H) {
         if !self.fired || gic.in_list_register(VTIMER) {
             return;
@@ -80,8 +81,9 @@ impl VTimer {
         }
     }
 
-    /// The guest asks whether PPI 27 is pending: brings a level that is high up to date with the timer's condition, also while the
-    /// guest has the interrupt and re-armed the timer. Where it holds again, its end lets it fire as ever.
+    /// The guest asks whether PPI 27 is pending: brings a level that is high up to date with the
+    /// timer's condition, also while the guest has the interrupt and re-armed the timer. Where it
+    /// holds again, its end lets it fire as ever.
     ///
     /// Costs register reads only after the timer fired and before its interrupt ended.
     pub fn show<H: Vcpu + Interrupts + Clock>(&mut self, gic: &mut VGic, host: &mut H) {
@@ -108,8 +110,9 @@ impl VTimer {
 
     /// The guest sleeps and the host reports that time has passed: whether to resume it.
     ///
-    /// `false` where it was early, late for a deadline since cancelled, or meant for somebody else: ask again for
-    /// the same [`VTimer::deadline`] (its registers cannot have changed while it slept).
+    /// `false` where it was early, late for a deadline since cancelled, or meant for somebody else:
+    /// ask again for the same [`VTimer::deadline`] (its registers cannot have changed while it
+    /// slept).
     pub fn due<C: Clock>(&self, host: &C) -> bool {
         self.deadline.is_some_and(|tick| host.now() >= tick)
     }

@@ -35,7 +35,8 @@ const SCTLR_M: u64 = 1;
 /// How often a walk is tried again when the guest changes an entry while its flags are set.
 const ATTEMPTS: usize = 4;
 
-/// Translates `gva` as the vCPU would now. Reads up to three system registers; use a [`Regime`] for several addresses.
+/// Translates `gva` as the vCPU would now. Reads up to three system registers; use a [`Regime`] for
+/// several addresses.
 ///
 /// # Errors
 /// The fault that the vCPU would take.
@@ -48,7 +49,8 @@ pub fn translate<H: VcpuHost, P: Pages>(
     Regime::new().translate(host, pages, gva, access)
 }
 
-/// The vCPU's translation registers, each read when it is first needed. Good for one exit: the guest may change them when it runs.
+/// The vCPU's translation registers, each read when it is first needed. Good for one exit: the
+/// guest may change them when it runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Regime {
     sctlr: Option<u64>,
@@ -69,7 +71,8 @@ impl Regime {
         }
     }
 
-    /// The entry at which the last walk ended, and its place; none where there was none, because the MMU is off.
+    /// The entry at which the last walk ended, and its place; none where there was none, because
+    /// the MMU is off.
     pub const fn leaf(&self) -> Option<(Gpa, u64)> {
         self.leaf
     }
@@ -88,7 +91,8 @@ impl Regime {
         *slot.get_or_insert_with(|| host.sysreg(reg))
     }
 
-    /// Whether the guest's data cache is off, so that what it writes lies in memory and what it reads must.
+    /// Whether the guest's data cache is off, so that what it writes lies in memory and what it
+    /// reads must.
     pub fn uncached<H: VcpuHost>(&mut self, host: &mut H) -> bool {
         self.sctlr(host) & SCTLR_C == 0
     }

@@ -45,7 +45,8 @@ pub struct FakeKernel {
     pub operations: usize,
     /// Operations that failed.
     pub refused: usize,
-    /// What the operations have cost, in the units of [`cost`]: by what was really made, deleted and zeroed.
+    /// What the operations have cost, in the units of [`cost`]: by what was really made, deleted
+    /// and zeroed.
     pub cost: u32,
     /// Capabilities deleted.
     pub deleted: u32,
@@ -271,8 +272,8 @@ pub struct System {
     words: Box<[u64; MANIFEST_WORDS]>,
 }
 
-/// What no message costs more than, searches aside: what may have been done before the last long step, that, and the last
-/// page of a batch.
+/// What no message costs more than, searches aside: what may have been done before the last long
+/// step, that, and the last page of a batch.
 pub const BOUND: u32 = cost::BEFORE + cost::MESSAGE + 8_000;
 
 pub const D0: DomainIndex = DomainIndex(0);
@@ -324,7 +325,8 @@ impl System {
         }
     }
 
-    /// One static domain of 8 MiB device memory, one heap domain of 8 MiB, 16 MiB of heap that the kernel owns.
+    /// One static domain of 8 MiB device memory, one heap domain of 8 MiB, 16 MiB of heap that the
+    /// kernel owns.
     pub fn usual() -> Self {
         Self::new(
             &[domain(1, true, 8), domain(2, false, 8)],
@@ -349,7 +351,8 @@ impl System {
         }
         panic!("{request:?} is never answered");
     }
-    /// Sends a request in one message, and checks that all memory is accounted for and that the message costs what it may.
+    /// Sends a request in one message, and checks that all memory is accounted for and that the
+    /// message costs what it may.
     pub fn send(&mut self, d: DomainIndex, request: Request) -> Result<Reply, Error> {
         let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
         let message = request.encode(&mut words);

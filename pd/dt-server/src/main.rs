@@ -44,8 +44,8 @@ fn init() -> Pd {
     }
 }
 
-/// Seeds from what a protection domain can know: the image is the same at every start and nobody passes the machine's device
-/// tree on, so there is time alone.
+/// Seeds from what a protection domain can know: the image is the same at every start and nobody
+/// passes the machine's device tree on, so there is time alone.
 fn seeds() -> Seeds {
     let mut entropy = Entropy::new();
     entropy.mix(&clock::now().to_le_bytes());

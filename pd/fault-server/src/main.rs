@@ -1,5 +1,5 @@
-//! The fault server's protection domain: gets its children's faults, says what they are, and tells the memory server of
-//! those of VMMs.
+//! The fault server's protection domain: gets its children's faults, says what they are, and tells
+//! the memory server of those of VMMs.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -82,8 +82,8 @@ impl Handler for Pd {
             // others come first.
             sched_yield();
         }
-        // Without a reply it stays stopped. The next fault takes the reply object over; a debug kernel then prints
-        // "Reply object already has unexecuted reply", which is as it should be.
+        // Without a reply it stays stopped. The next fault takes the reply object over; a debug
+        // kernel then prints "Reply object already has unexecuted reply", which is as it should be.
         Ok(None)
     }
 }

@@ -40,7 +40,8 @@ impl Timed {
         Err(Error::Again)
     }
 
-    /// All pages that can be had, one alias after the other on the first of them, and all of them back again.
+    /// All pages that can be had, one alias after the other on the first of them, and all of them
+    /// back again.
     fn pages(&mut self) -> u32 {
         let (mut first, mut pages) = (None, 0);
         for _ in 0..ROUNDS {
@@ -92,7 +93,8 @@ impl Timed {
     }
 }
 
-/// Sends them and says for each request how many messages there were and how many ticks the dearest took.
+/// Sends them and says for each request how many messages there were and how many ticks the dearest
+/// took.
 pub(crate) fn run(log: &mut Log) {
     let mut timed = Timed {
         server: MemoryClient::take(),

@@ -8,7 +8,8 @@ use zazen_rt::lent::Vmm as _;
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_vmm::Vmm;
 
-/// What makes it crash when it is typed at its guest, which may be executing whatever it likes at that moment.
+/// What makes it crash when it is typed at its guest, which may be executing whatever it likes at
+/// that moment.
 const CRASH: u8 = b'!';
 
 /// The VMM, and a second end of its console stream that reads what is typed before it does.

@@ -40,7 +40,8 @@ impl Garbage {
         }
     }
 
-    /// Sends all of it and says what came of it; at last it begins a split and pretends, without end, to have faulted.
+    /// Sends all of it and says what came of it; at last it begins a split and pretends, without
+    /// end, to have faulted.
     pub(crate) fn run(&mut self, log: &mut Log) {
         for (name, channel, count) in [
             ("memory_server", channel::MEMORY, MEMORY),
@@ -98,8 +99,8 @@ impl Garbage {
 /// Most messages that giving everything back may take; each does a bounded part.
 const ROUNDS: u32 = 1 << 16;
 
-/// Gives back all that the garbage got, as a VMM does between two lives of its guest, in whatever state the garbage left
-/// the domain; how many pages that were.
+/// Gives back all that the garbage got, as a VMM does between two lives of its guest, in whatever
+/// state the garbage left the domain; how many pages that were.
 fn give_back() -> u64 {
     let mut server = MemoryClient::take();
     for _ in 0..ROUNDS {

@@ -1,8 +1,10 @@
-//! VMMs that take as much of the processor as they can, each in its own way, while their guests compute without end.
+//! VMMs that take as much of the processor as they can, each in its own way, while their guests
+//! compute without end.
 //!
-//! A greedy VMM is one like any other until its guest has run for a moment. Then it never returns to its loop: what it has left
-//! beside its guest's time slice is the small one for notifications. Those whose name ends with `-lent` strike while they
-//! have their guest's. A domain is named for its attack, with a number behind it where there are several.
+//! A greedy VMM is one like any other until its guest has run for a moment. Then it never returns
+//! to its loop: what it has left beside its guest's time slice is the small one for notifications.
+//! Those whose name ends with `-lent` strike while they have their guest's. A domain is named for
+//! its attack, with a number behind it where there are several.
 
 use core::fmt::Write;
 
@@ -91,8 +93,9 @@ impl Greedy {
         self.ask_again(reply)
     }
 
-    /// Asks the timer server for the notification with which the attack begins, where the guest goes on with `reply`: what the
-    /// VMM asked for in between has taken its place. Guests that sleep keep what they asked for.
+    /// Asks the timer server for the notification with which the attack begins, where the guest
+    /// goes on with `reply`: what the VMM asked for in between has taken its place. Guests that
+    /// sleep keep what they asked for.
     fn ask_again(&self, reply: Option<MessageInfo>) -> Option<MessageInfo> {
         if let (Some(begin), Some(_), false) = (self.begin, &reply, self.lent) {
             // The reply lies in the message registers, which the call to the timer server uses too.
@@ -108,7 +111,8 @@ impl Greedy {
         if self.begin.is_none_or(|begin| clock::now() < begin) {
             return;
         }
-        // A second end over the VMM's ring goes on where that one stopped, which is never used again.
+        // A second end over the VMM's ring goes on where that one stopped, which is never used
+        // again.
         let _ = writeln!(
             Logger::new(vmm_console()),
             "\n[hostile] {} begins",
@@ -154,7 +158,8 @@ fn bad_call() {
     invoke::call_with(channel::DT, 1 << 20, 0, None);
 }
 
-/// Tries to put its guest before all others, whenever that has used its slice: by its priority, and by stopping and resuming it.
+/// Tries to put its guest before all others, whenever that has used its slice: by its priority, and
+/// by stopping and resuming it.
 fn jump() {
     let guest = caps::VMM_VCPU_TCB;
     invoke::set_priority(guest, guest, topology::pd::priority::SHARED);

@@ -4,11 +4,14 @@
 //! - `module` writes to the file of its guest's kernel,
 //! - `overflow` uses up its stack,
 //! - `panic` panics,
-//! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then they panic,
-//! - those of [`greedy`] are VMMs like any other until their guests run, then take all the time they get,
+//! - `fragile` and `brittle` are VMMs like any other until somebody types `!` at their guests, then
+//!   they panic,
+//! - those of [`greedy`] are VMMs like any other until their guests run, then take all the time
+//!   they get,
 //! - those of [`syscalls`] make system calls that no VMM makes,
 //! - `dear` sends the memory server its dearest messages and says how long each takes,
-//! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to have stopped.
+//! - anybody else floods the servers with garbage, begins something, never ends it, and pretends to
+//!   have stopped.
 //!
 //! It is for boot tests and in no product image: the tests put it where `vmm.elf` would be.
 #![no_std]
@@ -46,7 +49,8 @@ protection_domain!(init);
 /// The log, as a VMM has it.
 pub(crate) type Log = Logger<VmmConsole>;
 
-/// The VMM as it should be, of those who are one for a while. It is too large to be handed about on the stack.
+/// The VMM as it should be, of those who are one for a while. It is too large to be handed about on
+/// the stack.
 static VMM: StaticCell<Vmm> = StaticCell::new();
 
 /// Starts that VMM; called once.

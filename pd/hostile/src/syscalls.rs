@@ -1,7 +1,8 @@
 //! System calls that no VMM makes, on every capability that one holds.
 //!
-//! A call that blocks ends what its domain can try, so each of those has a domain of its own. What is to be seen is the neighbours:
-//! nothing here may stop a server, or leave one on this VMM's time.
+//! A call that blocks ends what its domain can try, so each of those has a domain of its own. What
+//! is to be seen is the neighbours: nothing here may stop a server, or leave one on this VMM's
+//! time.
 
 use core::fmt::Write;
 
@@ -124,5 +125,6 @@ fn sweep() {
     }
 }
 
-/// First capability for notifications in a protection domain's CSpace (libmicrokit, `BASE_OUTPUT_NOTIFICATION_CAP`).
+/// First capability for notifications in a protection domain's CSpace (libmicrokit,
+/// `BASE_OUTPUT_NOTIFICATION_CAP`).
 const BASE_NOTIFICATION: u64 = 10;

@@ -1,8 +1,9 @@
 //! The image as an ELF file, for boot loaders that put each segment where it belongs.
 //!
-//! Microkit's image is one piece of bytes, which its loader copies to where they are needed: guests' kernels and RAM disks,
-//! the kernel, the initial task. A boot loader that reads ELF files, such as QEMU, has put them there already. So the
-//! loader in this file has nothing to copy, and a guest starts that much earlier.
+//! Microkit's image is one piece of bytes, which its loader copies to where they are needed:
+//! guests' kernels and RAM disks, the kernel, the initial task. A boot loader that reads ELF files,
+//! such as QEMU, has put them there already. So the loader in this file has nothing to copy, and a
+//! guest starts that much earlier.
 
 use object::Endianness;
 use object::elf::{EM_AARCH64, ET_EXEC, PF_R, PF_W, PF_X, PT_LOAD};

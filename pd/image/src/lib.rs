@@ -6,8 +6,8 @@
 //! the memory server's untypeds and CNodes, each VMM's grant CNode, and the
 //! capability to its guest's address space. The SDK stays as it is.
 //!
-//! Key types: [`Sdk`], [`Needs`] (what the domains file asks for), [`Request`] and [`build`]. The image is written only after the initialiser's allocation was
-//! simulated to its end.
+//! Key types: [`Sdk`], [`Needs`] (what the domains file asks for), [`Request`] and [`build`]. The
+//! image is written only after the initialiser's allocation was simulated to its end.
 #![forbid(unsafe_code)]
 
 mod a64;

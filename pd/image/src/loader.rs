@@ -1,5 +1,5 @@
-//! The loader image: Microkit's, with every copy made word by word, with module files, and with code that each core
-//! executes before the kernel (`el2_traps`).
+//! The loader image: Microkit's, with every copy made word by word, with module files, and with
+//! code that each core executes before the kernel (`el2_traps`).
 //!
 //! Microkit's loader copies eight bytes at a time only where source *and* destination are
 //! multiples of eight, else byte by byte at five instructions each. Microkit's library puts the
@@ -7,7 +7,8 @@
 //! some) makes all that follow slow. Here every region starts at a multiple of eight on both
 //! sides. Format: `struct loader_data` and `struct region` in Microkit's `loader/src/loader.h`.
 //!
-//! The code lies before the first region's data, in the block of 2 MiB in which the loader maps itself.
+//! The code lies before the first region's data, in the block of 2 MiB in which the loader maps
+//! itself.
 
 use untyped_plan::{Paddr, Span};
 
@@ -18,7 +19,8 @@ const REGION_WORDS: usize = 4;
 const WORD: usize = 8;
 /// Second word of the header: bytes of header, region table and data.
 const SIZE_WORD: usize = 1;
-/// Third word of the header: where each core goes on when the loader is done, the kernel's entry in Microkit's image.
+/// Third word of the header: where each core goes on when the loader is done, the kernel's entry in
+/// Microkit's image.
 const ENTRY_WORD: usize = 2;
 /// Last word of the header: number of regions.
 const COUNT_WORD: usize = 7;
@@ -151,10 +153,12 @@ impl LoaderImage {
         elf::executable(link.0, &segments)
     }
 
-    /// The image with every region aligned, in which each core sets traps before it enters the kernel.
+    /// The image with every region aligned, in which each core sets traps before it enters the
+    /// kernel.
     ///
     /// # Errors
-    /// Regions that overlap each other or the image itself; more regions than leave room for the code.
+    /// Regions that overlap each other or the image itself; more regions than leave room for the
+    /// code.
     pub(crate) fn bytes(self) -> Result<Vec<u8>, Error> {
         let regions: Vec<Region> = self
             .regions
@@ -191,7 +195,8 @@ impl LoaderImage {
     }
 }
 
-/// That each core executes the code of `el2_traps` before the kernel: looked up in the finished image as the loader does.
+/// That each core executes the code of `el2_traps` before the kernel: looked up in the finished
+/// image as the loader does.
 fn check_entry(image: &[u8], about: LoaderProgram) -> Result<(), Error> {
     let entry = image
         .get(about.size..)

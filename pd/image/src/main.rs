@@ -42,7 +42,8 @@ struct Arguments {
     /// A kernel ELF instead of the SDK's; it must have the SDK's configuration
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// How much memory becomes heap where the domains file has no xen,static-heap; default: what its zazen,heap says
+    /// How much memory becomes heap where the domains file has no xen,static-heap; default: what
+    /// its zazen,heap says
     #[arg(long, value_enum)]
     heap: Option<HeapChoice>,
     /// Directory for what is made on the way (domains.dtb, system.xml); default: beside the image
@@ -64,7 +65,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum HeapChoice {
-    /// What the domains need, and 2 MiB to spare for each on the heap; little memory is zeroed at boot
+    /// What the domains need, and 2 MiB to spare for each on the heap; little memory is zeroed at
+    /// boot
     Needed,
     /// All memory that is left over; all of it is zeroed at boot
     All,
@@ -165,7 +167,8 @@ fn work_directory(arguments: &Arguments) -> Result<PathBuf, Error> {
     Ok(work)
 }
 
-/// The system description that was given, or the generated one, which is left in the work directory.
+/// The system description that was given, or the generated one, which is left in the work
+/// directory.
 fn system(arguments: &Arguments, loaded: &Loaded, work: &Path) -> Result<(PathBuf, String), Error> {
     if let Some(path) = &arguments.system {
         let text = fs::read_to_string(path)

@@ -39,8 +39,8 @@ pub struct DomainNeeds {
     pub extra: u64,
 }
 
-/// How much heap the memory server gets where the domains file names no `xen,static-heap`; where it does, that is
-/// all the heap there is (SH-3).
+/// How much heap the memory server gets where the domains file names no `xen,static-heap`; where it
+/// does, that is all the heap there is (SH-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Heap {
     /// What the domains need, with a 2 MiB block to spare for each that uses the heap.

@@ -69,7 +69,8 @@ pub(crate) fn planned(container: &CapDLSpecContainer, config: &Config) -> Vec<Pl
             paddr: named.object.paddr().map(|word| Paddr(u64::from(word))),
             bits: size_bits(&named.object, config),
             embedded: match &named.object {
-                // Must agree with `embed_fill`: filled 4 KiB frames lie in the initial task's image.
+                // Must agree with `embed_fill`: filled 4 KiB frames lie in the initial task's
+                // image.
                 Object::Frame(frame) => {
                     frame.paddr.is_none()
                         && u64::from(frame.size_bits) == granule

@@ -99,7 +99,8 @@ impl Handler for Pd {
                 self.server.on_crash(&mut self.kernel, crash)
             }));
         }
-        // Channel i is the VMM of domain i; the server refuses an index that the manifest does not have.
+        // Channel i is the VMM of domain i; the server refuses an index that the manifest does not
+        // have.
         let domain = DomainIndex(u8::try_from(client.index()).unwrap_or(u8::MAX));
         Ok(answer(&message, |label, request| {
             self.server.answer(&mut self.kernel, domain, label, request)

@@ -1,8 +1,9 @@
-//! Time as user level has it: the generic timer, or what the board has instead ([`crate::counter`]).
+//! Time as user level has it: the generic timer, or what the board has instead
+//! ([`crate::counter`]).
 //!
 //! The kernel exports the physical counter to user level, and on boards without a peripheral timer
-//! (qemu_virt) the EL1 physical timer too. Guests see the same count as `CNTVCT_EL0`, because Microkit's
-//! kernels keep the virtual offset at 0.
+//! (qemu_virt) the EL1 physical timer too. Guests see the same count as `CNTVCT_EL0`, because
+//! Microkit's kernels keep the virtual offset at 0.
 
 use core::arch::asm;
 
@@ -112,7 +113,8 @@ impl Timer {
         }
     }
 
-    /// Fires at tick `deadline`, somewhat before or soon after; without one it may fire all the same.
+    /// Fires at tick `deadline`, somewhat before or soon after; without one it may fire all the
+    /// same.
     pub fn set(&mut self, deadline: Option<u64>) {
         match self {
             Self::System(timer) => timer.set(deadline),
@@ -128,7 +130,8 @@ impl Timer {
         }
     }
 
-    /// The virtual machine of a board's timer stopped. Returns the reply to it, if there is to be one.
+    /// The virtual machine of a board's timer stopped. Returns the reply to it, if there is to be
+    /// one.
     ///
     /// # Errors
     /// [`NoTime`].

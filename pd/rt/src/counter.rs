@@ -1,17 +1,21 @@
-//! Time where user level cannot read the system counter: a counter of the board, and a virtual machine.
+//! Time where user level cannot read the system counter: a counter of the board, and a virtual
+//! machine.
 //!
-//! On the ZCU102 the kernel exports the system counter, but QEMU before 9.0 asks for the permission of the physical *timer* when
-//! user level reads it, which the kernel does not give there; the read then ends the protection domain. So
-//! time is told by one of the board's triple timer counters, whose registers everybody who needs the time has mapped for
-//! reading, and by a page that says how it goes with the system counter ([`timer_server_api::ClockPage`]).
+//! On the ZCU102 the kernel exports the system counter, but QEMU before 9.0 asks for the permission
+//! of the physical *timer* when user level reads it, which the kernel does not give there; the read
+//! then ends the protection domain. So time is told by one of the board's triple timer counters,
+//! whose registers everybody who needs the time has mapped for reading, and by a page that says how
+//! it goes with the system counter ([`timer_server_api::ClockPage`]).
 //!
-//! The timer server writes that page. It has a virtual machine of a dozen instructions that looks at both counters, at EL1, where
-//! reading the virtual counter is always allowed, and tells what it saw with an HVC. It runs eight times a second for about one count.
-//! Its priority is above those of all who need the time, so the page is valid before they first run.
+//! The timer server writes that page. It has a virtual machine of a dozen instructions that looks
+//! at both counters, at EL1, where reading the virtual counter is always allowed, and tells what it
+//! saw with an HVC. It runs eight times a second for about one count. Its priority is above those
+//! of all who need the time, so the page is valid before they first run.
 //!
 //! # Soundness
-//! Accesses to a timer's registers affect no Rust object. The clock page is made of atomics. The program is copied into a page
-//! that nothing else uses, before the virtual machine starts, which can reach only that page and a counter.
+//! Accesses to a timer's registers affect no Rust object. The clock page is made of atomics. The
+//! program is copied into a page that nothing else uses, before the virtual machine starts, which
+//! can reach only that page and a counter.
 #![expect(
     unsafe_code,
     reason = "device registers and the program of a virtual machine"
@@ -37,8 +41,9 @@ const REFRESH: u16 = 0x4000;
 /// Reads of a counter that does not move after which the virtual machine gives up.
 const PATIENCE: u64 = 0x1_0000;
 
-// x0: address of the counter; x1: edges of it to wait for (0 counts as 1). Leaves the count after the last edge in x3, the
-// virtual counter in x4, and in x5 how much patience was left: 0 if the counter stood still. x7 is no system call of seL4's.
+// x0: address of the counter; x1: edges of it to wait for (0 counts as 1). Leaves the count after
+// the last edge in x3, the virtual counter in x4, and in x5 how much patience was left: 0 if the
+// counter stood still. x7 is no system call of seL4's.
 global_asm!(
     r#"
     .section .rodata.clock_program, "a"
@@ -77,7 +82,8 @@ unsafe extern "C" {
 /// The page of registers that is mapped at `vaddr`.
 ///
 /// # Safety
-/// A page of a device's registers is mapped there for as long as the program runs, and accesses to it affect no Rust object.
+/// A page of a device's registers is mapped there for as long as the program runs, and accesses to
+/// it affect no Rust object.
 unsafe fn registers(vaddr: u64) -> Mapped<'static> {
     let page = NonNull::new(vaddr as *mut Page).expect("regions do not lie at 0");
     // SAFETY: promised by the caller.
@@ -85,12 +91,14 @@ unsafe fn registers(vaddr: u64) -> Mapped<'static> {
 }
 
 fn clock_page(vaddr: u64) -> ClockPage<'static> {
-    // SAFETY: the generator maps a page there (its address is what it gave us), zeroed at first; both sides use atomics only.
+    // SAFETY: the generator maps a page there (its address is what it gave us), zeroed at first;
+    // both sides use atomics only.
     ClockPage::new(unsafe { &*(vaddr as *const [AtomicU64; CLOCK_WORDS]) })
 }
 
 fn count() -> u16 {
-    // SAFETY: where there is a clock page, the counter's registers are mapped too; reading the count has no effect.
+    // SAFETY: where there is a clock page, the counter's registers are mapped too; reading the
+    // count has no effect.
     let registers = unsafe { registers(vaddr::CLOCK_COUNTER) };
     ttc::Free::watch(registers).count()
 }
@@ -142,9 +150,11 @@ pub struct CounterTimer {
 }
 
 impl CounterTimer {
-    /// Starts the counter and the virtual machine; `page` is where the clock page is. Taken once, by the timer server.
+    /// Starts the counter and the virtual machine; `page` is where the clock page is. Taken once,
+    /// by the timer server.
     pub(crate) fn take(page: u64) -> Self {
-        // SAFETY: the generator maps these where it maps a clock page, in the timer server writable.
+        // SAFETY: the generator maps these where it maps a clock page, in the timer server
+        // writable.
         let (counter, timer) = unsafe {
             (
                 registers(vaddr::CLOCK_COUNTER),
@@ -244,8 +254,8 @@ impl CounterTimer {
 
 /// Copies the program into the page that the virtual machine executes.
 fn place_program() {
-    // SAFETY: the two symbols are the program's beginning and end; the page is mapped uncached and writable, nothing else is in it, and
-    // the virtual machine has not started.
+    // SAFETY: the two symbols are the program's beginning and end; the page is mapped uncached and
+    // writable, nothing else is in it, and the virtual machine has not started.
     unsafe {
         let first = (&raw const clock_program).cast::<u32>();
         let words = (&raw const clock_program_end)

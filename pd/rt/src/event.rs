@@ -38,8 +38,8 @@ impl Signals {
     }
 }
 
-/// Notifications that have come since the last look, without waiting; for a protection domain that nobody calls and that has no
-/// virtual machine, so that it receives on its notification.
+/// Notifications that have come since the last look, without waiting; for a protection domain that
+/// nobody calls and that has no virtual machine, so that it receives on its notification.
 pub fn poll() -> Signals {
     let (_, badge) = sel4::cap::Notification::from_bits(topology::caps::INPUT).poll();
     Signals(badge)

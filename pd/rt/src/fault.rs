@@ -47,7 +47,8 @@ pub enum Fault {
         /// PC.
         pc: u64,
     },
-    /// A debug exception, of which only BRK is possible (kernels with the hardware debug API; others report [`Fault::Vcpu`]).
+    /// A debug exception, of which only BRK is possible (kernels with the hardware debug API;
+    /// others report [`Fault::Vcpu`]).
     Debug {
         /// PC.
         pc: u64,

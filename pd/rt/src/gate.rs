@@ -1,7 +1,8 @@
-//! The loop of a gate: each message becomes a call to the server of its channel, whose answer becomes the reply.
+//! The loop of a gate: each message becomes a call to the server of its channel, whose answer
+//! becomes the reply.
 //!
-//! The message stays where the kernel put it, in the IPC buffer, from which the next call takes it. Label and length go along
-//! unseen; capabilities do not, because the tag of the call names none.
+//! The message stays where the kernel put it, in the IPC buffer, from which the next call takes it.
+//! Label and length go along unseen; capabilities do not, because the tag of the call names none.
 
 use sel4::cap;
 use sel4_microkit::{Handler, Infallible, Never};

@@ -85,8 +85,8 @@ pub fn page_table_unmap(table: u64) -> bool {
         == 0
 }
 
-/// Cleans the bytes `start..end` of address space `vspace`, which lie in one page, to the point of unification and has instruction
-/// caches forget them; false if the kernel refused.
+/// Cleans the bytes `start..end` of address space `vspace`, which lie in one page, to the point of
+/// unification and has instruction caches forget them; false if the kernel refused.
 pub fn unify_instruction(vspace: u64, start: u64, end: u64) -> bool {
     with_msg_regs_mut(|mrs| {
         mrs[0] = start;
@@ -99,7 +99,8 @@ pub fn unify_instruction(vspace: u64, start: u64, end: u64) -> bool {
 /// A protection domain's own fault endpoint (microkit-tool, `PD_FAULT_EP_CAP_IDX`).
 pub const FAULT_ENDPOINT: u64 = 2;
 
-/// Puts `word(i)` into message register `i` for each below `words`, as far as there are registers. For tests.
+/// Puts `word(i)` into message register `i` for each below `words`, as far as there are registers.
+/// For tests.
 pub fn fill_message(words: u64, mut word: impl FnMut(usize) -> u64) {
     with_msg_regs_mut(|mrs| {
         for (i, register) in mrs.iter_mut().enumerate().take(words as usize) {
@@ -108,8 +109,8 @@ pub fn fill_message(words: u64, mut word: impl FnMut(usize) -> u64) {
     });
 }
 
-/// Calls over `channel` with whatever is in the message registers, with the capability at `cap` sent along, and returns the
-/// reply's label. For tests of servers: nothing is checked.
+/// Calls over `channel` with whatever is in the message registers, with the capability at `cap`
+/// sent along, and returns the reply's label. For tests of servers: nothing is checked.
 pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u64 {
     let caps = usize::from(cap.is_some());
     if let Some(cap) = cap {
@@ -121,7 +122,8 @@ pub fn call_with(channel: usize, label: u64, words: u64, cap: Option<u64>) -> u6
     endpoint.call(info).label()
 }
 
-/// Sends this protection domain's fault handler a message as if it had faulted, when it listens. For tests of the handler.
+/// Sends this protection domain's fault handler a message as if it had faulted, when it listens.
+/// For tests of the handler.
 pub fn pretend_fault(label: u64, words: u64) {
     let info = sel4::MessageInfo::new(label, 0, 0, words as usize);
     sel4::cap::Endpoint::from_bits(FAULT_ENDPOINT).send(info);
@@ -135,7 +137,8 @@ fn plain(label: u64, words: u64) -> sel4::MessageInfo {
     sel4::MessageInfo::new(label, 0, 0, words as usize)
 }
 
-/// `seL4_Send` on the capability at `slot`, with whatever is in the message registers. For tests, like those that follow.
+/// `seL4_Send` on the capability at `slot`, with whatever is in the message registers. For tests,
+/// like those that follow.
 pub fn send(slot: u64, label: u64, words: u64) {
     endpoint(slot).send(plain(label, words));
 }
@@ -178,7 +181,8 @@ pub fn sched_yield() {
     sel4::r#yield();
 }
 
-/// `TCB_SetPriority` of thread `tcb` on the authority of thread `authority`; whether the kernel did it.
+/// `TCB_SetPriority` of thread `tcb` on the authority of thread `authority`; whether the kernel did
+/// it.
 pub fn set_priority(tcb: u64, authority: u64, priority: u8) -> bool {
     let authority = sel4::cap::Tcb::from_bits(authority);
     sel4::with_ipc_buffer_mut(|buffer| {

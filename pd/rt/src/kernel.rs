@@ -32,7 +32,8 @@ impl Sel4Kernel {
     /// The kernel for a server whose own CNode has `own_radix` and whose domains' grant CNodes have
     /// `grant_radix`. Taken once.
     pub fn take(own_radix: u32, grant_radix: [u32; MAX_DOMAINS], log: ServerLog) -> Self {
-        // SAFETY: nothing else is mapped or placed at the two scrub addresses; this struct maps a frame there before each access.
+        // SAFETY: nothing else is mapped or placed at the two scrub addresses; this struct maps a
+        // frame there before each access.
         #[expect(unsafe_code, reason = "memory that no Rust object owns")]
         let (page, block) = unsafe {
             (

@@ -1,12 +1,14 @@
 //! The loop of a VMM, which runs on the time of its guest.
 //!
-//! A VMM has a scheduling context for what comes by notification, bound to its notification object, and none of its own beside it.
-//! When its guest faults, the kernel lends it the vCPU's scheduling context until it replies. So whatever a guest makes its VMM do,
-//! and whatever the servers do that the VMM calls then, is taken from the guest's own time slice.
+//! A VMM has a scheduling context for what comes by notification, bound to its notification object,
+//! and none of its own beside it. When its guest faults, the kernel lends it the vCPU's scheduling
+//! context until it replies. So whatever a guest makes its VMM do, and whatever the servers do that
+//! the VMM calls then, is taken from the guest's own time slice.
 //!
-//! Two rules follow. The guest continues by a reply and in no other way: a thread that is resumed while its time is lent has none
-//! to run on. And the reply comes last, together with the next receive, because the VMM has no time left behind it. While the
-//! guest waits for its reply, maybe for long (it sleeps in WFI), the VMM receives with a second reply object: the kernel would take
+//! Two rules follow. The guest continues by a reply and in no other way: a thread that is resumed
+//! while its time is lent has none to run on. And the reply comes last, together with the next
+//! receive, because the VMM has no time left behind it. While the guest waits for its reply, maybe
+//! for long (it sleeps in WFI), the VMM receives with a second reply object: the kernel would take
 //! the first one from the waiting guest.
 
 use sel4::cap;
@@ -18,7 +20,8 @@ use crate::event::{Event, Signals};
 
 /// Receives the next event.
 ///
-/// `reply` is the guest's reply, if it is to continue now. `waits` says that it waits for its reply, and goes on waiting.
+/// `reply` is the guest's reply, if it is to continue now. `waits` says that it waits for its
+/// reply, and goes on waiting.
 pub(crate) fn next(reply: Option<MessageInfo>, waits: bool) -> Event {
     let input = cap::Endpoint::from_bits(caps::INPUT);
     let first = cap::Reply::from_bits(caps::REPLY);

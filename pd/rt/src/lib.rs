@@ -1,22 +1,24 @@
 //! What Zazen's protection domains share: the only crate that names seL4.
 //!
 //! It turns the core's host traits into seL4 invocations ([`vcpu`], [`stage2`]), the memory
-//! server's `Kernel` trait likewise ([`kernel`]), and the servers' APIs into protected procedure calls ([`clients`]).
-//! Every capability is named by its CPtr from the `topology` crate, which the image builder uses too.
+//! server's `Kernel` trait likewise ([`kernel`]), and the servers' APIs into protected procedure
+//! calls ([`clients`]). Every capability is named by its CPtr from the `topology` crate, which the
+//! image builder uses too.
 //!
 //! # Soundness
 //!
 //! This crate is one of the few that may use `unsafe`, for four things only:
 //!
 //! * [`region`] turns a memory region that system.xml maps at a fixed address into a `'static`
-//!   slice of atomics or, for regions that nothing else can write, of bytes. The addresses come from
-//!   `topology`, from which the image builder makes the mapping; an image in which they disagree does
-//!   not pass the builder's simulation. Each region is taken once.
-//! * [`clock`] reads and writes the generic timer's registers, which have no memory effects; [`counter`] a board's timer, and
-//!   the page with the program of a virtual machine that can reach nothing but that page and a counter.
+//!   slice of atomics or, for regions that nothing else can write, of bytes. The addresses come
+//!   from `topology`, from which the image builder makes the mapping; an image in which they
+//!   disagree does not pass the builder's simulation. Each region is taken once.
+//! * [`clock`] reads and writes the generic timer's registers, which have no memory effects;
+//!   [`counter`] a board's timer, and the page with the program of a virtual machine that can reach
+//!   nothing but that page and a counter.
 //! * [`vectors`] shows the text of a program for a guest's thread as bytes.
-//! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault path can afford;
-//!   they only read and write the IPC buffer.
+//! * [`invoke`] performs raw seL4 calls that the `sel4` crate wraps with more copying than a fault
+//!   path can afford; they only read and write the IPC buffer.
 #![no_std]
 #![allow(
     clippy::cast_possible_truncation,

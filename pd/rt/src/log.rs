@@ -27,7 +27,8 @@ fn notify_from_server() {
     Channel::new(channel::SERVER_CONSOLE).notify();
 }
 
-/// `init`, with panics told on the console from then on; the kernel's own printing exists in debug kernels alone.
+/// `init`, with panics told on the console from then on; the kernel's own printing exists in debug
+/// kernels alone.
 pub fn with_panics<T>(init: impl FnOnce() -> T) -> impl FnOnce() -> T {
     move || {
         panicking::set_hook(&tell_panic);
@@ -35,10 +36,12 @@ pub fn with_panics<T>(init: impl FnOnce() -> T) -> impl FnOnce() -> T {
     }
 }
 
-/// Writes the message of a panic to this protection domain's ring; what did not fit before it is lost, it is not.
+/// Writes the message of a panic to this protection domain's ring; what did not fit before it is
+/// lost, it is not.
 fn tell_panic(info: &PanicInfo<'_>) {
     let name = pd_name().unwrap_or("?");
-    // The console has no ring, and nobody who would print its words; gates and the pulse have none either.
+    // The console has no ring, and nobody who would print its words; gates and the pulse have none
+    // either.
     if name == pd::CONSOLE || name == pd::PULSE || name.starts_with(pd::GATE_PREFIX) {
         return;
     }

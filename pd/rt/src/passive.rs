@@ -1,9 +1,10 @@
 //! Taking a protection domain's own time away: what the fault server does for its children.
 //!
-//! A scheduling context that is bound to a notification goes back there when its thread waits next. From then on the thread
-//! runs on it for notifications alone, and on the time of its caller, or of the guest that faulted, for anything else. Microkit's
-//! monitor does the same for those that ask it, at the highest priority of all and for anybody who holds a capability
-//! to it; so nobody asks here, and nobody holds one.
+//! A scheduling context that is bound to a notification goes back there when its thread waits next.
+//! From then on the thread runs on it for notifications alone, and on the time of its caller, or of
+//! the guest that faulted, for anything else. Microkit's monitor does the same for those that ask
+//! it, at the highest priority of all and for anybody who holds a capability to it; so nobody asks
+//! here, and nobody holds one.
 
 use topology::caps;
 

@@ -13,14 +13,15 @@ pub fn records_bytes() -> u64 {
     *var!(zazen_records_bytes: u64 = 0)
 }
 
-/// Address of the page that tells the time, where user level cannot read the system counter; else 0. Symbol `zazen_clock_page`
-/// of programs that need the time.
+/// Address of the clock page, if user level cannot read the system counter; else 0. It is the
+/// symbol `zazen_clock_page` of programs that need the time.
 #[inline]
 pub fn clock_page() -> u64 {
     *var!(zazen_clock_page: u64 = 0)
 }
 
-/// The console's UART: its kind (`board::UartKind`) and the frequency of its clock in Hz. Symbol `zazen_uart` of the console.
+/// The console's UART: its kind (`board::UartKind`) and the frequency of its clock in Hz. Symbol
+/// `zazen_uart` of the console.
 pub fn uart() -> [u64; 2] {
     *var!(zazen_uart: [u64; 2] = [0; 2])
 }

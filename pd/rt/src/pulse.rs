@@ -22,7 +22,8 @@ impl Handler for Pulse {
         let asked = cap::Notification::from_bits(caps::INPUT);
         loop {
             asked.wait();
-            // Gives up what is left of the budget: the next instruction is executed in the next period.
+            // Gives up what is left of the budget: the next instruction is executed in the next
+            // period.
             sel4::r#yield();
             Channel::new(channel::PULSE_TIMER).notify();
         }

@@ -35,7 +35,8 @@ pub fn console_region(client: usize) -> Region<'static> {
 /// The window of a VMM onto its guest's memory.
 pub fn guest_window() -> RawWindow {
     // SAFETY: the system description maps nothing in the range, and no Rust object is placed there;
-    // what the core maps into it is guest memory. A fault in it stops this protection domain (the Microkit monitor reports it).
+    // what the core maps into it is guest memory. A fault in it stops this protection domain (the
+    // Microkit monitor reports it).
     #[expect(unsafe_code, reason = "guest memory")]
     unsafe {
         RawWindow::new(vaddr::WINDOW as *mut u8, vaddr::WINDOW_END - vaddr::WINDOW)
@@ -44,16 +45,19 @@ pub fn guest_window() -> RawWindow {
 
 /// Module region `region` of a VMM, of which `len` bytes are the file's.
 pub fn module(region: u8, len: u64) -> &'static [u8] {
-    // SAFETY: the record's size is that of the file with which the builder filled the region, mapped read-only.
+    // SAFETY: the record's size is that of the file with which the builder filled the region,
+    // mapped read-only.
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
         image_bytes(vaddr::module(region), len as usize)
     }
 }
 
-/// Writes to the first byte of module region 0, which the kernel refuses: for the test's VMM that wants to fault.
+/// Writes to the first byte of module region 0, which the kernel refuses: for the test's VMM that
+/// wants to fault.
 pub fn poke_module() {
-    // SAFETY: the region is mapped read-only, so nothing is written; the access faults and this protection domain stops.
+    // SAFETY: the region is mapped read-only, so nothing is written; the access faults and this
+    // protection domain stops.
     #[expect(unsafe_code, reason = "an access that must fault")]
     unsafe {
         (vaddr::module(0) as *mut u8).write_volatile(0);
@@ -62,7 +66,8 @@ pub fn poke_module() {
 
 /// The table behind a VMM's p2m for `ram` bytes of guest RAM. To be taken once.
 pub fn p2m_table(ram: u64) -> &'static mut [u32] {
-    // SAFETY: the generator maps p2m_bytes(ram) zeroed bytes here for this protection domain alone; the VMM calls this once, at start.
+    // SAFETY: the generator maps p2m_bytes(ram) zeroed bytes here for this protection domain alone;
+    // the VMM calls this once, at start.
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
         core::slice::from_raw_parts_mut(
@@ -85,11 +90,13 @@ unsafe fn image_bytes(base: u64, len: usize) -> &'static [u8] {
 /// The boot device tree in the dt-server: as long as its header says, within the region's most.
 pub fn boot_dtb() -> &'static [u8] {
     const HEADER: usize = 40;
-    // SAFETY: the generator maps the file the builder wrote, a device tree of at least a header, read-only.
+    // SAFETY: the generator maps the file the builder wrote, a device tree of at least a header,
+    // read-only.
     #[expect(unsafe_code, reason = "mapped region")]
     let header = unsafe { image_bytes(vaddr::BOOT_DTB, HEADER) };
     let total = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
-    // SAFETY: the region is the whole file, whose length the builder has checked against the header.
+    // SAFETY: the region is the whole file, whose length the builder has checked against the
+    // header.
     #[expect(unsafe_code, reason = "mapped region")]
     unsafe {
         image_bytes(vaddr::BOOT_DTB, total.max(HEADER))
@@ -147,8 +154,8 @@ impl Records {
 pub fn uart() -> (Serial<'static>, Line) {
     let base = NonNull::new(vaddr::UART as *mut u8).expect("the UART's address is not null");
     let [kind, clock_hz] = patched::uart();
-    // SAFETY: the generator maps the registers of the board's UART here, uncached, in the console alone; the builder
-    // says what kind it is; taken once.
+    // SAFETY: the generator maps the registers of the board's UART here, uncached, in the console
+    // alone; the builder says what kind it is; taken once.
     #[expect(unsafe_code, reason = "device registers")]
     let serial = unsafe {
         if kind == UartKind::Cadence as u64 {

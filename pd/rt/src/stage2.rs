@@ -74,7 +74,8 @@ fn map_with(
     rights: CapRights,
     attributes: VmAttributes,
 ) -> Result<(), MapError> {
-    // The capability's own type says whether it is a page or a block; the map call is the same for both.
+    // The capability's own type says whether it is a page or a block; the map call is the same for
+    // both.
     let at = usize::try_from(at).map_err(|_| MapError::Refused)?;
     frame(slot)
         .cast::<sel4::cap_type::SmallPage>()

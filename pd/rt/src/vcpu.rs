@@ -1,9 +1,10 @@
 //! The registers of a vCPU that stopped, read as late and written as seldom as the kernel allows.
 //!
-//! What a fault message brings costs nothing; anything else costs a `TCB_ReadRegisters`, about 1,000
-//! instructions. An unknown-syscall fault (the stock kernel's HVC) lets its reply set x0..x7 and the PC, so a
-//! hypercall that changes nothing else needs no write; every other change takes one
-//! `TCB_WriteRegisters`. Where the thread's time is not lent ([`crate::lent`]) that also resumes it and saves the reply.
+//! What a fault message brings costs nothing; anything else costs a `TCB_ReadRegisters`, about
+//! 1,000 instructions. An unknown-syscall fault (the stock kernel's HVC) lets its reply set x0..x7
+//! and the PC, so a hypercall that changes nothing else needs no write; every other change takes
+//! one `TCB_WriteRegisters`. Where the thread's time is not lent ([`crate::lent`]) that also
+//! resumes it and saves the reply.
 
 use hv_types::Gva;
 use hypervisor_core::host::{Interrupts, SysReg, Vcpu};
@@ -82,7 +83,8 @@ impl VcpuRegs {
         }
     }
 
-    /// The thread stopped with the fault whose message, with tag `info`, is in the message registers. Returns the fault.
+    /// The thread stopped with the fault whose message, with tag `info`, is in the message
+    /// registers. Returns the fault.
     pub fn stopped_with(&mut self, info: &MessageInfo) -> Fault {
         let fault = Fault::decode(info);
         match fault {
@@ -147,8 +149,8 @@ impl VcpuRegs {
         write_registers(self.tcb, &self.regs, count, resume);
     }
 
-    /// Lets the thread run. Returns the reply for the fault handler to give, or `None` where the thread
-    /// runs already.
+    /// Lets the thread run. Returns the reply for the fault handler to give, or `None` where the
+    /// thread runs already.
     pub fn resume(&mut self) -> Option<MessageInfo> {
         let stopped = core::mem::replace(&mut self.stopped, Stopped::Not);
         match stopped {
@@ -182,8 +184,8 @@ impl VcpuRegs {
         matches!(self.stopped, Stopped::Syscall | Stopped::Fault)
     }
 
-    /// The thread does not run until [`VcpuRegs::resume`]: one whose time is lent goes on waiting for its reply, or is suspended
-    /// if it runs (a watchdog may end a guest that makes no exit).
+    /// The thread does not run until [`VcpuRegs::resume`]: one whose time is lent goes on waiting
+    /// for its reply, or is suspended if it runs (a watchdog may end a guest that makes no exit).
     pub fn hold(&mut self) {
         if self.stopped == Stopped::Not {
             self.park();
@@ -196,8 +198,9 @@ impl VcpuRegs {
     }
 
     /// Takes the thread out of its fault without letting it run, so that the reply object is free
-    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`]. A thread that runs is stopped. Where the
-    /// thread's time is lent it would stay with whoever has it: see [`VcpuRegs::hold`].
+    /// for the next fault; changed registers are kept until [`VcpuRegs::resume`]. A thread that
+    /// runs is stopped. Where the thread's time is lent it would stay with whoever has it: see
+    /// [`VcpuRegs::hold`].
     pub fn park(&mut self) {
         if self.stopped != Stopped::Parked {
             let _ = sel4::cap::Tcb::from_bits(self.tcb).tcb_suspend();
@@ -205,9 +208,10 @@ impl VcpuRegs {
         }
     }
 
-    /// Gives the thread, which is stopped, the vCPU object in `slot` of the grant CNode in place of the one it has; false if
-    /// the kernel refused. A new object has all system registers, list registers, priorities and the timer in their reset state,
-    /// most of which a VMM could not bring them back to.
+    /// Gives the thread, which is stopped, the vCPU object in `slot` of the grant CNode in place of
+    /// the one it has; false if the kernel refused. A new object has all system registers, list
+    /// registers, priorities and the timer in their reset state, most of which a VMM could not
+    /// bring them back to.
     ///
     /// The vector registers are the thread's, not the vCPU's: see [`VcpuRegs::run_until`].
     pub fn renew(&mut self, slot: Slot) -> bool {
@@ -219,11 +223,12 @@ impl VcpuRegs {
         done
     }
 
-    /// Runs the thread, which is stopped, from `pc` to the instruction at `stop`, where it traps; false if it did not come there.
-    /// Its general registers are anything afterwards, and it waits for a reply.
+    /// Runs the thread, which is stopped, from `pc` to the instruction at `stop`, where it traps;
+    /// false if it did not come there. Its general registers are anything afterwards, and it waits
+    /// for a reply.
     ///
-    /// The program between is the VMM's own and short, so the fault that stops it is waited for here. Notifications that come
-    /// meanwhile are kept for [`VcpuRegs::take_missed`].
+    /// The program between is the VMM's own and short, so the fault that stops it is waited for
+    /// here. Notifications that come meanwhile are kept for [`VcpuRegs::take_missed`].
     pub fn run_until(&mut self, pc: u64, stop: u64) -> bool {
         self.start(pc, 0);
         let mut reply = self.resume();
@@ -238,7 +243,8 @@ impl VcpuRegs {
         }
     }
 
-    /// Has the thread start at `pc` in EL1h with D, A, I and F masked and `x0` when it is resumed next.
+    /// Has the thread start at `pc` in EL1h with D, A, I and F masked and `x0` when it is resumed
+    /// next.
     pub fn start(&mut self, pc: u64, x0: u64) {
         self.regs = [0; CONTEXT_LEN];
         self.regs[CONTEXT_PC] = pc;

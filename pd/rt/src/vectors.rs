@@ -1,12 +1,14 @@
 //! Zeroing a guest's vector registers.
 //!
-//! The kernel keeps q0..q31, `FPCR` and `FPSR` with a thread, zeroes them when the thread is made and offers no call that changes
-//! them, so only the thread itself can. Before the guest begins a new life its thread runs the few instructions of [`program`] at EL1.
+//! The kernel keeps q0..q31, `FPCR` and `FPSR` with a thread, zeroes them when the thread is made
+//! and offers no call that changes them, so only the thread itself can. Before the guest begins a
+//! new life its thread runs the few instructions of [`program`] at EL1.
 #![expect(unsafe_code, reason = "the program's text as bytes")]
 
 use core::arch::global_asm;
 
-// Leaves CPACR_EL1 as it was; x1 and x2 are written again when the guest starts. WFI traps, and the thread stops there.
+// Leaves CPACR_EL1 as it was; x1 and x2 are written again when the guest starts. WFI traps, and the
+// thread stops there.
 global_asm!(
     r#"
     .section .rodata.clear_vectors, "a"
@@ -38,7 +40,8 @@ unsafe extern "C" {
     static clear_vectors_end: u8;
 }
 
-/// The program, which may run at any address that is a multiple of 4, and the offset of the instruction that it stops at.
+/// The program, which may run at any address that is a multiple of 4, and the offset of the
+/// instruction that it stops at.
 pub fn program() -> (&'static [u8], u64) {
     let (start, stop, end) = (
         &raw const clear_vectors,

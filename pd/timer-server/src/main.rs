@@ -33,7 +33,8 @@ fn init() -> TimerServer {
 const PULSE: Channel = Channel::new(channel::TIMER_PULSE);
 
 impl TimerServer {
-    /// Sets the hardware to the next deadline, and has the pulse look after it where guests can put the timer off.
+    /// Sets the hardware to the next deadline, and has the pulse look after it where guests can put
+    /// the timer off.
     fn set(&mut self) {
         let next = self.deadlines.next();
         self.timer.set(next);
@@ -68,7 +69,8 @@ impl Handler for TimerServer {
         }
         self.serve();
         if channels.contains(irq) {
-            // The timer is set to the future or off by now; where a deadline came in between, it fires again.
+            // The timer is set to the future or off by now; where a deadline came in between, it
+            // fires again.
             let _ = irq.irq_ack();
         }
         Ok(())

@@ -66,7 +66,8 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 }
 
 impl Vmm {
-    /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to continue.
+    /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to
+    /// continue.
     fn apply(&mut self, action: VcpuAction) -> Option<MessageInfo> {
         match action {
             VcpuAction::Resume => self.regs().resume(),

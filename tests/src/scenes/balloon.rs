@@ -12,7 +12,8 @@ const DIRECTORY: &str = "/sys/devices/system/xen_memory/xen_memory0";
 /// What `guest` answers to `command` where it says "WHAT is NUMBER".
 fn number(machine: &mut Machine, guest: &str, command: &str, what: &str) -> Result<u64, Failure> {
     let answer = ask(machine, guest, command)?;
-    // The expression that the shell evaluates keeps the echo of the command from being taken for the answer.
+    // The expression that the shell evaluates keeps the echo of the command from being taken for
+    // the answer.
     Regex::new(&format!(r"{what} is (\d+)"))
         .ok()
         .and_then(|number| number.captures(&answer)?.get(1)?.as_str().parse().ok())
@@ -97,8 +98,9 @@ pub enum Count {
     Stays,
 }
 
-/// BL-1, BL-2, SM-13: takes `kib` from `guest` and gives it back; `MemTotal` follows exactly, and the memory server's count
-/// of the guest's RAM does what `count` says, with sums that hold at every step.
+/// BL-1, BL-2, SM-13: takes `kib` from `guest` and gives it back; `MemTotal` follows exactly, and
+/// the memory server's count of the guest's RAM does what `count` says, with sums that hold at
+/// every step.
 ///
 /// # Errors
 /// As [`set`] and [`server_ram`]; a number is another.

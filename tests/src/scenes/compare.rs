@@ -69,8 +69,9 @@ fn seen(
     Ok(lines)
 }
 
-/// The lines of a guest without those that came again: where the guest paused within one, the console may have put
-/// another's line there and shown it anew (docs/console.md). When a guest pauses is chance.
+/// The lines of a guest without those that came again: where the guest paused within one, the
+/// console may have put another's line there and shown it anew (docs/console.md). When a guest
+/// pauses is chance.
 fn whole<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let next = lines.iter().skip(1).map(Some).chain([None]);
     let pairs = lines.iter().zip(next);
@@ -107,8 +108,8 @@ fn timeless(line: &str) -> Option<String> {
     Some(line)
 }
 
-/// Whether both saw the same lines, each as often; the failure shows the first differences. Their order is left out, because
-/// what a kernel starts in parallel ends when it does.
+/// Whether both saw the same lines, each as often; the failure shows the first differences. Their
+/// order is left out, because what a kernel starts in parallel ends when it does.
 fn same(here: &[String], there: &[String]) -> Result<(), Failure> {
     if here.is_empty() {
         return Err(Failure("the guest said nothing".into()));

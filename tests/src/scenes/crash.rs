@@ -1,5 +1,5 @@
-//! VMMs that crash while their guests run: `domains/crash.dts`. The machine counts instructions, so that who shares the
-//! processor with whom shows in the time that a piece of work takes.
+//! VMMs that crash while their guests run: `domains/crash.dts`. The machine counts instructions, so
+//! that who shares the processor with whom shows in the time that a piece of work takes.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -10,8 +10,8 @@ use crate::suite::Suite;
 const LINUX: &str = "linux1";
 /// KiB by which it grows: all that fragile had.
 const GROWTH: u64 = 128 << 10;
-/// Percent of the time before, that work takes at most when two guests that compute without end have stopped: it should be a
-/// third.
+/// Percent of the time before, that work takes at most when two guests that compute without end
+/// have stopped: it should be a third.
 const FALLS_TO: u64 = 50;
 
 /// A domain whose VMM crashes.
@@ -108,8 +108,8 @@ fn work(machine: &mut Machine) -> Result<u64, Failure> {
     took.filter(|took| *took > 0).ok_or(Failure(answer))
 }
 
-/// LU-7: types what makes the VMM of `domain` crash while its guest runs; it is told, and everything that the domain had is taken
-/// back.
+/// LU-7: types what makes the VMM of `domain` crash while its guest runs; it is told, and
+/// everything that the domain had is taken back.
 fn crashes(machine: &mut Machine, domain: &Crashing) -> Result<(), Failure> {
     let Crashing {
         name,

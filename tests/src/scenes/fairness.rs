@@ -1,8 +1,9 @@
-//! What a guest gets of the processor beside guests that attack it: `domains/storm.dts` and `domains/storms.dts`.
+//! What a guest gets of the processor beside guests that attack it: `domains/storm.dts` and
+//! `domains/storms.dts`.
 //!
-//! The machine counts instructions, so the figures repeat exactly however busy the host is. VMMs that attack are
-//! `pd/hostile` in the place of the attackers' own. `./build.sh bench --fairness` does
-//! the same with every attack, for a table.
+//! The machine counts instructions, so the figures repeat exactly however busy the host is. VMMs
+//! that attack are `pd/hostile` in the place of the attackers' own. `./build.sh bench --fairness`
+//! does the same with every attack, for a table.
 
 use regex::Regex;
 
@@ -10,8 +11,8 @@ use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
 use crate::suite::Suite;
 
-/// Attacks of `guests/probe/src/storm.rs`, one of each kind: a hypercall, output, exits that end in the guest, work that the memory
-/// server does, interrupts, and short and long sleeps.
+/// Attacks of `guests/probe/src/storm.rs`, one of each kind: a hypercall, output, exits that end in
+/// the guest, work that the memory server does, interrupts, and short and long sleeps.
 const ATTACKS: [&str; 7] = [
     "hypercalls",
     "console",
@@ -21,8 +22,8 @@ const ATTACKS: [&str; 7] = [
     "wakes",
     "ticks",
 ];
-/// What the EL2 host's own scheduler has to stand too: who sleeps so shortly that the others' time between is hardly more than what it
-/// takes to leave them and enter again.
+/// What the EL2 host's own scheduler has to stand too: who sleeps so shortly that the others' time
+/// between is hardly more than what it takes to leave them and enter again.
 const EL2_ATTACKS: [&str; 1] = ["polls"];
 /// On whose time a VMM attacks.
 enum Time {
@@ -31,8 +32,9 @@ enum Time {
     /// On its guest's, which it never gives back.
     Guests,
 }
-/// Attacks of `pd/hostile/src/greedy.rs`, one of each kind: it keeps its guest's time, it has the memory server work on its guest's
-/// time, it floods a server that has time of its own, and it tries to put its guest before all others.
+/// Attacks of `pd/hostile/src/greedy.rs`, one of each kind: it keeps its guest's time, it has the
+/// memory server work on its guest's time, it floods a server that has time of its own, and it
+/// tries to put its guest before all others.
 const VMM_ATTACKS: [(&str, Time); 4] = [
     ("spin", Time::Guests),
     ("grab", Time::Guests),
@@ -139,7 +141,8 @@ fn vmms(suite: &mut Suite, lab: &Lab, config: &str, scene: &Scene) {
     }
 }
 
-/// The rule beside `attack` in `scene`, whose machine `boot` starts; it returns a part of the line with which the attack begins, too.
+/// The rule beside `attack` in `scene`, whose machine `boot` starts; it returns a part of the line
+/// with which the attack begins, too.
 fn held(
     suite: &mut Suite,
     config: &str,
@@ -162,7 +165,8 @@ fn held(
 /// Least share in permille and longest gap in microseconds.
 type Figures = (u64, u64);
 
-/// What each of the `count` guests that measure has seen beside the attack that begins with a line that contains `begins`.
+/// What each of the `count` guests that measure has seen beside the attack that begins with a line
+/// that contains `begins`.
 fn measured(machine: &Machine, begins: &str, count: usize) -> Result<Vec<Figures>, Failure> {
     let line = r"share: done \d+ windows, permille \d+, least (\d+), longest gap (\d+) us$";
     // One after the other: each expectation looks for one more of the same lines.
@@ -184,7 +188,8 @@ fn measured(machine: &Machine, begins: &str, count: usize) -> Result<Vec<Figures
     figures.collect()
 }
 
-/// Attacks on the timer that the timer server has, where guests can reach it: one sets it off without end, one puts it off.
+/// Attacks on the timer that the timer server has, where guests can reach it: one sets it off
+/// without end, one puts it off.
 const TIMER_ATTACKS: [&str; 2] = ["physical", "mute"];
 
 /// A guest that sleeps beside one that has the timer server's timer.

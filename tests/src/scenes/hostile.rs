@@ -1,4 +1,5 @@
-//! VMMs that were taken over: `domains/hostile.dts` with `pd/hostile` in the place of all VMMs but Linux's.
+//! VMMs that were taken over: `domains/hostile.dts` with `pd/hostile` in the place of all VMMs but
+//! Linux's.
 
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ const FLOODS: [(&str, u32); 3] = [
 /// A million messages take a while.
 const FLOOD: Duration = Duration::from_secs(300);
 
-/// The scene on Microkit in `config`; on the EL2 host there is nothing between VMMs and servers that could hold.
+/// The scene on Microkit in `config`; on the EL2 host there is nothing between VMMs and servers
+/// that could hold.
 pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     let name = |test: &str| format!("{config}/hostile/{test}");
     let mut tests: Vec<String> = FAULTS

@@ -1,4 +1,5 @@
-//! Where guests' memory lies and how much it becomes: `domains/static-direct.dts` of each board, `domains/balloon.dts`.
+//! Where guests' memory lies and how much it becomes: `domains/static-direct.dts` of each board,
+//! `domains/balloon.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::balloon::{self, Count};
@@ -151,13 +152,15 @@ fn ram_is_at_host_addresses(machine: &mut Machine, board: &Direct) -> Result<(),
     answers(machine, second, tell, &board.pieces)
 }
 
-/// The emulated UART is where the host has one of whatever kind (DM-4), and takes what is written to it.
+/// The emulated UART is where the host has one of whatever kind (DM-4), and takes what is written
+/// to it.
 fn devices(machine: &mut Machine, board: &Direct) -> Result<(), Failure> {
     let tell = "ls /proc/device-tree; grep uart /proc/iomem; echo to the uart > /dev/ttyAMA0; grep -c '' /proc/interrupts";
     answers(machine, GUESTS[0], tell, &board.devices)
 }
 
-/// linux1 has a UART beside its PV console, and has just used it; what is typed is for the shell all the same.
+/// linux1 has a UART beside its PV console, and has just used it; what is typed is for the shell
+/// all the same.
 fn typed_lines(machine: &mut Machine) -> Result<(), Failure> {
     let guest = GUESTS[0];
     for length in (10..=500).step_by(150) {
@@ -170,7 +173,8 @@ fn typed_lines(machine: &mut Machine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Linux takes Xen's bounce buffers where it is told that it is direct-mapped, and with this little memory only then.
+/// Linux takes Xen's bounce buffers where it is told that it is direct-mapped, and with this little
+/// memory only then.
 fn bounce_buffers(machine: &mut Machine) -> Result<(), Failure> {
     let tell = "dmesg | grep -i 'io tlb'";
     answers(machine, GUESTS[0], tell, &["software IO TLB: mapped"])

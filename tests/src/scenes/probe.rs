@@ -1,11 +1,13 @@
-//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts` and `domains/codes.dts`.
+//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts`
+//! and `domains/codes.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
 use crate::scenes::shell;
 use crate::suite::Suite;
 
-/// How far below zero the sweep of x7 goes: a debug kernel of any board acts on values below -11, up to halting.
+/// How far below zero the sweep of x7 goes: a debug kernel of any board acts on values below -11,
+/// up to halting.
 fn last_x7(config: &str) -> u8 {
     if config.ends_with("debug") { 11 } else { 64 }
 }
@@ -47,8 +49,8 @@ pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
     });
 }
 
-/// Return codes, on static memory and on memory from the heap: the set of which each line is a story, and the set that
-/// is the same on Xen.
+/// Return codes, on static memory and on memory from the heap: the set of which each line is a
+/// story, and the set that is the same on Xen.
 pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
     for set in ["abi", "codes"] {
         return_codes(suite, lab, config, set);

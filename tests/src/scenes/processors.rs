@@ -1,4 +1,5 @@
-//! Linux on processors that have more than a guest is offered, and the random numbers that it starts with.
+//! Linux on processors that have more than a guest is offered, and the random numbers that it
+//! starts with.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -69,7 +70,8 @@ fn features(machine: &mut Machine) -> Result<(), Failure> {
     }
 }
 
-/// On `config`: two guests and two lives of one get seeds of their own, and Linux has random numbers before user space.
+/// On `config`: two guests and two lives of one get seeds of their own, and Linux has random
+/// numbers before user space.
 pub fn seeds(suite: &mut Suite, lab: &Lab, config: &str) {
     let name = |test: &str| format!("{config}/seeds/{test}");
     let tests = [

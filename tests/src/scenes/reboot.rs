@@ -29,7 +29,8 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     }
     let [boots, lives, memory, answers] = &tests;
     let mut machine = None;
-    // Each life of the guests is longer than a second, and most of that is sleep, which costs a machine that counts nothing.
+    // Each life of the guests is longer than a second, and most of that is sleep, which costs a
+    // machine that counts nothing.
     let lab = lab.clone().counting();
     suite.run(boots, || {
         let booted = lab.boot(config, "reboot.dts", &format!("reboot-{config}"))?;
@@ -82,8 +83,8 @@ fn hundred_lives(machine: &Machine, guest: &str) -> Result<(), Failure> {
     Err(Failure(format!("{guest} has had {lives} lives only")))
 }
 
-/// What the memory server took back is the same each time, and the reserve of a static domain is complete. The first life
-/// had a vCPU that was not the memory server's.
+/// What the memory server took back is the same each time, and the reserve of a static domain is
+/// complete. The first life had a vCPU that was not the memory server's.
 fn taken_back(seen: &str, domid: u32) -> Result<(), Failure> {
     let line = Regex::new(&format!(
         r"d{domid} restarts (\d+): (.* taken back); free now: (reserve \d+ pages)"

@@ -1,4 +1,5 @@
-//! A domains file with a mistake: what `build.sh image` says of it, and that the image made before stays.
+//! A domains file with a mistake: what `build.sh image` says of it, and that the image made before
+//! stays.
 
 use std::fs;
 
@@ -6,8 +7,8 @@ use crate::machine::Failure;
 use crate::scenes::lab::Lab;
 use crate::suite::Suite;
 
-/// The line that is changed, and a range across the border of seL4's RAM in its place: the packers take it, the checker
-/// does not.
+/// The line that is changed, and a range across the border of seL4's RAM in its place: the packers
+/// take it, the checker does not.
 const MISTAKE: (&str, &str) = (
     "xen,static-mem = <0x0 0x40000000 0x0 0x10000000>;",
     "xen,static-mem = <0x0 0x5f000000 0x0 0x10000000>;",

@@ -1,4 +1,5 @@
-//! Registers that no capability names: what a guest leaves in them, nobody else may see or feel (docs/registers.md).
+//! Registers that no capability names: what a guest leaves in them, nobody else may see or feel
+//! (docs/registers.md).
 
 use crate::debugger::{Debugger, Port};
 use crate::machine::{Failure, Machine};
@@ -23,8 +24,9 @@ const CORES: usize = 4;
 fn shared(config: &str) -> &'static [&'static str] {
     match config {
         EL2 | "zcu102-el2" => &[],
-        // The stock kernel keeps neither of them, and gives guests the EL1 physical timer on qemu_virt, because it
-        // gives it to the timer server: CNTP_CTL_EL0, CNTP_CVAL_EL0. CSSELR_EL1 is on both boards.
+        // The stock kernel keeps neither of them, and gives guests the EL1 physical timer on
+        // qemu_virt, because it gives it to the timer server: CNTP_CTL_EL0, CNTP_CVAL_EL0.
+        // CSSELR_EL1 is on both boards.
         config if config.starts_with(ZCU102) => &["S3_2_C0_C0_0"],
         _ => &["S3_2_C0_C0_0", "S3_3_C14_C2_1", "S3_3_C14_C2_2"],
     }
@@ -83,7 +85,8 @@ fn attacked(suite: &mut Suite, lab: &Lab, config: &str, attack: &str) {
         let name = format!("debug-{attack}-{config}");
         let machine =
             lab.boot_changed(config, "debug.dts", &name, (change.0, change.1.as_str()))?;
-        // Counted from the attack's line on, not from when it is read: the victim may be quicker than the reader.
+        // Counted from the attack's line on, not from when it is read: the victim may be quicker
+        // than the reader.
         machine.expect(
             &format!(
                 r"(?s)^attacker: probe: armed$(.*?^victim: probe: beat \d+$){{{BEATS_LATER}}}"

@@ -1,4 +1,5 @@
-//! Scenes with test programs in the place of some VMMs: one machine, and steps that are a test each.
+//! Scenes with test programs in the place of some VMMs: one machine, and steps that are a test
+//! each.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::Lab;
@@ -12,7 +13,8 @@ pub struct Replaced<'a> {
 }
 
 impl<'a> Replaced<'a> {
-    /// Boots `domains/SCENE.dts` in `config` with `pd/hostile` as the VMM of each of `domains`. Protection domains may fault.
+    /// Boots `domains/SCENE.dts` in `config` with `pd/hostile` as the VMM of each of `domains`.
+    /// Protection domains may fault.
     pub fn boot<'b>(
         suite: &'a mut Suite,
         lab: &Lab,

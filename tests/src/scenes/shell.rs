@@ -33,7 +33,8 @@ pub fn ask(machine: &mut Machine, guest: &str, command: &str) -> Result<String, 
     machine.send(&format!(
         "{command}; echo \"end $((40 + 2)) of $(hostname)\"\n"
     ))?;
-    // The whole line: what is not ended is shown again when the input comes back, and would answer the next question.
+    // The whole line: what is not ended is shown again when the input comes back, and would answer
+    // the next question.
     machine.expect(&format!("end 42 of {guest}\n"), PATIENCE)?;
     Ok(machine.seen())
 }

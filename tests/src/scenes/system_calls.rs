@@ -1,8 +1,10 @@
-//! VMMs that make system calls which no VMM makes: `domains/system-calls.dts` with `pd/hostile` in the place of all VMMs but
-//! Linux's. Each is a domain of its own, because most of them end what it can do.
+//! VMMs that make system calls which no VMM makes: `domains/system-calls.dts` with `pd/hostile` in
+//! the place of all VMMs but Linux's. Each is a domain of its own, because most of them end what it
+//! can do.
 //!
-//! What counts is Linux beside them, and what it needs the servers for: it restarts, so the dt-server writes its tree and the memory
-//! server takes back and gives; it sleeps, so the timer server wakes it.
+//! What counts is Linux beside them, and what it needs the servers for: it restarts, so the
+//! dt-server writes its tree and the memory server takes back and gives; it sleeps, so the timer
+//! server wakes it.
 
 use crate::machine::Failure;
 use crate::scenes::lab::{Lab, PATIENCE};

@@ -16,8 +16,8 @@ const REBOOTS: u32 = 3;
 /// KiB that the balloon test moves.
 const BALLOON: u64 = 32 << 10;
 
-/// What every guest's kernel log must show; Linux prints these where it finds Xen usable. The expressions
-/// are for the guest's `grep -E` too.
+/// What every guest's kernel log must show; Linux prints these where it finds Xen usable. The
+/// expressions are for the guest's `grep -E` too.
 const KERNEL_LOG: [(&str, &str); 3] = [
     ("finds-xen", r"Xen [0-9]+\.[0-9]+ support found"),
     ("maps-grant-table", "Grant tables using version 1 layout"),
@@ -126,7 +126,8 @@ impl Scene<'_> {
             Step::Boot => Ok(()),
             Step::Memory => self.memory(machine),
             Step::KernelLog { guest, pattern, .. } => {
-                // Only the guest's answer has its name and the digit in front: the echo of the command has not.
+                // Only the guest's answer has its name and the digit in front: the echo of the
+                // command has not.
                 let answer = ask(machine, guest, &format!("dmesg | grep -E '{pattern}'"))?;
                 let expression =
                     regex::Regex::new(pattern).map_err(|error| Failure(error.to_string()))?;
@@ -224,7 +225,8 @@ fn balloon(machine: &mut Machine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One guest reboots a few times; it comes back to its shell with all of its memory, and the other was there all along.
+/// One guest reboots a few times; it comes back to its shell with all of its memory, and the other
+/// was there all along.
 fn reboot(machine: &mut Machine) -> Result<(), Failure> {
     let [leaver, stayer] = GUESTS;
     let before = total(ask(machine, leaver, TELL_TOTAL)?)?;
@@ -270,7 +272,8 @@ fn monitor(machine: &mut Machine, keys: &str, answer: &str) -> Result<(), Failur
     machine.expect(answer, PATIENCE).map(drop)
 }
 
-/// The first guest is down: it is marked, started, stopped and restarted from the monitor; the end of the last one is said.
+/// The first guest is down: it is marked, started, stopped and restarted from the monitor; the end
+/// of the last one is said.
 fn orders(machine: &mut Machine) -> Result<(), Failure> {
     let [first, second] = GUESTS;
     focus(machine, first)?;

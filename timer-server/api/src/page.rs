@@ -1,10 +1,10 @@
 //! Time without the system counter.
 //!
-//! Where user level cannot read the system counter, a 16-bit counter of the board stands in for it, and
-//! the timer server tells in a page that everybody may read how the two go together: at one moment the system
-//! counter had [`Relation::ticks`] and the other [`Relation::count`], and since then each count is
-//! [`Relation::scale`] / 2^32 ticks. It writes a new relation several times in the 2^16 counts after which the counter
-//! starts again.
+//! Where user level cannot read the system counter, a 16-bit counter of the board stands in for it,
+//! and the timer server tells in a page that everybody may read how the two go together: at one
+//! moment the system counter had [`Relation::ticks`] and the other [`Relation::count`], and since
+//! then each count is [`Relation::scale`] / 2^32 ticks. It writes a new relation several times in
+//! the 2^16 counts after which the counter starts again.
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -41,8 +41,9 @@ impl Relation {
 #[derive(Clone, Copy, Debug)]
 pub struct ClockPage<'a>(&'a [AtomicU64; CLOCK_WORDS]);
 
-/// How often a reader looks again at a page that is being written. The writer has a higher priority than the
-/// readers on the one processor, so they do not see one; this keeps a broken writer from holding them.
+/// How often a reader looks again at a page that is being written. The writer has a higher priority
+/// than the readers on the one processor, so they do not see one; this keeps a broken writer from
+/// holding them.
 const TRIES: u32 = 16;
 
 impl<'a> ClockPage<'a> {

@@ -1,8 +1,9 @@
 //! Which capabilities a thread can name, and which of them it can invoke.
 //!
-//! seL4 resolves all 64 bits of a capability pointer from the CSpace's root: a capability to a CNode that is found
-//! while bits are left is *traversed*, never invoked. To operate on a CNode (copy, move, delete,
-//! mint into it), a thread needs a capability to it where no bits are left. (seL4 reference manual, "Capability Address Lookup".)
+//! seL4 resolves all 64 bits of a capability pointer from the CSpace's root: a capability to a
+//! CNode that is found while bits are left is *traversed*, never invoked. To operate on a CNode
+//! (copy, move, delete, mint into it), a thread needs a capability to it where no bits are left.
+//! (seL4 reference manual, "Capability Address Lookup".)
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,11 @@
 //! Who holds which capability in a system image, who reaches which memory, who may call whom,
 //! and whether that is as it should be.
 //!
-//! The image builder writes the capDL specification of an image as JSON: every kernel object,
-//! and every capability that exists when the system has started. [`Authority::read`] turns
-//! it into a model of [`Subject`]s (protection domains and guests), [`Memory`] and [`Edge`]s;
-//! [`Authority::check`] applies the rules of the system to it, and [`report`] shows it as a table, JSON, DOT or a picture.
+//! The image builder writes the capDL specification of an image as JSON: every kernel object, and
+//! every capability that exists when the system has started. [`Authority::read`] turns it into a
+//! model of [`Subject`]s (protection domains and guests), [`Memory`] and [`Edge`]s;
+//! [`Authority::check`] applies the rules of the system to it, and [`report`] shows it as a table,
+//! JSON, DOT or a picture.
 //!
 //! What can change at run time follows from the same capabilities: see [`RunTime`].
 //!

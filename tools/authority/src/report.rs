@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 
 use crate::{Authority, Memory, Role, RunTime, What};
 
-/// Who reaches `memory`, with rights; for untyped memory who holds it, and who can be granted of it.
+/// Who reaches `memory`, with rights; for untyped memory who holds it, and who can be granted of
+/// it.
 struct Who {
     /// Names with rights.
     now: Vec<String>,

@@ -83,7 +83,8 @@ impl Check {
     }
 }
 
-/// Every rule applied to `authority` as an image of `system`, in the order in which docs/inspect.md explains them.
+/// Every rule applied to `authority` as an image of `system`, in the order in which docs/inspect.md
+/// explains them.
 pub(crate) fn check(authority: &Authority, system: &System) -> Vec<Check> {
     let wanted = wanted(system, &authority.spec);
     vec![

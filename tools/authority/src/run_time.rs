@@ -1,8 +1,8 @@
 //! What can change once the system runs, as far as capabilities allow it.
 //!
 //! New frames and page tables come from untyped memory, and get to a VMM only through a grant
-//! CNode. So who holds untypeds, who can operate on which grant CNode, who can use what lies in it, and into which address spaces that can be
-//! mapped, bounds everything that can happen.
+//! CNode. So who holds untypeds, who can operate on which grant CNode, who can use what lies in it,
+//! and into which address spaces that can be mapped, bounds everything that can happen.
 
 use crate::Authority;
 use crate::spec::{Id, Kind};

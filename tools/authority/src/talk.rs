@@ -16,7 +16,8 @@ pub enum Way {
     Call,
     /// A notification: nobody waits.
     Notify,
-    /// The kernel reports the faults of the one to the other, or the one can report something as if it were a fault.
+    /// The kernel reports the faults of the one to the other, or the one can report something as if
+    /// it were a fault.
     Fault,
 }
 

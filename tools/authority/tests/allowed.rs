@@ -1,5 +1,6 @@
-//! Specifications that break isolation without breaking any rule about one kind of thing: what is expected is
-//! compared slot by slot, so each of them is told by name. Each comes with siblings of its kind.
+//! Specifications that break isolation without breaking any rule about one kind of thing: what is
+//! expected is compared slot by slot, so each of them is told by name. Each comes with siblings of
+//! its kind.
 
 mod common;
 
@@ -176,7 +177,8 @@ fn an_endpoint_that_nobody_expects() {
             caught("expected", &words, system);
         }
     }
-    // Siblings: the monitor as another, the fault server, its own again, in the place of one that it has.
+    // Siblings: the monitor as another, the fault server, its own again, in the place of one that
+    // it has.
     for (object, badge) in [
         ("ep_fault_monitor", 2),
         ("ep_fault_server", FAULT),
@@ -347,7 +349,8 @@ fn a_program_that_can_be_written_elsewhere() {
         words,
         page(of(), console, text, RW, false),
     );
-    // Siblings: the stack to execute, another's program, and one's own again without a right to write.
+    // Siblings: the stack to execute, another's program, and one's own again without a right to
+    // write.
     let stack = "frame_console_stack_000000001";
     let words = "console can write and execute 'stack of console'";
     let read = Rights { write: false, ..RW };

@@ -7,11 +7,13 @@ use authority::{Authority, Cap, Kind};
 use common::{RW, System, assert_committed, described, with_field};
 use serde_json::json;
 
-/// The rules that compare with what is expected; one of them notices everything that another rule does.
+/// The rules that compare with what is expected; one of them notices everything that another rule
+/// does.
 const LISTED: [&str; 5] = ["expected", "threads", "time", "mappings", "board"];
 
-/// Asserts that `rule` is broken, that nothing but `also` is broken beside it, and that the message is the committed one.
-/// And that what is expected, which knows nothing of those rules, is not what is there.
+/// Asserts that `rule` is broken, that nothing but `also` is broken beside it, and that the message
+/// is the committed one. And that what is expected, which knows nothing of those rules, is not what
+/// is there.
 #[track_caller]
 fn broken(name: &str, rule: &str, also: &[&str], authority: &Authority) {
     let (listed, checks): (Vec<_>, Vec<_>) = authority

@@ -1,5 +1,5 @@
-//! 10,000 random changes of the default system's specification: each is noticed by a rule, or is harmless for a reason that
-//! has a name. The counts by kind are in `snapshots/mutations.txt`.
+//! 10,000 random changes of the default system's specification: each is noticed by a rule, or is
+//! harmless for a reason that has a name. The counts by kind are in `snapshots/mutations.txt`.
 
 #[path = "mutations/change.rs"]
 mod change;

@@ -247,7 +247,8 @@ fn what_is_no_specification_is_refused() {
     }
 }
 
-/// CNodes that contain each other, page tables that are their own child, sizes out of range: an answer, and no endless walk.
+/// CNodes that contain each other, page tables that are their own child, sizes out of range: an
+/// answer, and no endless walk.
 #[test]
 fn a_specification_without_sense_ends_too() {
     let cnode = |slots: &str| {

@@ -4,7 +4,8 @@
 board_qemu() {
     local machine=virt,virtualization=on,gic-version=2 start
     if [[ $HOST == el2 ]]; then
-        # Without randomness in the device tree that QEMU makes: a run that counts instructions is the same each time.
+        # Without randomness in the device tree that QEMU makes: a run that counts instructions is
+        # the same each time.
         [[ $ICOUNT == no ]] || machine+=,dtb-randomness=off
         start=(-kernel "$1")
     else

@@ -1,8 +1,8 @@
 # QEMU's `xlnx-zcu102`. Sourced by build.sh when it is the board.
 #
-# With secure=on QEMU does what firmware does on the board: it puts interrupts into group 1 (without it no
-# interrupt reaches seL4), answers PSCI and starts what it takes for a Linux kernel at EL2; for that it wants a
-# device tree. Microkit's image is no arm64 Image, so a stub jumps to it.
+# With secure=on QEMU does what firmware does on the board: it puts interrupts into group 1 (without
+# it no interrupt reaches seL4), answers PSCI and starts what it takes for a Linux kernel at EL2;
+# for that it wants a device tree. Microkit's image is no arm64 Image, so a stub jumps to it.
 
 ZCU102=$BUILD/zcu102
 
@@ -22,8 +22,8 @@ board_ready() {
 }
 
 # Makes what the line above names: an arm64 Image header whose first instruction branches past it to
-# `movz x9, #0x4000, lsl #16; br x9`, with which U-Boot's booti starts Microkit's image on the board too, and a
-# device tree that is there but unused.
+# `movz x9, #0x4000, lsl #16; br x9`, with which U-Boot's booti starts Microkit's image on the board
+# too, and a device tree that is there but unused.
 board_prepare() {
     ! board_ready || return 0
     mkdir -p "$ZCU102"

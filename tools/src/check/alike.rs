@@ -1,8 +1,8 @@
 //! Which of several names was most likely meant.
 
-/// The first of `names` that is nearest to `wrong`, if it is near enough to be proposed: a quarter of its letters may differ.
-/// A vendor's prefix that one has or both have does not count: `static-mem` is near to `xen,static-mem`, and `xen,tee` not
-/// to `xen,sci_type`.
+/// The first of `names` that is nearest to `wrong`, if it is near enough to be proposed: a quarter
+/// of its letters may differ. A vendor's prefix that one has or both have does not count:
+/// `static-mem` is near to `xen,static-mem`, and `xen,tee` not to `xen,sci_type`.
 pub(super) fn alike<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(bare(wrong), bare(name));
     let near = names

@@ -1,5 +1,5 @@
-//! What the files of modules are, from their contents: a kernel that no guest can be started with, a RAM disk that no kernel
-//! unpacks. A person is told what the file is, and where it was found.
+//! What the files of modules are, from their contents: a kernel that no guest can be started with,
+//! a RAM disk that no kernel unpacks. A person is told what the file is, and where it was found.
 
 mod format;
 
@@ -20,7 +20,8 @@ use crate::files::HostFiles;
 /// As much of a file as tells what it is: file systems say so at 1 KiB and at 64 KiB.
 const HEAD: u64 = 0x1_1000;
 
-/// Adds what is told of files whose contents are wrong, in place of what the binding's rules say of a kernel's header.
+/// Adds what is told of files whose contents are wrong, in place of what the binding's rules say of
+/// a kernel's header.
 pub(super) fn tell(
     tree: Fdt<'_>,
     files: &HostFiles,

@@ -9,7 +9,8 @@ use super::tree::Source;
 /// Digits that such a number has at least.
 const DIGITS: usize = 4;
 
-/// Says so where a mistake is about a property with such numbers and would not be there with the other ones.
+/// Says so where a mistake is about a property with such numbers and would not be there with the
+/// other ones.
 pub(super) fn tell(source: &mut Source<'_>, mistakes: &mut [Mistake]) {
     for mistake in mistakes {
         let Some(property) = mistake
@@ -58,8 +59,8 @@ fn is_about_memory(rule: RuleInfo) -> bool {
     tree.iter().any(|other| other.info() == rule) || host.iter().any(|other| other.info() == rule)
 }
 
-/// `text` with each number that is no multiple of `unit`, and would be one of `least` or more in hexadecimal, in
-/// hexadecimal; and the first of these.
+/// `text` with each number that is no multiple of `unit`, and would be one of `least` or more in
+/// hexadecimal, in hexadecimal; and the first of these.
 fn rewritten(text: &str, unit: u64, least: u64) -> Option<(String, String)> {
     let mut new = String::new();
     let mut first = None;

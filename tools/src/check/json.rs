@@ -1,7 +1,7 @@
 //! Mistakes for editors and scripts.
 //!
-//! One object; lines and columns count from 1, columns in bytes, ends are exclusive. Fields may be added without a new
-//! version; none is removed or changes its meaning.
+//! One object; lines and columns count from 1, columns in bytes, ends are exclusive. Fields may be
+//! added without a new version; none is removed or changes its meaning.
 
 use dt_server::RuleInfo;
 use serde::Serialize;

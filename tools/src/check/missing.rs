@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::alike::alike;
 
-/// Why there is no file `name` in `directories`, and what to try: what is wrong with the first thing of this name, else where
-/// was looked, and which file there has a name much like it.
+/// Why there is no file `name` in `directories`, and what to try: what is wrong with the first
+/// thing of this name, else where was looked, and which file there has a name much like it.
 pub(super) fn why(name: &str, directories: &[PathBuf]) -> (String, String) {
     for path in directories.iter().map(|directory| directory.join(name)) {
         let what = match fs::metadata(&path) {

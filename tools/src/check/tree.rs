@@ -106,7 +106,8 @@ impl Source<'_> {
             .next()
     }
 
-    /// For a node that is not known: its `compatible` with the string in place that was most likely meant.
+    /// For a node that is not known: its `compatible` with the string in place that was most likely
+    /// meant.
     fn other_compatible(&mut self, found: &Diagnostic) -> Option<(String, Fix)> {
         const KNOWN: [&str; 7] = [
             "xen,domain",
@@ -250,7 +251,8 @@ impl Source<'_> {
         })
     }
 
-    /// For a property that is not known: its name, and one that is known, missing here, and much like it.
+    /// For a property that is not known: its name, and one that is known, missing here, and much
+    /// like it.
     fn rename(&self, found: &Diagnostic) -> Option<(String, &'static str)> {
         let name = found
             .property

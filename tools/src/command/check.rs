@@ -12,10 +12,11 @@ const WIDTH: usize = 100;
 
 /// Tell every mistake in a domains file
 ///
-/// Every mistake at once, each with its place in the source, what it collides with by name, the rule with
-/// its code, and where there is one the change that mends it. The file is checked against Xen's dom0less binding, against what
-/// Zazen supports of it, and against the board: its RAM, its devices, the RAM that seL4 keeps. Errors are what
-/// keeps a system from starting, warnings what a guest may not have meant; notes are worth knowing.
+/// Every mistake at once, each with its place in the source, what it collides with by name, the
+/// rule with its code, and where there is one the change that mends it. The file is checked against
+/// Xen's dom0less binding, against what Zazen supports of it, and against the board: its RAM, its
+/// devices, the RAM that seL4 keeps. Errors are what keeps a system from starting, warnings what a
+/// guest may not have meant; notes are worth knowing.
 ///
 /// Without errors, standard output lists the domains.
 #[derive(Args, Debug)]
@@ -33,13 +34,14 @@ pub struct Arguments {
     deny_warnings: bool,
     /// Write the file with all proposed changes made to standard output
     ///
-    /// The file itself stays as it is. Read the difference before you use it: a proposal mends the mistake, but only you
-    /// know what you meant.
+    /// The file itself stays as it is. Read the difference before you use it: a proposal mends the
+    /// mistake, but only you know what you meant.
     #[arg(long, conflicts_with = "json")]
     mend: bool,
     /// Write the files that the system is made of to standard output, one a line
     ///
-    /// The file itself, those that it includes, and those of its modules where they were found: what a build has to look at.
+    /// The file itself, those that it includes, and those of its modules where they were found:
+    /// what a build has to look at.
     #[arg(long, conflicts_with_all = ["json", "mend"])]
     list_files: bool,
 }

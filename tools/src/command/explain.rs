@@ -12,13 +12,15 @@ use crate::load::{Missing, load_with};
 
 /// Say in words what a hypercall, an error code, a rule or a line of the log means
 ///
-/// Everything comes from the tables that the code itself uses. A line of the log is read for who it was (a
-/// protection domain such as vmm_linux1), for an address, and for a syndrome (esr, fsr); the address is looked up in the
-/// address space of the protection domain, or in the guest's physical memory map.
+/// Everything comes from the tables that the code itself uses. A line of the log is read for who it
+/// was (a protection domain such as vmm_linux1), for an address, and for a syndrome (esr, fsr); the
+/// address is looked up in the address space of the protection domain, or in the guest's physical
+/// memory map.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER)]
 pub struct Arguments {
-    /// What to explain; `-` reads a log from standard input and explains its lines about faults. Nothing: what can be explained
+    /// What to explain; `-` reads a log from standard input and explains its lines about faults.
+    /// Nothing: what can be explained
     #[arg(value_name = "WHAT", allow_negative_numbers = true)]
     what: Vec<String>,
     /// The domains file of the system that said it: names its guests and their memory

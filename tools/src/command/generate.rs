@@ -12,13 +12,14 @@ use crate::load::{LoadError, Missing, describe, load_with};
 
 /// Write the Microkit system description (system.xml) for a domains file
 ///
-/// Protection domains, priorities, channels, memory regions and one virtual machine for each domain, with comments. The
-/// description depends on the domains file and the board, and not on what is in the kernels and RAM disks: these need not be
-/// at hand. Untyped memory, CNodes and VSpaces are not in it, because Microkit has no words for them; the image
-/// builder adds them.
+/// Protection domains, priorities, channels, memory regions and one virtual machine for each
+/// domain, with comments. The description depends on the domains file and the board, and not on
+/// what is in the kernels and RAM disks: these need not be at hand. Untyped memory, CNodes and
+/// VSpaces are not in it, because Microkit has no words for them; the image builder adds them.
 ///
-/// What Microkit or Zazen's design would refuse is refused here, with the reason: more than 63 protection
-/// domains, more than 62 channels and interrupts of one, calls that do not go to a strictly higher priority.
+/// What Microkit or Zazen's design would refuse is refused here, with the reason: more than 63
+/// protection domains, more than 62 channels and interrupts of one, calls that do not go to a
+/// strictly higher priority.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER)]
 pub struct Arguments {
@@ -29,8 +30,8 @@ pub struct Arguments {
     output: Option<PathBuf>,
     /// Give a protection domain another priority, 0 to 254; may be given several times
     ///
-    /// Calls go to strictly higher priorities: VMM, console, timer_server, dt_server, memory_server in this order. A
-    /// change that breaks this is refused.
+    /// Calls go to strictly higher priorities: VMM, console, timer_server, dt_server, memory_server
+    /// in this order. A change that breaks this is refused.
     #[arg(long = "priority", value_name = "NAME=NUMBER", value_parser = priority)]
     priorities: Vec<(String, u8)>,
 }

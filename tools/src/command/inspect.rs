@@ -17,11 +17,13 @@ use crate::load::{LoadError, Missing, load_with};
 /// Say who holds which capability in an image, and check that it is as it should be
 ///
 /// Reads the capDL specification that the image builder writes beside each image (`zazen-image
-/// --capdl-json`): every kernel object, and every capability that exists when the system has started. Reports each protection domain's and
-/// guest's capabilities and mappings, who may call or notify whom, who can touch which guest's RAM now and at run time, and applies the rules that docs/inspect.md explains.
+/// --capdl-json`): every kernel object, and every capability that exists when the system has
+/// started. Reports each protection domain's and guest's capabilities and mappings, who may call or
+/// notify whom, who can touch which guest's RAM now and at run time, and applies the rules that
+/// docs/inspect.md explains.
 ///
-/// With the domains file, sizes, files and static memory are compared with what it says; without it, domains, files and board are
-/// taken from the specification.
+/// With the domains file, sizes, files and static memory are compared with what it says; without
+/// it, domains, files and board are taken from the specification.
 ///
 /// Broken rules are told with the chain of capabilities that breaks them.
 #[derive(Args, Debug)]
@@ -33,7 +35,8 @@ pub struct Arguments {
     /// The domains file that the image was made of
     #[arg(long, value_name = "FILE")]
     domains: Option<PathBuf>,
-    /// Where to look for kernels and RAM disks that are not next to the domains file; may be given several times
+    /// Where to look for kernels and RAM disks that are not next to the domains file; may be given
+    /// several times
     #[arg(long = "files", value_name = "DIR")]
     files: Vec<PathBuf>,
     /// The board that the image is for; the one whose devices the specification has if not given

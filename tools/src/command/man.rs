@@ -15,7 +15,8 @@ use super::{Outcome, Zazen};
 pub struct Arguments {
     /// The directory; it is made if it is not there
     ///
-    /// Where it is a tree of manual pages, because it is called man or has a directory man1, the pages go into its man1.
+    /// Where it is a tree of manual pages, because it is called man or has a directory man1, the
+    /// pages go into its man1.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

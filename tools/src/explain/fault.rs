@@ -12,7 +12,8 @@ use topology::table::PDS;
 
 /// Last address of a protection domain (seL4's `seL4_UserVSpaceTop` with a stage 2 of 40 bits).
 const PD_TOP: u64 = 0xff_ffff_ffff;
-/// Where the RAM of a guest that is not direct-mapped begins (xen/include/public/arch-arm.h, `GUEST_RAM0_BASE`).
+/// Where the RAM of a guest that is not direct-mapped begins (xen/include/public/arch-arm.h,
+/// `GUEST_RAM0_BASE`).
 const RAM: u64 = 0x4000_0000;
 
 /// A guest's name and its physical memory map.
@@ -86,7 +87,8 @@ fn number(line: &str, keys: &[&str]) -> Option<u64> {
     None
 }
 
-/// The protection domain that a line names. "console" is a word like another, unless the line begins with it.
+/// The protection domain that a line names. "console" is a word like another, unless the line
+/// begins with it.
 fn protection_domain(line: &str) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let mut words = line.split(|c: char| !is_name(c));
@@ -214,7 +216,8 @@ fn of_guest(line: &str, address: u64, guests: &[Guest]) -> String {
 /// What a syndrome says, and whether it was a fetch.
 fn did(syndrome: u64) -> Option<(String, bool)> {
     let syndrome = u32::try_from(syndrome).ok()?;
-    // A guest's own exceptions have the classes of aborts from the same level (Arm ARM D19.2.37, EC 0x21 and 0x25).
+    // A guest's own exceptions have the classes of aborts from the same level (Arm ARM D19.2.37, EC
+    // 0x21 and 0x25).
     let syndrome = match syndrome >> 26 {
         0x21 | 0x25 => syndrome & !(1 << 26),
         _ => syndrome,

@@ -1,9 +1,10 @@
-//! A model of seL4 memory capabilities: derivation, revocation, mapping, and the contents of frames.
+//! A model of seL4 memory capabilities: derivation, revocation, mapping, and the contents of
+//! frames.
 //!
-//! It is as strict as the kernel and stricter than a correct server needs: retyping into an occupied
-//! slot, minting something that is not a frame, or revoking an empty slot panics, because only a
-//! defect of the server under test can ask for it. What the kernel refuses in correct systems as
-//! well (a missing page table, an occupied place) is an error value.
+//! It is as strict as the kernel and stricter than a correct server needs: retyping into an
+//! occupied slot, minting something that is not a frame, or revoking an empty slot panics, because
+//! only a defect of the server under test can ask for it. What the kernel refuses in correct
+//! systems as well (a missing page table, an occupied place) is an error value.
 //!
 //! * [`Machine`]: all of it, shared through [`Shared`].
 //! * [`Shared`] is the memory server's kernel ([`memory_server::kernel::Kernel`]).
@@ -12,10 +13,11 @@
 //!   mapped panics, as it would stop the VMM.
 //!
 //! What seL4 does that the model keeps: an untyped without children starts again at its beginning
-//! and ordinary memory is then zeroed; device memory never is; a frame capability holds one mapping;
-//! a page table that is not mapped cannot be copied; deleting a capability removes its mapping;
-//! revoking removes everything derived, wherever it lies; a page may be mapped for the guest to be
-//! read only. Left out: rights of capabilities (all are read-write), badges, the limits of CNode sizes, caches.
+//! and ordinary memory is then zeroed; device memory never is; a frame capability holds one
+//! mapping; a page table that is not mapped cannot be copied; deleting a capability removes its
+//! mapping; revoking removes everything derived, wherever it lies; a page may be mapped for the
+//! guest to be read only. Left out: rights of capabilities (all are read-write), badges, the limits
+//! of CNode sizes, caches.
 
 mod kernel;
 mod space;
@@ -135,10 +137,11 @@ pub struct Machine {
     spaces: BTreeMap<(DomainIndex, Side), Space>,
     memory: HashMap<u64, Box<[u8; PAGE]>>,
     device_ranges: Vec<(u64, u64)>,
-    /// Guest-side capabilities of frames that their domain gave back and that were not revoked: nobody may touch them.
+    /// Guest-side capabilities of frames that their domain gave back and that were not revoked:
+    /// nobody may touch them.
     returned: BTreeSet<Place>,
-    /// Whether a page that is mapped over another takes its place, as on seL4 for AArch64, or is refused as occupied, as
-    /// on the EL2 host.
+    /// Whether a page that is mapped over another takes its place, as on seL4 for AArch64, or is
+    /// refused as occupied, as on the EL2 host.
     pub overwrites: bool,
     /// Refusals to come.
     pub faults: Faults,
@@ -156,7 +159,8 @@ pub struct Machine {
 pub const JUNK: u8 = 0xb0;
 
 impl Machine {
-    /// A machine whose memory server has been handed the untypeds of `manifest`, in order from slot 0 on.
+    /// A machine whose memory server has been handed the untypeds of `manifest`, in order from slot
+    /// 0 on.
     pub fn new(manifest: &Manifest<'_>) -> Self {
         let mut machine = Self::default();
         for (slot, u) in (0u32..).zip(manifest.untypeds()) {

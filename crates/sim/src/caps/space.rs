@@ -89,7 +89,8 @@ impl Machine {
     /// As [`Machine::translate`] for a VMM that is about to touch its window.
     ///
     /// # Panics
-    /// If the page was given back: it can be revoked at any time, and then the VMM would be stopped.
+    /// If the page was given back: it can be revoked at any time, and then the VMM would be
+    /// stopped.
     pub(super) fn translate_window(&self, domain: DomainIndex, at: u64) -> Option<u64> {
         let space = self.spaces.get(&(domain, Side::Window))?;
         let (place, offset) = space.frame(at)?;

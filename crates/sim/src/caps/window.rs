@@ -11,7 +11,8 @@ use super::{Machine, Shared};
 /// What is mapped in the window of one domain's VMM.
 ///
 /// # Panics
-/// Touching what is not mapped, or a word that is not aligned, panics: on the machine it stops the VMM.
+/// Touching what is not mapped, or a word that is not aligned, panics: on the machine it stops the
+/// VMM.
 #[derive(Debug)]
 pub struct SimWindow {
     machine: Shared,

@@ -99,7 +99,8 @@ impl Guest<'_> {
         self.store(GICC + EOIR, Width::Word, intid.into());
     }
 
-    /// Takes and ends everything that is signalled, stopping the timer where it is that; the numbers, in order.
+    /// Takes and ends everything that is signalled, stopping the timer where it is that; the
+    /// numbers, in order.
     ///
     /// # Panics
     /// If there is no end to it.

@@ -91,7 +91,8 @@ impl Width {
         }
     }
 
-    /// The instruction with base register `rn` and no offset; a pair takes `rt` and the register after it.
+    /// The instruction with base register `rn` and no offset; a pair takes `rt` and the register
+    /// after it.
     pub const fn instruction(self, store: bool, rt: u8, rn: u8) -> u32 {
         let (rt, rn) = (rt as u32, rn as u32);
         let low = rn << 5 | rt;

@@ -1,8 +1,9 @@
 //! A guest that executes what a test tells it to.
 //!
-//! Each method is one instruction, or a few, of the guest: the words lie in its text, its registers hold the
-//! operands, and what the machine would do happens: an access to mapped memory is just done, anything else
-//! is an exit to its VMM. Before each instruction the machine looks at the timers, as it would between any two.
+//! Each method is one instruction, or a few, of the guest: the words lie in its text, its registers
+//! hold the operands, and what the machine would do happens: an access to mapped memory is just
+//! done, anything else is an exit to its VMM. Before each instruction the machine looks at the
+//! timers, as it would between any two.
 
 mod gic;
 pub mod insn;

@@ -174,7 +174,8 @@ impl Guest<'_> {
         self.exit(pc, Reason::Unknown { pc: Gva::new(pc) })
     }
 
-    /// A load or store at guest virtual address `gva`; the value is in x4, a pair's second half in x5.
+    /// A load or store at guest virtual address `gva`; the value is in x4, a pair's second half in
+    /// x5.
     pub fn access(&mut self, gva: u64, width: Width, store: bool) -> Ran {
         self.assert_running();
         let pc = self.load_text(&[insn::NOP, width.instruction(store, RT, RN)]);
@@ -208,8 +209,8 @@ impl Guest<'_> {
         Ran::Done
     }
 
-    /// Executes `word`, a load or store at guest virtual address `gva` of which the syndrome says no more than its direction;
-    /// nothing is mapped there. The registers are as they are.
+    /// Executes `word`, a load or store at guest virtual address `gva` of which the syndrome says
+    /// no more than its direction; nothing is mapped there. The registers are as they are.
     pub fn access_by(&mut self, word: u32, gva: u64, store: bool) -> Ran {
         let write = if store { insn::WNR } else { 0 };
         self.abort_by(word, gva, write | insn::TRANSLATION_3)

@@ -1,8 +1,8 @@
 //! The guest's own translation: off, or real tables in its RAM.
 //!
-//! 4 KiB granule, 39 bits in both halves. The lower half is the identity in blocks of 1 GiB. The upper half
-//! has the RAM in a row ([`LINEAR`]), the argument pages in reverse order ([`SCRAMBLED`]), and the argument pages
-//! read-only ([`READ_ONLY`]); nothing else is mapped there.
+//! 4 KiB granule, 39 bits in both halves. The lower half is the identity in blocks of 1 GiB. The
+//! upper half has the RAM in a row ([`LINEAR`]), the argument pages in reverse order
+//! ([`SCRAMBLED`]), and the argument pages read-only ([`READ_ONLY`]); nothing else is mapped there.
 
 use hypervisor_core::host::SysReg;
 
@@ -101,8 +101,8 @@ impl Guest<'_> {
         (gva..=gva.saturating_add(15)).all(|gva| self.stage1(gva, write).is_some())
     }
 
-    /// The guest physical address behind `gva`, as the guest's MMU translates a read or write; `None` is a fault
-    /// that the guest takes from its own MMU.
+    /// The guest physical address behind `gva`, as the guest's MMU translates a read or write;
+    /// `None` is a fault that the guest takes from its own MMU.
     pub(super) fn stage1(&self, gva: u64, write: bool) -> Option<u64> {
         if !self.mmu_is_on() {
             return (gva < 1 << 48).then_some(gva);

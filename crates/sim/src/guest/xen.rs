@@ -25,7 +25,8 @@ impl Guest<'_> {
 
     /// Hypercall `nr` with `args` from x0 on; returns x0.
     ///
-    /// Where the call waits for the console, time passes. Checks that no register changes that must not.
+    /// Where the call waits for the console, time passes. Checks that no register changes that must
+    /// not.
     ///
     /// # Panics
     /// If it does not return: the guest waits, stops, or takes an exception.
@@ -79,7 +80,8 @@ impl Guest<'_> {
         panic!("hypercall {nr} {args:#x?} does not end");
     }
 
-    /// Hypercall `nr` with `cmd` and a pointer to `arg`, which lies in the argument pages and is read back.
+    /// Hypercall `nr` with `cmd` and a pointer to `arg`, which lies in the argument pages and is
+    /// read back.
     pub fn op<T: IntoBytes + FromBytes + Immutable>(
         &mut self,
         nr: u64,
@@ -157,7 +159,8 @@ impl Guest<'_> {
         self.op_in(EVENT_CHANNEL_OP, event::SEND, event::PortArg { port })
     }
 
-    /// A pair of ports of the guest connected with each other: it gets what it sends on one as an event on the other.
+    /// A pair of ports of the guest connected with each other: it gets what it sends on one as an
+    /// event on the other.
     ///
     /// # Panics
     /// If they cannot be had.
@@ -201,8 +204,8 @@ impl Guest<'_> {
         self.put(at, &if masked { word | bit } else { word & !bit });
     }
 
-    /// What an upcall handler does with the `vcpu_info` at `info`: clears the flag, takes the selector, clears the pending bits
-    /// of the ports that are not masked, and returns those ports.
+    /// What an upcall handler does with the `vcpu_info` at `info`: clears the flag, takes the
+    /// selector, clears the pending bits of the ports that are not masked, and returns those ports.
     pub fn take_events(&mut self, info: u64) -> Vec<u32> {
         self.put(info, &0u8);
         let mut selector: u64 = self.get(info + 8);
@@ -276,7 +279,8 @@ impl Guest<'_> {
         u32::try_from(self.param(hvm::param::CONSOLE_EVTCHN)).expect("a port")
     }
 
-    /// Writes `bytes` to the PV console as a driver does: fills the ring, sends, and yields while it is full, which takes time.
+    /// Writes `bytes` to the PV console as a driver does: fills the ring, sends, and yields while
+    /// it is full, which takes time.
     pub fn print(&mut self, bytes: &[u8]) {
         let port = self.console_port();
         let mut rest = bytes;

@@ -46,7 +46,8 @@ pub(crate) const EDOM: i64 = refused(Errno::Edom);
 pub(crate) const ENOSYS: i64 = refused(Errno::Enosys);
 pub(crate) const EOPNOTSUPP: i64 = refused(Errno::Eopnotsupp);
 
-/// The test on a fresh guest for each way to make a hypercall, with the MMU off and on: static memory, and once the heap.
+/// The test on a fresh guest for each way to make a hypercall, with the MMU off and on: static
+/// memory, and once the heap.
 pub(crate) fn in_every_way(test: impl Fn(&mut Guest<'_>)) {
     let ways = Way::ALL
         .into_iter()
@@ -63,7 +64,8 @@ pub(crate) fn in_every_way(test: impl Fn(&mut Guest<'_>)) {
     }
 }
 
-/// Domain ids that are not the guest's own, and what naming them brings: `-EPERM` for a domain that exists.
+/// Domain ids that are not the guest's own, and what naming them brings: `-EPERM` for a domain that
+/// exists.
 pub(crate) fn strangers(guest: &Guest<'_>) -> [(u16, i64); 6] {
     let neighbour = 3 - guest.domid();
     [

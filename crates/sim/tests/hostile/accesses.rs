@@ -95,7 +95,8 @@ fn system_registers_that_a_guest_does_not_have_are_undefined() {
     });
 }
 
-/// Every instruction that a guest loses to the host is told with what it was, where, and what to do about it.
+/// Every instruction that a guest loses to the host is told with what it was, where, and what to do
+/// about it.
 #[test]
 fn instructions_that_no_guest_is_offered_are_undefined_and_told() {
     let mut sys = System::two();
@@ -182,7 +183,8 @@ fn every_exception_class_is_survived() {
         for class in 0..64_u32 {
             for iss in [0, 1, 0xea1, 0x1ff_ffff] {
                 let esr = class << 26 | 1 << 25 | iss;
-                // HVC with the PC behind it, WFI and SMC calls that would stop or stall are their own tests.
+                // HVC with the PC behind it, WFI and SMC calls that would stop or stall are their
+                // own tests.
                 if matches!(class, 0x01 | 0x16 | 0x17) {
                     continue;
                 }

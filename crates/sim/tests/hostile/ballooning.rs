@@ -14,7 +14,8 @@ fn shared_info_over_ram_and_back() {
         );
         assert_eq!(guest.get::<u64>(FREE), 0, "shared_info hides the RAM");
         assert_eq!(reservation(guest), 4096, "which is still the guest's");
-        // What covers RAM is the guest's to write, as on Xen: what it registers there goes with the page.
+        // What covers RAM is the guest's to write, as on Xen: what it registers there goes with the
+        // page.
         guest.put(
             ARGS,
             &RegisterVcpuInfo {
@@ -179,7 +180,8 @@ fn giving_away_everything() {
     });
 }
 
-/// SM-5, SM-14, BL-7: pages that one guest returned are revoked and zeroed before another guest sees them.
+/// SM-5, SM-14, BL-7: pages that one guest returned are revoked and zeroed before another guest
+/// sees them.
 #[test]
 fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     let domain = |name| {
@@ -202,7 +204,8 @@ fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     }
     assert_eq!(decrease(&mut sys.guest(0), &gfns), 512);
     assert_eq!(sys.memory.usage(System::domain(0)).returned, 512);
-    // The other one gives a whole block, and wants pages: free ones first, then those of the first guest.
+    // The other one gives a whole block, and wants pages: free ones first, then those of the first
+    // guest.
     let block = [FREE >> 12];
     let mut guest = sys.guest(1);
     assert_eq!(
@@ -219,7 +222,8 @@ fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     let left = sys.memory.usage(System::domain(0)).returned;
     assert!(left < 512, "none of them came to the other guest");
     sys.assert_consistent();
-    // The first guest gets what is left of its own, with its contents, and for the rest other pages, empty.
+    // The first guest gets what is left of its own, with its contents, and for the rest other
+    // pages, empty.
     assert_eq!(populate(&mut sys.guest(0), &gfns), 512);
     let mut guest = sys.guest(0);
     let full = |guest: &mut Guest<'_>, byte| {

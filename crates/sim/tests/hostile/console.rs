@@ -159,7 +159,8 @@ fn unknown_hypercalls_and_accesses_at_speed_write_little() {
     });
 }
 
-/// UP-7: an access to an extended region where nothing is mapped aborts, and the log says what the region is for.
+/// UP-7: an access to an extended region where nothing is mapped aborts, and the log says what the
+/// region is for.
 #[test]
 fn an_empty_extended_region_is_named() {
     in_every_way(|guest| {

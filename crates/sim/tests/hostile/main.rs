@@ -1,5 +1,5 @@
-//! What a guest can do wrong, by mistake or on purpose: it gets the answer of the architecture or of Xen, its VMM
-//! lives, and the other guest notices nothing.
+//! What a guest can do wrong, by mistake or on purpose: it gets the answer of the architecture or
+//! of Xen, its VMM lives, and the other guest notices nothing.
 
 #[path = "../common/mod.rs"]
 mod common;

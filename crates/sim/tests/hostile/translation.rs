@@ -193,8 +193,8 @@ fn call_at(guest: &mut Guest<'_>, page: u64, nr: u64) -> u64 {
     guest.x(0)
 }
 
-/// kexec: behind the address of a stub lies another one, by another entry, by other tables, and with the MMU off. The old
-/// one is where it was, and is not believed.
+/// kexec: behind the address of a stub lies another one, by another entry, by other tables, and
+/// with the MMU off. The old one is where it was, and is not believed.
 #[test]
 fn another_stub_at_the_same_address_is_another_call() {
     /// Of a block: valid, access flag, inner-shareable.
@@ -225,7 +225,8 @@ fn another_stub_at_the_same_address_is_another_call() {
     guest.sys.advance(FREQUENCY / 1000);
     let mut guest = sys.guest(0);
     assert_eq!(call_at(&mut guest, at, SCHED_OP), YIELDED);
-    // With the MMU off the address is its own: here the lower half has the other's stub, and then nothing lies between.
+    // With the MMU off the address is its own: here the lower half has the other's stub, and then
+    // nothing lies between.
     assert_eq!(
         call_at(&mut guest, other, SCHED_OP),
         YIELDED,

@@ -148,7 +148,8 @@ fn ballooning_in_blocks() {
     });
 }
 
-/// GM-5, SM-22: the entries of a list are read as their turn comes, so one that gives its own page away ends there.
+/// GM-5, SM-22: the entries of a list are read as their turn comes, so one that gives its own page
+/// away ends there.
 #[test]
 fn a_list_that_gives_its_own_page_away_ends_there() {
     in_every_way(|guest| {

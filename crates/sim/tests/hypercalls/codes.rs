@@ -19,7 +19,8 @@ fn first(domid: u16, rest: u64) -> u64 {
     u64::from(domid) | rest << 16
 }
 
-/// SM-22: what a guest asks with progress in the number that cannot be, and in which order it is refused.
+/// SM-22: what a guest asks with progress in the number that cannot be, and in which order it is
+/// refused.
 #[test]
 fn progress_is_looked_at_first() {
     in_every_way(|guest| {

@@ -1,4 +1,5 @@
-//! The hypercalls that a guest needs to reach a shell, with good and bad arguments, as it sees them.
+//! The hypercalls that a guest needs to reach a shell, with good and bad arguments, as it sees
+//! them.
 //!
 //! Each test runs with the MMU off and on, and however the kernel reports an HVC.
 

@@ -90,7 +90,8 @@ impl Grants<'_, '_> {
     }
 }
 
-/// UP-7: a mapping of a grant in an extended region shows the page there; what is not mapped faults, before and after.
+/// UP-7: a mapping of a grant in an extended region shows the page there; what is not mapped
+/// faults, before and after.
 #[test]
 fn a_grant_to_oneself_is_mapped_and_unmapped() {
     in_every_way(|guest| {
@@ -267,7 +268,8 @@ fn mappings_over_ram_over_each_other_and_gone_from_the_physmap() {
     });
 }
 
-/// SM-5, SM-22: RAM that is given up while a grant of it is mapped stays the domain's, and counted, until it is not.
+/// SM-5, SM-22: RAM that is given up while a grant of it is mapped stays the domain's, and counted,
+/// until it is not.
 #[test]
 fn ram_that_is_mapped_leaves_with_its_last_mapping() {
     in_every_way(|guest| {
@@ -433,8 +435,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
-    /// SM-5, BL-8: whatever a guest does with grants of its own pages, its maps and the server's records agree, no page is
-    /// lost, and each mapping shows the page it was made of.
+    /// SM-5, BL-8: whatever a guest does with grants of its own pages, its maps and the server's
+    /// records agree, no page is lost, and each mapping shows the page it was made of.
     #[test]
     fn mappings_and_ballooning_in_any_order(heap in any::<bool>(), steps in proptest::collection::vec(step(), 1..60)) {
         let mut sys = System::two();

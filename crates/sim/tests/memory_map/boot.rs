@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// GM-4, GM-2: exactly the frames of the banks that the tree lists, and nothing under devices or the hypervisor's pages.
+/// GM-4, GM-2: exactly the frames of the banks that the tree lists, and nothing under devices or
+/// the hypervisor's pages.
 #[test]
 fn ram_is_what_the_banks_say() {
     let mut sys = System::new(&[
@@ -49,7 +50,8 @@ fn ram_is_what_the_banks_say() {
 fn no_map_but_the_device_trees() {
     let mut sys = System::two();
     let mut guest = sys.guest(0);
-    // memory_map, machine_memory_map, machphys_mfn_list, machphys_mapping, machphys_compat_mfn_list.
+    // memory_map, machine_memory_map, machphys_mfn_list, machphys_mapping,
+    // machphys_compat_mfn_list.
     for op in [9, 10, 5, 12, 25] {
         let answer = guest.hvc(MEMORY_OP, &[op, sim::guest::ARGS]);
         assert_eq!(answer, Errno::Enosys.as_i64(), "operation {op}");

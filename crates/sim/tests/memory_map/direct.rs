@@ -17,7 +17,8 @@ fn system() -> System {
     ])
 }
 
-/// DM-2, DM-6, SM-25: the frame that a guest sees at an address is the machine's at that address, for all of its RAM.
+/// DM-2, DM-6, SM-25: the frame that a guest sees at an address is the machine's at that address,
+/// for all of its RAM.
 #[test]
 fn guest_physical_is_host_physical() {
     let mut sys = system();
@@ -32,7 +33,8 @@ fn guest_physical_is_host_physical() {
     assert_accounted(&sys);
 }
 
-/// DM-2, BL-9: what is given up is hidden but stays the guest's, in number, in place and in contents; nobody else gets it.
+/// DM-2, BL-9: what is given up is hidden but stays the guest's, in number, in place and in
+/// contents; nobody else gets it.
 #[test]
 fn a_balloon_keeps_its_frames() {
     let mut sys = system();
@@ -129,7 +131,8 @@ fn other_ways_to_lose_a_frame() {
     assert_accounted(&sys);
 }
 
-/// DM-4: the host's interrupt controller and UART, where a direct-mapped guest looks for them, and not at Xen's places.
+/// DM-4: the host's interrupt controller and UART, where a direct-mapped guest looks for them, and
+/// not at Xen's places.
 #[test]
 fn devices_are_where_the_host_has_them() {
     let mut sys = system();
@@ -175,7 +178,8 @@ fn the_features_say_so() {
     }
 }
 
-/// DM-8, UP-8: what is not RAM of the host and no device is where grants, rings and foreign pages go.
+/// DM-8, UP-8: what is not RAM of the host and no device is where grants, rings and foreign pages
+/// go.
 #[test]
 fn the_hypervisors_places_are_in_the_hosts_holes() {
     let mut sys = system();
@@ -200,7 +204,8 @@ fn the_hypervisors_places_are_in_the_hosts_holes() {
     }
 }
 
-/// DM-2, DM-6: in memory that the kernel owns a VMM gets pages, each at its own address, because a split would move them.
+/// DM-2, DM-6: in memory that the kernel owns a VMM gets pages, each at its own address, because a
+/// split would move them.
 #[test]
 fn memory_of_the_kernel_is_direct_mapped_in_pages() {
     let domain = DomainIndex(0);
@@ -253,8 +258,8 @@ fn memory_of_the_kernel_is_direct_mapped_in_pages() {
     assert_eq!((read, p2m.splits()), (Some(0x3d), 0));
 }
 
-/// DM-2, SM-14, SM-16: a direct-mapped guest that restarts, some of its frames given up, has each at its place again, zeroed;
-/// the order of the reserve does not matter to it.
+/// DM-2, SM-14, SM-16: a direct-mapped guest that restarts, some of its frames given up, has each
+/// at its place again, zeroed; the order of the reserve does not matter to it.
 #[test]
 fn a_restart_keeps_every_frame_at_its_place() {
     let mut sys = system();

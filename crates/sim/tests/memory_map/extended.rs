@@ -10,7 +10,8 @@ fn systems() -> [System; 3] {
     ]
 }
 
-/// UP-1, UP-6: they are told, in 2 MiB steps, each of 64 MiB or more, and no two things share a byte.
+/// UP-1, UP-6: they are told, in 2 MiB steps, each of 64 MiB or more, and no two things share a
+/// byte.
 #[test]
 fn the_device_tree_tells_them() {
     for mut sys in systems() {
@@ -90,7 +91,8 @@ fn what_is_unmapped_there_leaves_a_hole() {
     }
 }
 
-/// UP-4, UP-5: a guest that uses no extended region makes room for foreign pages by ballooning single pages anywhere in its RAM.
+/// UP-4, UP-5: a guest that uses no extended region makes room for foreign pages by ballooning
+/// single pages anywhere in its RAM.
 #[test]
 fn room_can_be_made_by_ballooning() {
     for mut sys in systems() {

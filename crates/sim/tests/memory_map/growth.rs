@@ -4,8 +4,8 @@ use super::*;
 
 const HEAP: u64 = 0x8000_0000;
 
-/// A guest with 24 MiB and one with 8 MiB that may grow to 16 MiB, on a heap with room for what they start with, extra
-/// pages, and a block for each to split with.
+/// A guest with 24 MiB and one with 8 MiB that may grow to 16 MiB, on a heap with room for what
+/// they start with, extra pages, and a block for each to split with.
 fn system() -> System {
     let big = Domain {
         ram: 24 * MIB,
@@ -40,8 +40,8 @@ fn the_guest_starts_with_less_than_its_maximum() {
     assert_accounted(&sys);
 }
 
-/// GM-8, BL-6, BL-2: a guest grows into its holes as far as the heap goes, then by what another gives up: other memory,
-/// zeroed on the way (BL-7, SM-14).
+/// GM-8, BL-6, BL-2: a guest grows into its holes as far as the heap goes, then by what another
+/// gives up: other memory, zeroed on the way (BL-7, SM-14).
 #[test]
 fn one_grows_by_what_the_other_gives_up() {
     let mut sys = system();
@@ -93,7 +93,8 @@ fn one_grows_by_what_the_other_gives_up() {
     }
 }
 
-/// GM-8, SM-27, UP-2: nothing can be populated above the maximum, in an extended region, or where RAM is already.
+/// GM-8, SM-27, UP-2: nothing can be populated above the maximum, in an extended region, or where
+/// RAM is already.
 #[test]
 fn growth_ends_at_the_maximum() {
     let mut sys = system();
@@ -176,8 +177,8 @@ fn a_restart_begins_with_the_initial_size() {
     }
 }
 
-/// BL-1, BL-6, SM-9: others grow as far as they can, in pages and in whole blocks, and every guest can still give up any
-/// single page, from each of its blocks in turn.
+/// BL-1, BL-6, SM-9: others grow as far as they can, in pages and in whole blocks, and every guest
+/// can still give up any single page, from each of its blocks in turn.
 #[test]
 fn growth_leaves_everybody_what_a_split_needs() {
     for order in [0, 9] {
@@ -195,7 +196,8 @@ fn growth_leaves_everybody_what_a_split_needs() {
             size: 40 * MIB,
         };
         let mut sys = System::with_heap(&domains, &[heap]);
-        // Not the 24 MiB that they start with, not extra pages, and not 2 MiB for each to split with.
+        // Not the 24 MiB that they start with, not extra pages, and not 2 MiB for each to split
+        // with.
         let mut left = ((10 * MIB) >> 12) >> order;
         for index in [1, 2] {
             let above: Vec<u64> = (2048..10240).step_by(1 << order).collect();
@@ -222,7 +224,8 @@ fn growth_leaves_everybody_what_a_split_needs() {
     }
 }
 
-/// BL-1: what one guest gives up others grow by; but a split of its next block is possible whoever was first.
+/// BL-1: what one guest gives up others grow by; but a split of its next block is possible whoever
+/// was first.
 #[test]
 fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
     let mut sys = system();
@@ -237,7 +240,8 @@ fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
             .filter(|gfn| !sys.guest(1).is_mapped(gfn << 12))
             .collect();
         let got = populate(&mut sys.guest(1), &holes);
-        // At first there is more; and when all blocks of the one are pages, nothing is kept for it any more.
+        // At first there is more; and when all blocks of the one are pages, nothing is kept for it
+        // any more.
         assert_eq!(got == 1, round != 0 && round != 11, "{round}: {got}");
         assert_accounted(&sys);
     }
@@ -246,8 +250,8 @@ fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
     assert_accounted(&sys);
 }
 
-/// LU-7, SM-14, GM-8: the VMM of one guest crashes: nothing of its guest is mapped any more, the other grows into what it
-/// leaves, zeroed, and goes on as before.
+/// LU-7, SM-14, GM-8: the VMM of one guest crashes: nothing of its guest is mapped any more, the
+/// other grows into what it leaves, zeroed, and goes on as before.
 #[test]
 fn one_grows_by_what_a_crash_leaves() {
     let mut sys = system();

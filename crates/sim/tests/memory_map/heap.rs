@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// SH-1: RAM and extra pages of everybody come from the ranges of `xen,static-heap` and from nowhere else.
+/// SH-1: RAM and extra pages of everybody come from the ranges of `xen,static-heap` and from
+/// nowhere else.
 #[test]
 fn everything_general_comes_from_the_static_heap() {
     let ranges = [
@@ -47,7 +48,8 @@ fn everything_general_comes_from_the_static_heap() {
     assert_accounted(&sys);
 }
 
-/// SH-3, SM-26: the RAM disk's and the kernel's files do not become heap: when it is used up, that is the end.
+/// SH-3, SM-26: the RAM disk's and the kernel's files do not become heap: when it is used up, that
+/// is the end.
 #[test]
 fn the_heap_ends_where_its_ranges_end() {
     let heap = Range {

@@ -1,5 +1,5 @@
-//! Where a guest's memory lies and how much it can come to be: direct map (DM), static heap (SH), memory above the initial
-//! size and the guest's map at boot (GM), extended regions (UP).
+//! Where a guest's memory lies and how much it can come to be: direct map (DM), static heap (SH),
+//! memory above the initial size and the guest's map at boot (GM), extended regions (UP).
 
 #[path = "../common/mod.rs"]
 mod common;

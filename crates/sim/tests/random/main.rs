@@ -1,5 +1,5 @@
-//! Random guests: whatever one does, nothing panics (a touch of unmapped memory by a VMM would), all memory is where its
-//! records say, and the other guest goes on.
+//! Random guests: whatever one does, nothing panics (a touch of unmapped memory by a VMM would),
+//! all memory is where its records say, and the other guest goes on.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -26,8 +26,8 @@ const LIST_ARG: u64 = LIST + 0x1000;
 const PROGRAMS: u32 = 105;
 const STEPS: usize = 200;
 
-/// Executes one instruction of a hypercall as often as it asks for, within reason: a list in memory that
-/// changes under it need not end.
+/// Executes one instruction of a hypercall as often as it asks for, within reason: a list in memory
+/// that changes under it need not end.
 fn execute(guest: &mut Guest<'_>, nr: u64, args: &[u64], way: Way) -> Ran {
     for (n, value) in (0..).zip(args) {
         guest.set_x(n, *value);
@@ -92,7 +92,8 @@ fn step(sys: &mut System, step: &Step, way: Way) -> bool {
             return false;
         }
     }
-    // Another kernel would start here with sane registers; what a broken one does to itself is a step of its own.
+    // Another kernel would start here with sane registers; what a broken one does to itself is a
+    // step of its own.
     let kept = [SysReg::Sctlr, SysReg::Ttbr0, SysReg::Ttbr1, SysReg::Tcr]
         .map(|reg| (reg, guest.sysreg(reg)));
     if !guest.has_text() {

@@ -10,8 +10,8 @@ use super::*;
 /// Ticks of a byte at 115,200 baud.
 const BYTE: u64 = FREQUENCY / 11_520;
 
-/// EX-7, EX-8, EV-3: once the guest has stopped, while its output still goes out, nothing writes to its pages: no
-/// input, no event, no wake-up. Then the output is complete, and the pages go.
+/// EX-7, EX-8, EV-3: once the guest has stopped, while its output still goes out, nothing writes to
+/// its pages: no input, no event, no wake-up. Then the output is complete, and the pages go.
 #[test]
 fn an_event_during_teardown_writes_nothing() {
     let domains = [Domain::new("linux1"), Domain::new("linux2").heap()];
@@ -61,8 +61,8 @@ fn an_event_during_teardown_writes_nothing() {
     assert!(last.is_some() && last < restarts, "{seen}");
 }
 
-/// EX-6, EX-15, SM-15: a guest that stays down has nothing any more, is listed as dead without frames, and
-/// cannot be asked back to life by anything that happens to it.
+/// EX-6, EX-15, SM-15: a guest that stays down has nothing any more, is listed as dead without
+/// frames, and cannot be asked back to life by anything that happens to it.
 #[test]
 fn whoever_stays_down_gives_everything_back() {
     let reasons = [
@@ -118,7 +118,8 @@ fn whoever_stays_down_gives_everything_back() {
     }
 }
 
-/// SM-3, SM-14, BL-7: heap memory of a guest that switched itself off serves the other guest, zeroed.
+/// SM-3, SM-14, BL-7: heap memory of a guest that switched itself off serves the other guest,
+/// zeroed.
 #[test]
 fn memory_of_a_guest_that_is_off_serves_the_other() {
     let domains = ["linux1", "linux2"].map(|name| Domain::new(name).heap());
@@ -151,7 +152,8 @@ fn memory_of_a_guest_that_is_off_serves_the_other() {
     sys.assert_consistent();
 }
 
-/// EX-5, SM-9: a guest for which there is not enough memory gives back what it had of it, and the others do not notice.
+/// EX-5, SM-9: a guest for which there is not enough memory gives back what it had of it, and the
+/// others do not notice.
 #[test]
 fn a_guest_that_cannot_be_built_gives_back_what_it_had() {
     // The heap has 64 MiB.
@@ -176,8 +178,8 @@ fn a_guest_that_cannot_be_built_gives_back_what_it_had() {
     sys.assert_consistent();
 }
 
-/// SM-15, SM-16: while a domain is dying it gets nothing, releases are served, and a VMM that never goes on holds up
-/// nobody; whoever goes on later gets the whole reserve.
+/// SM-15, SM-16: while a domain is dying it gets nothing, releases are served, and a VMM that never
+/// goes on holds up nobody; whoever goes on later gets the whole reserve.
 #[test]
 fn a_vmm_that_stops_in_the_middle_holds_up_nobody() {
     for index in [0, 1] {
@@ -262,8 +264,8 @@ fn a_dead_domain_has_nothing_more_to_give() {
     );
 }
 
-/// A guest whose lives are all shorter than a second waits longer and longer for the next, and after ten stays down with
-/// words; nobody else notices.
+/// A guest whose lives are all shorter than a second waits longer and longer for the next, and
+/// after ten stays down with words; nobody else notices.
 #[test]
 fn a_guest_that_always_ends_at_once_stays_down() {
     for index in [0, 1] {

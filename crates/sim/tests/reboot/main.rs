@@ -78,8 +78,9 @@ fn frames(sys: &System, index: usize) -> Vec<u64> {
     frames
 }
 
-/// SM-14, SM-16, EX-3, EX-6, EX-15, LU-7: a guest restarts a hundred times, by either call, having used all it has: the
-/// same frames and totals each time, nothing of the life before in them, extra pages made anew, not a frame lost.
+/// SM-14, SM-16, EX-3, EX-6, EX-15, LU-7: a guest restarts a hundred times, by either call, having
+/// used all it has: the same frames and totals each time, nothing of the life before in them, extra
+/// pages made anew, not a frame lost.
 #[test]
 fn a_hundred_lives() {
     for index in [0, 1] {
@@ -149,7 +150,8 @@ fn a_new_life_finds_its_files_and_zeros() {
     }
 }
 
-/// The first bytes of each page. Memory that the kernel does not own has the boot loader's leavings in the first life.
+/// The first bytes of each page. Memory that the kernel does not own has the boot loader's leavings
+/// in the first life.
 fn pages(guest: &Guest<'_>) -> impl Iterator<Item = Vec<u8>> {
     (RAM..RAM + (16 << 20)).step_by(0x1000).map(|page| {
         let bytes = guest.bytes(page, 32).into_iter();
@@ -159,8 +161,8 @@ fn pages(guest: &Guest<'_>) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// EV-3: the vCPU, the interrupt controller, the timer, event channels and parameters are those of a machine
-/// that has just been switched on.
+/// EV-3: the vCPU, the interrupt controller, the timer, event channels and parameters are those of
+/// a machine that has just been switched on.
 #[test]
 fn a_new_life_begins_like_the_first() {
     let mut sys = System::two();

@@ -25,8 +25,9 @@ fn marks(guest: &mut Guest<'_>) -> usize {
     marked().filter(|&at| guest.bytes(at, 8) == MARK).count()
 }
 
-/// EX-15: a guest that is stopped from outside is as dead as one that switched itself off, whatever it was doing; started again
-/// it has all it had and nothing of the life before. The other one feels nothing of it.
+/// EX-15: a guest that is stopped from outside is as dead as one that switched itself off, whatever
+/// it was doing; started again it has all it had and nothing of the life before. The other one
+/// feels nothing of it.
 #[test]
 fn a_guest_is_stopped_and_started_a_hundred_times() {
     for index in [0, 1] {
@@ -77,7 +78,8 @@ fn a_guest_that_runs_or_sleeps_is_restarted() {
             if sleeps {
                 guest.wfi();
             }
-            // Twenty lives of a second and more or less: those that somebody wants are not short ones.
+            // Twenty lives of a second and more or less: those that somebody wants are not short
+            // ones.
             order(&mut sys, b'r', 0);
             assert!(sys.is_alive(0));
             assert_eq!(u64::from(sys.restarts(0)), n);
@@ -158,8 +160,8 @@ fn an_order_counts_while_a_guest_waits_for_its_next_life() {
     }
 }
 
-/// BL-8: what a guest that is down had on the heap may be another's now. It is not started then, and can be when
-/// that has given it back.
+/// BL-8: what a guest that is down had on the heap may be another's now. It is not started then,
+/// and can be when that has given it back.
 #[test]
 fn a_guest_whose_memory_others_have_is_started_when_they_give_it_back() {
     const MIB: u64 = 1 << 20;

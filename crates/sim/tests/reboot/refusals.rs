@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// What became of guest `index` after a restart in which an operation was refused: alive and like new, or down with nothing.
+/// What became of guest `index` after a restart in which an operation was refused: alive and like
+/// new, or down with nothing.
 fn check(sys: &mut System, index: usize, what: &str) -> bool {
     sys.advance(FREQUENCY);
     let totals = sys.memory.totals();
@@ -41,14 +42,14 @@ fn live_a_little(guest: &mut Guest<'_>) {
     guest.put(FREE + 0x80_000, &MARK);
 }
 
-/// Which of `count` operations are refused: all at the beginning and the end, where they differ, and some of those between,
-/// which take the pages of the split block back.
+/// Which of `count` operations are refused: all at the beginning and the end, where they differ,
+/// and some of those between, which take the pages of the split block back.
 fn chosen(count: u32) -> impl Iterator<Item = u32> {
     (0..count).filter(move |n| *n < 24 || n + 72 > count || n % 61 == 0)
 }
 
-/// SM-9, SM-14, EX-5: operations of the memory server in a restart are refused, one in each run: what goes back goes on where
-/// it stopped; what could not be built leaves nothing behind.
+/// SM-9, SM-14, EX-5: operations of the memory server in a restart are refused, one in each run:
+/// what goes back goes on where it stopped; what could not be built leaves nothing behind.
 #[test]
 fn operations_of_the_server_are_refused_one_by_one() {
     for index in [0, 1] {

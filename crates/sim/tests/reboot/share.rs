@@ -5,8 +5,9 @@ use super::*;
 /// Ticks of a millisecond.
 const MS: u64 = FREQUENCY / 1000;
 
-/// SM-22, SM-15: with two domains, restarts take at most half of the time, in slices of about a millisecond, after
-/// each of which the other guest's timer interrupts are on time; the log stays short.
+/// SM-22, SM-15: with two domains, restarts take at most half of the time, in slices of about a
+/// millisecond, after each of which the other guest's timer interrupts are on time; the log stays
+/// short.
 #[test]
 fn a_storm_of_restarts_leaves_the_others_their_time() {
     let mut sys = System::two();

@@ -133,7 +133,8 @@ fn all_of_it_leaves_less_than_blocks_over() {
         plan.unused / MIB
     );
     let manifest = plan.manifest().unwrap();
-    // 32 static blocks, 44 windows for the heap RAM, one block of extra pages, 4 to spare; not all 960 blocks.
+    // 32 static blocks, 44 windows for the heap RAM, one block of extra pages, 4 to spare; not all
+    // 960 blocks.
     assert_eq!(manifest.splits(), 81);
     let tables = Sizes::of(&manifest).bytes(&manifest) as u64 + HEAP;
     assert!(

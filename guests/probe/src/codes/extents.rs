@@ -241,7 +241,8 @@ fn orders(c: &mut Codes<'_>) {
         c.is("populate-across", extents(POPULATE, &[BLOCK + 7], 9), 1);
     }
     c.is("orders-pages", pages(), before);
-    // An extent with a hole in it is not done. Here it is left as it is; there it is gone up to the hole.
+    // An extent with a hole in it is not done. Here it is left as it is; there it is gone up to the
+    // hole.
     c.is("make-hole", extents(DECREASE, &[BLOCK + 2], 0), 1);
     c.is(
         "decrease-with-hole-inside",
@@ -279,7 +280,8 @@ fn flags(c: &mut Codes<'_>) {
     }
     c.is("decrease-on-demand", with(DECREASE, 1 << 16), 1);
     c.is("populate-on-demand", with(POPULATE, 1 << 16), 0);
-    // Machine addresses below 8 KiB hold no memory; there that counts for memory from the heap, here nobody asks where it lies.
+    // Machine addresses below 8 KiB hold no memory; there that counts for memory from the heap,
+    // here nobody asks where it lies.
     let low = with(POPULATE, 13);
     let allowed = low == 1 || low == 0 && !c.on_zazen();
     c.of("populate-bits-13", low as u64, i64::from(allowed), 1);

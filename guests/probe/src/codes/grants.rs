@@ -254,7 +254,8 @@ fn versions(c: &mut Codes<'_>) {
     c.is("version", i64::from(arg.get_word(4)), 1);
 }
 
-/// `gnttab_copy`: source @0 (frame or ref @0, domid @8, offset @10), dest @16, len @32, flags @34, status @36.
+/// `gnttab_copy`: source @0 (frame or ref @0, domid @8, offset @10), dest @16, len @32, flags @34,
+/// status @36.
 fn copy(from: (u64, u16, u16), to: (u64, u16, u16), len: u16, flags: u16) -> Arg {
     Arg::new()
         .long(0, from.0)

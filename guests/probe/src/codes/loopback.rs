@@ -10,7 +10,8 @@ use crate::xen::{SELF, call2, call3, errno, nr};
 /// Guest physical addresses of nothing, in the range that Xen and Zazen name as an extended region.
 const AT: u64 = 0x3_6000_0000;
 
-/// `gnttab_map_grant_ref`: host_addr @0, flags @8, ref @12, dom @16, status @18, handle @20, dev_bus_addr @24.
+/// `gnttab_map_grant_ref`: host_addr @0, flags @8, ref @12, dom @16, status @18, handle @20,
+/// dev_bus_addr @24.
 fn map_arg(at: u64, gref: u32, flags: u32, dom: u16) -> Arg {
     Arg::new()
         .long(0, at)
@@ -84,7 +85,8 @@ pub fn run(c: &mut Codes<'_>) {
     fields(c);
 }
 
-/// Structures that lie half in a page that may not be written: only what an operation writes must be writable.
+/// Structures that lie half in a page that may not be written: only what an operation writes must
+/// be writable.
 fn fields(c: &mut Codes<'_>) {
     let (me, page) = (c.me, scratch::address(12));
     let views = [(AT, 2), (AT + 0x1000, 6), (AT + 0x2000, 2)];

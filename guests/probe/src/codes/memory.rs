@@ -179,7 +179,8 @@ fn claim(c: &mut Codes<'_>) {
     c.is("claim-other", op(24, of(c.other).at()), errno::PERM);
 }
 
-/// `xen_mem_acquire_resource`: domid @0, type @2, id @4, nr_frames @8, pad @12, frame @16, list @24.
+/// `xen_mem_acquire_resource`: domid @0, type @2, id @4, nr_frames @8, pad @12, frame @16, list
+/// @24.
 fn resource(c: &mut Codes<'_>) {
     let of = |dom: u16| Arg::new().half(0, dom).half(2, 1).word(8, 1).long(24, 8);
     c.is("resource-wild", op(28, WILD), errno::FAULT);

@@ -1,8 +1,9 @@
-//! Return codes of every hypercall that an unprivileged guest can make, with good and bad arguments,
-//! several errors at once, and what is written where.
+//! Return codes of every hypercall that an unprivileged guest can make, with good and bad
+//! arguments, several errors at once, and what is written where.
 //!
-//! The same binary runs on Xen and here. What must be equal is checked with [`Codes::is`]; the differences that
-//! SUPPORT.md lists are checked with [`Codes::differs`], so that they stay what the list says.
+//! The same binary runs on Xen and here. What must be equal is checked with [`Codes::is`]; the
+//! differences that SUPPORT.md lists are checked with [`Codes::differs`], so that they stay what
+//! the list says.
 
 mod argument;
 mod events;

@@ -158,7 +158,8 @@ fn shared_info(c: &mut Codes<'_>) {
     c.is("remove-info-again", remove(SELF, gfn), errno::NOENT);
     c.is("info-nowhere", add(SELF, 0, 0, NOWHERE), 0);
     c.is("info-nowhere-removed", remove(c.me, NOWHERE), 0);
-    // RAM that was covered is there again when asked for; there it has the domain's quota in its way.
+    // RAM that was covered is there again when asked for; there it has the domain's quota in its
+    // way.
     let back = extent(6, gfn);
     c.differs("populate-covered", back, 0, 1);
 }
@@ -186,7 +187,8 @@ fn grant_frames(c: &mut Codes<'_>) {
     c.is("remove-grown", remove(SELF, NOWHERE), 0);
 }
 
-/// `xen_add_to_physmap_batch`: domid @0, space @2, size @4, foreign @6, idxs @8, gpfns @16, errs @24.
+/// `xen_add_to_physmap_batch`: domid @0, space @2, size @4, foreign @6, idxs @8, gpfns @16, errs
+/// @24.
 fn batch(c: &mut Codes<'_>) {
     let lists = |dom: u16, space: u16, size: u16| {
         Arg::new()

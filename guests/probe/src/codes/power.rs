@@ -67,7 +67,8 @@ fn features(c: &mut Codes<'_>) {
     );
     c.is("psci-version-hvc", hvc0(0x8400_0000, 0, 0, 0), 0x1_0001);
     c.is("migrate-type", smc(0x8400_0006, 0, 0, 0), 2);
-    // Suspending to an odd address is refused; the other calls of SYSTEM_SUSPEND would end the test.
+    // Suspending to an odd address is refused; the other calls of SYSTEM_SUSPEND would end the
+    // test.
     for id in [0x8400_000e, 0xc400_000e] {
         c.of("system-suspend-odd", id, smc(id, 0x4000_0001, 0, 0), -9);
     }

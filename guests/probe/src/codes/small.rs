@@ -1,4 +1,5 @@
-//! xen_version, hvm_op, vcpu_op, sched_op, console_io, vm_assist, and hypercalls that are not for guests.
+//! xen_version, hvm_op, vcpu_op, sched_op, console_io, vm_assist, and hypercalls that are not for
+//! guests.
 
 use super::argument::Arg;
 use super::{Codes, NOBODIES, WILD, scratch};

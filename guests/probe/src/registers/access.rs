@@ -31,7 +31,8 @@ impl Encoding {
         Self((op0 & 1) << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5)
     }
 
-    /// All that there are for EL1 and EL0: op1 below 4, and the rest of the space, which must be undefined.
+    /// All that there are for EL1 and EL0: op1 below 4, and the rest of the space, which must be
+    /// undefined.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..1 << 15).map(|n| Self(n << 5))
     }
@@ -64,8 +65,9 @@ impl fmt::Display for Encoding {
 /// Makes `instruction` the one that `register_access` executes.
 fn prepare(instruction: u32) {
     let at = (&raw const register_access).cast_mut();
-    // SAFETY: the word is this image's own, mapped writable because the MMU is off; only `read` and `write` execute it,
-    // after caches of instructions have forgotten it. They write no other instruction than MRS and MSR with x0.
+    // SAFETY: the word is this image's own, mapped writable because the MMU is off; only `read` and
+    // `write` execute it, after caches of instructions have forgotten it. They write no other
+    // instruction than MRS and MSR with x0.
     unsafe {
         at.write_volatile(instruction);
         asm!(

@@ -202,7 +202,8 @@ fn connect_makes_an_empty_connected_page() {
 }
 
 proptest! {
-    /// However the guest writes, the console makes room and keys come, both streams are complete and in order.
+    /// However the guest writes, the console makes room and keys come, both streams are complete
+    /// and in order.
     #[test]
     fn both_streams_are_complete(ops in prop::collection::vec((0u8..4, 0usize..3000), 0..200), start in any::<u32>()) {
         let mut rig = Rig::new();

@@ -55,7 +55,8 @@ impl Candidates {
 
 impl VGic {
     /// The guest has ended the interrupt in list register `lr`; the register is free. Returns the
-    /// INTID, so that the caller can set the level of its source as it is now and acknowledge the timer.
+    /// INTID, so that the caller can set the level of its source as it is now and acknowledge the
+    /// timer.
     ///
     /// `None` as `lr`, or a register that holds nothing: a maintenance interrupt for nothing
     /// that we know of; ignored. (seL4 reports index 0 without the valid flag when it finds no
@@ -113,7 +114,8 @@ impl VGic {
         }
     }
 
-    /// [`VGic::flush`] of several, into the list registers `free`, at least two. The last is kept where nothing can be recalled.
+    /// [`VGic::flush`] of several, into the list registers `free`, at least two. The last is kept
+    /// where nothing can be recalled.
     #[inline(never)]
     fn choose<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
         let kept = u32::from(!interface.can_recall());
@@ -168,7 +170,8 @@ impl VGic {
         held.all(|(_, key)| u32::from(priority) < (key & !LATCHED) >> 16)
     }
 
-    /// The list register with the least urgent interrupt, if that is less urgent than `priority`; of those not in `seen`.
+    /// The list register with the least urgent interrupt, if that is less urgent than `priority`;
+    /// of those not in `seen`.
     fn least_urgent(&self, priority: u8, seen: u16) -> Option<u8> {
         let cpu = &self.cpus[BOOT];
         let held = (0..).zip(cpu.lr.iter().map(|key| key & !LATCHED));
@@ -202,7 +205,8 @@ impl VGic {
         self.put(interface, lr, intid, priority);
     }
 
-    /// Puts `intid` into list register `lr`, which is free. With every interrupt, so it is in line there.
+    /// Puts `intid` into list register `lr`, which is free. With every interrupt, so it is in line
+    /// there.
     #[inline(always)]
     fn put<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
         self.hold(lr, intid, priority);
@@ -214,7 +218,8 @@ impl VGic {
     #[inline(always)]
     fn hold(&mut self, lr: u8, intid: u16, priority: u8) {
         let cpu = &mut self.cpus[BOOT];
-        // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec 3.2.1).
+        // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec
+        // 3.2.1).
         let more = match cpu.sgi_sources.get_mut(usize::from(intid)) {
             Some(sources) => {
                 *sources &= sources.wrapping_sub(1);
@@ -243,8 +248,8 @@ impl VGic {
         self.update(n);
     }
 
-    /// Undoes [`VGic::hold`]: the interrupt in list register `lr` was taken back, pending as it was. A level that has fallen
-    /// meanwhile is pending no more.
+    /// Undoes [`VGic::hold`]: the interrupt in list register `lr` was taken back, pending as it
+    /// was. A level that has fallen meanwhile is pending no more.
     fn release(&mut self, lr: u8) {
         // Only CPU 0 sends SGIs, so it was the source of one.
         const { assert!(MAX_VCPUS == 1) };

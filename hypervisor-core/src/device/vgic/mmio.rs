@@ -43,8 +43,9 @@ const fn is_allowed(offset: u32, size: u8) -> bool {
 impl VGic {
     /// Reads `size` bytes at `offset` from the start of the distributor.
     ///
-    /// `None` where hardware would not answer either: words everywhere, bytes only in priority, target and SGI-pending
-    /// registers, always aligned. The caller injects a data abort, as Xen does.
+    /// `None` where hardware would not answer either: words everywhere, bytes only in priority,
+    /// target and SGI-pending registers, always aligned. The caller injects a data abort, as Xen
+    /// does.
     pub fn mmio_read(&self, offset: u32, size: u8) -> Option<u32> {
         if !is_allowed(offset, size) {
             return None;
@@ -57,9 +58,11 @@ impl VGic {
         })
     }
 
-    /// Writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`] would answer `None`.
+    /// Writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`] would
+    /// answer `None`.
     ///
-    /// The caller sets the levels of its sources anew and then flushes: an interrupt may have been enabled.
+    /// The caller sets the levels of its sources anew and then flushes: an interrupt may have been
+    /// enabled.
     pub fn mmio_write(&mut self, offset: u32, size: u8, value: u32) -> bool {
         if !is_allowed(offset, size) {
             return false;
@@ -68,7 +71,8 @@ impl VGic {
             IPRIORITYR..ITARGETSR => self.each_byte(offset, size, value, Self::write_priority),
             CPENDSGIR..SPENDSGIR => self.each_byte(offset, size, value, Self::clear_sgi),
             SPENDSGIR..SPENDSGIR_END => self.each_byte(offset, size, value, Self::set_sgi),
-            // One CPU: every SPI targets it. An empty list is ignored (as on Xen), any other names it alone.
+            // One CPU: every SPI targets it. An empty list is ignored (as on Xen), any other names
+            // it alone.
             ITARGETSR..ICFGR => {}
             _ => self.write_word(offset, value),
         }

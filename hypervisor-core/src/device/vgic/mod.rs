@@ -22,17 +22,20 @@
 //!
 //! # More interrupts than list registers
 //!
-//! The CPU interface signals the most urgent of what is in the list registers, so a more urgent interrupt must get in. Where
-//! the host can take back what the guest has not acknowledged ([`Interrupts::recall`](crate::host::Interrupts::recall)), the least
-//! urgent one makes way, as on Xen. Where it cannot, the last free list register is kept for an interrupt that is more urgent than
-//! all that were put in. So four that wait behind the guest's priority mask, or behind a handler, keep no urgent one out. What is
-//! left: while the last one is taken too, by an urgent interrupt that itself waits or whose handler runs, a still
-//! more urgent one waits until one of the four ends.
+//! The CPU interface signals the most urgent of what is in the list registers, so a more urgent
+//! interrupt must get in. Where the host can take back what the guest has not acknowledged
+//! ([`Interrupts::recall`](crate::host::Interrupts::recall)), the least urgent one makes way, as on
+//! Xen. Where it cannot, the last free list register is kept for an interrupt that is more urgent
+//! than all that were put in. So four that wait behind the guest's priority mask, or behind a
+//! handler, keep no urgent one out. What is left: while the last one is taken too, by an urgent
+//! interrupt that itself waits or whose handler runs, a still more urgent one waits until one of
+//! the four ends.
 //!
 //! # Who calls what
 //!
-//! Devices use [`VGic::set_level`] and [`VGic::pulse`]; the exit loop uses [`VGic::on_maintenance`],
-//! sets the levels of the interrupt that ended anew, and calls [`VGic::flush`] before the guest runs on.
+//! Devices use [`VGic::set_level`] and [`VGic::pulse`]; the exit loop uses
+//! [`VGic::on_maintenance`], sets the levels of the interrupt that ended anew, and calls
+//! [`VGic::flush`] before the guest runs on.
 
 mod lr;
 mod mmio;
@@ -56,8 +59,8 @@ pub const GICC_SIZE: u32 = 0x2000;
 /// Most SPIs (INTIDs 32..=991; those from 1020 are special).
 pub const MAX_SPIS: u16 = 960;
 
-/// Whether the register at `offset` shows which private interrupts are pending (`GICD_ISPENDR0`, `GICD_ICPENDR0`): the levels of
-/// their sources are to be set before it is read.
+/// Whether the register at `offset` shows which private interrupts are pending (`GICD_ISPENDR0`,
+/// `GICD_ICPENDR0`): the levels of their sources are to be set before it is read.
 #[inline]
 pub const fn shows_pending(offset: u32) -> bool {
     offset & !(regs::ISPENDR ^ regs::ICPENDR) == regs::ISPENDR

@@ -1,6 +1,7 @@
 //! State of interrupts: 32 at a time in words, and what each vCPU has of its own.
 
-/// Most list registers that a GICv2 virtual interface has in practice (GIC-400: 4; architecture: 64).
+/// Most list registers that a GICv2 virtual interface has in practice (GIC-400: 4; architecture:
+/// 64).
 pub(super) const MAX_LIST_REGISTERS: usize = 16;
 
 /// The interrupt in a list register was pending by its latch, which it took with it.
@@ -69,8 +70,8 @@ pub(super) struct Cpu {
     /// Per SGI, the CPUs that have sent it and are not yet served, a bit each
     /// (`GICD_SPENDSGIR`). The SGI's latch is set exactly while this is not 0.
     pub(super) sgi_sources: [u8; 16],
-    /// What is in each list register that is in use: its INTID in bits 15:0, the priority with which it went in above, and
-    /// [`LATCHED`].
+    /// What is in each list register that is in use: its INTID in bits 15:0, the priority with
+    /// which it went in above, and [`LATCHED`].
     pub(super) lr: [u32; MAX_LIST_REGISTERS],
     /// List registers in use.
     pub(super) used: u16,

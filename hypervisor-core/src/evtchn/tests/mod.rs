@@ -68,7 +68,8 @@ impl Guest {
         self.events
             .register_vcpu_info(&self.window, &self.pages, Gfn::new(gfn), offset)
     }
-    /// The guest's upcall handler: flag, selector, pending, in that order. Returns the ports it serves.
+    /// The guest's upcall handler: flag, selector, pending, in that order. Returns the ports it
+    /// serves.
     pub(super) fn handle(&mut self) -> Vec<u32> {
         self.window.swap_u8(self.info, 0);
         let at = WindowAddr::new(self.info.raw() + 8);
@@ -314,7 +315,8 @@ fn after_teardown_nothing_is_written() {
     assert_eq!(guest.window.load_u8(WindowAddr::new(RAM)), 0);
 }
 
-/// EV-7: whatever the guest leaves in the words that it shares, each operation looks at each of its words once.
+/// EV-7: whatever the guest leaves in the words that it shares, each operation looks at each of its
+/// words once.
 #[test]
 fn rubbish_in_shared_words_ends_nothing_and_repeats_nothing() {
     for fill in [0, 0x5555_5555_5555_5555, u64::MAX] {
@@ -329,7 +331,8 @@ fn rubbish_in_shared_words_ends_nothing_and_repeats_nothing() {
         }
         let before = guest.pending_word(0);
         let raised = guest.raise(port);
-        // Pending already, or masked: no upcall. The only word that may have changed is this port's.
+        // Pending already, or masked: no upcall. The only word that may have changed is this
+        // port's.
         assert_eq!(raised, fill == 0);
         assert_eq!(guest.pending_word(0), before | 1 << port);
         assert_eq!(guest.pending_word(1), fill);
@@ -338,8 +341,8 @@ fn rubbish_in_shared_words_ends_nothing_and_repeats_nothing() {
     }
 }
 
-/// EX-10: vCPU 1 has no place in shared_info: the bitmaps begin right behind that of vCPU 0, and registering is refused
-/// for a vCPU that does not exist.
+/// EX-10: vCPU 1 has no place in shared_info: the bitmaps begin right behind that of vCPU 0, and
+/// registering is refused for a vCPU that does not exist.
 #[test]
 fn shared_info_has_room_for_one_vcpu_info() {
     use xen_abi::shared::{VcpuInfo, shared_info};

@@ -1,8 +1,9 @@
 //! Loads and stores that the syndrome does not describe (ISV = 0), from the instruction itself.
 //!
-//! Compilers make `ldr w0, [x1], #4` of ordinary loops over registers, so a device has to understand it. Xen decodes the
-//! post-index LDR and STR of general registers that do not extend a sign (xen/arch/arm/decode.c); here also the pre-index ones
-//! and those that do. Pairs, vector registers, exclusives, atomics, LDRAA and DC ZVA are decoded by neither.
+//! Compilers make `ldr w0, [x1], #4` of ordinary loops over registers, so a device has to
+//! understand it. Xen decodes the post-index LDR and STR of general registers that do not extend a
+//! sign (xen/arch/arm/decode.c); here also the pre-index ones and those that do. Pairs, vector
+//! registers, exclusives, atomics, LDRAA and DC ZVA are decoded by neither.
 
 use hv_types::{Gpa, Gva};
 
@@ -13,8 +14,8 @@ use crate::host::{SysReg, Vcpu};
 /// Number of the zero register as a value and of the stack pointer as a base.
 const ZERO_OR_STACK: u8 = 31;
 
-/// A load or store of one general register that moves its base (Arm ARM C4.1.94, "Load/store register (immediate
-/// post-indexed)" and "(immediate pre-indexed)").
+/// A load or store of one general register that moves its base (Arm ARM C4.1.94, "Load/store
+/// register (immediate post-indexed)" and "(immediate pre-indexed)").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WriteBack {
     /// Bytes: 1, 2, 4 or 8.
@@ -36,8 +37,8 @@ pub struct WriteBack {
 }
 
 impl WriteBack {
-    /// Decodes `word`; `None` for every other instruction, and where base and value are the same register, of which
-    /// the architecture does not say what comes out.
+    /// Decodes `word`; `None` for every other instruction, and where base and value are the same
+    /// register, of which the architecture does not say what comes out.
     pub const fn decode(word: u32) -> Option<Self> {
         // size 111 V=0 00 opc 0 imm9 x1 Rn Rt.
         if word & 0x3f20_0400 != 0x3800_0400 {
@@ -68,8 +69,9 @@ impl WriteBack {
         })
     }
 
-    /// The access of this instruction, which aborted at `gpa`, with `base` in its base register. `None` where it cannot have been:
-    /// another vCPU has put it there since, or the access began on the page before.
+    /// The access of this instruction, which aborted at `gpa`, with `base` in its base register.
+    /// `None` where it cannot have been: another vCPU has put it there since, or the access began
+    /// on the page before.
     pub fn access(&self, gpa: Gpa, abort: Abort, base: Gva) -> Option<Mmio> {
         let at = if self.pre { self.moved(base) } else { base };
         if !is_of_a_mapping(abort)

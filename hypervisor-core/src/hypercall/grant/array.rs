@@ -33,7 +33,8 @@ impl From<Errno> for Failure {
     }
 }
 
-/// Does `each` on the elements of an array and writes the bytes of each that are `out` back, then returns 0, continues, or fails.
+/// Does `each` on the elements of an array and writes the bytes of each that are `out` back, then
+/// returns 0, continues, or fails.
 pub(super) fn run<H, T>(
     domain: &mut Domain<'_>,
     host: &mut H,
@@ -78,8 +79,8 @@ where
     }
 }
 
-/// `GNTTABOP_cache_flush`, for drivers of a domain that knows machine addresses: a direct-mapped one, on its own RAM.
-/// An empty request is how Linux asks whether the operation exists.
+/// `GNTTABOP_cache_flush`, for drivers of a domain that knows machine addresses: a direct-mapped
+/// one, on its own RAM. An empty request is how Linux asks whether the operation exists.
 pub(super) fn cache_flush<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,

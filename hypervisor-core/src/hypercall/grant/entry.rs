@@ -1,4 +1,5 @@
-//! Entries of the caller's own grant table, as Xen reads them (`map_grant_ref`, `acquire_grant_for_copy`).
+//! Entries of the caller's own grant table, as Xen reads them (`map_grant_ref`,
+//! `acquire_grant_for_copy`).
 
 use guest_mem::Window;
 use hv_types::{Gfn, PAGE_SIZE, WindowAddr};
@@ -65,7 +66,8 @@ impl Pins {
 /// Looks at the entry of a grant that is to be used anew, or for writing for the first time.
 ///
 /// # Errors
-/// `GNTST_general_error`: not granted to the domain itself, or not for writing. A grant in use is granted.
+/// `GNTST_general_error`: not granted to the domain itself, or not for writing. A grant in use is
+/// granted.
 fn check<H: VcpuHost>(
     domain: &Domain<'_>,
     host: &H,
@@ -85,11 +87,12 @@ fn check<H: VcpuHost>(
 
 /// The page that grant `gref` gives to the domain itself for a copy, in the window.
 ///
-/// As far as the guest can see, the grant is marked as in use and no longer so before it runs again: marks that
-/// no mapping needs are gone afterwards, whoever set them.
+/// As far as the guest can see, the grant is marked as in use and no longer so before it runs
+/// again: marks that no mapping needs are gone afterwards, whoever set them.
 ///
 /// # Errors
-/// A status of [`mod@status`]: no such reference; not granted to the domain, or not for this use; no page there.
+/// A status of [`mod@status`]: no such reference; not granted to the domain, or not for this use;
+/// no page there.
 pub(super) fn acquire<H: VcpuHost>(
     domain: &Domain<'_>,
     host: &H,
@@ -114,10 +117,11 @@ pub(super) fn acquire<H: VcpuHost>(
     }
 }
 
-/// Marks grant `gref` as in use by a mapping that is about to be made; returns the frame that it names.
+/// Marks grant `gref` as in use by a mapping that is about to be made; returns the frame that it
+/// names.
 ///
-/// The guest's entry changes in one step, and it is stopped meanwhile; what it sets itself in the two bits is
-/// its own affair.
+/// The guest's entry changes in one step, and it is stopped meanwhile; what it sets itself in the
+/// two bits is its own affair.
 ///
 /// # Errors
 /// As [`acquire`]; nothing is marked.

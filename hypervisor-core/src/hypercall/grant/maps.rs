@@ -1,10 +1,11 @@
 //! `GNTTABOP_map_grant_ref`, `unmap_grant_ref` and `unmap_and_replace`, of grants to oneself.
 //!
-//! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or hot-plugged for it (UP-4),
-//! what is unmapped leaves a hole (UP-7), and no address follows from a machine frame number (DM-8).
+//! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or
+//! hot-plugged for it (UP-4), what is unmapped leaves a hole (UP-7), and no address follows from a
+//! machine frame number (DM-8).
 //!
-//! A mapping is an alias of the p2m ([`crate::memory::p2m::Alias`]) and its number the handle. How often a grant is
-//! in use, and whether for writing, follows from the aliases with its reference.
+//! A mapping is an alias of the p2m ([`crate::memory::p2m::Alias`]) and its number the handle. How
+//! often a grant is in use, and whether for writing, follows from the aliases with its reference.
 
 use hv_types::{DomId, Gfn, Gpa};
 use xen_abi::grant::{MapGrantRef, UnmapAndReplace, UnmapGrantRef, map_flags, status};
@@ -118,9 +119,11 @@ pub(super) fn unmap_and_replace<H: VcpuHost>(
     Ok(())
 }
 
-/// Ends the mapping of `handle`, which the guest believes to be at `host_addr`; an address of 0 ends nothing.
+/// Ends the mapping of `handle`, which the guest believes to be at `host_addr`; an address of 0
+/// ends nothing.
 ///
-/// At an address where nothing is, as after remove_from_physmap, the mapping ends all the same, wherever it is.
+/// At an address where nothing is, as after remove_from_physmap, the mapping ends all the same,
+/// wherever it is.
 fn end<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,

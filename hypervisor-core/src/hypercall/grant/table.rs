@@ -22,8 +22,8 @@ const VERSION: u32 = 1;
 /// The page for `XENMAPSPACE_grant_table` index `idx`; the table grows up to it.
 ///
 /// # Errors
-/// `-EINVAL` past the table's maximum (status frames of version 2 are past it) and where it cannot grow. The
-/// index has 32 bits.
+/// `-EINVAL` past the table's maximum (status frames of version 2 are past it) and where it cannot
+/// grow. The index has 32 bits.
 pub(in crate::hypercall) fn frame_for_physmap<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,
@@ -85,8 +85,8 @@ pub(super) fn setup<H: VcpuHost>(
     Ok(0)
 }
 
-/// Where the field at `offset` of the structure at `at` lies: the one that is written, so that the others need
-/// not be writable.
+/// Where the field at `offset` of the structure at `at` lies: the one that is written, so that the
+/// others need not be writable.
 fn field(at: Gva, offset: usize) -> Result<Gva, Errno> {
     guest_ptr::element(at, 1, offset)
 }
@@ -175,7 +175,8 @@ pub(super) fn get_version<H: VcpuHost>(
     Ok(0)
 }
 
-/// `GNTTABOP_set_version`: 1 is what the table has, 2 is refused the way that makes Linux stay with 1.
+/// `GNTTABOP_set_version`: the table has version 1. Version 2 is refused in the way that makes
+/// Linux stay with 1.
 pub(super) fn set_version<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,

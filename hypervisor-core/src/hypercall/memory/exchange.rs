@@ -9,8 +9,8 @@ use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{Copier, copy_in, element};
 use crate::memory::p2m::{MAX_ORDER, Page};
 
-/// Xen's checks in their order, up to the first frame that would have to be taken: there it gives up.
-/// How far the exchange came is written back with every error but that of the argument itself.
+/// Xen's checks in their order, up to the first frame that would have to be taken: there it gives
+/// up. How far the exchange came is written back with every error but that of the argument itself.
 ///
 /// # Errors
 /// `Efault`, `Eperm`, `Einval`, `Esrch`, and `Eopnotsupp` where nothing else is wrong.
@@ -54,8 +54,8 @@ fn check(domain: &Domain<'_>, request: &Exchange) -> Result<(), Errno> {
     domain.require_self(input.domid)
 }
 
-/// The error at the first frame of the first chunk that is not done. A chunk is as many extents as one of the
-/// other side has pages for.
+/// The error at the first frame of the first chunk that is not done. A chunk is as many extents as
+/// one of the other side has pages for.
 fn first_frame<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, request: &mut Exchange) -> Errno {
     let input = &request.input;
     let chunk = request

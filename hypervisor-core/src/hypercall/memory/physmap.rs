@@ -83,7 +83,8 @@ fn try_add<H: VcpuHost>(
     add_one(domain, host, arg.space, arg.idx, Gfn::new(arg.gpfn))
 }
 
-/// Whether the caller may change the map of `domid`; device pages are the hardware domain's, whoever is named.
+/// Whether the caller may change the map of `domid`; device pages are the hardware domain's,
+/// whoever is named.
 fn may_map(domain: &Domain<'_>, domid: u16, from: u32) -> Result<(), Errno> {
     match domain.require_self(domid) {
         Ok(()) | Err(Errno::Eperm) if from == space::DEV_MMIO => Err(Errno::Eacces),
@@ -176,7 +177,8 @@ fn entry<H: VcpuHost>(
     gfn: Gfn,
 ) -> Result<(), Failure> {
     if u32::from(arg.space) == space::GMFN_FOREIGN {
-        // Oneself is not foreign, others may be mapped by a toolstack only, and so may Xen's own pages.
+        // Oneself is not foreign, others may be mapped by a toolstack only, and so may Xen's own
+        // pages.
         let dom = DomId(arg.foreign_domid);
         return Err(match dom {
             DomId::XEN => Errno::Eperm,

@@ -11,7 +11,8 @@ use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{copy_in, copy_out};
 
-/// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's business here.
+/// `XENMEM_maximum_ram_page`: highest frame number of 40-bit addresses. The real one is nobody's
+/// business here.
 const MAXIMUM_RAM_PAGE: u64 = (1 << 28) - 1;
 /// `XENMEM_RDM_ALL`, the one flag of a reserved-memory map.
 const RDM_ALL: u32 = 1;
@@ -46,7 +47,8 @@ pub(super) fn maximum_gpfn<H: VcpuHost>(
     signed(domain.p2m.max_gfn().raw())
 }
 
-/// Nothing is shared between domains. The number is looked at with the progress in it, and as 32 bits.
+/// Nothing is shared between domains. The number is looked at with the progress in it, and as 32
+/// bits.
 pub(super) fn shared_pages([cmd, ..]: [u64; 5]) -> Result<i64, Errno> {
     if cmd & u64::from(u32::MAX) == cmd & memory::CMD_MASK {
         Ok(0)

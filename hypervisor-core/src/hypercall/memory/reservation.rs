@@ -1,4 +1,5 @@
-//! decrease_reservation and populate_physmap: ballooning by lists of extents, of which the exact number done is told (GM-5).
+//! decrease_reservation and populate_physmap: ballooning by lists of extents, of which the exact
+//! number done is told (GM-5).
 
 use hv_types::{DomId, Gfn, Gva, PageOrder};
 use memory_server_api::MAX_BATCH;
@@ -11,12 +12,14 @@ use crate::hypercall::outcome::Outcome;
 use crate::memory::guest_ptr::{self, Copier};
 use crate::memory::p2m::{self, MAX_ORDER};
 
-/// Pages (not extents) that one call handles; at least one extent, and no more after one that split a block.
+/// Pages (not extents) that one call handles; at least one extent, and no more after one that split
+/// a block.
 const BUDGET: usize = MAX_BATCH;
 /// Most extents of a list: as many as a continuation can number in 32 bits (Xen).
 const MAX_EXTENTS: u64 = u32::MAX as u64 >> EXTENT_SHIFT;
 
-/// Does extents from number `start` on. The result is the number of extents done, those before `start` included.
+/// Does extents from number `start` on. The result is the number of extents done, those before
+/// `start` included.
 pub(super) fn adjust<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,
@@ -37,8 +40,8 @@ pub(super) fn adjust<H: VcpuHost>(
         return done(start);
     }
     let order = PageOrder(request.extent_order);
-    // The list is read before memory changes, up to the first extent that takes a page of it away: what comes
-    // after that is read when its turn comes, and not found.
+    // The list is read before memory changes, up to the first extent that takes a page of it away:
+    // what comes after that is read when its turn comes, and not found.
     let mut list = guest;
     list.forget_pages();
     let batch = (BUDGET >> order.0).max(1);
@@ -61,8 +64,8 @@ pub(super) fn adjust<H: VcpuHost>(
             .position(takes)
             .map_or(count, |last| last + 1);
     }
-    // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of a direct-mapped domain
-    // stays for good: a device may reach it (BL-9).
+    // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of
+    // a direct-mapped domain stays for good: a device may reach it (BL-9).
     let decreases = op == memory::DECREASE_RESERVATION && !domain.record.direct_map;
     let aliased = |domain: &Domain<'_>, gfn: &u64| domain.p2m.is_aliased_ram(Gfn::new(*gfn));
     if decreases && order.0 == 0 {
@@ -98,7 +101,8 @@ pub(super) fn adjust<H: VcpuHost>(
     }
 }
 
-/// What Xen checks before the first extent; any failure is "no extent done", another domain than the caller too (BL-3).
+/// What Xen checks before the first extent; any failure is "no extent done", another domain than
+/// the caller too (BL-3).
 fn is_allowed(domain: &Domain<'_>, request: &Reservation, op: u64) -> bool {
     let own = DomId(request.domid).is_self(DomId(domain.record.domid));
     let node = request.mem_flags & flags::NODE_MASK != 0;
@@ -116,7 +120,8 @@ fn is_allowed(domain: &Domain<'_>, request: &Reservation, op: u64) -> bool {
         && !on_demand
 }
 
-/// Extents that are not single pages of memory that comes and goes. Ends early after one that split a block.
+/// Extents that are not single pages of memory that comes and goes. Ends early after one that split
+/// a block.
 fn one_by_one<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,
@@ -168,7 +173,8 @@ fn has_aliased(domain: &Domain<'_>, gfn: Gfn, order: PageOrder) -> bool {
         && frames(gfn, order).any(|gfn| domain.p2m.is_aliased_ram(gfn))
 }
 
-/// Gives an extent up frame by frame, because some of them stay until they are no longer mapped as grants.
+/// Gives an extent up frame by frame, because some of them stay until they are no longer mapped as
+/// grants.
 fn decrease_each<H: VcpuHost>(
     domain: &mut Domain<'_>,
     host: &mut H,

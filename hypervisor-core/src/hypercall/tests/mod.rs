@@ -25,7 +25,8 @@ use crate::memory::p2m::P2m;
 use crate::vcpu::runstate::RunState;
 use crate::vm::Vm;
 
-/// First byte of the guest's RAM; the MMU is off, so guest virtual and physical addresses are the same.
+/// First byte of the guest's RAM; the MMU is off, so guest virtual and physical addresses are the
+/// same.
 const RAM: u64 = crate::fake::RAM;
 /// A page for arguments.
 const BUF: u64 = RAM + 0x1000;
@@ -145,7 +146,8 @@ impl Guest {
         port.0
     }
 
-    /// Sets a port's bit in `evtchn_pending` or `evtchn_mask` of the shared_info page, at byte `offset` of it.
+    /// Sets a port's bit in `evtchn_pending` or `evtchn_mask` of the shared_info page, at byte
+    /// `offset` of it.
     fn set_shared_bit(&self, offset: u16, port: u32) {
         let word = WindowAddr::extra(0, offset + u16::try_from(port / 64 * 8).unwrap());
         self.host.window.fetch_or_u64(word, 1 << (port % 64));

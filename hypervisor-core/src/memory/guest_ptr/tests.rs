@@ -13,7 +13,8 @@ const TABLE: u64 = RAM + 0x8_0000;
 const FLAGS: u64 = 3 | 1 << 10;
 const READ_ONLY: u64 = 1 << 7;
 
-/// A guest whose pages 0..512 are what `pages` says: page n of the address space at RAM + the number, with flags.
+/// A guest whose pages 0..512 are what `pages` says: page n of the address space at RAM + the
+/// number, with flags.
 fn mapped(pages: &[(u64, u64, u64)]) -> FakeHost {
     let mut host = FakeHost::new(SIZE);
     // 4 KiB pages, 30 bits: tables at levels 2 and 3.

@@ -1,11 +1,12 @@
 //! Aliases: pages that the guest sees a second time, because it has mapped a grant of its own.
 //!
-//! An alias has a capability of its own for the page and shows it anywhere in the guest's address space,
-//! to be written or only to be read. The page itself stays what it was: RAM at its home, parked, or a page
-//! of the hypervisor's. If its owner gives it up meanwhile it is parked and *leaving*, and goes when its last
-//! alias does, as a page of Xen's that something still refers to.
+//! An alias has a capability of its own for the page and shows it anywhere in the guest's address
+//! space, to be written or only to be read. The page itself stays what it was: RAM at its home,
+//! parked, or a page of the hypervisor's. If its owner gives it up meanwhile it is parked and
+//! *leaving*, and goes when its last alias does, as a page of Xen's that something still refers to.
 //!
-//! What the grant table needs to know of a mapping is kept here too: its reference and whether it may be written.
+//! What the grant table needs to know of a mapping is kept here too: its reference and whether it
+//! may be written.
 
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
 use memory_server_api::{ALIASES, Reply, Request, Slot};
@@ -54,7 +55,8 @@ impl P2m<'_> {
         }
     }
 
-    /// All aliases in use. The lowest free one is always taken first, so few are looked at where there are few.
+    /// All aliases in use. The lowest free one is always taken first, so few are looked at where
+    /// there are few.
     pub fn aliases(&self) -> impl Iterator<Item = (AliasId, Alias)> + '_ {
         (0..self.alias_end).filter_map(|n| self.alias(n))
     }
@@ -81,8 +83,8 @@ impl P2m<'_> {
         self.used_aliases < ALIASES
     }
 
-    /// The page that the guest sees at `gfn`: its guest-side slot and where it lies in the window. RAM of a whole block
-    /// becomes pages.
+    /// The page that the guest sees at `gfn`: its guest-side slot and where it lies in the window.
+    /// RAM of a whole block becomes pages.
     fn seen_at<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, WindowAddr), Error> {
         if let Some((_, alias)) = self.alias_at(gfn) {
             return Ok((alias.slot, alias.window()));
@@ -101,11 +103,13 @@ impl P2m<'_> {
         }
     }
 
-    /// Shows the page that the guest sees at `from` at `at` too. What was at `at` is parked or hidden.
+    /// Shows the page that the guest sees at `from` at `at` too. What was at `at` is parked or
+    /// hidden.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if nothing is at `from`, [`Error::BadGfn`] if no page can be at `at`, [`Error::Occupied`] if no alias is free,
-    /// the refusal of the memory server or the kernel; nothing changed.
+    /// [`Error::Nothing`] if nothing is at `from`, [`Error::BadGfn`] if no page can be at `at`,
+    /// [`Error::Occupied`] if no alias is free, the refusal of the memory server or the kernel;
+    /// nothing changed.
     pub fn add_alias<H: Host>(
         &mut self,
         host: &mut H,
@@ -217,7 +221,8 @@ impl P2m<'_> {
             self.alias_end = last;
         }
         if alias.leaving && !self.is_aliased(alias.slot) {
-            // Only a page of RAM leaves, and its home is its address. One that something covers stays parked.
+            // Only a page of RAM leaves, and its home is its address. One that something covers
+            // stays parked.
             if let (_, Some(error)) = self.decrease_pages(host, &[u64::from(alias.home)])
                 && error == Error::Broken
             {
@@ -291,10 +296,12 @@ impl P2m<'_> {
         self.aliased_ram(gfn).is_some()
     }
 
-    /// Gives RAM up that has an alias: the guest does not see it at home any more, and it goes with its last alias.
+    /// Gives RAM up that has an alias: the guest does not see it at home any more, and it goes with
+    /// its last alias.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if it was given up already or something covers it; the refusal of the kernel; nothing changed.
+    /// [`Error::Nothing`] if it was given up already or something covers it; the refusal of the
+    /// kernel; nothing changed.
     pub fn give_up_aliased<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
         let (slot, leaving) = self.aliased_ram(gfn).ok_or(Error::Nothing)?;
         if leaving || !self.is_owned(gfn) {

@@ -19,7 +19,8 @@ fn frames(gfn: Gfn, order: PageOrder) -> Result<impl Iterator<Item = Gfn> + Clon
     Ok((0..pages).map(move |n| Gfn::new(gfn.raw() + n)))
 }
 
-/// Consecutive frame numbers from `first` on, at most `count` and as many as a batch has, and how many those are.
+/// Consecutive frame numbers from `first` on, at most `count` and as many as a batch has, and how
+/// many those are.
 pub(super) fn run(first: u64, count: u64) -> ([u64; MAX_BATCH], usize) {
     let mut list = [0; MAX_BATCH];
     let count = list
@@ -31,12 +32,12 @@ pub(super) fn run(first: u64, count: u64) -> ([u64; MAX_BATCH], usize) {
 }
 
 impl P2m<'_> {
-    /// Gives the frames of an extent back to the memory server (`XENMEM_decrease_reservation`, BL-1).
-    /// All of them must be RAM or parked.
+    /// Gives the frames of an extent back to the memory server (`XENMEM_decrease_reservation`,
+    /// BL-1). All of them must be RAM or parked.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if one is not: nothing changed. Other errors: nothing changed in an extent of order 0;
-    /// of a larger one the frames before the failing one are gone.
+    /// [`Error::Nothing`] if one is not: nothing changed. Other errors: nothing changed in an
+    /// extent of order 0; of a larger one the frames before the failing one are gone.
     pub fn decrease<H: Host>(
         &mut self,
         host: &mut H,
@@ -97,8 +98,8 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// Whether the domain holds a frame for `gfn` that it can give back: RAM, or RAM that is parked and
-    /// has nothing mapped over it.
+    /// Whether the domain holds a frame for `gfn` that it can give back: RAM, or RAM that is parked
+    /// and has nothing mapped over it.
     pub(super) fn is_owned(&self, gfn: Gfn) -> bool {
         let Some(block) = self.block_of(gfn) else {
             return false;
@@ -116,12 +117,12 @@ impl P2m<'_> {
         }
     }
 
-    /// Fills an extent with RAM (`XENMEM_populate_physmap`, BL-2). All frames must be holes of a RAM bank; a
-    /// parked frame comes back with its contents (BL-8).
+    /// Fills an extent with RAM (`XENMEM_populate_physmap`, BL-2). All frames must be holes of a
+    /// RAM bank; a parked frame comes back with its contents (BL-8).
     ///
     /// # Errors
-    /// [`Error::BadGfn`] outside the banks, [`Error::Occupied`] where something is (SM-27), the refusal
-    /// of the memory server or the kernel. Nothing changed.
+    /// [`Error::BadGfn`] outside the banks, [`Error::Occupied`] where something is (SM-27), the
+    /// refusal of the memory server or the kernel. Nothing changed.
     pub fn populate<H: Host>(
         &mut self,
         host: &mut H,
@@ -182,10 +183,12 @@ impl P2m<'_> {
         }
     }
 
-    /// Hides an extent of RAM from the guest and keeps its frames for it (DM-2): all frames must be RAM.
+    /// Hides an extent of RAM from the guest and keeps its frames for it (DM-2): all frames must be
+    /// RAM.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if one is not RAM, the refusal of the server or the kernel; nothing changed.
+    /// [`Error::Nothing`] if one is not RAM, the refusal of the server or the kernel; nothing
+    /// changed.
     pub fn park_extent<H: Host>(
         &mut self,
         host: &mut H,
@@ -210,7 +213,8 @@ impl P2m<'_> {
     /// Shows an extent of parked frames again: exactly those (DM-2, DM-3).
     ///
     /// # Errors
-    /// [`Error::Nothing`] if one frame is not parked, or something covers it; the refusal of the kernel; nothing changed.
+    /// [`Error::Nothing`] if one frame is not parked, or something covers it; the refusal of the
+    /// kernel; nothing changed.
     pub fn unpark_extent<H: Host>(
         &mut self,
         host: &mut H,

@@ -12,8 +12,9 @@ use super::{P2m, block_start};
 use crate::host::Host;
 
 impl P2m<'_> {
-    /// Fills `ram`, which lies in the banks, with RAM: 2 MiB frames wherever it has whole blocks and the server has
-    /// whole frames, pages at the ragged ends. What the banks have besides are holes that the guest may populate.
+    /// Fills `ram`, which lies in the banks, with RAM: 2 MiB frames wherever it has whole blocks
+    /// and the server has whole frames, pages at the ragged ends. What the banks have besides are
+    /// holes that the guest may populate.
     ///
     /// # Errors
     /// The first frame that could not be filled, and why. What was filled before stays.
@@ -27,8 +28,8 @@ impl P2m<'_> {
         }
     }
 
-    /// The next piece of [`P2m::build`], at most `blocks` whole blocks: fills from `from` on, `None` for the first frame of
-    /// all, and returns where to go on, `None` at the end.
+    /// The next piece of [`P2m::build`], at most `blocks` whole blocks: fills from `from` on,
+    /// `None` for the first frame of all, and returns where to go on, `None` at the end.
     ///
     /// # Errors
     /// As [`P2m::build`].

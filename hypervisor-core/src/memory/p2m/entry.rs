@@ -18,7 +18,8 @@ pub enum Page {
     Ram,
     /// An extra page.
     Extra(Extra),
-    /// A page that has another home, where it lies in the window: a grant of its own that the guest mapped.
+    /// A page that has another home, where it lies in the window: a grant of its own that the guest
+    /// mapped.
     Alias(WindowAddr),
 }
 
@@ -43,7 +44,8 @@ pub(super) enum PageEntry {
     Parked(Slot),
     /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
     Stale(Slot),
-    /// As stale, and the memory server does not know where the page lies: here, elsewhere or nowhere.
+    /// As stale, and the memory server does not know where the page lies: here, elsewhere or
+    /// nowhere.
     Left(Slot),
 }
 

@@ -10,8 +10,8 @@ use super::map::{MALFORMED, Space, ask};
 use crate::host::Host;
 
 impl P2m<'_> {
-    /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`], where it stays while the guest lives, mapped
-    /// for it or not (EX-2). The guest does not see it yet.
+    /// Creates an extra page, zeroed, in the window at [`WindowAddr::extra`], where it stays while
+    /// the guest lives, mapped for it or not (EX-2). The guest does not see it yet.
     ///
     /// # Errors
     /// The refusal of the memory server or the kernel; nothing changed (EX-5).
@@ -32,8 +32,8 @@ impl P2m<'_> {
     /// Destroys an extra page that the guest does not see.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if it does not exist, [`Error::Busy`] if the guest sees it, or the refusal of the memory
-    /// server; nothing changed.
+    /// [`Error::Nothing`] if it does not exist, [`Error::Busy`] if the guest sees it, or the
+    /// refusal of the memory server; nothing changed.
     pub fn destroy_extra<H: Host>(&mut self, host: &mut H, kind: Extra) -> Result<(), Error> {
         self.extra_slot(kind).ok_or(Error::Nothing)?;
         if self.extra_gfn(kind).is_some() {
@@ -83,11 +83,12 @@ impl P2m<'_> {
         Extra::from_index(index as u64)
     }
 
-    /// Shows an extra page to the guest at `gfn`. RAM there is parked, another extra page is unmapped.
+    /// Shows an extra page to the guest at `gfn`. RAM there is parked, another extra page is
+    /// unmapped.
     ///
     /// # Errors
-    /// [`Error::Nothing`] if the page does not exist, [`Error::Busy`] if the guest sees it somewhere already
-    /// (EX-16), [`Error::BadGfn`], or the refusal of the kernel; nothing changed.
+    /// [`Error::Nothing`] if the page does not exist, [`Error::Busy`] if the guest sees it
+    /// somewhere already (EX-16), [`Error::BadGfn`], or the refusal of the kernel; nothing changed.
     pub fn map_extra<H: Host>(&mut self, host: &mut H, kind: Extra, gfn: Gfn) -> Result<(), Error> {
         let slot = self.extra_slot(kind).ok_or(Error::Nothing)?;
         if self.extra_gfn(kind).is_some() {
@@ -114,7 +115,8 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// Takes away what the guest sees at `gfn` (`XENMEM_remove_from_physmap`). RAM stays the domain's, parked.
+    /// Takes away what the guest sees at `gfn` (`XENMEM_remove_from_physmap`). RAM stays the
+    /// domain's, parked.
     ///
     /// # Errors
     /// [`Error::Nothing`] for a hole; the refusal of the server or the kernel; nothing changed.

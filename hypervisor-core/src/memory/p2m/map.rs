@@ -127,7 +127,8 @@ impl P2m<'_> {
         )?;
         self.map(host, slot, Space::Guest(gpa), size)
             .inspect_err(|_| {
-                // If even this is refused, the window keeps a block that is about to be given back and not looked at.
+                // If even this is refused, the window keeps a block that is about to be given back
+                // and not looked at.
                 let _ = host.unmap(slot.window_cap());
             })
     }

@@ -6,15 +6,16 @@
 //! the window from the start and in the guest where it asks for them.
 //!
 //! RAM is recorded by 2 MiB block with one word; a block that is *paged* (the ragged ends of banks,
-//! and blocks that were split because the guest gave up or covered single pages) has a word for each
-//! page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not see
-//! it, because something was mapped over it or it was removed from the physmap (BL-8).
+//! and blocks that were split because the guest gave up or covered single pages) has a word for
+//! each page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not
+//! see it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
-//! A page that the guest gives up disappears from its address space at once; the window is left as it
-//! is, because the same page mostly comes back to the same place (`pages`).
+//! A page that the guest gives up disappears from its address space at once; the window is left as
+//! it is, because the same page mostly comes back to the same place (`pages`).
 //!
 //! All operations leave the table and the mappings as they were when they fail, except with
-//! [`Error::Broken`]: a mapping that existed could not be made again, and the guest must be stopped.
+//! `Error::Broken`: a mapping that existed could not be made again, and the guest must be
+//! stopped.
 
 mod alias;
 mod balloon;
@@ -95,8 +96,9 @@ impl<'m> P2m<'m> {
                 .sum::<usize>()
     }
 
-    /// Page tables that a guest with these banks can come to need, for its own mappings and for the window,
-    /// if each of its blocks is split: the table quota that makes ballooning always possible.
+    /// Page tables that a guest with these banks can come to need, for its own mappings and for the
+    /// window, if each of its blocks is split: the table quota that makes ballooning always
+    /// possible.
     pub fn most_tables(banks: &[Bank]) -> u32 {
         let blocks: usize = banks.iter().map(blocks_of).sum();
         Self::least_tables(banks).saturating_add(u32::try_from(2 * blocks).unwrap_or(u32::MAX))
@@ -120,8 +122,8 @@ impl<'m> P2m<'m> {
     /// An empty map for `banks`, with its records in `table`.
     ///
     /// # Errors
-    /// [`Error::BadGfn`] if the banks are more than [`MAX_BANKS`], not made of pages, not ascending and
-    /// disjoint, share a 2 MiB block, or lie at or above 2^40; or if `table` has fewer than
+    /// [`Error::BadGfn`] if the banks are more than [`MAX_BANKS`], not made of pages, not ascending
+    /// and disjoint, share a 2 MiB block, or lie at or above 2^40; or if `table` has fewer than
     /// [`P2m::table_words`] words.
     pub fn new(banks: &[Bank], table: &'m mut [u32]) -> Result<Self, Error> {
         let mut map = Vec::new();
@@ -154,7 +156,8 @@ impl<'m> P2m<'m> {
         Ok(Self::empty(map, aliases, extras, blocks, pages))
     }
 
-    /// The map as [`P2m::new`] left it: nothing is anywhere. For the end of a guest's life, before its memory goes.
+    /// The map as [`P2m::new`] left it: nothing is anywhere. For the end of a guest's life, before
+    /// its memory goes.
     #[must_use]
     pub fn emptied(self) -> Self {
         Self::empty(
@@ -326,7 +329,8 @@ impl<'m> P2m<'m> {
         let word = self.pages.get(Self::page_index(block, gfn));
         word.is_some_and(|word| word & COVERED != 0)
     }
-    /// Remembers that an extra page lies over `gfn`, or not any more. Frames outside of the banks need no mark.
+    /// Remembers that an extra page lies over `gfn`, or not any more. Frames outside of the banks
+    /// need no mark.
     fn set_covered(&mut self, gfn: Gfn, covered: bool) {
         if let Some(block) = self.block_of(gfn)
             && let Some(word) = self.pages.get_mut(Self::page_index(block, gfn))

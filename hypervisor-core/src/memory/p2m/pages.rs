@@ -1,20 +1,23 @@
 //! Single pages in batches: what a balloon does by the thousand.
 //!
 //! The guest's side is unmapped when a page goes and mapped when one comes. The window side is left
-//! where it is: the entry becomes [`PageEntry::Stale`], which is a hole to everybody. The memory server
-//! gives a domain its own returned pages first and tells for which frame it had been
-//! ([`Placed::was`]). If that is the frame it comes back for, the window is right already. Otherwise
-//! the page is unmapped from where it was left, and what another returned page left at the new place
-//! makes way.
+//! where it is: the entry becomes [`PageEntry::Stale`], which is a hole to everybody. The memory
+//! server gives a domain its own returned pages first and tells for which frame it had been
+//! ([`Placed::was`]). If that is the frame it comes back for, the window is right already.
+//! Otherwise the page is unmapped from where it was left, and what another returned page left at
+//! the new place makes way.
 //!
 //! What is believed about a stale entry:
-//! - if the window shows anything at that address, it is the page of the entry, which nobody holds as RAM now;
-//! - it may show nothing: the server has revoked the page meanwhile, and may even have granted it anew in the
-//!   same slot, mapped elsewhere. So a stale page is unmapped only where it is in the way;
+//! - if the window shows anything at that address, it is the page of the entry, which nobody holds
+//!   as RAM now;
+//! - it may show nothing: the server has revoked the page meanwhile, and may even have granted it
+//!   anew in the same slot, mapped elsewhere. So a stale page is unmapped only where it is in the
+//!   way;
 //! - if the server says that the page was for this frame, the window shows it here.
 //!
-//! The last is what an entry that the page left behind could get wrong: where the server is about to be told that the page
-//! is for the frame of that entry, without the page being mapped there, the entry becomes [`PageEntry::Left`].
+//! The last is what an entry that the page left behind could get wrong: where the server is about
+//! to be told that the page is for the frame of that entry, without the page being mapped there,
+//! the entry becomes [`PageEntry::Left`].
 
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
@@ -26,11 +29,11 @@ use super::map::{MALFORMED, Space, ask};
 use crate::host::{Host, MapError};
 
 impl P2m<'_> {
-    /// Gives single pages back, in order, until one cannot be: at most [`MAX_BATCH`] of them, and none after
-    /// one whose block had to be split. All must be RAM or parked.
+    /// Gives single pages back, in order, until one cannot be: at most [`MAX_BATCH`] of them, and
+    /// none after one whose block had to be split. All must be RAM or parked.
     ///
-    /// Returns how many are gone, and why not the next one ([`Error::Nothing`] if it is neither; fewer without an error:
-    /// call again with the rest).
+    /// Returns how many are gone, and why not the next one ([`Error::Nothing`] if it is neither;
+    /// fewer without an error: call again with the rest).
     pub fn decrease_pages<H: Host>(
         &mut self,
         host: &mut H,
@@ -74,7 +77,8 @@ impl P2m<'_> {
         (done, error.or(stopped))
     }
 
-    /// Unmaps a frame from the guest, if it is mapped, and calls it stale; returns its slot and whether it was parked.
+    /// Unmaps a frame from the guest, if it is mapped, and calls it stale; returns its slot and
+    /// whether it was parked.
     fn hide<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, bool), Error> {
         if !self.is_owned(gfn) {
             return Err(Error::Nothing);
@@ -107,10 +111,12 @@ impl P2m<'_> {
         self.unpark(host, block, gfn, slot)
     }
 
-    /// Fills single frames with RAM, in order, until one cannot be; a parked frame comes back with its contents (BL-8).
+    /// Fills single frames with RAM, in order, until one cannot be; a parked frame comes back with
+    /// its contents (BL-8).
     ///
-    /// Returns how many are filled, and why not the next one ([`Error::BadGfn`] outside the banks, [`Error::Occupied`] where
-    /// something is (SM-27), the refusal of the server or the kernel; fewer without an error: call again with the rest).
+    /// Returns how many are filled, and why not the next one ([`Error::BadGfn`] outside the banks,
+    /// [`Error::Occupied`] where something is (SM-27), the refusal of the server or the kernel;
+    /// fewer without an error: call again with the rest).
     pub fn populate_pages<H: Host>(
         &mut self,
         host: &mut H,
@@ -170,7 +176,8 @@ impl P2m<'_> {
                 for page in pages.iter().skip(n) {
                     slots.push(page.slot.0);
                 }
-                // From now on the server takes each for the page that was at its frame; those behind never got there.
+                // From now on the server takes each for the page that was at its frame; those
+                // behind never got there.
                 for (page, gfn) in pages.iter().zip(gfns.items()).skip(n + 1) {
                     let gfn = Gfn::new(u64::from(*gfn));
                     if page.was != Some(gfn)
@@ -211,8 +218,9 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// The server is about to believe that `page` was for `gfn`, where it is not mapped: an entry that names it there, from an
-    /// earlier time, must not be taken for a page that is right already.
+    /// The server is about to believe that `page` was for `gfn`, where it is not mapped: an entry
+    /// that names it there, from an earlier time, must not be taken for a page that is right
+    /// already.
     fn distrust(&mut self, block: Block, gfn: Gfn, page: Placed) {
         if self.page(block, gfn) == PageEntry::Stale(page.slot) {
             self.set_page(block, gfn, PageEntry::Left(page.slot));

@@ -20,14 +20,14 @@ impl P2m<'_> {
         gfn: Gfn,
     ) -> Result<(), Error> {
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
-        // Nothing may be missing once the block is gone: one table for the guest, one for the window,
-        // one for the scratch place.
+        // Nothing may be missing once the block is gone: one table for the guest, one for the
+        // window, one for the scratch place.
         self.reserve_tables(host, 3)?;
         let pages = match ask(host, Request::Split { slot }) {
             Ok(Reply::Split { kind, pages }) if pages.count == PAGES_PER_BLOCK => match kind {
                 SplitKind::InPlace => {
-                    // There is no way back to the block, so a refusal gets a second chance; what is mapped
-                    // already is mapped again at its place.
+                    // There is no way back to the block, so a refusal gets a second chance; what is
+                    // mapped already is mapped again at its place.
                     self.map_pages(host, pages, gpa)
                         .or_else(|_| self.map_pages(host, pages, gpa))
                         .map_err(|_| Error::Broken)?;

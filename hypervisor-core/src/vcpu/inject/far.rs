@@ -10,11 +10,13 @@ use crate::vcpu::walk::Regime;
 use crate::vcpu::walk::fault::Access;
 use crate::vcpu::walk::stub::fetch_word;
 
-/// The virtual address of the access at the PC that faulted at `gpa`, or `None` where it cannot be told.
+/// The virtual address of the access at the PC that faulted at `gpa`, or `None` where it cannot be
+/// told.
 ///
-/// The instruction is read through the guest's tables and its base and offset registers give the address. It is believed if
-/// it, or the start of the second page that the access reaches, translates into the page of `gpa`. Where the guest's
-/// own `table_walk` faulted, `gpa` is that of a table and the address cannot be checked.
+/// The instruction is read through the guest's tables and its base and offset registers give the
+/// address. It is believed if it, or the start of the second page that the access reaches,
+/// translates into the page of `gpa`. Where the guest's own `table_walk` faulted, `gpa` is that of
+/// a table and the address cannot be checked.
 pub fn faulting_address<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,
@@ -59,7 +61,8 @@ fn base<V: Vcpu>(vcpu: &mut V, n: u32) -> Option<u64> {
     Some(instruction::base(vcpu, u8::try_from(n).ok()?).raw())
 }
 
-/// The access of the load, store or cache instruction `word` (Arm ARM C4.1.94 "Loads and stores", C5.3 for DC and IC).
+/// The access of the load, store or cache instruction `word` (Arm ARM C4.1.94 "Loads and stores",
+/// C5.3 for DC and IC).
 pub(super) fn decode<V: Vcpu>(vcpu: &mut V, word: u32) -> Option<Span> {
     let span = |first: u64, bytes: u64| {
         Some(Span {
@@ -71,7 +74,8 @@ pub(super) fn decode<V: Vcpu>(vcpu: &mut V, word: u32) -> Option<Span> {
     let simd = field(word, 26, 26) != 0;
     let size = field(word, 31, 30);
 
-    // DC and IC by address: SYS #op1, C7, Cm, #op2, Xt. A block of DC ZVA has at most 2048 bytes and is aligned.
+    // DC and IC by address: SYS #op1, C7, Cm, #op2, Xt. A block of DC ZVA has at most 2048 bytes
+    // and is aligned.
     if word & 0xfff8_f000 == 0xd508_7000 {
         let rt = u8::try_from(field(word, 4, 0)).ok()?;
         return span(vcpu.x(rt), 1);

@@ -73,7 +73,8 @@ pub(super) fn read_entry<H: VcpuHost, P: Pages>(
     })
 }
 
-/// Sets the flags that `wanted` differs in, all in the low half of the entry; `false` if the entry is not `entry` any more or read-only memory.
+/// Sets the flags that `wanted` differs in, all in the low half of the entry; `false` if the entry
+/// is not `entry` any more or read-only memory.
 pub(super) fn update_entry<H: VcpuHost, P: Pages>(
     host: &H,
     pages: &P,

@@ -12,7 +12,8 @@ pub enum Access {
 /// Why there is no translation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
-    /// An invalid or reserved entry, an address outside of both halves, a disabled half, a configuration that is not supported.
+    /// An invalid or reserved entry, an address outside of both halves, a disabled half, a
+    /// configuration that is not supported.
     Translation,
     /// An output or table address above the size that `TCR_EL1.IPS` gives.
     AddressSize,

@@ -13,7 +13,8 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// The half that `gva` lies in; `None` where the address is in neither or the half cannot be walked.
+    /// The half that `gva` lies in; `None` where the address is in neither or the half cannot be
+    /// walked.
     pub(super) fn of(tcr: u64, gva: Gva) -> Option<Self> {
         let upper = is_upper(gva);
         let field = if upper { tcr >> 16 } else { tcr };

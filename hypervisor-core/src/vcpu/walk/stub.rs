@@ -18,10 +18,11 @@ use crate::memory::pages::Pages;
 pub struct HvcSite {
     /// The immediate of the instruction: 0 is SMCCC, `0xEA1` is Xen.
     pub imm: u16,
-    /// What the instruction before it put into x16, or `None` where it is neither `movz x16` nor `movz w16`: then x16 must be read.
+    /// What the instruction before it put into x16, or `None` where it is neither `movz x16` nor
+    /// `movz w16`: then x16 must be read.
     ///
-    /// A guest that jumps past the `movz` with another x16 gets the hypercall that the `movz` names;
-    /// no known guest does, and it is its own hypercall either way.
+    /// A guest that jumps past the `movz` with another x16 gets the hypercall that the `movz`
+    /// names; no known guest does, and it is its own hypercall either way.
     pub nr: Option<u64>,
 }
 
@@ -44,16 +45,20 @@ const PROOFS: u64 = 5000;
 
 /// Pages of guest text that held HVC instructions, so that the next one there costs two loads.
 ///
-/// An entry says "this virtual page was that physical page". Both words are read from guest memory each time, and [`Pages`] is
-/// asked each time whether that is the guest's memory still. What may have changed since is the translation:
+/// An entry says "this virtual page was that physical page". Both words are read from guest memory
+/// each time, and [`Pages`] is asked each time whether that is the guest's memory still. What may
+/// have changed since is the translation:
 ///
-/// * The guest has mapped another page there: the last entry of the walk is remembered with its place and compared.
-/// * The guest has other tables, or has switched the MMU off or on, as kexec does. Reading the registers that tell
-///   costs more than the rest of a hypercall, and no exit comes with such a change. So a Xen hypercall is believed
-///   for 200 microseconds after the page was proved, by a walk or by x16, which is asked of the kernel then: it holds the number
-///   that the text names, or the tables are walked and x16 is the number. A guest that changes its tables and executes an HVC at the
-///   same address within that time, while its old page and the entry that led to it are as they were and
-///   hold an HVC at the same offset, gets the call that stands in its old text. Nobody but itself has a part in that.
+/// * The guest has mapped another page there: the last entry of the walk is remembered with its
+///   place and compared.
+/// * The guest has other tables, or has switched the MMU off or on, as kexec does. Reading the
+///   registers that tell costs more than the rest of a hypercall, and no exit comes with such a
+///   change. So a Xen hypercall is believed for 200 microseconds after the page was proved, by a
+///   walk or by x16, which is asked of the kernel then: it holds the number that the text names, or
+///   the tables are walked and x16 is the number. A guest that changes its tables and executes an
+///   HVC at the same address within that time, while its old page and the entry that led to it are
+///   as they were and hold an HVC at the same offset, gets the call that stands in its old text.
+///   Nobody but itself has a part in that.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
     entries: [Option<Entry>; ENTRIES],
@@ -168,7 +173,8 @@ fn proved_until<H: VcpuHost>(host: &H) -> u64 {
 /// The instruction at the PC, walked afresh.
 ///
 /// # Errors
-/// [`FetchError::Walk`], [`FetchError::NoMemory`], or [`FetchError::NotHvc`] with word 0 for a PC that is not aligned.
+/// [`FetchError::Walk`], [`FetchError::NoMemory`], or [`FetchError::NotHvc`] with word 0 for a PC
+/// that is not aligned.
 pub fn fetch_word<H: VcpuHost, P: Pages>(
     host: &mut H,
     pages: &P,

@@ -107,7 +107,8 @@ fn kind(result: Result<Gpa, Fault>) -> (FaultKind, u8) {
     (fault.kind, fault.level)
 }
 
-/// A 4 KiB granule, 39 bits: Linux with three levels. Maps 0x1000 (low half) to the page at RAM + 0x3000.
+/// A 4 KiB granule, 39 bits: Linux with three levels. Maps 0x1000 (low half) to the page at RAM +
+/// 0x3000.
 fn linux() -> (FakeHost, FakePages, Builder, u64) {
     let mut builder = Builder::new(12, 39);
     let host = builder.host(0);
@@ -452,7 +453,8 @@ const fn xen(nr: u64) -> Result<HvcSite, FetchError> {
     })
 }
 
-/// Another page behind the same address: seen at once, though an HVC of Xen's stands in the old page too.
+/// Another page behind the same address: seen at once, though an HVC of Xen's stands in the old
+/// page too.
 #[test]
 fn another_page_behind_a_stub_is_seen_at_once() {
     let (mut host, pages, _, at) = linux();

@@ -4,7 +4,8 @@ use super::*;
 
 const ENTRY: u64 = 0x80_6000_0000;
 
-/// A core that executes the instructions that [`code`] uses, on registers by their bits in `MRS` and `MSR`.
+/// A core that executes the instructions that [`code`] uses, on registers by their bits in `MRS`
+/// and `MSR`.
 #[derive(Default)]
 struct Core {
     x: [u64; 32],

@@ -197,7 +197,8 @@ fn a_static_heap_is_all_the_heap_there_is() {
     assert!(error.contains("xen,static-heap is 64 MiB"), "{error}");
 }
 
-/// DM-6: a direct-mapped domain gets no memory but its own, where others get a block to split theirs with.
+/// DM-6: a direct-mapped domain gets no memory but its own, where others get a block to split
+/// theirs with.
 #[test]
 fn a_direct_mapped_domain_has_no_spare_block() {
     let mut needs = two_static();

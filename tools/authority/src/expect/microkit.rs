@@ -1,5 +1,6 @@
-//! What Microkit's library makes of a system description (Microkit 2.3.0, `tool/microkit/src/capdl/builder.rs`), with the rights
-//! that the image builder leaves (`pd/image/src/narrow.rs`).
+//! What Microkit's library makes of a system description (Microkit 2.3.0,
+//! `tool/microkit/src/capdl/builder.rs`), with the rights that the image builder leaves
+//! (`pd/image/src/narrow.rs`).
 
 use topology::channel;
 use topology::pd::time::Time as Slice;
@@ -10,7 +11,8 @@ use super::{Names, System};
 use crate::spec::{Kind, Object, Rights, Time};
 use crate::subject::slot;
 
-/// Name of Microkit's monitor, which starts all others and hears of the faults of those who have no parent.
+/// Name of Microkit's monitor, which starts all others and hears of the faults of those who have no
+/// parent.
 const MONITOR: &str = "monitor";
 /// Its endpoint.
 const MONITOR_ENDPOINT: &str = "ep_fault_monitor";
@@ -25,7 +27,8 @@ const MONITOR_TIME: Slice = Slice {
     period: 1000,
 };
 
-/// Slots of the monitor's CNode; those of protection domain, or virtual machine, `i` are `i` further.
+/// Slots of the monitor's CNode; those of protection domain, or virtual machine, `i` are `i`
+/// further.
 mod monitor {
     pub(super) const ENDPOINT: u64 = 1;
     pub(super) const REPLY: u64 = 2;
@@ -142,7 +145,8 @@ fn sized(bits: u8) -> Thing {
     }
 }
 
-/// A thread with what everybody has: address space, IPC buffer, scheduling context. `who` is its protection domain or guest.
+/// A thread with what everybody has: address space, IPC buffer, scheduling context. `who` is its
+/// protection domain or guest.
 fn thread(wanted: &mut Wanted, who: &str, name: &str, priority: u8, time: Slice, badge: u64) {
     let tcb = format!("tcb_{name}");
     let priority = Some(priority);

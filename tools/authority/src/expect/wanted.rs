@@ -145,7 +145,8 @@ pub(crate) struct Page {
 pub(crate) enum Place {
     /// Exactly there.
     Device(u64),
-    /// In RAM of the board as far as the region's first frame has a fixed place, and so many bytes behind that one.
+    /// In RAM of the board as far as the region's first frame has a fixed place, and so many bytes
+    /// behind that one.
     Ram { first: Option<Paddr>, behind: u64 },
     /// Wherever the initialiser puts it.
     Anywhere,
@@ -160,11 +161,13 @@ pub(crate) struct Wanted {
     pub(crate) slots: BTreeMap<(String, u32), Want>,
     /// Pages by protection domain or guest, and address.
     pub(crate) pages: BTreeMap<String, BTreeMap<u64, Page>>,
-    /// Frames of the programs of protection domains: how many there are, and their rights, is the program's affair.
+    /// Frames of the programs of protection domains: how many there are, and their rights, is the
+    /// program's affair.
     pub(crate) programs: BTreeMap<String, Vec<String>>,
     /// Where frames must be, by their names.
     pub(crate) places: HashMap<String, Place>,
-    /// Memory regions that have not the size that they should have: name, bytes, and what is expected.
+    /// Memory regions that have not the size that they should have: name, bytes, and what is
+    /// expected.
     pub(crate) sizes: Vec<(String, u64, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! What the image builder adds to Microkit's specification (`pd/image/src/extend.rs`): untyped memory and grant CNodes.
+//! What the image builder adds to Microkit's specification (`pd/image/src/extend.rs`): untyped
+//! memory and grant CNodes.
 
 use topology::{caps, pd};
 
@@ -63,7 +64,8 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
     times(system, wanted);
 }
 
-/// What the fault server binds together for those who run on their callers' time: scheduling context and notification.
+/// What the fault server binds together for those who run on their callers' time: scheduling
+/// context and notification.
 fn times(system: &System, wanted: &mut Wanted) {
     let cnode = format!("cnode_{}", pd::FAULT_SERVER);
     for pd in roles::pds(system).iter().filter(|pd| pd.on_callers_time) {
@@ -89,7 +91,8 @@ fn times(system: &System, wanted: &mut Wanted) {
     }
 }
 
-/// Bits of the guard with which CNode `name` takes up all that is left of a pointer behind a root slot.
+/// Bits of the guard with which CNode `name` takes up all that is left of a pointer behind a root
+/// slot.
 fn rest(names: &Names<'_>, name: &str) -> u8 {
     let cnode = names.get(name);
     REST.saturating_sub(cnode.map_or(0, |cnode| cnode.size_bits))

@@ -1,4 +1,5 @@
-//! Rules that compare the specification with what is expected, slot by slot: whatever is not expected is wrong.
+//! Rules that compare the specification with what is expected, slot by slot: whatever is not
+//! expected is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,8 @@ use crate::expect::{Want, Wanted, full};
 use crate::spec::{Kind, Object};
 use crate::subject::slot;
 
-/// Every capability in a CNode is one that is expected there, and every object is part of the system.
+/// Every capability in a CNode is one that is expected there, and every object is part of the
+/// system.
 pub(super) fn expected(authority: &Authority, wanted: &Wanted) -> Check {
     let mut check = Check::new(
         "expected",
@@ -56,7 +58,8 @@ fn bound(slot: u32) -> String {
     }
 }
 
-/// Compares the slots of all objects of the kinds that `of` accepts with `wanted`; `place` says where a slot is.
+/// Compares the slots of all objects of the kinds that `of` accepts with `wanted`; `place` says
+/// where a slot is.
 fn slots(
     authority: &Authority,
     wanted: &Wanted,
@@ -102,7 +105,8 @@ fn asks(want: &Want) -> String {
     format!("expected is {} ({})", want.text(), want.why)
 }
 
-/// Every object is known by name and kind and there once; the page tables each belong to one address space.
+/// Every object is known by name and kind and there once; the page tables each belong to one
+/// address space.
 fn objects(authority: &Authority, wanted: &Wanted, check: &mut Check) {
     let spec = &authority.spec;
     let mut names: BTreeMap<&str, &Object> = BTreeMap::new();

@@ -192,7 +192,8 @@ pub(super) fn devices(authority: &Authority) -> Check {
     check
 }
 
-/// No frame can be both written and executed, at the same address or at two, by one protection domain or by two.
+/// No frame can be both written and executed, at the same address or at two, by one protection
+/// domain or by two.
 pub(super) fn write_or_execute(authority: &Authority) -> Check {
     let mut check = Check::new(
         "write-or-execute",

@@ -124,7 +124,8 @@ fn own_program(
         && !rights.grant_reply
 }
 
-/// What is wrong with the pages of a program: number `i` is the `i`th, and those of one kind follow each other.
+/// What is wrong with the pages of a program: number `i` is the `i`th, and those of one kind follow
+/// each other.
 fn program(
     authority: &Authority,
     wanted: &Wanted,

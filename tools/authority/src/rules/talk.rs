@@ -37,7 +37,8 @@ pub(super) fn apart(authority: &Authority) -> Check {
     check.needs_some()
 }
 
-/// The memory server takes a caller's number for the domain that asks, the fault server a child's for the VMM that stopped.
+/// The memory server takes a caller's number for the domain that asks, the fault server a child's
+/// for the VMM that stopped.
 pub(super) fn callers(authority: &Authority) -> Check {
     let mut check = Check::new(
         "callers",
@@ -86,7 +87,8 @@ pub(super) fn callers(authority: &Authority) -> Check {
 /// The part of a badge that Microkit fills with the number of a channel or child.
 const BADGE_NUMBER: u64 = 0x3f;
 
-/// Number of `domain` from 0: the memory server has the grant CNode of domain `i` in slot `i` of those set aside for them.
+/// Number of `domain` from 0: the memory server has the grant CNode of domain `i` in slot `i` of
+/// those set aside for them.
 fn number(authority: &Authority, domain: &str) -> Option<u64> {
     let server = only(authority, Role::MemoryServer)?;
     let (cnode, ..) = grant_cnodes(authority).find(|(_, name, _)| *name == domain)?;

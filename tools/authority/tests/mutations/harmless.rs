@@ -1,15 +1,18 @@
-//! Changes that may pass. There are three kinds; each is recognised by what it changes, not by what the rules say.
+//! Changes that may pass. There are three kinds; each is recognised by what it changes, not by what
+//! the rules say.
 
 use authority::{Id, Kind, Object, Spec};
 use untyped_plan::Span;
 
-/// RAM that nobody else has serves as well as other RAM. The heap, a domain's page tables and a file lie where the image builder
-/// finds room; whoever holds them holds them wherever they are.
+/// RAM that nobody else has serves as well as other RAM. The heap, a domain's page tables and a
+/// file lie where the image builder finds room; whoever holds them holds them wherever they are.
 const ELSEWHERE: &str = "memory-elsewhere";
-/// How far the sections of a program go is the program's affair: a page at the border of two is read-only, executable or
-/// writable, but never both of these. It is that protection domain's own, and stays so.
+/// How far the sections of a program go is the program's affair: a page at the border of two is
+/// read-only, executable or writable, but never both of these. It is that protection domain's own,
+/// and stays so.
 const BORDER: &str = "program-border";
-/// Nobody goes by the name of a page table below the root: neither the initialiser nor a rule. What it is, is where it is.
+/// Nobody goes by the name of a page table below the root: neither the initialiser nor a rule. What
+/// it is, is where it is.
 const NAME: &str = "page-table-name";
 
 /// Which kinds of changes they can come of.

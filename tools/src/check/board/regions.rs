@@ -102,7 +102,8 @@ fn outside(board: &Board) -> Vec<Area> {
     free
 }
 
-/// The property with `claim` cut where the kernel's memory begins or ends; cells are those of `/chosen`.
+/// The property with `claim` cut where the kernel's memory begins or ends; cells are those of
+/// `/chosen`.
 fn divided(
     claim: &Claim,
     survey: &Survey,

@@ -1,4 +1,5 @@
-//! What stands in a source and belongs to another language: of the C preprocessor, of a shell, of a word processor, of people.
+//! What stands in a source and belongs to another language: of the C preprocessor, of a shell, of a
+//! word processor, of people.
 
 use dt_server::amount;
 

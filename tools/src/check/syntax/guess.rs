@@ -228,7 +228,8 @@ fn is_flag(bare: &str) -> bool {
     all.any(|property| property.name == name && !property.example.contains('='))
 }
 
-/// The opening quote of the first line that has an odd number of them, and the end of its statement.
+/// The opening quote of the first line that has an odd number of them, and the end of its
+/// statement.
 fn open_string(code: &str) -> Option<(usize, usize)> {
     let mut offset = 0;
     for line in code.split_inclusive('\n') {

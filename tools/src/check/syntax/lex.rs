@@ -8,7 +8,8 @@ pub(super) struct Lexed {
     pub(super) bare: String,
     /// Where a comment begins that has no end.
     pub(super) open_comment: Option<usize>,
-    /// Where a comment begins that another one begins in: the end of the first is most likely missing.
+    /// Where a comment begins that another one begins in: the end of the first is most likely
+    /// missing.
     pub(super) nested: Option<usize>,
 }
 
@@ -20,7 +21,8 @@ enum In {
     Block(usize),
 }
 
-/// Takes `text` apart. A string ends with its line at the latest: one that has no end would hide all that follows.
+/// Takes `text` apart. A string ends with its line at the latest: one that has no end would hide
+/// all that follows.
 pub(super) fn lex(text: &str) -> Lexed {
     let mut code = Vec::with_capacity(text.len());
     let mut bare = Vec::with_capacity(text.len());

@@ -136,7 +136,8 @@ struct Both {
     interface: Interface,
     model: Model,
     ended: u32,
-    /// Requests that were not served one by one, because they were taken back and then were none or the same as another.
+    /// Requests that were not served one by one, because they were taken back and then were none or
+    /// the same as another.
     fewer: u32,
 }
 
