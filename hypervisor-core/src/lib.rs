@@ -3,7 +3,7 @@
 //!
 //! The crate knows no kernel. What it needs from outside is in [`host`]; what a guest is, is a
 //! [`vm::Vm`]; its lives, one after the other, are a [`life::Life`]. A host hands every exit of the
-//! vCPU to [`life::Life::handle`] and does what the returned [`vm::Next`] says.
+//! vCPU to [`life::Life::handle`] and does what the returned [`vcpu::action::VcpuAction`] says.
 //!
 //! # Rooms
 //!

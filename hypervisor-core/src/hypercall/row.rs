@@ -1,7 +1,7 @@
 //! A hypercall operation is one row: number, name, what a guest gets, what it is for, and its
 //! handler.
 //!
-//! [`family`] makes of a family's rows both the function that dispatches them and the list from
+//! `family` makes of a family's rows both the function that dispatches them and the list from
 //! which SUPPORT.md and `zazen explain` take their words.
 
 use xen_abi::Errno;

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+use board::TimerKind;
 use dt_server::{Config, DtServer, Entropy, Jitter, NoFiles, Seeds};
 use zazen_rt::clients::{dt_received, dt_send};
 use zazen_rt::log::ServerLog;
@@ -37,7 +38,7 @@ fn init() -> Pd {
     for warning in config.warnings.iter() {
         log.line(format_args!("{warning}"));
     }
-    let seeds = seeds();
+    let seeds = seeds(config.board.timer.kind());
     log.line(format_args!("{seeds}"));
     Pd {
         server: DtServer::new(config, seeds),
@@ -45,8 +46,12 @@ fn init() -> Pd {
 }
 
 /// Seeds from what a protection domain can know: the image is the same at every start and nobody
-/// passes the machine's device tree on, so there is time alone.
-fn seeds() -> Seeds {
+/// passes the machine's device tree on, so there is time alone. Where that is told by a page of
+/// the timer server, this PD has not even that.
+fn seeds(timer: TimerKind) -> Seeds {
+    if timer != TimerKind::System {
+        return Seeds::none();
+    }
     let mut entropy = Entropy::new();
     entropy.mix(&clock::now().to_le_bytes());
     entropy.add(&Jitter::measure(clock::now));

@@ -131,7 +131,8 @@ fn unknown_hypercalls_and_accesses_at_speed_write_little() {
         let store = |guest: &mut Guest<'_>| guest.try_store(0x1000, Width::Word, 0);
         let call = |guest: &mut Guest<'_>| guest.hvc_imm(5, Way::Trap);
         let sve = |guest: &mut Guest<'_>| guest.trap(insn::NOP, 0x19 << 26 | 1 << 25);
-        let attacks: [(&dyn Fn(&mut Guest<'_>) -> Ran, &str, &str); 3] = [
+        type Attack<'a> = &'a dyn Fn(&mut Guest<'_>) -> Ran;
+        let attacks: [(Attack<'_>, &str, &str); 3] = [
             (
                 &store,
                 "store to gpa 0x1000 of 4 bytes, pc 0x",
