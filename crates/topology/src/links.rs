@@ -19,7 +19,7 @@ pub enum Number {
     Is(usize),
     /// That of the domain at the other end, from 0.
     Domain,
-    /// At a client of the console what [`Client::channel`] says.
+    /// At a client of the console what `table::Client::channel` says.
     Own,
     /// In the console the client's number.
     Client,
