@@ -85,8 +85,9 @@ fn whole<'a>(lines: &[&'a str]) -> Vec<&'a str> {
 
 /// `line` without what time and chance put into it; nothing where it is all of that.
 fn timeless(line: &str) -> Option<String> {
-    // When there are enough random numbers is chance, and /init prints the counter.
-    const CHANCE: [&str; 2] = ["random: ", "zazen-boot: "];
+    // When there are enough random numbers is chance, and whether the guest got a seed to move its
+    // kernel by; /init prints the counter.
+    const CHANCE: [&str; 4] = ["random: ", "zazen-boot: ", "KASLR", "page table isolation"];
     if CHANCE.iter().any(|text| line.contains(text)) {
         return None;
     }
