@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use hv_types::Gfn;
+use hv_types::{Gfn, VcpuId};
 use memory_server_api::{Error, Granted, MemoryServer, Reply, Request, SplitKind};
 use topology::channel;
 use zazen_rt::clients::MemoryClient;
@@ -119,7 +119,7 @@ fn ask_again() -> &'static str {
         Request::Relinquish { again: true },
         Request::populate_page(Gfn::new(0x40000)),
         Request::Tables { count: 1 },
-        Request::Vcpu,
+        Request::Vcpu { vcpu: VcpuId::BOOT },
     ];
     let mut refused = requests
         .into_iter()

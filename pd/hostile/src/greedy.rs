@@ -10,7 +10,7 @@ use core::fmt::Write;
 
 use console_api::Logger;
 use dt_server_api::DtServer as _;
-use hv_types::Gfn;
+use hv_types::{Gfn, VcpuId};
 use memory_server_api::{MemoryServer as _, Request};
 use topology::{caps, channel};
 use zazen_rt::clients::{MemoryClient, arm_timer, dt_call};
@@ -140,7 +140,7 @@ fn tables() {
     let _ = server.call(Request::Tables {
         count: Request::MAX_TABLES,
     });
-    let _ = server.call(Request::Vcpu);
+    let _ = server.call(Request::Vcpu { vcpu: VcpuId::BOOT });
     let _ = server.call(Request::Relinquish { again: true });
 }
 
