@@ -88,8 +88,8 @@ fn timeless(line: &str) -> Option<String> {
     // When there are enough random numbers is chance, and whether the guest got a seed to move its
     // kernel by; /init prints the counter.
     const CHANCE: [&str; 4] = ["random: ", "zazen-boot: ", "KASLR", "page table isolation"];
-    // What Linux reads from identification registers, which seL4 does not let a VMM answer: SUPPORT.md
-    // has the row.
+    // What Linux reads from identification registers, which seL4 does not let a VMM answer:
+    // SUPPORT.md has the row.
     const IDENTIFICATION: [&str; 2] = ["hw-breakpoint: found", "detected: 32-bit EL1 Support"];
     if CHANCE
         .iter()
