@@ -12,7 +12,7 @@ use crate::trap::Outcome;
 use crate::{attempt, cpu, page, println};
 
 /// Beats of the victim, and how many it makes a second.
-const BEATS: u32 = 40;
+const BEATS: u32 = 80;
 const PER_SECOND: u64 = 10;
 /// Seconds that the attacker leaves the victim to start in.
 const LATER: u64 = 2;

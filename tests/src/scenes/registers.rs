@@ -10,7 +10,7 @@ use crate::suite::Suite;
 const ATTACKS: [&str; 6] = ["watch", "break", "text", "step", "lock", "count"];
 
 /// Beats that the victim makes after the attacker has begun.
-const BEATS_LATER: u32 = 15;
+const BEATS_LATER: u32 = 5;
 
 /// `MDCR_EL2`: TDRA, TDOSA, TDA, TPM, TPMCR.
 const MDCR_TRAPS: u64 = 0xe60;
