@@ -1,6 +1,6 @@
 //! What the multiplexer keeps about each client.
 
-use console_api::{NAME_MAX, ServerEnd};
+use console_api::{NAME_MAX, ServerEnd, State};
 use heapless::{Deque, String};
 
 use topology::pd::CONSOLE_MONITOR as MONITOR;
@@ -70,6 +70,8 @@ pub(crate) struct Client<'a> {
     pub(crate) input: u64,
     /// Typed bytes dropped.
     pub(crate) dropped: u64,
+    /// What its guest did when it notified last.
+    pub(crate) state: State,
     /// Whoever types for it was told that it is down.
     pub(crate) told_down: bool,
     /// Its output ring is corrupt and that has been said; the same for its input ring.
@@ -90,6 +92,7 @@ impl<'a> Client<'a> {
             output: 0,
             input: 0,
             dropped: 0,
+            state: State::Unknown,
             told_down: false,
             damaged: [false; 2],
         }

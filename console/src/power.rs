@@ -26,7 +26,7 @@ impl<const N: usize> Mux<'_, N> {
     /// The protection domain of client `index` has stopped. It neither reads nor writes any more.
     pub fn mark_stopped(&mut self, index: usize) {
         self.stopped.insert(index);
-        self.look_at(index);
+        self.look_for_any();
     }
 
     /// What client `index`, the fault server, says of others: their numbers, a bit each.
@@ -65,12 +65,22 @@ impl<const N: usize> Mux<'_, N> {
         (!down.is_empty()).then_some(why)
     }
 
-    /// Checks whether guest `index` was the last one to go down.
+    /// Client `index` has sent a notification: checks whether it is a guest that was the last one
+    /// to go down. Most notifications are output, so the other guests are looked at only if it does
+    /// something else than before.
     pub(crate) fn look_at(&mut self, index: usize) {
-        let is_guest = |client: &crate::client::Client<'_>| client.role == Role::Guest;
-        if !self.clients.get(index).is_some_and(is_guest) {
+        let client = self.clients.get_mut(index);
+        let Some(client) = client.filter(|client| client.role == Role::Guest) else {
             return;
+        };
+        let state = client.end.state();
+        if core::mem::replace(&mut client.state, state) != state {
+            self.look_for_any();
         }
+    }
+
+    /// Checks whether the last guest has gone down.
+    fn look_for_any(&mut self) {
         let any = self.guests().any(|guest| self.why_down(guest).is_none());
         if !any && self.any_up {
             self.last_words = true;

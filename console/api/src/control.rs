@@ -102,11 +102,17 @@ impl State {
     }
 
     fn decode(word: u32) -> Self {
-        let known = [Self::Starts, Self::Runs, Self::Restarts];
-        let down = End::ALL.map(Self::Down);
-        let mut all = known.into_iter().chain(down);
-        all.find(|state| state.encode() == word)
-            .unwrap_or(Self::Unknown)
+        match word {
+            1 => Self::Starts,
+            2 => Self::Runs,
+            3 => Self::Restarts,
+            // What else has the number of an end in its place is nonsense all the same.
+            word => End::ALL
+                .into_iter()
+                .map(Self::Down)
+                .find(|state| state.encode() == word)
+                .unwrap_or(Self::Unknown),
+        }
     }
 }
 
@@ -175,8 +181,13 @@ impl<'a> Control<'a> {
         self.store(STATE, shown.state.encode());
     }
 
+    /// The state alone.
+    pub(crate) fn state(&self) -> State {
+        State::decode(self.load(STATE))
+    }
+
     pub(crate) fn shown(&self) -> Shown {
-        let state = State::decode(self.load(STATE));
+        let state = self.state();
         let [low, high] = SINCE.map(|at| u64::from(self.load(at)));
         Shown {
             state,

@@ -4,7 +4,7 @@ use ring::sync::{AtomicU8, AtomicU32};
 use ring::{Consumer, HEADER_WORDS, Header, Producer};
 
 use crate::client::Client;
-use crate::control::{CONTROL, CONTROL_WORDS, Control, Order, Shown};
+use crate::control::{CONTROL, CONTROL_WORDS, Control, Order, Shown, State};
 use crate::{REGION_SIZE, RX_SIZE, TX_SIZE};
 
 /// Bytes at the start of the region that hold the indices of both rings, as 32-bit words.
@@ -40,6 +40,11 @@ pub struct ServerEnd<'a> {
 }
 
 impl ServerEnd<'_> {
+    /// The state alone of what [`ServerEnd::shown`] says: one word, for who looks often.
+    pub fn state(&self) -> State {
+        self.control.state()
+    }
+
     /// What the client, a VMM, says of its guest.
     pub fn shown(&self) -> Shown {
         self.control.shown()
