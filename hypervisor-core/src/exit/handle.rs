@@ -19,12 +19,14 @@ use crate::vcpu::wait::Wait;
 use crate::vm::Vm;
 
 impl Vm<'_> {
-    /// Handles an exit of a vCPU.
-    #[inline]
+    /// Handles an exit of a vCPU. In line in the host, so that an exit whose reason is known there is
+    /// not looked at again.
+    #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         self.handle_on(&mut OnVcpu::new(host, exit.vcpu), exit.reason)
     }
 
+    #[inline(always)]
     fn handle_on<H: VcpuHost>(&mut self, host: &mut H, reason: Reason) -> VcpuAction {
         let next = match reason {
             Reason::Hvc => hvc::unseen(self, host),
