@@ -40,8 +40,15 @@ impl Guest {
         self.is_ready() || self.driver.is_behind()
     }
 
+    /// Hands the exception that stopped its one vCPU to the core. It says what it was in registers,
+    /// and is matched where it is read.
+    #[inline(never)]
+    pub(crate) fn stopped(&mut self) -> VcpuAction {
+        self.handle(decode(cpu::syndrome()))
+    }
+
     /// Hands an exit of its one vCPU to the core.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn handle(&mut self, reason: Reason) -> VcpuAction {
         let exit = Exit {
             vcpu: VcpuId::BOOT,

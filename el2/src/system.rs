@@ -19,7 +19,7 @@ use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
-use crate::guest::{Guest, decode};
+use crate::guest::Guest;
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::{gicd, gich};
@@ -202,7 +202,7 @@ impl System {
                 continue;
             }
             let next = match guest.host.vcpus[VCPU].enter() {
-                Stopped::Synchronous => guest.handle(decode(cpu::syndrome())),
+                Stopped::Synchronous => guest.stopped(),
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 Stopped::Other => {
                     let pc = guest.host.vcpus[VCPU].pc();

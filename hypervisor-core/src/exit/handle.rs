@@ -15,16 +15,19 @@ use crate::host::{Clock as _, Host};
 use crate::vcpu::Vcpu;
 use crate::vcpu::action::VcpuAction;
 use crate::vcpu::runstate::RunState;
+use crate::vcpu::time::earliest;
 use crate::vcpu::wait::Wait;
 use crate::vm::Vm;
 
 impl Vm<'_> {
-    /// Handles an exit of a vCPU.
-    #[inline]
+    /// Handles an exit of a vCPU. In line in the host, so that an exit whose reason is known there is
+    /// not looked at again.
+    #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         self.handle_on(&mut OnVcpu::new(host, exit.vcpu), exit.reason)
     }
 
+    #[inline(always)]
     fn handle_on<H: VcpuHost>(&mut self, host: &mut H, reason: Reason) -> VcpuAction {
         let next = match reason {
             Reason::Hvc => hvc::unseen(self, host),
@@ -57,7 +60,7 @@ impl Vm<'_> {
                 Disposition::Stop(StopReason::Fatal)
             }
         };
-        self.settle(host, next)
+        self.settle_here(host, next)
     }
 
     /// Time has passed: what was asked for by `wake_at`, or an early look, which costs little.
@@ -111,9 +114,15 @@ impl Vm<'_> {
         });
     }
 
-    /// Every exit ends here. Most have nothing to do, so the slow paths are out of line.
-    #[inline]
+    /// [`Vm::settle_here`], out of line for what is not an exit.
+    #[inline(never)]
     fn settle<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
+        self.settle_here(host, next)
+    }
+
+    /// Every exit ends here. Most have nothing to do, so the slow paths are out of line.
+    #[inline(always)]
+    fn settle_here<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
         if self.devices.have_work() {
             self.run_devices(host);
         }
@@ -198,8 +207,7 @@ impl Vm<'_> {
             vcpu.runstate.set(host, &domain.p2m, domain.assists, state);
         }
         vcpu.wait = wait;
-        let deadline = [timer, vcpu.next_deadline(&domain.watchdogs)];
-        host.wake_at(deadline.into_iter().flatten().min());
+        host.wake_at(earliest(timer, vcpu.next_deadline(&domain.watchdogs)));
         VcpuAction::Wait
     }
 }

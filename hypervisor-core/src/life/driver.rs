@@ -105,7 +105,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
     }
 
     /// A vCPU stopped: what the host does with it.
-    #[inline]
+    #[inline(always)]
     pub fn exit<H: Driven>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         let action = match &mut self.life {
             Some(life) => life.handle(host, exit),

@@ -273,7 +273,7 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     /// Handles an exit of the vCPU. [`VcpuAction::Stop`] is the guest's last.
-    #[inline]
+    #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
             return VcpuAction::Wait;

@@ -22,6 +22,7 @@ use crate::domain::watchdog::Watchdogs;
 use poll::PollWait;
 use ptimer::PTimer;
 use runstate::Runstate;
+use time::earliest;
 use vtimer::VTimer;
 use wait::Wait;
 use walk::stub::Cache;
@@ -69,9 +70,6 @@ impl Vcpu {
     /// A watchdog counts while the guest runs, and a poll's timeout only exists while it waits.
     pub fn next_deadline(&self, watchdogs: &Watchdogs) -> Option<u64> {
         let poll = self.poll.as_ref().and_then(|poll| poll.deadline);
-        [watchdogs.next(), poll, self.ptimer.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest(watchdogs.next(), earliest(poll, self.ptimer.deadline()))
     }
 }

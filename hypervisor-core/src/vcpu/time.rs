@@ -16,6 +16,16 @@ pub(crate) fn ns_to_ticks(ns: u64, frequency: u64) -> u64 {
     scale(ns, NANOS, frequency.max(1), NANOS - 1)
 }
 
+/// The earlier of two deadlines, of which either may not exist. An iterator over them costs as much
+/// as what a guest's sleep needs otherwise.
+pub(crate) const fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a < b { a } else { b }),
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => None,
+    }
+}
+
 /// `value * to / from` where the part below one second is first increased by `round`.
 fn scale(value: u64, from: u64, to: u64, round: u64) -> u64 {
     let part = (value % from).saturating_mul(to).saturating_add(round) / from;
@@ -25,6 +35,15 @@ fn scale(value: u64, from: u64, to: u64, round: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_earlier_deadline_counts_where_there_is_one() {
+        assert_eq!(earliest(Some(1), Some(2)), Some(1));
+        assert_eq!(earliest(Some(2), Some(1)), Some(1));
+        assert_eq!(earliest(None, Some(0)), Some(0));
+        assert_eq!(earliest(Some(0), None), Some(0));
+        assert_eq!(earliest(None, None), None);
+    }
 
     #[test]
     fn there_and_back() {
