@@ -182,7 +182,7 @@ fn proposals(what: &str) -> Vec<String> {
         .collect()
 }
 
-/// What can be explained, for somebody who has asked for nothing.
+/// What can be explained: the answer to a command without arguments.
 pub fn overview() -> String {
     let mut names: Vec<String> = Vec::new();
     for row in ROWS {

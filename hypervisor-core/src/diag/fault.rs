@@ -62,7 +62,7 @@ impl fmt::Display for Aborted<'_> {
     }
 }
 
-/// An access to a system register that a guest has not got.
+/// An access to a system register that guests do not have.
 #[derive(Debug)]
 pub struct NoRegister {
     /// The access.

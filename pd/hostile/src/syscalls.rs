@@ -13,7 +13,7 @@ use zazen_rt::{clock, invoke};
 use crate::Log;
 use crate::random::Random;
 
-/// Slots of a VMM's CNode, all of which are tried.
+/// Slots of a VMM's CNode; all are tried.
 const SLOTS: u64 = caps::MICROKIT_SLOTS;
 /// Most words of an seL4 message.
 const WORDS: u64 = 120;
