@@ -122,8 +122,8 @@ pub(crate) const DOMAIN: &[Property] = &[
     },
     Property {
         name: "cpus", kind: "one cell", default: "required",
-        about: "Number of vCPUs. 1 for now.",
-        rules: &[Rule::Cpus, Rule::Smp], example: "cpus = <1>;",
+        about: "Number of vCPUs, 1 to 8.",
+        rules: &[Rule::Cpus], example: "cpus = <1>;",
     },
     Property {
         name: "direct-map", kind: "flag", default: "absent",

@@ -59,7 +59,6 @@ pub enum Rule {
     Banks,
     MemoryMax,
     Cpus,
-    Smp,
     Vpl011,
     NrSpis,
     StaticMem,

@@ -21,6 +21,8 @@ use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
+use el2_schedule::Turns;
+use hv_types::{VcpuId, Vcpus};
 use hypervisor_core::life::Life;
 use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::{Driven as _, Driver};
@@ -291,10 +293,20 @@ impl Build {
                 .add(&mut self.own, usize::from(index), &name, Role::Guest);
             let port = port.unwrap_or_else(|error| panic!("domain {name}: {error}"));
             let window = services.machine.borrow().window(domain);
-            let mut host = GuestHost::new(services, domain, Vcpu::new(*vttbr), window, port);
+            let several = config.record.vcpus > 1;
+            let mut ids = Vcpus::first(u8::MAX).into_iter();
+            let vcpus = core::array::from_fn(|_| {
+                Vcpu::new(*vttbr, ids.next().unwrap_or(VcpuId::BOOT), several)
+            });
+            let mut host = GuestHost::new(services, domain, vcpus, window, port);
             let life = self.life(services, &mut host, index);
             let driver = Driver::new(life);
-            let mut guest = Box::new(Guest { host, driver });
+            let mut guest = Box::new(Guest {
+                host,
+                driver,
+                turns: Turns::new(cpu::frequency()),
+                last: VcpuId::BOOT,
+            });
             guest.driver.start(&mut guest.host);
             guests.push(guest);
         }

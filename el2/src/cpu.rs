@@ -249,15 +249,12 @@ pub(crate) fn wait_for_interrupt() {
     aarch64_cpu::asm::wfi();
 }
 
-/// Traps of guests, once at boot.
-///
-/// As Xen: identification registers, WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug
-/// and performance monitors trap and the core says what becomes of them; the EL1 physical timer
-/// too, while the counter is open.
-pub(crate) fn set_traps() {
-    /// HCR_EL2: TID5, TERR, TLOR, RW, TACR, TIDCP, TSC, TID3, TWI, BSU inner shareable, FB, AMO,
-    /// IMO, FMO, SWIO, VM. The first three are RES0 on processors without tags, RAS and limited
-    /// ordering regions.
+/// HCR_EL2 while a guest runs. A guest of several vCPUs traps on WFE too, so that one that waits
+/// for another makes way.
+pub(crate) const fn guest_traps(wfe: bool) -> u64 {
+    /// TID5, TERR, TLOR, RW, TACR, TIDCP, TSC, TID3, TWI, BSU inner shareable, FB, AMO, IMO, FMO,
+    /// SWIO, VM. The first three are RES0 on processors without tags, RAS and limited ordering
+    /// regions.
     const HYPERVISOR: u64 = 1 << 58
         | 1 << 36
         | 1 << 35
@@ -270,7 +267,44 @@ pub(crate) fn set_traps() {
         | 1 << 10
         | 1 << 9
         | 0b11_1011;
-    HCR_EL2.set(HYPERVISOR);
+    /// TWE.
+    const WFE: u64 = 1 << 14;
+    if wfe { HYPERVISOR | WFE } else { HYPERVISOR }
+}
+
+/// Which vCPU of its guest the processor is from now on, for the guest (`VMPIDR_EL2`), and what
+/// traps.
+pub(crate) fn identify(number: u8, wfe: bool) {
+    // In a cluster without others, as Xen numbers vCPUs.
+    let mpidr = 1_u64 << 31 | (MPIDR_EL1.get() & 1 << 24) | u64::from(number);
+    // SAFETY: what EL1 reads.
+    unsafe {
+        asm!("msr vmpidr_el2, {}", in(reg) mpidr, options(nomem, nostack, preserves_flags));
+    }
+    HCR_EL2.set(guest_traps(wfe));
+}
+
+/// Forgets what this processor knows of the translations of the guest whose stage 2 is selected.
+pub(crate) fn forget_translations() {
+    // SAFETY: forgetting translations only costs time.
+    unsafe {
+        asm!(
+            "dsb nshst",
+            "tlbi vmalle1",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Traps of guests, once at boot.
+///
+/// As Xen: identification registers, WFI, SMC, implementation-defined registers, `ACTLR_EL1`, debug
+/// and performance monitors trap and the core says what becomes of them; the EL1 physical timer
+/// too, while the counter is open.
+pub(crate) fn set_traps() {
+    HCR_EL2.set(guest_traps(false));
     reset_extensions();
     CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::CLEAR);
     CNTVOFF_EL2.set(0);
@@ -292,12 +326,9 @@ pub(crate) fn set_traps() {
             "msr hstr_el2, xzr",
             "msr actlr_el2, xzr",
             "msr vpidr_el2, {midr}",
-            "msr vmpidr_el2, {mpidr}",
             cptr = in(reg) COPROCESSORS,
             mdcr = in(reg) DEBUG | counters,
             midr = in(reg) MIDR_EL1.get(),
-            // CPU 0 of a cluster without others, as Xen numbers vCPUs.
-            mpidr = in(reg) 1_u64 << 31 | (MPIDR_EL1.get() & 1 << 24),
             options(nomem, nostack, preserves_flags)
         );
     }

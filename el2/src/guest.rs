@@ -3,12 +3,13 @@
 use core::fmt;
 
 use console_api::{GuestPort, Order, Shown};
+use el2_schedule::Turns;
 use guest_mem::RawWindow;
 use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
 use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock, Host, MapError, Stage2};
-use hypervisor_core::life::driver::{Driven, Driver, State};
+use hypervisor_core::life::driver::{Driven, Driver};
 use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};
@@ -26,13 +27,17 @@ pub(crate) struct Guest {
     pub(crate) host: GuestHost,
     /// The core with the guest's lives.
     pub(crate) driver: Driver<'static, DtClient>,
+    /// Which of its vCPUs runs when it is its turn.
+    pub(crate) turns: Turns,
+    /// Which of them had the processor last.
+    pub(crate) last: VcpuId,
 }
 
 impl Guest {
-    /// Whether its vCPU has the processor, or would like to.
+    /// Whether one of its vCPUs has the processor, or would like to.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.driver.state() == State::Running
+        !self.driver.running().is_empty()
     }
 
     /// Whether there is something to do for it.
@@ -40,21 +45,17 @@ impl Guest {
         self.is_ready() || self.driver.is_behind()
     }
 
-    /// Hands the exception that stopped its one vCPU to the core. It says what it was in registers,
-    /// and is matched where it is read.
+    /// Hands the exception that stopped a vCPU to the core. It says what it was in registers, and is
+    /// matched where it is read.
     #[inline(never)]
-    pub(crate) fn stopped(&mut self) -> VcpuAction {
-        self.handle(decode(cpu::syndrome()))
+    pub(crate) fn stopped(&mut self, vcpu: VcpuId) -> VcpuAction {
+        self.handle(vcpu, decode(cpu::syndrome()))
     }
 
-    /// Hands an exit of its one vCPU to the core.
+    /// Hands an exit of a vCPU to the core.
     #[inline(always)]
-    pub(crate) fn handle(&mut self, reason: Reason) -> VcpuAction {
-        let exit = Exit {
-            vcpu: VcpuId::BOOT,
-            reason,
-        };
-        self.driver.exit(&mut self.host, exit)
+    pub(crate) fn handle(&mut self, vcpu: VcpuId, reason: Reason) -> VcpuAction {
+        self.driver.exit(&mut self.host, Exit { vcpu, reason })
     }
 }
 
@@ -76,12 +77,12 @@ impl GuestHost {
     pub(crate) fn new(
         services: &'static Services,
         domain: DomainIndex,
-        vcpu: Vcpu,
+        vcpus: [Vcpu; MAX_VCPUS],
         window: RawWindow,
         port: Port,
     ) -> Self {
         Self {
-            vcpus: [vcpu],
+            vcpus,
             services,
             domain,
             memory: Remembering::new(MemoryClient::new(services, domain)),

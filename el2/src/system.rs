@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use el2_schedule::Schedule;
-use hv_types::VcpuId;
+use hv_types::{VcpuId, Vcpus};
 use hypervisor_core::exit::Reason;
 use hypervisor_core::host::Vcpu as _;
 use hypervisor_core::life::driver::Signal;
@@ -27,9 +27,6 @@ use crate::{gicd, gich};
 /// The console's number among the clients of the timer.
 const CONSOLE_TIMER: usize = channel::TIMER_CLIENT_CONSOLE;
 
-/// The one vCPU that a guest has here.
-const VCPU: usize = VcpuId::BOOT.index();
-
 const TIMER: IntId = IntId::ppi(VIRTUAL_TIMER - 16);
 
 /// Who wakes and so stops another guest within this time of its start or of the last such stop, in
@@ -45,10 +42,12 @@ pub(crate) struct System {
     gic: GicV2<'static>,
     /// The virtual timer's interrupt is masked in the distributor.
     timer_masked: bool,
-    /// Whose registers are in the processor.
-    loaded: Option<usize>,
+    /// Whose registers are in the processor: guest and vCPU.
+    loaded: Option<(usize, VcpuId)>,
     schedule: Schedule,
-    /// The vCPU that runs has to make way.
+    /// When the slice of the guest that runs ends.
+    slice_end: Option<u64>,
+    /// The guest that runs has to make way.
     yields: bool,
     /// The tick up to which time has been charged.
     charged: u64,
@@ -97,6 +96,7 @@ impl System {
             timer_masked: true,
             loaded: None,
             schedule,
+            slice_end: None,
             yields: false,
             charged: now,
             left: None,
@@ -156,26 +156,44 @@ impl System {
         }
     }
 
-    /// Gives the processor to guest `index`.
-    fn load(&mut self, index: usize) {
-        if self.loaded != Some(index) {
-            if let Some(old) = self.loaded.and_then(|old| self.guests.get_mut(old)) {
-                old.host.vcpus[VCPU].unload();
-            }
-            // The timer's registers are about to become another's.
-            self.mask_timer(true);
-            if let Some(new) = self.guests.get_mut(index) {
-                new.host.vcpus[VCPU].load();
-            }
-            self.loaded = Some(index);
+    /// Gives the processor to vCPU `id` of guest `index`.
+    fn load(&mut self, index: usize, id: VcpuId) {
+        if self.loaded == Some((index, id)) {
+            return;
         }
+        if let Some((old, id)) = self.loaded
+            && let Some(old) = self.guests.get_mut(old)
+        {
+            old.host.vcpus[id.index()].unload();
+        }
+        // The timer's registers are about to become another's.
+        self.mask_timer(true);
+        if let Some(new) = self.guests.get_mut(index) {
+            let last = core::mem::replace(&mut new.last, id);
+            new.host.vcpus[id.index()].load(last != id);
+        }
+        self.loaded = Some((index, id));
     }
 
-    /// Sets the timer to the end of the slice of the guest that runs, up to now charged.
-    fn set_slice(&mut self) {
+    /// Sets the timer to the end of the slice of guest `index`, which runs, up to now charged, and
+    /// to that of the turn of its vCPU.
+    fn set_slice(&mut self, index: usize) {
         let left = self.schedule.left();
-        let end = left.map(|left| self.charged.saturating_add(left));
+        self.slice_end = left.map(|left| self.charged.saturating_add(left));
+        let turn = self.guests.get(index).and_then(|guest| guest.turns.end());
+        let end = self.slice_end.into_iter().chain(turn).min();
         self.services.timer.borrow_mut().set_slice(end);
+    }
+
+    /// The next turn of guest `index`: which of its vCPUs runs now, and has the processor; none
+    /// where none would like to.
+    #[inline(never)]
+    fn take_turn(&mut self, index: usize) -> Option<VcpuId> {
+        let guest = self.guests.get_mut(index)?;
+        let id = guest.turns.take(guest.driver.running(), cpu::now())?;
+        self.load(index, id);
+        self.set_slice(index);
+        Some(id)
     }
 
     /// Runs guest `index` until it waits, stops or has to make way.
@@ -186,31 +204,41 @@ impl System {
             self.catch_up(index);
             payer = index;
         }
-        if self.is_ready(index) {
-            self.load(index);
-        }
+        let mut id = self.take_turn(index).unwrap_or(VcpuId::BOOT);
         self.charge(Some(payer));
         self.catch_up(index);
-        self.set_slice();
-        while !self.yields && self.is_ready(index) {
+        // Who runs is looked at again: that is not what it was before.
+        let mut running = Vcpus::NONE;
+        while !self.yields {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
-            let masked = guest.host.vcpus[VCPU].timer_masked;
+            let now = guest.driver.running();
+            if now != running || now.is_empty() || guest.turns.is_over() {
+                running = now;
+                match self.take_turn(index) {
+                    Some(next) => id = next,
+                    None => break,
+                }
+                continue;
+            }
+            let masked = guest.host.vcpus[id.index()].timer_masked;
             if self.timer_masked != masked {
                 self.mask_timer(masked);
                 continue;
             }
-            let next = match guest.host.vcpus[VCPU].enter() {
-                Stopped::Synchronous => guest.stopped(),
+            let next = match guest.host.vcpus[id.index()].enter() {
+                Stopped::Synchronous => guest.stopped(id),
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 Stopped::Other => {
-                    let pc = guest.host.vcpus[VCPU].pc();
-                    guest.handle(Reason::Unknown { pc })
+                    let pc = guest.host.vcpus[id.index()].pc();
+                    guest.handle(id, Reason::Unknown { pc })
                 }
             };
-            if next != VcpuAction::Resume {
-                self.apply(index, next);
+            if next == VcpuAction::Yield
+                && let Some(guest) = self.guests.get_mut(index)
+            {
+                guest.turns.give_up();
             }
             if services::bells() {
                 self.pump();
@@ -220,16 +248,7 @@ impl System {
         self.charge(Some(index));
     }
 
-    /// Does what a core says about its vCPU, which did something else.
-    fn apply(&mut self, index: usize, action: VcpuAction) {
-        match action {
-            VcpuAction::Resume => self.yields |= self.schedule.wake(index, cpu::now()),
-            VcpuAction::Wait => {}
-            VcpuAction::Stop(_) => self.yields = true,
-        }
-    }
-
-    /// Takes one physical interrupt; `current` is the guest whose vCPU it stopped.
+    /// Takes one physical interrupt; `current` is the guest whose vCPU, which is loaded, it stopped.
     fn interrupt(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(intid) = self
             .gic
@@ -241,9 +260,11 @@ impl System {
         match u32::from(intid) {
             VIRTUAL_TIMER => {
                 self.mask_timer(true);
-                if let Some(guest) = current.and_then(|index| self.guests.get_mut(index)) {
-                    guest.host.vcpus[VCPU].timer_masked = true;
-                    next = guest.handle(Reason::VirtualTimer);
+                if let Some((index, id)) = self.loaded.filter(|_| current.is_some())
+                    && let Some(guest) = self.guests.get_mut(index)
+                {
+                    guest.host.vcpus[id.index()].timer_masked = true;
+                    next = guest.handle(id, Reason::VirtualTimer);
                 }
             }
             MAINTENANCE => next = self.maintenance(current),
@@ -277,14 +298,14 @@ impl System {
     fn after_interrupt(&mut self, current: Option<usize>) {
         if let Some(index) = current {
             self.catch_up(index);
-            self.set_slice();
+            self.set_slice(index);
         }
     }
 
     /// The loaded vCPU, whose list registers these are, has ended interrupts that asked for this.
-    /// Where it does not run (`current` is another or none), its core's answer is applied here.
+    /// Where it does not run (`current` is none), its guest may want to now.
     fn maintenance(&mut self, current: Option<usize>) -> VcpuAction {
-        let Some(index) = self.loaded else {
+        let Some((index, id)) = self.loaded else {
             return VcpuAction::Resume;
         };
         let mut ended = gich::ended();
@@ -296,11 +317,10 @@ impl System {
             let lr = ended.trailing_zeros() as u8;
             ended &= ended - 1;
             gich::set(lr, 0);
-            let ready = guest.is_ready();
-            let next = guest.handle(Reason::Maintenance { lr: Some(lr) });
+            let next = guest.handle(id, Reason::Maintenance { lr: Some(lr) });
             if current != Some(index) {
-                if next != VcpuAction::Resume || !ready {
-                    self.apply(index, next);
+                if guest.is_ready() {
+                    self.yields |= self.schedule.wake(index, cpu::now());
                 }
             } else if next != VcpuAction::Resume {
                 return next;
@@ -312,7 +332,14 @@ impl System {
     /// The timer's interrupt.
     fn timer(&mut self) {
         let (mut clients, over) = self.services.timer.borrow_mut().expired();
-        self.yields |= over;
+        if over {
+            let now = cpu::now();
+            self.yields |= self.slice_end.is_some_and(|end| end <= now);
+            let runs = self.schedule.current();
+            if let Some(guest) = runs.and_then(|index| self.guests.get_mut(index)) {
+                guest.turns.look(now);
+            }
+        }
         while clients != 0 {
             let client = clients.trailing_zeros() as usize;
             clients &= clients - 1;
@@ -346,9 +373,7 @@ impl System {
         while let Some(guest) = self.guests.get_mut(index)
             && guest.driver.is_behind()
         {
-            if let Some(action) = guest.driver.catch_up(&mut guest.host) {
-                self.apply(index, action);
-            }
+            guest.driver.catch_up(&mut guest.host);
         }
     }
 

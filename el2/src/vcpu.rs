@@ -1,6 +1,6 @@
 //! A vCPU: what is in the processor while it has it, and what is kept while it does not.
 
-use hv_types::Gva;
+use hv_types::{Gva, VcpuId};
 use hypervisor_core::host::{Interrupts, SysReg};
 use hypervisor_core::vcpu::idregs;
 
@@ -22,11 +22,14 @@ pub(crate) struct Vcpu {
     interface: Interface,
     vectors: Vectors,
     vttbr: u64,
+    id: VcpuId,
+    /// Its guest has others.
+    several: bool,
 }
 
 impl Vcpu {
-    /// A vCPU that runs under the stage 2 of `vttbr`.
-    pub(crate) const fn new(vttbr: u64) -> Self {
+    /// vCPU `id` of a guest with the stage 2 of `vttbr`; `several` says that it has others.
+    pub(crate) const fn new(vttbr: u64, id: VcpuId, several: bool) -> Self {
         Self {
             frame: Frame {
                 x: [0; 31],
@@ -39,12 +42,19 @@ impl Vcpu {
             interface: Interface::new(),
             vectors: Vectors::new(),
             vttbr,
+            id,
+            several,
         }
     }
 
-    /// Gives it the processor, which nobody has.
-    pub(crate) fn load(&mut self) {
+    /// Gives it the processor, which nobody has; `other` says that another vCPU of its guest had it
+    /// before: each may have translations of its own under the same ASID, and they share a VMID.
+    pub(crate) fn load(&mut self, other: bool) {
+        cpu::identify(self.id.raw(), self.several);
         cpu::set_stage2(self.vttbr);
+        if other {
+            cpu::forget_translations();
+        }
         self.vectors.load();
         self.interface.load();
         self.el1.load();
@@ -65,9 +75,9 @@ impl Vcpu {
     /// vector registers and the interrupt interface too.
     pub(crate) fn renew(&mut self) {
         let had = self.loaded;
-        *self = Self::new(self.vttbr);
+        *self = Self::new(self.vttbr, self.id, self.several);
         if had {
-            self.load();
+            self.load(false);
         }
     }
 

@@ -1,32 +1,40 @@
 //! One guest: everything its VMM keeps about it.
 
 use dt_server_api::DomainRecord;
-use hv_types::{MAX_VCPUS, VcpuId};
+use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 
 use crate::device::bus::Bus;
 use crate::device::table::{Devices, Id};
 use crate::domain::Domain;
 use crate::memory::p2m::P2m;
-use crate::vcpu::Vcpu;
+use crate::vcpu::wait::Wait;
+use crate::vcpu::{self, Vcpu};
 
 /// A guest.
 pub struct Vm<'m> {
     /// What exists once.
     pub domain: Domain<'m>,
-    /// What exists once for each vCPU, by its number.
+    /// What exists once for each vCPU, by its number; those beyond `domain.record.vcpus` stay off.
     pub vcpus: [Vcpu; MAX_VCPUS],
     /// Its devices.
     pub devices: Devices,
+    /// vCPUs that run, or would like to: those that wait for nothing.
+    pub(crate) runs: Vcpus,
+    /// vCPUs that wait in SCHEDOP_poll.
+    pub(crate) polls: Vcpus,
 }
 
 impl<'m> Vm<'m> {
     /// The guest that `record` describes, with its devices on `bus`, before its extra pages exist.
     pub fn new(record: DomainRecord, p2m: P2m<'m>, bus: Bus<Id>) -> Self {
         let devices = Devices::new(&record, bus);
+        let mut ids = Vcpus::first(u8::MAX).into_iter();
         Self {
             domain: Domain::new(record, p2m),
-            vcpus: [Vcpu::new(VcpuId::BOOT)],
+            vcpus: core::array::from_fn(|_| Vcpu::new(ids.next().unwrap_or(VcpuId::BOOT))),
             devices,
+            runs: Vcpus::BOOT,
+            polls: Vcpus::NONE,
         }
     }
 
@@ -34,5 +42,29 @@ impl<'m> Vm<'m> {
     #[inline]
     pub fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
         &mut self.vcpus[id.index()]
+    }
+
+    /// The vCPUs that run, or would like to.
+    #[inline]
+    pub const fn running(&self) -> Vcpus {
+        self.runs
+    }
+
+    /// The vCPUs that the guest has.
+    pub(crate) const fn all(&self) -> Vcpus {
+        Vcpus::first(self.domain.record.vcpus)
+    }
+
+    /// Those of them that are on.
+    pub(crate) fn on(&self) -> Vcpus {
+        let on = self.all().into_iter();
+        let on = on.filter(|id| self.vcpus[id.index()].wait != Wait::Off);
+        on.fold(Vcpus::NONE, |all, id| all.with(Vcpus::only(id)))
+    }
+
+    /// The tick at which one of its vCPUs, or a watchdog, has something to say.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let vcpus = self.vcpus.get(..usize::from(self.domain.record.vcpus));
+        vcpu::next_deadline(vcpus.unwrap_or(&[]), &self.domain.watchdogs)
     }
 }

@@ -123,6 +123,11 @@ impl Whole<'_> {
         domain.map_or("", |domain| domain.record.name.as_str())
     }
 
+    /// How many vCPUs its virtual machine has.
+    fn vcpus(&self, member: Member) -> u8 {
+        self.domain(member).map_or(1, |domain| domain.record.vcpus)
+    }
+
     fn name(&self, member: Member) -> String {
         member.name(self.of_domain(member)).to_string()
     }
@@ -147,7 +152,8 @@ impl Whole<'_> {
             vm: row.vm.map(|vm| Vm {
                 name: vm.name.unwrap_or(self.of_domain(member)).to_owned(),
                 priority: vm.priority,
-                time: vm.time,
+                time: vm.time.shared_by(self.vcpus(member)),
+                vcpus: self.vcpus(member),
                 maps: vm
                     .maps
                     .iter()

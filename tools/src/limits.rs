@@ -311,6 +311,7 @@ mod tests {
                         name: "vm".into(),
                         priority: 1,
                         time: topology::pd::time::VCPU,
+                        vcpus: 1,
                         maps: vec![],
                     });
                 }

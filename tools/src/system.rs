@@ -55,15 +55,17 @@ pub struct Pd {
     pub parent: Option<(String, usize)>,
 }
 
-/// A virtual machine with one vCPU, number 0.
+/// A virtual machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vm {
     /// Unique name.
     pub name: String,
     /// Priority, 0..=254.
     pub priority: u8,
-    /// Its processor time.
+    /// Processor time of each of its vCPUs.
     pub time: Time,
+    /// How many vCPUs it has, numbered from 0.
+    pub vcpus: u8,
     /// What the guest can reach from the start.
     pub maps: Vec<Map>,
 }

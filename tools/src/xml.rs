@@ -128,7 +128,9 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
             ("period", Some(vm.time.period.to_string())),
         ]);
         line(xml, depth + 1, &format!("<virtual_machine{list}>"));
-        line(xml, depth + 2, "<vcpu id=\"0\" />");
+        for id in 0..vm.vcpus {
+            line(xml, depth + 2, &format!("<vcpu id=\"{id}\" />"));
+        }
         for map in &vm.maps {
             write_map(xml, depth + 2, map);
         }

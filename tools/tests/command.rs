@@ -205,7 +205,7 @@ fn check_reads_standard_input() {
         return;
     }
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
-    for name in ["syntax-hex.dts", "cpus-two.dts", "dtb-overlap.dtb"] {
+    for name in ["syntax-hex.dts", "cpus-nine.dts", "dtb-overlap.dtb"] {
         let run = |file: &str| {
             let input = fs::File::open(samples.join(name)).unwrap();
             let output = Command::new(env!("CARGO_BIN_EXE_zazen"))

@@ -451,7 +451,7 @@ fn check_says_where_each_mistake_is() {
     );
 
     let bad = good
-        .replacen("cpus = <1>", "cpus = <2>", 1)
+        .replacen("cpus = <1>", "cpus = <9>", 1)
         .replace("0x4c000000", "0x4b000000");
     let path = scratch.write("bad.dts", &bad);
     let line = |what: &str| 1 + bad.lines().position(|line| line.contains(what)).unwrap();
@@ -459,7 +459,7 @@ fn check_says_where_each_mistake_is() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1));
     for (message, place) in [
-        ("linux1: cpus: SMP", "cpus = <2>"),
+        ("linux1: cpus: a GICv2", "cpus = <9>"),
         (
             "linux2: xen,static-mem: ",
             "xen,static-mem = <0x0 0x4b000000",

@@ -4,7 +4,7 @@
 //! handed to something that wants a [`Gva`], and the only way from a number to an address is a
 //! named constructor. Machine frame numbers are missing on purpose: they exist in the memory
 //! server alone.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod addr;
@@ -12,7 +12,7 @@ mod id;
 mod page;
 
 pub use addr::{Gfn, Gpa, Gva, WindowAddr};
-pub use id::{DomId, Gref, MAX_VCPUS, Port, VcpuId};
+pub use id::{DomId, Gref, MAX_VCPUS, Port, VcpuId, Vcpus, VcpusIter};
 pub use page::{
     BLOCK_SHIFT, BLOCK_SIZE, FrameSize, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, PageOrder,
 };

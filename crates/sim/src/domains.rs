@@ -4,7 +4,7 @@ use dt_server::{Config, FileInfo, Range, parse};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
-use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped};
+use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped, manifest::TABLES_BITS};
 
 use crate::memory::Memory;
 
@@ -79,6 +79,13 @@ impl Domain {
             kernel: kernel_image(name),
             ramdisk: Some(format!("files of {name}").repeat(300).into_bytes()),
         }
+    }
+
+    /// The same with so many vCPUs.
+    #[must_use]
+    pub fn with_cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
     }
 
     /// The same with RAM from the heap.
@@ -292,15 +299,18 @@ pub(crate) fn memory(config: &Config) -> Memory {
             }));
         }
         let tables = domain.tables.next_power_of_two();
-        let size_bits = u8::try_from(tables.ilog2()).expect("a logarithm");
-        tables_at = tables_at.next_multiple_of(tables);
-        untypeds.push(Untyped {
-            paddr: tables_at,
-            size_bits,
-            device: false,
-            purpose: Purpose::Tables(index),
-        });
-        tables_at += tables;
+        let piece = tables.min(1 << TABLES_BITS);
+        let size_bits = u8::try_from(piece.ilog2()).expect("a logarithm");
+        tables_at = tables_at.next_multiple_of(piece);
+        for _ in 0..tables / piece {
+            untypeds.push(Untyped {
+                paddr: tables_at,
+                size_bits,
+                device: false,
+                purpose: Purpose::Tables(index),
+            });
+            tables_at += piece;
+        }
         domains.push(DomainConfig {
             domid: DomId(domain.record.domid),
             name: DomainConfig::pad_name(&domain.record.name),

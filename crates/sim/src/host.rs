@@ -15,6 +15,7 @@ use timer_server_api::{NEVER, OP_ARM};
 
 use crate::bus::{Bus, FREQUENCY};
 use crate::caps::{Mapper, SimWindow};
+use crate::meddler::Meddler;
 use crate::memory::{Memory, MemoryClient};
 use crate::vcpu::{Thread, Vcpu};
 
@@ -57,6 +58,13 @@ impl SimHost {
             synced: None,
             console,
         }
+    }
+}
+
+impl SimHost {
+    /// See [`SimWindow::meddle`].
+    pub(crate) fn meddle(&self, meddler: Option<Meddler>) -> Option<Meddler> {
+        self.window.meddle(meddler)
     }
 }
 
@@ -135,14 +143,17 @@ impl Host for SimHost {
         self.synced = Some((at, len));
     }
     fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
-        let fetched = self
-            .synced
-            .take()
-            .and_then(|(at, len)| pc.raw().checked_sub(at.raw()).filter(|&n| n < len));
-        assert!(
-            fetched.is_some(),
-            "the vCPU starts in what instruction caches may know otherwise"
-        );
+        // The host loads no code for those that a guest turns on itself.
+        if vcpu == VcpuId::BOOT && self.vcpu(vcpu).thread == Thread::Idle {
+            let fetched = self
+                .synced
+                .take()
+                .and_then(|(at, len)| pc.raw().checked_sub(at.raw()).filter(|&n| n < len));
+            assert!(
+                fetched.is_some(),
+                "the vCPU starts in what instruction caches may know otherwise"
+            );
+        }
         self.vcpu(vcpu).start(pc.raw(), x0);
     }
 }

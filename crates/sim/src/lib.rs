@@ -13,6 +13,7 @@ mod gicv;
 pub mod guest;
 mod host;
 mod invariants;
+pub mod meddler;
 pub mod mem_host;
 pub mod memory;
 pub mod serial;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
 use dt_server::{DtServer, Entropy, Range, Seeds};
-use hv_types::VcpuId;
+use hv_types::{VcpuId, Vcpus};
 use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::{Exit, Reason};
 use memory_server::{DomainIndex, Report};
@@ -159,7 +159,9 @@ impl System {
     /// From now on the VMM of guest `index` handles nothing any more; the guest is stopped.
     pub fn hang(&mut self, index: usize) {
         self.vmms[index].hangs = true;
-        self.vmms[index].host.cpus[0].thread = Thread::Parked;
+        for cpu in &mut self.vmms[index].host.cpus {
+            cpu.thread = Thread::Parked;
+        }
     }
 
     /// The VMM of guest `index` crashes and the memory server is told; what it took back. What the
@@ -173,7 +175,7 @@ impl System {
         taken.unwrap_or_else(|error| panic!("domain {index} is not taken apart: {error}"))
     }
 
-    /// Whether the vCPU of guest `index` waits.
+    /// Whether the boot CPU of guest `index` waits.
     pub fn is_waiting(&self, index: usize) -> bool {
         self.is_alive(index) && self.vmms[index].host.cpus[0].thread == Thread::Parked
     }
@@ -217,8 +219,8 @@ impl System {
             if now >= until {
                 return;
             }
-            let timers = self.vmms.iter().filter_map(|vmm| {
-                let cpu = &vmm.host.cpus[0];
+            let cpus = self.vmms.iter().flat_map(|vmm| &vmm.host.cpus);
+            let timers = cpus.filter_map(|cpu| {
                 cpu.timer_fires_at()
                     .filter(|_| cpu.thread == Thread::Running && !cpu.timer_masked)
             });
@@ -279,21 +281,22 @@ impl System {
         self.bus.call_timer(client, label, words)
     }
 
-    /// The vCPU of guest `index` stopped; everything that follows is done.
-    pub(crate) fn exit(&mut self, index: usize, reason: Reason) {
-        self.vmms[index].fault(Exit {
-            vcpu: VcpuId::BOOT,
-            reason,
-        });
+    /// A vCPU of guest `index` stopped; everything that follows is done.
+    pub(crate) fn exit(&mut self, index: usize, vcpu: VcpuId, reason: Reason) {
+        self.vmms[index].fault(Exit { vcpu, reason });
         self.settle();
     }
 
     /// Reports the timers of running vCPUs that fire now.
     pub(crate) fn fire_timers(&mut self) {
         for index in 0..self.vmms.len() {
-            if self.vmms[index].host.cpus[0].timer_fires(self.now()) {
-                self.vmms[index].host.cpus[0].timer_masked = true;
-                self.exit(index, Reason::VirtualTimer);
+            for id in Vcpus::first(u8::MAX) {
+                let now = self.now();
+                let cpu = &mut self.vmms[index].host.cpus[id.index()];
+                if cpu.timer_fires(now) {
+                    cpu.timer_masked = true;
+                    self.exit(index, id, Reason::VirtualTimer);
+                }
             }
         }
     }

@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use dt_server::DtServer;
 use dt_server_api::{Bank, Client, DtServer as _, Message};
+use hv_types::Vcpus;
 use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::Exit;
 use hypervisor_core::host::Host;
 use hypervisor_core::life::Life;
 use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::{Driver, Signal};
-use hypervisor_core::vcpu::action::VcpuAction;
 use hypervisor_core::vm::Vm;
 
 use crate::bus::{CONSOLE, TIMER};
@@ -82,16 +82,17 @@ impl Vmm {
         self.driver.restarts()
     }
 
-    /// The vCPU stopped.
+    /// A vCPU stopped.
     pub(crate) fn fault(&mut self, exit: Exit) {
+        let cpu = &mut self.host.cpus[exit.vcpu.index()];
         assert_eq!(
-            self.host.cpus[0].thread,
+            cpu.thread,
             Thread::Running,
             "only a vCPU that runs can stop"
         );
-        self.host.cpus[0].thread = Thread::Faulted;
-        let action = self.driver.exit(&mut self.host, exit);
-        self.apply(action);
+        cpu.thread = Thread::Faulted;
+        self.driver.exit(&mut self.host, exit);
+        self.apply();
     }
 
     /// Why the guest does not run any more.
@@ -110,16 +111,21 @@ impl Vmm {
             }
         }
         while self.driver.is_behind() {
-            if let Some(action) = self.driver.catch_up(&mut self.host) {
-                self.apply(action);
-            }
+            self.driver.catch_up(&mut self.host);
+            self.apply();
         }
     }
 
-    fn apply(&mut self, action: VcpuAction) {
-        self.host.cpus[0].thread = match action {
-            VcpuAction::Resume => Thread::Running,
-            VcpuAction::Wait | VcpuAction::Stop(_) => Thread::Parked,
-        };
+    /// Lets those vCPUs run that are to, and no others.
+    fn apply(&mut self) {
+        let running = self.driver.running();
+        for id in Vcpus::first(u8::MAX) {
+            let thread = &mut self.host.cpus[id.index()].thread;
+            *thread = match *thread {
+                _ if running.contains(id) => Thread::Running,
+                Thread::Idle => Thread::Idle,
+                _ => Thread::Parked,
+            };
+        }
     }
 }

@@ -18,9 +18,16 @@ pub const fn cptr(root: u64, slot: u32) -> u64 {
 pub const VMM_GRANT_ROOT: u64 = 1;
 /// In a VMM: the guest's VSpace (stage-2 root).
 pub const VMM_GUEST_VSPACE: u64 = 459;
-/// In a VMM: the second reply object, with which it listens while its guest waits for the first
-/// one's reply.
-pub const VMM_SECOND_REPLY: u64 = 460;
+/// In a VMM: the second reply object, with which it listens while a vCPU of its guest waits for the
+/// first one's reply. There is one more for each further vCPU.
+pub const VMM_SECOND_REPLY: u64 = vmm_reply(1);
+/// In a VMM: its reply object `number`; number 0 is Microkit's.
+pub const fn vmm_reply(number: usize) -> u64 {
+    match number {
+        0 => REPLY,
+        _ => 459 + number as u64,
+    }
+}
 /// In every protection domain: the endpoint it receives on (Microkit).
 pub const INPUT: u64 = 1;
 /// In every protection domain: its reply object (Microkit).
@@ -30,9 +37,10 @@ pub const REPLY: u64 = 4;
 pub const CALL: u64 = 74;
 /// In every protection domain: its own VSpace (Microkit).
 pub const OWN_VSPACE: u64 = 3;
-/// In a VMM, and in a timer server with a virtual machine: thread of vCPU 0 (Microkit).
+/// In a VMM, and in a timer server with a virtual machine: thread of vCPU 0 (Microkit); that of
+/// vCPU `n` is this plus `n`.
 pub const VMM_VCPU_TCB: u64 = 266;
-/// And vCPU object 0 (Microkit).
+/// And vCPU object 0 (Microkit); number `n` is this plus `n`.
 pub const VMM_VCPU: u64 = 330;
 
 /// Slots of the Microkit's CNode.

@@ -89,12 +89,25 @@ pub mod time {
         pub period: u64,
     }
 
+    impl Time {
+        /// The part of one of `count` that share it: all of them together have no more.
+        #[must_use]
+        pub const fn shared_by(self, count: u8) -> Self {
+            let count = if count == 0 { 1 } else { count as u64 };
+            Self {
+                budget: self.budget / count,
+                period: self.period / count,
+            }
+        }
+    }
+
     const fn slice(budget: u64) -> Time {
         let period = budget;
         Time { budget, period }
     }
 
-    /// A vCPU. Its VMM and the passive servers work on it too, whatever the guest asks for.
+    /// All vCPUs of a guest together, each of which has an equal part. Its VMM and the passive
+    /// servers work on it too, whatever the guest asks for.
     pub const VCPU: Time = slice(500);
     /// What a VMM has for notifications that come while its guest runs, and to start from.
     pub const VMM: Time = slice(50);

@@ -1,6 +1,8 @@
 //! Bytes of the protection domains' stacks.
 
-/// VMMs and the memory server, whose calls go deep.
+/// VMMs, which carry what they keep of eight vCPUs about when they begin.
+pub const VMM: u64 = 0x2_0000;
+/// The memory server, whose calls go deep.
 pub const LARGE: u64 = 0x1_0000;
 /// Gates and the pulse, which call one function.
 pub const GATE: u64 = 0x1000;

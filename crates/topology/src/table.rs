@@ -63,14 +63,14 @@ pub struct Client {
     pub channel: usize,
 }
 
-/// A virtual machine with one vCPU.
+/// A virtual machine. One of a domain has as many vCPUs as the domain, others one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vm {
     /// Its name; `None`: that of the domain.
     pub name: Option<&'static str>,
     /// Priority in the system description and in the image.
     pub priority: u8,
-    /// Time of its vCPU.
+    /// Time of its vCPUs together.
     pub time: Time,
     /// What it reaches from the start, at guest physical addresses.
     pub maps: &'static [Map],
@@ -269,7 +269,7 @@ pub const PDS: &[Pd] = &[
         priority: priority::VMM,
         time: time::VMM,
         on_callers_time: true,
-        stack: stack::LARGE,
+        stack: stack::VMM,
         client: Some(Client {
             number: 0,
             channel: channel::CONSOLE,

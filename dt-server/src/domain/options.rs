@@ -29,20 +29,12 @@ pub(super) fn vcpus(at: &At<'_>, d: &mut Diagnostics) -> Option<u8> {
             "a domain needs a CPU",
             Hint::set("<1>"),
         ),
-        1 => return Some(1),
         n if n > GICV2_CPUS => {
-            let what = format!(
-                "a GICv2 has at most {GICV2_CPUS} CPUs, and SMP guests are not supported yet"
-            );
-            at.error(d, Rule::Cpus, "cpus", what, Hint::set("<1>"));
+            let what = format!("a GICv2 has at most {GICV2_CPUS} CPUs");
+            let hint = Hint::set(format!("<{GICV2_CPUS}>"));
+            at.error(d, Rule::Cpus, "cpus", what, hint);
         }
-        _ => at.error(
-            d,
-            Rule::Smp,
-            "cpus",
-            "SMP guests are not supported yet",
-            Hint::set("<1>"),
-        ),
+        n => return u8::try_from(n).ok(),
     }
     None
 }

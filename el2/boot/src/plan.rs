@@ -22,7 +22,7 @@ use crate::ram::Ram;
 /// Heap of the program: the dt-server's allocations and the guests' own state.
 pub const HEAP: u64 = 512 << 10;
 /// Stack of the program, at the end of the host's own memory.
-pub const STACK: u64 = 64 << 10;
+pub const STACK: u64 = 128 << 10;
 /// Below it, and never mapped once the final tables are in use: an overflow faults.
 pub const GUARD: u64 = PAGE_SIZE;
 /// Page tables, console regions and what else a domain costs the host.

@@ -15,8 +15,15 @@
 //! overtakes with what it has left of a slice for each *round*, the time in which all others can
 //! use a slice each: so who computes little never waits. That overtakes nobody for more than a
 //! slice either, because nobody is kept waiting for longer than a round.
+//!
+//! What a domain has is its vCPUs' together: they take [turns](Turns) within it, so how many there
+//! are is nothing to other domains.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod turns;
+
+pub use turns::{TURN_US, Turns};
 
 use topology::MAX_DOMAINS;
 

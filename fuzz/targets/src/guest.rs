@@ -49,13 +49,13 @@ impl DtServer for NoTree {
     }
 }
 
-fn record(is_static: bool, trap_unmapped: bool) -> DomainRecord {
+fn record(is_static: bool, trap_unmapped: bool, vcpus: u8) -> DomainRecord {
     let banks = || [Bank::new(Gpa::new(RAM), RAM_SIZE)].into_iter().collect();
     DomainRecord {
         domid: DOMID,
         domains: 2,
         name: "guest".try_into().expect("a short name"),
-        vcpus: 1,
+        vcpus,
         max_banks: banks(),
         banks: banks(),
         extended: Default::default(),
@@ -78,6 +78,16 @@ fn record(is_static: bool, trap_unmapped: bool) -> DomainRecord {
 /// Boots a guest for as long as `f` runs: static or heap memory, aborts or nothing for accesses to
 /// nothing. The memory server's tables (some 30 KiB) live as long as the process.
 pub(crate) fn with_guest(is_static: bool, trap_unmapped: bool, f: impl FnOnce(&mut Guest<'_>)) {
+    with_smp_guest(is_static, trap_unmapped, 1, f);
+}
+
+/// [`with_guest`] with so many vCPUs, which share their registers.
+pub(crate) fn with_smp_guest(
+    is_static: bool,
+    trap_unmapped: bool,
+    vcpus: u8,
+    f: impl FnOnce(&mut Guest<'_>),
+) {
     let purpose = if is_static {
         Purpose::Static(DOMAIN)
     } else {
@@ -100,7 +110,7 @@ pub(crate) fn with_guest(is_static: bool, trap_unmapped: bool, f: impl FnOnce(&m
         ],
         4,
     );
-    let record = record(is_static, trap_unmapped);
+    let record = record(is_static, trap_unmapped, vcpus);
     let mut kernel = [0; 64];
     kernel[16..24].copy_from_slice(&64u64.to_le_bytes());
     kernel[56..60].copy_from_slice(b"ARM\x64");

@@ -1,7 +1,7 @@
 //! The devices that there are, and which of them a guest has. A new device gets a line here.
 
 use dt_server_api::{DomainRecord, GuestLayout};
-use hv_types::Gpa;
+use hv_types::{Gpa, VcpuId};
 
 use super::bus::{Bus, Refused};
 use super::console_io::ConsoleIo;
@@ -219,7 +219,8 @@ impl Devices {
     #[inline(always)]
     fn settle(&mut self, line: Option<Line>) {
         if let Some(Line { intid, high }) = line {
-            self.gic.set_level(intid, high);
+            // It is a shared one: it is no vCPU's own.
+            self.gic.set_level(VcpuId::BOOT, intid, high);
         }
     }
 }
@@ -269,9 +270,9 @@ mod tests {
         // IMSC: the receive timeout interrupt, for which there is something.
         host.console.input.push_back(b'x');
         assert!(devices.write(Id::Vpl011, &mut host, (0x38, 4), 1 << 6));
-        assert!(devices.gic.level(intid));
+        assert!(devices.gic.level(VcpuId::BOOT, intid));
         assert_eq!(devices.read(Id::Vpl011, &mut host, 0, 4), Some(b'x'.into()));
-        assert!(!devices.gic.level(intid));
+        assert!(!devices.gic.level(VcpuId::BOOT, intid));
         assert!(!devices.have_work(), "it is open");
         assert!(devices.write(Id::Vpl011, &mut host, (0x38, 4), 0));
         assert!(

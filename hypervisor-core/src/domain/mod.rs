@@ -46,7 +46,7 @@ impl<'m> Domain<'m> {
         Self {
             peers,
             p2m,
-            events: Events::new(peers, MAX_PORT),
+            events: Events::new(peers, MAX_PORT, record.vcpus),
             shutdown: ShutdownCode::new(),
             watchdogs: Watchdogs::default(),
             assists: Assists::new(),

@@ -7,8 +7,8 @@ use hv_types::{DomId, Port, VcpuId};
 use xen_abi::Errno;
 use xen_abi::event::{NR_VIRQS, state, virq};
 
+use super::Events;
 use super::ports::{Binding, Channel, Service};
-use super::{BOOT, Events};
 use crate::memory::pages::Pages;
 
 /// What `EVTCHNOP_status` tells of a port.
@@ -45,11 +45,6 @@ fn virq_kind(number: u32) -> VirqKind {
 }
 
 impl Events {
-    fn vcpu(vcpu: u32) -> Result<u8, Errno> {
-        let vcpu = VcpuId::new(vcpu.into()).ok_or(Errno::Enoent)?;
-        Ok(vcpu.raw())
-    }
-
     /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself
     /// only: between guests Xen's default policy on Arm (SILO) allows none either.
     ///
@@ -85,7 +80,7 @@ impl Events {
         pages: &P,
         remote: DomId,
         remote_port: Port,
-    ) -> Result<(Port, bool), Errno> {
+    ) -> Result<(Port, Option<VcpuId>), Errno> {
         if !self.domains.exists(remote) {
             return Err(Errno::Esrch);
         }
@@ -134,7 +129,7 @@ impl Events {
         if kind != VirqKind::Vcpu && vcpu != 0 {
             return Err(Errno::Einval);
         }
-        let vcpu = Self::vcpu(vcpu)?;
+        let vcpu = self.vcpu(vcpu)?;
         if kind == VirqKind::Global {
             return Err(Errno::Ebusy);
         }
@@ -154,25 +149,25 @@ impl Events {
     }
 
     /// Raises a VIRQ on vCPU 0; nothing where the guest has not bound it. As [`Events::raise`].
-    pub fn raise_virq<W: Window, P: Pages>(&mut self, window: &W, pages: &P, number: u32) -> bool {
-        let Some(virq) = u8::try_from(number).ok().filter(|_| number < NR_VIRQS) else {
-            return false;
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "0")]
-        let port = self.virq_port(BOOT as u8, virq);
+    pub fn raise_virq<W: Window, P: Pages>(
+        &mut self,
+        window: &W,
+        pages: &P,
+        number: u32,
+    ) -> Option<VcpuId> {
+        let virq = u8::try_from(number).ok().filter(|_| number < NR_VIRQS)?;
+        let port = self.virq_port(VcpuId::BOOT, virq);
         self.raise(window, pages, Port(port.into()))
     }
 
-    fn virq_port(&self, vcpu: u8, virq: u8) -> u16 {
-        let cpu = self.cpus.get(usize::from(vcpu));
-        cpu.and_then(|cpu| cpu.virqs.get(usize::from(virq)))
-            .copied()
-            .unwrap_or(0)
+    fn virq_port(&self, vcpu: VcpuId, virq: u8) -> u16 {
+        let virqs = &self.cpus[vcpu.index()].virqs;
+        virqs.get(usize::from(virq)).copied().unwrap_or(0)
     }
 
-    fn set_virq_port(&mut self, vcpu: u8, virq: u8, port: u16) {
-        let cpu = self.cpus.get_mut(usize::from(vcpu));
-        if let Some(place) = cpu.and_then(|cpu| cpu.virqs.get_mut(usize::from(virq))) {
+    fn set_virq_port(&mut self, vcpu: VcpuId, virq: u8, port: u16) {
+        let virqs = &mut self.cpus[vcpu.index()].virqs;
+        if let Some(place) = virqs.get_mut(usize::from(virq)) {
             *place = port;
         }
     }
@@ -182,7 +177,7 @@ impl Events {
     /// # Errors
     /// `Enoent`: no such vCPU; `Enospc`: no free port.
     pub fn bind_ipi(&mut self, vcpu: u32) -> Result<Port, Errno> {
-        let vcpu = Self::vcpu(vcpu)?;
+        let vcpu = self.vcpu(vcpu)?;
         let port = self.table.alloc(Binding::Ipi)?;
         self.table.set(
             port,
@@ -200,7 +195,7 @@ impl Events {
     /// `Enoent`: no such vCPU; `Einval`: no such port, or one tied to its vCPU (IPI, VIRQ of a
     /// vCPU).
     pub fn bind_vcpu(&mut self, port: Port, vcpu: u32) -> Result<(), Errno> {
-        let vcpu = Self::vcpu(vcpu)?;
+        let vcpu = self.vcpu(vcpu)?;
         let port = self.table.index(port).ok_or(Errno::Einval)?;
         let channel = self.table.get(port);
         match channel.binding {
@@ -246,7 +241,7 @@ impl Events {
                 let owner = if virq_kind(virq.into()) == VirqKind::Vcpu {
                     channel.vcpu
                 } else {
-                    0
+                    VcpuId::BOOT
                 };
                 self.set_virq_port(owner, virq, 0);
             }
@@ -307,7 +302,7 @@ impl Events {
         };
         Ok(PortStatus {
             state,
-            vcpu: channel.vcpu.into(),
+            vcpu: channel.vcpu.raw().into(),
             dom_or_irq,
             remote_port,
         })

@@ -10,8 +10,8 @@
 //! # Who calls what
 //!
 //! Devices use [`Events::raise_service`] or [`Events::raise`], hypercalls the operations of the
-//! ABI. Each says whether the upcall has been raised; the caller then sets the level of PPI 31.
-//! At the end of PPI 31 and after a write to the distributor the caller sets the level to
+//! ABI. Each says whose upcall has been raised; the caller then sets the level of PPI 31 of that
+//! vCPU. At the end of PPI 31 and after a write to the distributor the caller sets the level to
 //! [`Events::upcall_pending`] anew, because the guest clears the flag in memory.
 
 mod area;
@@ -21,7 +21,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use hv_types::{MAX_VCPUS, Port};
+use hv_types::{MAX_VCPUS, Port, VcpuId};
 use xen_abi::event::NR_VIRQS;
 
 pub use bind::PortStatus;
@@ -32,9 +32,6 @@ use ports::Table;
 
 use crate::domain::peers::Domains;
 
-/// The vCPU that new ports notify.
-const BOOT: usize = 0;
-
 /// The event channels of one domain. About 8 KiB: build it where it stays.
 #[derive(Clone, Debug)]
 pub struct Events {
@@ -43,6 +40,8 @@ pub struct Events {
     /// Port of each service, 0 without one.
     services: [u16; Service::COUNT],
     cpus: [Cpu; MAX_VCPUS],
+    /// How many of them there are.
+    vcpus: u8,
     /// Guest memory may be written; false from teardown on.
     live: bool,
 }
@@ -61,19 +60,22 @@ impl Events {
     /// device tree (`max_evtchn_port`).
     pub const MAX_PORT: u32 = ports::MAX_PORT;
 
-    /// A domain without ports; `max_port` is the highest that it may use, at most
+    /// A domain of `vcpus` vCPUs without ports; `max_port` is the highest that it may use, at most
     /// [`Events::MAX_PORT`].
-    pub const fn new(domains: Domains, max_port: u32) -> Self {
+    pub const fn new(domains: Domains, max_port: u32, vcpus: u8) -> Self {
+        let mut cpus = [Cpu {
+            area: Area::Nowhere,
+            virqs: [0; NR_VIRQS as usize],
+        }; MAX_VCPUS];
+        // The first vCPU has a vcpu_info in the shared_info page until it registers another
+        // (EX-10).
+        cpus[0].area = Area::Shared;
         Self {
             domains,
             table: Table::new(max_port),
             services: [0; Service::COUNT],
-            // The first vCPU has a vcpu_info in the shared_info page until it registers another
-            // (EX-10).
-            cpus: [Cpu {
-                area: Area::Shared,
-                virqs: [0; NR_VIRQS as usize],
-            }; MAX_VCPUS],
+            cpus,
+            vcpus,
             live: true,
         }
     }
@@ -81,6 +83,14 @@ impl Events {
     /// The domain itself and which others there are.
     pub const fn domains(&self) -> &Domains {
         &self.domains
+    }
+
+    /// The vCPU of that number, if the domain has it.
+    const fn vcpu(&self, number: u32) -> Result<VcpuId, xen_abi::Errno> {
+        match VcpuId::new(number as u64) {
+            Some(id) if id.raw() < self.vcpus => Ok(id),
+            _ => Err(xen_abi::Errno::Enoent),
+        }
     }
 
     /// Binds the lowest free port to a service of the hypervisor: the guest finds it as an

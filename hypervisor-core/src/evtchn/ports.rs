@@ -1,6 +1,6 @@
 //! The port table: what each port is bound to.
 
-use hv_types::{DomId, Port};
+use hv_types::{DomId, Port, VcpuId};
 use xen_abi::Errno;
 
 /// Highest port that the table has room for.
@@ -54,10 +54,10 @@ pub enum Binding {
 /// Where a send went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// To a port of this domain. `upcall`: its vCPU's upcall has been raised.
+    /// To a port of this domain.
     Port {
-        /// PPI 31 must go high.
-        upcall: bool,
+        /// Whose upcall has been raised by it: its PPI 31 must go high.
+        upcall: Option<VcpuId>,
     },
     /// To a service, which the caller must run.
     Service(Service),
@@ -70,13 +70,13 @@ pub enum Sent {
 pub(super) struct Channel {
     pub(super) binding: Binding,
     /// vCPU that it notifies.
-    pub(super) vcpu: u8,
+    pub(super) vcpu: VcpuId,
 }
 
 impl Channel {
     const FREE: Self = Self {
         binding: Binding::Free,
-        vcpu: 0,
+        vcpu: VcpuId::BOOT,
     };
 }
 
@@ -155,7 +155,8 @@ impl Table {
         }
         // At most 1023, so the next multiple fits.
         self.room = self.room.max((port / GROWTH + 1) * GROWTH);
-        self.set(port, Channel { binding, vcpu: 0 });
+        let vcpu = VcpuId::BOOT;
+        self.set(port, Channel { binding, vcpu });
         Ok(port)
     }
 

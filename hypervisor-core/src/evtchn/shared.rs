@@ -1,14 +1,14 @@
 //! The part of event channels that the guest shares: pending, mask, selector, upcall.
 
 use guest_mem::Window;
-use hv_types::{Gfn, PAGE_SIZE, Port, WindowAddr};
+use hv_types::{Gfn, PAGE_SIZE, Port, VcpuId, WindowAddr};
 use memory_server_api::Extra;
 use xen_abi::Errno;
 use xen_abi::shared::{shared_info, vcpu_info};
 
+use super::Events;
 use super::area::Area;
 use super::ports::{Binding, Channel, Sent, Service};
-use super::{BOOT, Events};
 use crate::memory::pages::Pages;
 
 /// Byte `offset` of the shared_info page.
@@ -28,16 +28,22 @@ const fn field(at: WindowAddr, offset: u16) -> WindowAddr {
 }
 
 impl Events {
-    /// Signals `port` from the hypervisor. Returns whether the upcall was raised by it: PPI 31 must
-    /// go high.
+    /// Signals `port` from the hypervisor. Returns whose upcall was raised by it: the PPI 31 of that
+    /// vCPU must go high.
     ///
     /// A port that is not bound is left alone.
-    pub fn raise<W: Window, P: Pages>(&mut self, window: &W, pages: &P, port: Port) -> bool {
-        let Some(port) = self.table.index(port) else {
-            return false;
-        };
+    pub fn raise<W: Window, P: Pages>(
+        &mut self,
+        window: &W,
+        pages: &P,
+        port: Port,
+    ) -> Option<VcpuId> {
+        let port = self.table.index(port)?;
         let channel = self.table.get(port);
-        channel.binding != Binding::Free && self.set_pending(window, pages, port, channel)
+        if channel.binding == Binding::Free {
+            return None;
+        }
+        self.set_pending(window, pages, port, channel)
     }
 
     /// Signals the port of `service`, as [`Events::raise`]; without one, nothing.
@@ -46,7 +52,7 @@ impl Events {
         window: &W,
         pages: &P,
         service: Service,
-    ) -> bool {
+    ) -> Option<VcpuId> {
         self.raise(window, pages, Port(self.services[service as usize].into()))
     }
 
@@ -75,8 +81,8 @@ impl Events {
         })
     }
 
-    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whether the
-    /// upcall was raised.
+    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whose upcall
+    /// was raised.
     ///
     /// # Errors
     /// `Einval`: no room for such a port. (A free port and port 0 are left alone, as on Xen.)
@@ -85,23 +91,26 @@ impl Events {
         window: &W,
         pages: &P,
         port: Port,
-    ) -> Result<bool, Errno> {
+    ) -> Result<Option<VcpuId>, Errno> {
         if !self.table.has_room(port) {
             return Err(Errno::Einval);
         }
         let Some(port) = self.table.index(port) else {
-            return Ok(false);
+            return Ok(None);
         };
         let channel = self.table.get(port);
         if !self.live || channel.binding == Binding::Free {
-            return Ok(false);
+            return Ok(None);
         }
         let (mask, bit) = word_and_bit(shared_info::EVTCHN_MASK, port);
         if window.fetch_and_u64(mask, !bit) & bit == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let (pending, bit) = word_and_bit(shared_info::EVTCHN_PENDING, port);
-        Ok(window.load_u64(pending) & bit != 0 && self.select(window, pages, port, channel))
+        if window.load_u64(pending) & bit == 0 {
+            return Ok(None);
+        }
+        Ok(self.select(window, pages, port, channel))
     }
 
     /// Sets the pending bit and what follows from it, in the order that EV-1 asks for: the guest
@@ -113,51 +122,55 @@ impl Events {
         pages: &P,
         port: u16,
         channel: Channel,
-    ) -> bool {
+    ) -> Option<VcpuId> {
         if !self.live {
-            return false;
+            return None;
         }
         let (pending, bit) = word_and_bit(shared_info::EVTCHN_PENDING, port);
         if window.fetch_or_u64(pending, bit) & bit != 0 {
-            return false;
+            return None;
         }
         let (mask, bit) = word_and_bit(shared_info::EVTCHN_MASK, port);
-        window.load_u64(mask) & bit == 0 && self.select(window, pages, port, channel)
+        if window.load_u64(mask) & bit != 0 {
+            return None;
+        }
+        self.select(window, pages, port, channel)
     }
 
     /// Marks the word of `port` in the selector of the vCPU that it notifies, and raises the
-    /// upcall.
+    /// upcall; returns that vCPU where the flag was down.
     fn select<W: Window, P: Pages>(
         &self,
         window: &W,
         pages: &P,
         port: u16,
         channel: Channel,
-    ) -> bool {
-        let Some(info) = self.vcpu_info(pages, channel.vcpu.into()) else {
-            return false;
-        };
+    ) -> Option<VcpuId> {
+        let info = self.vcpu_info(pages, channel.vcpu)?;
         let bit = 1 << (port / 64);
-        window.fetch_or_u64(field(info, vcpu_info::PENDING_SEL), bit) & bit == 0
-            && window.swap_u8(field(info, vcpu_info::UPCALL_PENDING), 1) == 0
+        let raised = window.fetch_or_u64(field(info, vcpu_info::PENDING_SEL), bit) & bit == 0
+            && window.swap_u8(field(info, vcpu_info::UPCALL_PENDING), 1) == 0;
+        raised.then_some(channel.vcpu)
     }
 
     /// The `vcpu_info` of vCPU `cpu`, if it has one in memory now.
     ///
     /// A registered one is looked up at each use: the guest may have given the page away since.
     /// Then nobody can be told of events; they stay pending in shared_info.
-    fn vcpu_info<P: Pages>(&self, pages: &P, cpu: usize) -> Option<WindowAddr> {
-        match self.cpus.get(cpu)?.area {
+    fn vcpu_info<P: Pages>(&self, pages: &P, cpu: VcpuId) -> Option<WindowAddr> {
+        match self.cpus[cpu.index()].area {
+            Area::Nowhere => None,
             Area::Shared => Some(shared(shared_info::VCPU_INFO)),
             Area::Guest(gpa) => pages.writable(gpa, vcpu_info::SIZE.into()),
         }
     }
 
-    /// Whether vCPU 0 has its upcall flag set: the level of PPI 31.
-    pub fn upcall_pending<W: Window, P: Pages>(&self, window: &W, pages: &P) -> bool {
+    /// Whether `cpu` has its upcall flag set: the level of its PPI 31.
+    #[inline]
+    pub fn upcall_pending<W: Window, P: Pages>(&self, window: &W, pages: &P, cpu: VcpuId) -> bool {
         self.live
             && self
-                .vcpu_info(pages, BOOT)
+                .vcpu_info(pages, cpu)
                 .is_some_and(|info| window.load_u8(field(info, vcpu_info::UPCALL_PENDING)) != 0)
     }
 
@@ -187,10 +200,10 @@ impl Events {
         }
     }
 
-    /// `VCPUOP_register_vcpu_info` for vCPU 0: its `vcpu_info` is from now on at byte `offset` of
+    /// `VCPUOP_register_vcpu_info` for `cpu`: its `vcpu_info` is from now on at byte `offset` of
     /// frame `gfn`.
     ///
-    /// The contents move there; then every selector bit is set and the upcall raised, so that
+    /// The contents move there, where it had one; then every selector bit is set and the upcall raised, so that
     /// nothing is lost that happened meanwhile. The guest expects this spurious upcall: PPI 31 must
     /// go high.
     ///
@@ -202,15 +215,15 @@ impl Events {
         &mut self,
         window: &W,
         pages: &P,
-        gfn: Gfn,
-        offset: u32,
+        cpu: VcpuId,
+        (gfn, offset): (Gfn, u32),
     ) -> Result<(), Errno> {
         let offset = u64::from(offset);
         let base = gfn
             .gpa()
             .filter(|_| offset < PAGE_SIZE)
             .ok_or(Errno::Einval)?;
-        if self.cpus[BOOT].area != Area::Shared {
+        if matches!(self.cpus[cpu.index()].area, Area::Guest(_)) {
             return Err(Errno::Ebusy);
         }
         if offset + u64::from(vcpu_info::SIZE) > PAGE_SIZE || offset % 8 != 0 {
@@ -221,7 +234,7 @@ impl Events {
             .writable(gpa, vcpu_info::SIZE.into())
             .ok_or(Errno::Einval)?;
         if self.live {
-            if let Some(old) = self.vcpu_info(pages, BOOT) {
+            if let Some(old) = self.vcpu_info(pages, cpu) {
                 let mut bytes = [0; vcpu_info::SIZE as usize];
                 window.read(old, &mut bytes);
                 window.write(new, &bytes);
@@ -229,7 +242,7 @@ impl Events {
             window.store_u64(field(new, vcpu_info::PENDING_SEL), u64::MAX);
             window.swap_u8(field(new, vcpu_info::UPCALL_PENDING), 1);
         }
-        self.cpus[BOOT].area = Area::Guest(gpa);
+        self.cpus[cpu.index()].area = Area::Guest(gpa);
         Ok(())
     }
 }

@@ -1,23 +1,28 @@
 //! From an exit of a vCPU to what happens next.
 //!
 //! [`Vm::handle`] is the only way in for exits; [`Vm::on_wake`] and [`Vm::on_console`] are for what
-//! happens while the vCPU runs or waits. Each ends in `settle`, which brings the level-sensitive
-//! interrupts up to date, fills the list registers and decides whether a waiting vCPU may run.
+//! happens while vCPUs run or wait. An exit ends in `settle`, which brings the level-sensitive
+//! interrupts up to date, fills the list registers and decides whether the vCPU waits. What it did
+//! for other vCPUs of the guest is then done for them (`look_at`): their list registers are filled,
+//! whether or not they run, and a wait may end. [`Vm::running`] says who runs.
 
-use hv_types::VcpuId;
+use hv_types::{Gva, VcpuId, Vcpus};
 
 use super::disposition::Disposition;
 use super::{Exit, Reason, abort, hvc, trap};
 use crate::device::vgic::{EVENT_UPCALL, VGic, VTIMER};
 use crate::domain::shutdown::StopReason;
 use crate::host::on_vcpu::{OnVcpu, VcpuHost};
-use crate::host::{Clock as _, Host};
+use crate::host::{Host, SysReg, Vcpu as _};
 use crate::vcpu::Vcpu;
 use crate::vcpu::action::VcpuAction;
 use crate::vcpu::runstate::RunState;
-use crate::vcpu::time::earliest;
 use crate::vcpu::wait::Wait;
+use crate::vcpu::walk::stub::Cache;
 use crate::vm::Vm;
+
+/// `SCTLR_EL1` of a vCPU that is turned on: MMU and caches off (Xen's `SCTLR_GUEST_INIT`).
+const SCTLR_START: u64 = 0x00c5_0078;
 
 impl Vm<'_> {
     /// Handles an exit of a vCPU. In line in the host, which knows the reason, so that it is not
@@ -46,7 +51,11 @@ impl Vm<'_> {
             Reason::Maintenance { lr } => {
                 let vcpu = &mut self.vcpus[host.id().index()];
                 on_maintenance(vcpu, &mut self.devices.gic, host, lr);
-                Disposition::Run
+                // A host may report this late, of a vCPU that waits by now.
+                match vcpu.wait {
+                    Wait::None => Disposition::Run,
+                    wait => Disposition::Wait(wait),
+                }
             }
             Reason::VirtualTimer => {
                 let vcpu = &mut self.vcpus[host.id().index()];
@@ -60,46 +69,126 @@ impl Vm<'_> {
                 Disposition::Stop(StopReason::Fatal)
             }
         };
-        self.settle_here(host, next)
+        self.settle(host, next)
     }
 
     /// Time has passed: what was asked for by `wake_at`, or an early look, which costs little.
-    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> VcpuAction {
-        let host = &mut OnVcpu::new(host, VcpuId::BOOT);
+    /// Returns why the guest stops, if it does.
+    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> Option<StopReason> {
         if let Some(reason) = self.domain.on_time(host.now()) {
-            return self.settle(host, Disposition::Stop(reason));
+            self.cut();
+            return Some(reason);
         }
-        let vcpu = &mut self.vcpus[host.id().index()];
-        if vcpu.ptimer.is_armed() {
-            look_at_timer(vcpu, &mut self.devices.gic, host);
+        for id in self.all() {
+            let vcpu = &mut self.vcpus[id.index()];
+            if vcpu.ptimer.is_armed() {
+                look_at_timer(vcpu, &mut self.devices.gic, host);
+            }
+            self.look_at(host, id);
+            let vcpu = &self.vcpus[id.index()];
+            // Resumed for its timer, it is the kernel that reports the interrupt.
+            if vcpu.wait == Wait::Interrupt && vcpu.timer.due(host) {
+                self.end_wait(host, id);
+            }
         }
-        // There is one wake-up at a time, and it is used up; a watchdog may want a later one. Where
-        // the vCPU waits, going on to wait or ending the wait asks for it.
-        if vcpu.wait == Wait::None
-            && let Some(deadline) = vcpu.next_deadline(&self.domain.watchdogs)
-        {
-            host.wake_at(Some(deadline));
-        }
-        self.resettle(host)
+        // There is one wake-up at a time, and it is used up.
+        self.rearm(host);
+        None
     }
 
     /// The console has input for the guest or room for its output.
-    pub fn on_console<H: Host>(&mut self, host: &mut H) -> VcpuAction {
-        let host = &mut OnVcpu::new(host, VcpuId::BOOT);
+    pub fn on_console<H: Host>(&mut self, host: &mut H) {
         self.run_devices(host);
-        if self.vcpu(host.id()).wait == Wait::Retry {
-            // The hypercall is executed again; where there is still no room it waits again.
-            return self.settle(host, Disposition::Run);
+        let before = self.runs;
+        for id in self.all() {
+            if self.vcpu(id).wait == Wait::Retry {
+                // The hypercall is executed again; where there is still no room it waits again.
+                self.end_wait(host, id);
+            }
+            self.look_at(host, id);
         }
-        self.resettle(host)
+        if self.runs != before {
+            self.rearm(host);
+        }
     }
 
-    fn resettle<H: VcpuHost>(&mut self, host: &mut H) -> VcpuAction {
-        let next = match self.vcpu(host.id()).wait {
-            Wait::None => Disposition::Run,
-            wait => Disposition::Wait(wait),
-        };
-        self.settle(host, next)
+    /// Brings what vCPU `id` is to be told up to date: somebody else may have done something for
+    /// it. Ends its wait where what it waits for has come.
+    fn look_at<H: Host>(&mut self, host: &mut H, id: VcpuId) {
+        let Self {
+            domain,
+            vcpus,
+            devices,
+            ..
+        } = self;
+        let vcpu = &vcpus[id.index()];
+        if vcpu.wait == Wait::Off {
+            return;
+        }
+        let gic = &mut devices.gic;
+        let upcall = domain.events.upcall_pending(host.window(), &domain.p2m, id);
+        gic.set_level(id, EVENT_UPCALL, upcall);
+        gic.flush(id, host.vcpu(id));
+        if vcpu.wait == Wait::Interrupt
+            && (gic.deliverable(id) || vcpu.has_polled(&domain.events, host))
+        {
+            self.end_wait(host, id);
+        }
+    }
+
+    /// [`Vm::look_at`] of several, of which at least one waits or runs.
+    #[cold]
+    #[inline(never)]
+    fn look_after<H: Host>(&mut self, host: &mut H, vcpus: Vcpus) {
+        let before = self.runs;
+        for id in vcpus.and(self.all()) {
+            self.look_at(host, id);
+        }
+        if self.runs != before {
+            self.rearm(host);
+        }
+    }
+
+    /// Asks to be woken at the next deadline. What was asked for before may have been an earlier
+    /// one, or is used up; where there is none, one that is too many does no harm.
+    fn rearm<H: Host>(&self, host: &mut H) {
+        if let Some(deadline) = self.next_deadline() {
+            host.wake_at(Some(deadline));
+        }
+    }
+
+    /// What becomes of vCPU `id` that gives up the rest of its turn.
+    pub(super) fn yields(&self, id: VcpuId) -> Disposition {
+        if self.runs.without(Vcpus::only(id)).is_empty() {
+            Disposition::Run
+        } else {
+            Disposition::Yield
+        }
+    }
+
+    /// Turns vCPU `id`, which is off, on: it starts at `entry` with `context` in x0, as Xen has it
+    /// start.
+    pub(super) fn turn_on<H: Host>(
+        &mut self,
+        host: &mut H,
+        id: VcpuId,
+        (entry, context): (Gva, u64),
+    ) {
+        let gic = &mut self.devices.gic;
+        let cpu = host.vcpu(id);
+        gic.restart(id, cpu);
+        gic.set_online(id, true);
+        for (register, value) in [
+            (SysReg::Sctlr, SCTLR_START),
+            (SysReg::Ttbr0, 0),
+            (SysReg::Ttbr1, 0),
+            (SysReg::Tcr, 0),
+        ] {
+            cpu.set_sysreg(register, value);
+        }
+        host.start(id, entry, context);
+        self.vcpu(id).stubs = Cache::new();
+        self.end_wait(host, id);
     }
 
     /// Lets the devices do what there is to do.
@@ -107,41 +196,51 @@ impl Vm<'_> {
         let Self {
             domain, devices, ..
         } = self;
+        let mut upcalls = Vcpus::NONE;
         devices.work(host, |host, service| {
-            domain
+            let raised = domain
                 .events
                 .raise_service(host.window(), &domain.p2m, service);
+            if let Some(cpu) = raised {
+                upcalls = upcalls.with(Vcpus::only(cpu));
+            }
         });
-    }
-
-    /// [`Vm::settle_here`], out of line for what is not an exit.
-    #[inline(never)]
-    fn settle<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
-        self.settle_here(host, next)
+        for cpu in upcalls {
+            devices.gic.set_level(cpu, EVENT_UPCALL, true);
+        }
     }
 
     /// Every exit ends here. Most have nothing to do, so the slow paths are out of line.
     #[inline(always)]
-    fn settle_here<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
+    fn settle<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
         if self.devices.have_work() {
             self.run_devices(host);
         }
+        let id = host.id();
         let gic = &mut self.devices.gic;
         let upcall = self
             .domain
             .events
-            .upcall_pending(host.window(), &self.domain.p2m);
-        gic.set_level(EVENT_UPCALL, upcall);
-        let vcpu = &mut self.vcpus[host.id().index()];
+            .upcall_pending(host.window(), &self.domain.p2m, id);
+        gic.set_level(id, EVENT_UPCALL, upcall);
+        let vcpu = &mut self.vcpus[id.index()];
         if vcpu.ptimer.is_armed() {
             look_at_timer(vcpu, gic, host);
         }
-        gic.flush(host);
+        gic.flush(id, host);
+        let others = gic.kicked().with(self.polls).without(Vcpus::only(id));
+        if !others.is_empty() {
+            self.look_after(host, others);
+        }
         match next {
             Disposition::Run => self.run(host),
             Disposition::Wait(wait) => self.wait(host, wait),
+            Disposition::Yield => {
+                self.run(host);
+                VcpuAction::Yield
+            }
             Disposition::Stop(reason) => {
-                self.domain.events.shut();
+                self.cut();
                 VcpuAction::Stop(reason)
             }
         }
@@ -149,24 +248,24 @@ impl Vm<'_> {
 
     #[inline]
     fn run<H: VcpuHost>(&mut self, host: &mut H) -> VcpuAction {
-        if self.vcpu(host.id()).wait != Wait::None {
-            self.end_wait(host);
+        let id = host.id();
+        if self.vcpu(id).wait != Wait::None {
+            self.end_wait(host, id);
+            self.rearm(host);
         }
         VcpuAction::Resume
     }
 
     #[inline(never)]
-    fn end_wait<H: VcpuHost>(&mut self, host: &mut H) {
+    fn end_wait<H: Host>(&mut self, host: &mut H, id: VcpuId) {
         let Self { domain, vcpus, .. } = self;
-        let vcpu = &mut vcpus[host.id().index()];
+        let vcpu = &mut vcpus[id.index()];
         vcpu.wait = Wait::None;
         vcpu.poll = None;
         vcpu.runstate
             .set(host, &domain.p2m, domain.assists, RunState::Running);
-        // The sleep may have asked for an earlier wake-up than a watchdog's.
-        if let Some(deadline) = vcpu.next_deadline(&domain.watchdogs) {
-            host.wake_at(Some(deadline));
-        }
+        self.runs = self.runs.with(Vcpus::only(id));
+        self.polls = self.polls.without(Vcpus::only(id));
     }
 
     /// Puts the vCPU to sleep, or lets it run where what it waits for is there already.
@@ -176,27 +275,24 @@ impl Vm<'_> {
             domain,
             vcpus,
             devices,
+            ..
         } = self;
-        let vcpu = &mut vcpus[host.id().index()];
-        let gic = &devices.gic;
-        let polled = |vcpu: &Vcpu, host: &H| {
-            let poll = vcpu.poll.as_ref();
-            poll.is_some_and(|poll| poll.is_over(&domain.events, host))
-        };
-        let timer = match wait {
+        let id = host.id();
+        let vcpu = &mut vcpus[id.index()];
+        let gic = &mut devices.gic;
+        match wait {
             Wait::None => return self.run(host),
-            Wait::Interrupt if gic.deliverable() || polled(vcpu, host) => {
-                return self.run(host);
+            Wait::Interrupt => {
+                if gic.deliverable(id) || vcpu.has_polled(&domain.events, host) {
+                    return self.run(host);
+                }
+                let timer = vcpu.timer.deadline(gic, host);
+                if timer.is_some_and(|tick| tick <= host.now()) {
+                    return self.run(host);
+                }
             }
-            // Resumed for its timer, it is the kernel that reports the interrupt.
-            Wait::Interrupt if vcpu.wait == Wait::Interrupt && vcpu.timer.due(host) => {
-                return self.run(host);
-            }
-            Wait::Interrupt => vcpu.timer.deadline(gic, host),
-            Wait::Retry | Wait::Off => None,
-        };
-        if timer.is_some_and(|tick| tick <= host.now()) {
-            return self.run(host);
+            Wait::Off => gic.set_online(id, false),
+            Wait::Retry => {}
         }
         if vcpu.wait == Wait::None {
             let state = if wait == Wait::Off {
@@ -207,7 +303,13 @@ impl Vm<'_> {
             vcpu.runstate.set(host, &domain.p2m, domain.assists, state);
         }
         vcpu.wait = wait;
-        host.wake_at(earliest(timer, vcpu.next_deadline(&domain.watchdogs)));
+        let polls = vcpu.poll.is_some();
+        let only = Vcpus::only(id);
+        self.runs = self.runs.without(only);
+        if polls {
+            self.polls = self.polls.with(only);
+        }
+        host.wake_at(self.next_deadline());
         VcpuAction::Wait
     }
 }
@@ -221,7 +323,7 @@ fn look_at_timer<H: Host>(vcpu: &mut Vcpu, gic: &mut VGic, host: &mut H) {
 
 fn on_maintenance<H: VcpuHost>(vcpu: &mut Vcpu, gic: &mut VGic, host: &mut H, lr: Option<u8>) {
     // The levels of the event upcall and of the UART are settled with every exit.
-    if gic.on_maintenance(lr) == Some(VTIMER) {
+    if gic.on_maintenance(vcpu.id(), lr) == Some(VTIMER) {
         vcpu.timer.on_eoi(gic, host);
     }
 }

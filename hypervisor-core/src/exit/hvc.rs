@@ -3,10 +3,9 @@
 use hv_types::Gva;
 
 use super::disposition::Disposition;
-use super::psci::{self, Conduit, SmcccAction};
+use super::psci::{self, Conduit, Power, SmcccAction};
 use crate::device::table::Set;
 use crate::diag::fault::OtherCall;
-use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall;
 use crate::hypercall::outcome::Outcome;
@@ -32,7 +31,7 @@ pub(super) fn unseen<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H) -> Disposition 
             };
             hypercall(vm, host, nr, pc)
         }
-        Ok(site) => other(&mut vm.domain, host, site.imm, pc),
+        Ok(site) => other(vm, host, site.imm, pc),
         // The text is not readable or has changed since: what stands there now is no call of ours.
         Err(_) => {
             host.log(format_args!(
@@ -50,7 +49,7 @@ pub(super) fn seen<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, imm: u16, at: Gva
         let nr = host.x(16);
         return hypercall(vm, host, nr, at);
     }
-    other(&mut vm.domain, host, imm, at)
+    other(vm, host, imm, at)
 }
 
 /// Executes a hypercall whose HVC is at `at`.
@@ -68,7 +67,7 @@ fn hypercall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, at: Gva) -> Di
             host.set_pc(after);
             // A guest yields while a ring is full; what drains it must come first.
             vm.devices.notify(Set::CONSOLES);
-            Disposition::Run
+            vm.yields(host.id())
         }
         Outcome::Block => {
             host.set_x(0, 0);
@@ -91,10 +90,10 @@ fn hypercall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, at: Gva) -> Di
 }
 
 /// An HVC that is no hypercall.
-fn other<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, imm: u16, at: Gva) -> Disposition {
+fn other<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, imm: u16, at: Gva) -> Disposition {
     host.set_pc(Gva::new(at.raw().wrapping_add(INSTRUCTION)));
     if imm == 0 {
-        return smccc(domain, host, Conduit::Hvc);
+        return smccc(vm, host, Conduit::Hvc);
     }
     // Xen answers another immediate with UNDEF, its ELR behind the instruction.
     host.log(format_args!("{}", OtherCall { imm, pc: at }));
@@ -103,16 +102,24 @@ fn other<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, imm: u16, at: Gva) 
 }
 
 /// A call of SMCCC; the PC is behind the instruction.
-pub(super) fn smccc<H: VcpuHost>(
-    domain: &mut Domain<'_>,
-    host: &mut H,
-    conduit: Conduit,
-) -> Disposition {
-    match psci::call(host, conduit) {
+pub(super) fn smccc<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, conduit: Conduit) -> Disposition {
+    let power = Power {
+        all: vm.all(),
+        on: vm.on(),
+    };
+    match psci::call(host, conduit, power) {
         SmcccAction::Resume => Disposition::Run,
         SmcccAction::Wait => Disposition::Wait(Wait::Interrupt),
         SmcccAction::Off => Disposition::Wait(Wait::Off),
+        SmcccAction::TurnOn {
+            vcpu,
+            entry,
+            context,
+        } => {
+            vm.turn_on(host, vcpu, (entry, context));
+            Disposition::Run
+        }
         // A code latched by SCHEDOP_shutdown_code counts, as in Xen.
-        SmcccAction::Stop(reason) => Disposition::Stop(domain.shutdown.shutdown(reason.code())),
+        SmcccAction::Stop(reason) => Disposition::Stop(vm.domain.shutdown.shutdown(reason.code())),
     }
 }

@@ -9,7 +9,7 @@
 //! does. Nothing wakes a guest that called `SYSTEM_SUSPEND`, as on a Xen without a toolstack.
 
 use crate::host::on_vcpu::VcpuHost;
-use hv_types::VcpuId;
+use hv_types::{Gva, VcpuId, Vcpus};
 
 use crate::domain::shutdown::StopReason;
 
@@ -23,8 +23,26 @@ pub enum SmcccAction {
     Wait,
     /// It is off until another vCPU turns it on: for ever where it is the only one (`CPU_OFF`).
     Off,
+    /// It goes on, and another one that is off is turned on (`CPU_ON`).
+    TurnOn {
+        /// Which.
+        vcpu: VcpuId,
+        /// Where it starts.
+        entry: Gva,
+        /// Its x0.
+        context: u64,
+    },
     /// The guest stops.
     Stop(StopReason),
+}
+
+/// The guest's vCPUs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Power {
+    /// All of them.
+    pub all: Vcpus,
+    /// Those that are on.
+    pub on: Vcpus,
 }
 
 /// The instruction by which a call was made.
@@ -41,6 +59,7 @@ const SMCCC_VERSION_1_2: u64 = 0x0001_0002;
 const SUCCESS: u64 = 0;
 const NOT_SUPPORTED: i64 = -1;
 const INVALID_PARAMETERS: i64 = -2;
+const DENIED: i64 = -3;
 const ALREADY_ON: i64 = -4;
 const INVALID_ADDRESS: i64 = -9;
 /// Bits of an affinity value that can differ (`MPIDR_EL1`'s affinity fields).
@@ -96,7 +115,7 @@ mod function {
 use function as f;
 
 /// Carries out the call whose function is in w0.
-pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit) -> SmcccAction {
+pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit, power: Power) -> SmcccAction {
     #[expect(clippy::cast_possible_truncation, reason = "the identifier is w0")]
     let id = host.x(0) as u32;
     let wide = id & 1 << 30 != 0;
@@ -111,18 +130,35 @@ pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit) -> SmcccAction {
             return SmcccAction::Wait;
         }
         f::CPU_OFF | f::V0_1_CPU_OFF => return SmcccAction::Off,
-        f::CPU_ON | f::CPU_ON_64 => cpu_on(arg(1), arg(2)).cast_unsigned(),
-        // PSCI 0.1 has no other errors for what is wrong with a vCPU that exists.
-        f::V0_1_CPU_ON => INVALID_PARAMETERS.cast_unsigned(),
-        f::AFFINITY_INFO | f::AFFINITY_INFO_64 => affinity_info(arg(1), arg(2) & 0xffff_ffff),
+        f::CPU_ON | f::CPU_ON_64 => {
+            let (entry, context) = (arg(2), arg(3));
+            match cpu_on(power, arg(1), entry) {
+                Ok(vcpu) => return turn_on(host, vcpu, [entry, context]),
+                Err(error) => error.cast_unsigned(),
+            }
+        }
+        f::V0_1_CPU_ON => {
+            let entry = arg(2);
+            match cpu_on(power, arg(1), entry) {
+                Ok(vcpu) => return turn_on(host, vcpu, [entry, 0]),
+                // PSCI 0.1 has no other errors for what is wrong with a vCPU that exists.
+                Err(_) => INVALID_PARAMETERS.cast_unsigned(),
+            }
+        }
+        f::AFFINITY_INFO | f::AFFINITY_INFO_64 => {
+            affinity_info(power.on, arg(1), arg(2) & 0xffff_ffff)
+        }
         f::MIGRATE_INFO_TYPE => MIGRATE_NOT_NEEDED,
         f::SYSTEM_OFF => return SmcccAction::Stop(StopReason::PowerOff),
         f::SYSTEM_RESET => return SmcccAction::Stop(StopReason::Reboot),
         f::SYSTEM_SUSPEND | f::SYSTEM_SUSPEND_64 => {
-            if arg(1) & 1 == 0 {
+            if arg(1) & 1 != 0 {
+                INVALID_ADDRESS.cast_unsigned()
+            } else if power.on != Vcpus::only(host.id()) {
+                DENIED.cast_unsigned()
+            } else {
                 return SmcccAction::Stop(StopReason::Suspend);
             }
-            INVALID_ADDRESS.cast_unsigned()
         }
         f::PSCI_FEATURES => features(arg(1)),
         f::SMCCC_VERSION => SMCCC_VERSION_1_2,
@@ -157,6 +193,16 @@ fn finish<H: VcpuHost>(host: &mut H, results: &[u64]) -> SmcccAction {
     SmcccAction::Resume
 }
 
+/// `CPU_ON` succeeds.
+fn turn_on<H: VcpuHost>(host: &mut H, vcpu: VcpuId, [entry, context]: [u64; 2]) -> SmcccAction {
+    host.set_x(0, SUCCESS);
+    SmcccAction::TurnOn {
+        vcpu,
+        entry: Gva::new(entry),
+        context,
+    }
+}
+
 /// The vCPU with affinity `mpidr`: Aff0 and Aff1 are its number as Xen reads them, the rest is not
 /// looked at.
 fn vcpu_of(mpidr: u64) -> Option<VcpuId> {
@@ -164,20 +210,22 @@ fn vcpu_of(mpidr: u64) -> Option<VcpuId> {
     VcpuId::new(id)
 }
 
-/// `CPU_ON`, checked in Xen's order. A vCPU that exists is the only one and so runs this.
-fn cpu_on(mpidr: u64, entry: u64) -> i64 {
-    if vcpu_of(mpidr).is_none() {
-        INVALID_PARAMETERS
-    } else if entry & 1 != 0 {
+/// `CPU_ON`, checked in Xen's order: which vCPU is to be turned on.
+fn cpu_on(power: Power, mpidr: u64, entry: u64) -> Result<VcpuId, i64> {
+    let vcpu = vcpu_of(mpidr).filter(|id| power.all.contains(*id));
+    let vcpu = vcpu.ok_or(INVALID_PARAMETERS)?;
+    if entry & 1 != 0 {
         // A T32 entry point.
-        INVALID_ADDRESS
+        Err(INVALID_ADDRESS)
+    } else if power.on.contains(vcpu) {
+        Err(ALREADY_ON)
     } else {
-        ALREADY_ON
+        Ok(vcpu)
     }
 }
 
-/// `AFFINITY_INFO`: on if any vCPU in the affinity instance runs.
-fn affinity_info(mpidr: u64, level: u64) -> u64 {
+/// `AFFINITY_INFO`: on if any vCPU in the affinity instance is.
+fn affinity_info(on: Vcpus, mpidr: u64, level: u64) -> u64 {
     let ignored = match level {
         0 => 0,
         1 => 0xff,
@@ -185,8 +233,9 @@ fn affinity_info(mpidr: u64, level: u64) -> u64 {
         3 => 0xff_ffff,
         _ => return INVALID_PARAMETERS.cast_unsigned(),
     };
-    // vCPU 0 has affinity 0.
-    if mpidr & AFFINITIES & !ignored == 0 {
+    // vCPU n has affinity n: there are fewer than 16.
+    let is_in = |id: VcpuId| (mpidr ^ u64::from(id.raw())) & AFFINITIES & !ignored == 0;
+    if on.into_iter().any(is_in) {
         SUCCESS
     } else {
         AFFINITY_OFF
@@ -228,6 +277,10 @@ mod tests {
     use crate::fake::FakeHost;
 
     const ALL_ONES: u64 = u64::MAX;
+    const ALONE: Power = Power {
+        all: Vcpus::BOOT,
+        on: Vcpus::BOOT,
+    };
 
     fn run(id: u64, args: [u64; 3]) -> (SmcccAction, [u64; 4]) {
         run_by(Conduit::Smc, id, args)
@@ -238,7 +291,7 @@ mod tests {
         host.x[0] = id;
         host.x[1..4].copy_from_slice(&args);
         let before = host.x;
-        let action = call(&mut host, conduit);
+        let action = call(&mut host, conduit, ALONE);
         assert_eq!(host.x[4..], before[4..], "no other register changes");
         (action, [host.x[0], host.x[1], host.x[2], host.x[3]])
     }
@@ -327,6 +380,74 @@ mod tests {
             assert_eq!(result(0xc400_0003, [mpidr, 0, 0]), -4);
         }
         assert_eq!(result(0xc400_0003, [0x80, 0, 0]), -2, "Aff0 has four bits");
+    }
+
+    /// vCPUs 0 and 2 of four are on.
+    const TWO_OF_FOUR: Power = Power {
+        all: Vcpus::first(4),
+        on: Vcpus::from_bits(0b101),
+    };
+
+    fn of_four(id: u64, args: [u64; 3]) -> (SmcccAction, i64) {
+        let mut host = FakeHost::new(0x1000);
+        host.x[0] = id;
+        host.x[1..4].copy_from_slice(&args);
+        let action = call(&mut host, Conduit::Smc, TWO_OF_FOUR);
+        (action, host.x[0].cast_signed())
+    }
+
+    #[test]
+    fn turning_others_on() {
+        let vcpu = VcpuId::new(3).expect("there are eight");
+        let entry = 0x1_4000_0000;
+        let started = |entry, context| SmcccAction::TurnOn {
+            vcpu,
+            entry: Gva::new(entry),
+            context,
+        };
+        assert_eq!(
+            of_four(0xc400_0003, [3, entry, u64::MAX]),
+            (started(entry, u64::MAX), 0)
+        );
+        assert_eq!(
+            of_four(0x8400_0003, [3, entry, u64::MAX]),
+            (started(entry & 0xffff_ffff, 0xffff_ffff), 0),
+            "32 bits each"
+        );
+        assert_eq!(of_four(2, [3, 0x4000, 9]), (started(0x4000, 0), 0));
+        for (args, error) in [
+            ([2, entry, 0], -4),
+            ([2, entry | 1, 0], -9),
+            ([4, entry, 0], -2),
+            ([0x100, entry, 0], -2),
+        ] {
+            let failed = |error| (SmcccAction::Resume, error);
+            assert_eq!(of_four(0xc400_0003, args), failed(error), "{args:x?}");
+            assert_eq!(of_four(2, args), failed(-2), "{args:x?}");
+        }
+    }
+
+    #[test]
+    fn affinity_of_several() {
+        for (mpidr, level, state) in [
+            (0, 0, 0),
+            (1, 0, 1),
+            (2, 0, 0),
+            (3, 0, 1),
+            (1, 1, 0),
+            (4, 0, 1),
+        ] {
+            let answer = of_four(0xc400_0004, [mpidr, level, 0]);
+            assert_eq!(answer, (SmcccAction::Resume, state), "{mpidr} {level}");
+        }
+    }
+
+    #[test]
+    fn nobody_suspends_the_system_under_another() {
+        let denied = (SmcccAction::Resume, -3);
+        assert_eq!(of_four(0xc400_000e, [0x4000_0000, 0, 0]), denied);
+        let odd = (SmcccAction::Resume, -9);
+        assert_eq!(of_four(0xc400_000e, [0x4000_0001, 0, 0]), odd);
     }
 
     #[test]

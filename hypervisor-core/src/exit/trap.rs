@@ -5,14 +5,12 @@ use hv_types::Gva;
 use super::disposition::Disposition;
 use super::hvc::{self, INSTRUCTION};
 use super::psci::Conduit;
-use super::syndrome::{self, SysRegAccess, Trap, WaitKind};
+use super::syndrome::{self, Trap, WaitKind};
 use super::sysreg;
-use crate::device::vgic::VGic;
 use crate::diag::fault::{NoRegister, NotOffered};
-use crate::domain::watchdog::Watchdogs;
 use crate::host::on_vcpu::VcpuHost;
+use crate::vcpu::inject;
 use crate::vcpu::wait::Wait;
-use crate::vcpu::{Vcpu, inject};
 use crate::vm::Vm;
 
 /// `PSTATE.nRW`: AArch32.
@@ -31,16 +29,18 @@ pub(super) fn on_trap<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, esr_el2: u32) 
     match trap {
         Trap::Smc { imm: 0 } => {
             host.set_pc(after);
-            hvc::smccc(&mut vm.domain, host, Conduit::Smc)
+            hvc::smccc(vm, host, Conduit::Smc)
         }
         Trap::Wait(WaitKind::Wfi) => {
             host.set_pc(after);
             Disposition::Wait(Wait::Interrupt)
         }
-        // WFE and the variants with a timeout may end at any time.
+        // WFE and the variants with a timeout may end at any time. Nobody is told of what they wait
+        // for (SEV, and the event of the exclusive monitor), so it is for another vCPU to have its
+        // turn, and never to wait.
         Trap::Wait(_) => {
             host.set_pc(after);
-            Disposition::Run
+            vm.yields(host.id())
         }
         Trap::SysReg(access) if sysreg::emulate(host, access) => {
             host.set_pc(after);
@@ -48,13 +48,11 @@ pub(super) fn on_trap<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, esr_el2: u32) 
         }
         Trap::SysReg(access) => {
             let vcpu = &mut vm.vcpus[host.id().index()];
-            if physical_timer(
-                vcpu,
-                &mut vm.devices.gic,
-                &vm.domain.watchdogs,
-                host,
-                access,
-            ) {
+            let done = vcpu.ptimer.emulate(host, &mut vm.devices.gic, access);
+            if done {
+                if !access.read && vm.vcpus[host.id().index()].ptimer.is_armed() {
+                    host.wake_at(vm.next_deadline());
+                }
                 host.set_pc(after);
             } else {
                 host.log(format_args!("{}", NoRegister { access, pc }));
@@ -74,22 +72,6 @@ fn refuse<H: VcpuHost>(host: &mut H, esr: u32) -> Disposition {
     host.log(format_args!("{}", NotOffered { esr, pc }));
     inject::undefined(host);
     Disposition::Run
-}
-
-/// An access to the physical timer's registers; false where it is to another.
-#[inline(never)]
-fn physical_timer<H: VcpuHost>(
-    vcpu: &mut Vcpu,
-    gic: &mut VGic,
-    watchdogs: &Watchdogs,
-    host: &mut H,
-    access: SysRegAccess,
-) -> bool {
-    let done = vcpu.ptimer.emulate(host, gic, access);
-    if done && !access.read && vcpu.ptimer.is_armed() {
-        host.wake_at(vcpu.next_deadline(watchdogs));
-    }
-    done
 }
 
 /// Bytes of the instruction that trapped: AArch32 user space has instructions of 16 bits, which the

@@ -2,7 +2,7 @@
 //!
 //! The operations themselves are in [`crate::evtchn`].
 
-use hv_types::{DomId, Gva, Port};
+use hv_types::{DomId, Gva, Port, VcpuId};
 use xen_abi::Errno::{self, Ebusy, Enosys, Eopnotsupp};
 use xen_abi::event::{
     self, AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, ExpandArray,
@@ -207,9 +207,9 @@ fn status<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i6
     Ok(0)
 }
 
-/// Asserts the upcall's PPI where the flag has just gone up.
-fn raise_if(gic: &mut VGic, upcall: bool) {
-    if upcall {
-        gic.set_level(EVENT_UPCALL, true);
+/// Asserts the PPI of the upcall of the vCPU whose flag has just gone up.
+fn raise_if(gic: &mut VGic, upcall: Option<VcpuId>) {
+    if let Some(cpu) = upcall {
+        gic.set_level(cpu, EVENT_UPCALL, true);
     }
 }

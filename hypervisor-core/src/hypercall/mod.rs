@@ -109,14 +109,14 @@ fn single<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -
         domain,
         vcpus,
         devices,
+        ..
     } = vm;
-    let vcpu = &mut vcpus[host.id().index()];
     match nr {
         number::EVENT_CHANNEL_OP => event::event_channel_op(domain, devices, host, int(a0), a1),
         number::GRANT_TABLE_OP => {
             grant::grant_table_op(domain, host, [int(a0), a1, int(a2), a3, a4])
         }
-        number::SCHED_OP => sched::sched_op(domain, vcpu, &devices.gic, host, int(a0), a1),
+        number::SCHED_OP => sched::sched_op(domain, vcpus, &devices.gic, host, int(a0), a1),
         number::XEN_VERSION => {
             version::xen_version(host, &domain.p2m, domain.record.direct_map, int(a0), a1)
         }
@@ -128,9 +128,13 @@ fn single<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, args: [u64; 5]) -
             [int(a0), int(a1), a2, a3, a4],
         ),
         number::HVM_OP => hvm::hvm_op(domain, devices, host, a0, a1),
-        number::VCPU_OP => {
-            vcpu::vcpu_op(domain, vcpu, &mut devices.gic, host, [int(a0), int(a1), a2])
-        }
+        number::VCPU_OP => vcpu::vcpu_op(
+            domain,
+            vcpus,
+            &mut devices.gic,
+            host,
+            [int(a0), int(a1), a2],
+        ),
         number::VM_ASSIST => assist::vm_assist(&mut domain.assists, int(a0), int(a1)),
         _ => privileged::whole(host, &domain.p2m, nr, a0),
     }

@@ -1,6 +1,6 @@
 //! sched_op (public/sched.h): yield, block, poll, shutdown, watchdog.
 
-use hv_types::{DomId, Gva, Port};
+use hv_types::{DomId, Gva, MAX_VCPUS, Port};
 use xen_abi::Errno::{self, Enosys, Eperm};
 use xen_abi::sched::{
     self, POLL_MAX_PORTS, Poll, RemoteShutdown, Shutdown, Watchdog, reason as code,
@@ -16,9 +16,9 @@ use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};
 
 use crate::memory::pages::Pages;
-use crate::vcpu::Vcpu;
 use crate::vcpu::poll::{PollWait, Ports};
 use crate::vcpu::time::ns_to_ticks;
+use crate::vcpu::{Vcpu, next_deadline};
 
 /// The IRQ mask bit of the processor state (Arm ARM C5.2.19, SPSR_EL2.I).
 const PSTATE_I: u64 = 1 << 7;
@@ -28,7 +28,7 @@ family! {
     SCHED_OP "sched_op"
     fn sched_op<H: VcpuHost>(
         domain: &mut Domain<'_>,
-        vcpu: &mut Vcpu,
+        vcpus: &mut [Vcpu; MAX_VCPUS],
         gic: &VGic,
         host: &mut H,
         cmd: u64,
@@ -43,13 +43,13 @@ family! {
     sched::SHUTDOWN { "shutdown", Done, "Ends the guest: power off, reboot, suspend, crash or watchdog.",
         shutdown(domain, host, at) }
     sched::POLL { "poll", Done, "Waits for one of a list of events or a time.",
-        poll(domain, vcpu, gic, host, at) }
+        poll(domain, &mut vcpus[host.id().index()], gic, host, at) }
     sched::REMOTE_SHUTDOWN { "remote_shutdown", Error(Eperm), "Ends another domain.",
         remote_shutdown(domain, host, at) }
     sched::SHUTDOWN_CODE { "shutdown_code", Done, "Says beforehand how the guest will end.",
         shutdown_code(domain, host, at) }
     sched::WATCHDOG { "watchdog", Done, "Sets a watchdog, which ends the guest if it is not set again in time.",
-        watchdog(domain, vcpu, host, at) }
+        watchdog(domain, vcpus, host, at) }
     sched::PIN_OVERRIDE { "pin_override", Error(Eperm), "Pins a vCPU to a CPU." }
 }
 
@@ -104,7 +104,10 @@ fn poll<H: VcpuHost>(
     }
     // What could be delivered now ends the poll before its ports are looked at.
     if host.pstate() & PSTATE_I == 0
-        && (gic.deliverable() || domain.events.upcall_pending(host.window(), &domain.p2m))
+        && (gic.deliverable(host.id())
+            || domain
+                .events
+                .upcall_pending(host.window(), &domain.p2m, host.id()))
     {
         return Ok(Outcome::Return(0));
     }
@@ -118,13 +121,16 @@ fn poll<H: VcpuHost>(
         if domain.events.is_pending(host.window(), port) {
             return Ok(Outcome::Return(0));
         }
-        // There is room: nr_ports was checked against the capacity.
-        let _ = ports.push(port);
+        // There is room: nr_ports was checked against the capacity; and what is bound is below 1024.
+        let _ = u16::try_from(port.0).map(|port| ports.push(port));
         at = at
             .checked_add(size_of::<u32>() as u64)
             .ok_or(Errno::Efault)?;
     }
-    if domain.events.upcall_pending(host.window(), &domain.p2m) {
+    if domain
+        .events
+        .upcall_pending(host.window(), &domain.p2m, host.id())
+    {
         return Ok(Outcome::Return(0));
     }
     let deadline = (arg.timeout != 0).then(|| ns_to_ticks(arg.timeout, host.frequency()));
@@ -143,7 +149,7 @@ fn remote_shutdown<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, gva: Gva) -> 
 
 fn watchdog<H: VcpuHost>(
     domain: &mut Domain<'_>,
-    vcpu: &Vcpu,
+    vcpus: &[Vcpu; MAX_VCPUS],
     host: &mut H,
     gva: Gva,
 ) -> Result<Outcome, Errno> {
@@ -154,6 +160,6 @@ fn watchdog<H: VcpuHost>(
         return Ok(Outcome::Stop(domain.shutdown.shutdown(code::WATCHDOG)));
     }
     // It counts while the guest runs, when nothing else asks to be woken.
-    host.wake_at(vcpu.next_deadline(&domain.watchdogs));
+    host.wake_at(next_deadline(vcpus, &domain.watchdogs));
     Ok(Outcome::Return(number))
 }

@@ -1,6 +1,6 @@
 //! vcpu_op (public/vcpu.h): where a vCPU keeps what it shares with the hypervisor.
 
-use hv_types::{Gfn, Gpa, Gva};
+use hv_types::{Gfn, Gpa, Gva, MAX_VCPUS, VcpuId};
 use xen_abi::Errno::{self, Einval};
 use xen_abi::vcpu::{self, RegisterRunstate, RegisterVcpuInfo};
 
@@ -16,20 +16,22 @@ use crate::vcpu::runstate::Area;
 family! {
     /// vcpu_op(cmd, vcpu id, arg). `-ENOENT` for a vCPU that is not there, before anything else;
     /// `-EINVAL` for an unknown command (not `-ENOSYS`, as in Xen on Arm); `-EFAULT`; those of the
-    /// registrations.
+    /// registrations. A vCPU may be named by any other.
     VCPU_OP "vcpu_op"
     fn vcpu_op<H: VcpuHost>(
         domain: &mut Domain<'_>,
-        vcpu: &mut Vcpu,
+        vcpus: &mut [Vcpu; MAX_VCPUS],
         gic: &mut VGic,
         host: &mut H,
         args: [u64; 3],
     );
     before {
         let [cmd, id, arg] = args;
-        if id >= u64::from(domain.record.vcpus) {
+        let id = VcpuId::new(id).filter(|id| id.raw() < domain.record.vcpus);
+        let Some(id) = id else {
             return Errno::Enoent.into();
-        }
+        };
+        let vcpu = &mut vcpus[id.index()];
         let arg = Gva::new(arg);
     }
     match cmd, else Einval;
@@ -45,7 +47,7 @@ family! {
     vcpu::SET_SINGLESHOT_TIMER { "set_singleshot_timer", Error(Einval), "Timers of PV guests; Arm guests have the architecture's." }
     vcpu::STOP_SINGLESHOT_TIMER { "stop_singleshot_timer", Error(Einval), "Timers of PV guests; Arm guests have the architecture's." }
     vcpu::REGISTER_VCPU_INFO { "register_vcpu_info", Done, "Where in the guest's memory the words about pending events are.",
-        vcpu_info(domain, gic, host, arg) }
+        vcpu_info(domain, id, gic, host, arg) }
     vcpu::SEND_NMI { "send_nmi", Error(Einval), "An NMI to a vCPU, which Arm does not have." }
     vcpu::GET_PHYSID { "get_physid", Error(Einval), "Which CPU a vCPU runs on." }
     vcpu::REGISTER_VCPU_TIME_MEMORY_AREA { "register_vcpu_time_memory_area", Error(Einval), "Time of PV guests; Arm guests have the architecture's." }
@@ -56,6 +58,7 @@ family! {
 
 fn vcpu_info<H: VcpuHost>(
     domain: &mut Domain<'_>,
+    id: VcpuId,
     gic: &mut VGic,
     host: &mut H,
     arg: Gva,
@@ -64,11 +67,11 @@ fn vcpu_info<H: VcpuHost>(
     domain.events.register_vcpu_info(
         host.window(),
         &domain.p2m,
-        Gfn::new(place.gfn),
-        place.offset,
+        id,
+        (Gfn::new(place.gfn), place.offset),
     )?;
     // The new place starts with the upcall raised, so that nothing pending is missed.
-    gic.set_level(EVENT_UPCALL, true);
+    gic.set_level(id, EVENT_UPCALL, true);
     Ok(0)
 }
 

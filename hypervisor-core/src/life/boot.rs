@@ -40,9 +40,9 @@ const USED_BLOCKS: u32 = 2;
 enum Stage {
     /// RAM from this frame on; `None` at the very beginning.
     Ram(Option<Gfn>),
-    /// The vCPU, where it has run before. It comes before the files, because the host may need a
-    /// page that is empty.
-    Vcpu,
+    /// The vCPUs from this one on, where they have run before. They come before the files, because
+    /// the host may need a page that is empty.
+    Vcpu(VcpuId),
     /// The guest's files from this byte on.
     Files(u64),
     /// The device tree.
@@ -59,7 +59,7 @@ pub struct Boot<'m> {
     plan: loader::Plan,
     /// Most RAM blocks that one step asks for.
     blocks: u32,
-    /// The vCPU has run before.
+    /// The vCPUs have run before.
     again: bool,
     stage: Stage,
 }
@@ -126,12 +126,15 @@ impl<'m> Boot<'m> {
                 .p2m
                 .build_some(host, &self.record.banks, from, self.blocks)
                 .map_err(|(gfn, error)| BootError::Ram(gfn, error))?
-                .map_or(Stage::Vcpu, |next| Stage::Ram(Some(next))),
-            Stage::Vcpu => {
-                if self.again {
-                    self.renew_vcpu(host)?;
+                .map_or(Stage::Vcpu(VcpuId::BOOT), |next| Stage::Ram(Some(next))),
+            Stage::Vcpu(_) if !self.again => Stage::Files(0),
+            Stage::Vcpu(id) => {
+                self.renew_vcpu(host, id)?;
+                let next = VcpuId::new(u64::from(id.raw()) + 1);
+                match next.filter(|next| next.raw() < self.record.vcpus) {
+                    Some(next) => Stage::Vcpu(next),
+                    None => Stage::Files(0),
                 }
-                Stage::Files(0)
             }
             Stage::Files(from) => loader::load_some(
                 host.window(),
@@ -152,8 +155,8 @@ impl<'m> Boot<'m> {
         Ok(self.stage == Stage::Ready)
     }
 
-    /// Brings the vCPU back to its reset state.
-    fn renew_vcpu<H: Host>(&self, host: &mut H) -> Result<(), BootError> {
+    /// Brings vCPU `id` back to its reset state.
+    fn renew_vcpu<H: Host>(&self, host: &mut H, id: VcpuId) -> Result<(), BootError> {
         let page = self.plan.kernel.page_base();
         let there = self.p2m.writable(page, PAGE_SIZE).ok_or({
             BootError::Load(LoadError::NotRam {
@@ -161,11 +164,10 @@ impl<'m> Boot<'m> {
                 at: page,
             })
         })?;
-        host.renew_vcpu(VcpuId::BOOT, page, there)
-            .map_err(BootError::Vcpu)
+        host.renew_vcpu(id, page, there).map_err(BootError::Vcpu)
     }
 
-    /// Creates the pages of the ABI and starts the vCPU, in its reset state. The guest is built
+    /// Creates the pages of the ABI and starts the boot vCPU, in its reset state. The guest is built
     /// where it stays, in `vm`.
     ///
     /// # Errors

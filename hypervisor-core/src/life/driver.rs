@@ -1,12 +1,14 @@
-//! The loop around a guest that every host has: exits and signals in, what its vCPU does next out.
+//! The loop around a guest that every host has: exits and signals in, which vCPUs run out.
 //!
 //! A host notes a signal when it comes and lets the driver [catch up](Driver::catch_up) when it is
-//! the guest's turn. What is left to the host is to make threads run and stop.
+//! the guest's turn. What is left to the host is to make threads run and stop: after each call
+//! those in [`Driver::running`] are to run, and no others.
 
 use core::fmt;
 
 use console_api::{Order, Shown};
 use dt_server_api::DtServer;
+use hv_types::Vcpus;
 
 use super::Life;
 use crate::domain::shutdown::StopReason;
@@ -40,22 +42,12 @@ pub enum Signal {
     Console,
 }
 
-/// What the guest's vCPU does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
-    /// It runs, or would like to.
-    Running,
-    /// It waits for what the core knows, or is not built yet.
-    Waiting,
-    /// It has stopped for good, or was not started. The core may still be giving memory back.
-    Gone,
-}
-
 /// A guest and its loop. As large as a [`Life`]: build it where it stays.
 pub struct Driver<'m, D> {
     /// `None` where there is nothing to build a guest from; the log says why.
     life: Option<Life<'m, D>>,
-    state: State,
+    /// It has stopped for good, or was not started. The core may still be giving memory back.
+    gone: bool,
     stopped: Option<StopReason>,
     time: bool,
     console: bool,
@@ -68,7 +60,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
     pub fn new(life: Option<Life<'m, D>>) -> Self {
         Self {
             life,
-            state: State::Waiting,
+            gone: false,
             stopped: None,
             time: false,
             console: false,
@@ -78,15 +70,15 @@ impl<'m, D: DtServer> Driver<'m, D> {
     /// Builds the guest now; whether it lives.
     pub fn start<H: Driven>(&mut self, host: &mut H) -> bool {
         let lives = self.life.as_mut().is_some_and(|life| life.start(host));
-        self.state = if lives { State::Running } else { State::Gone };
+        self.gone = !lives;
         self.show(host);
         lives
     }
 
-    /// What its vCPU does.
+    /// Its vCPUs that run, or would like to.
     #[inline]
-    pub const fn state(&self) -> State {
-        self.state
+    pub fn running(&self) -> Vcpus {
+        self.life.as_ref().map_or(Vcpus::NONE, Life::running)
     }
 
     /// Why the guest stopped for good.
@@ -104,15 +96,16 @@ impl<'m, D: DtServer> Driver<'m, D> {
         self.life.as_ref().map_or(0, Life::restarts)
     }
 
-    /// A vCPU stopped: what the host does with it.
+    /// A vCPU stopped: what the host does with it. What it did may have changed
+    /// [who else runs](Driver::running).
     #[inline(always)]
     pub fn exit<H: Driven>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         let action = match &mut self.life {
             Some(life) => life.handle(host, exit),
             None => VcpuAction::Wait,
         };
-        if action != VcpuAction::Resume || self.state != State::Running {
-            self.follow(host, action);
+        if let VcpuAction::Stop(reason) = action {
+            self.stop(host, reason);
         }
         action
     }
@@ -131,37 +124,35 @@ impl<'m, D: DtServer> Driver<'m, D> {
         self.time || self.console
     }
 
-    /// Does what the signals that have come mean. Returns what the host does with the vCPU, unless
-    /// that is what it does already. The host does it last: making a vCPU run may end the host's
-    /// own time. Where the guest stops it does it first: the driver [is still
-    /// behind](Driver::is_behind) then if there was more.
-    pub fn catch_up<H: Driven>(&mut self, host: &mut H) -> Option<VcpuAction> {
-        let mut last = None;
+    /// Does what the signals that have come mean. The host then lets those vCPUs run, or stops
+    /// those, of which that is new; it does it last: making a vCPU run may end the host's own time.
+    /// Where the guest stops it does it first: the driver [is still behind](Driver::is_behind) then
+    /// if there was more.
+    pub fn catch_up<H: Driven>(&mut self, host: &mut H) {
+        let ran = !self.running().is_empty();
         if core::mem::take(&mut self.time) {
-            let action = self.life.as_mut().map(|life| life.on_wake(host));
-            last = self.changed(host, action);
+            let reason = self.life.as_mut().and_then(|life| life.on_wake(host));
+            self.stopped_by(host, reason);
         }
-        if !matches!(last, Some(VcpuAction::Stop(_))) && core::mem::take(&mut self.console) {
+        let has_stopped = ran && self.running().is_empty();
+        if !has_stopped && core::mem::take(&mut self.console) {
             host.flush_log();
-            let action = self.on_console(host);
-            last = self.changed(host, action).or(last);
+            let reason = self.on_console(host);
+            self.stopped_by(host, reason);
         }
         self.show(host);
-        last
     }
 
     /// Tells the core that the console has something, or what somebody there wants.
-    fn on_console<H: Driven>(&mut self, host: &mut H) -> Option<VcpuAction> {
+    fn on_console<H: Driven>(&mut self, host: &mut H) -> Option<StopReason> {
         let life = self.life.as_mut()?;
         let Some(order) = host.take_order() else {
-            return Some(life.on_console(host));
+            return life.on_console(host);
         };
         // A guest that has gone may come back: its core says when.
-        if self.state == State::Gone {
-            self.state = State::Waiting;
-        }
+        self.gone = false;
         self.stopped = None;
-        Some(life.order(host, order))
+        life.order(host, order)
     }
 
     /// Tells the console what the guest does.
@@ -171,35 +162,23 @@ impl<'m, D: DtServer> Driver<'m, D> {
         }
     }
 
-    /// `action`, if it changes what the vCPU does: one that runs needs no resuming, and one that
-    /// has gone no rest.
-    fn changed<H: Driven>(
-        &mut self,
-        host: &mut H,
-        action: Option<VcpuAction>,
-    ) -> Option<VcpuAction> {
-        let action = action?;
-        match (self.state, action) {
-            (State::Gone, _) | (State::Running, VcpuAction::Resume) => None,
-            _ => {
-                self.follow(host, action);
-                Some(action)
-            }
+    fn stopped_by<H: Driven>(&mut self, host: &mut H, reason: Option<StopReason>) {
+        if let Some(reason) = reason {
+            self.stop(host, reason);
         }
     }
 
+    /// The guest has stopped for good.
+    #[cold]
     #[inline(never)]
-    fn follow<H: Driven>(&mut self, host: &mut H, action: VcpuAction) {
-        self.state = match action {
-            VcpuAction::Resume => State::Running,
-            VcpuAction::Wait => State::Waiting,
-            VcpuAction::Stop(reason) => {
-                // Before the line about it, with which the console looks.
-                self.show(host);
-                host.say(format_args!("guest stopped: {reason}"));
-                self.stopped = Some(reason);
-                State::Gone
-            }
-        };
+    fn stop<H: Driven>(&mut self, host: &mut H, reason: StopReason) {
+        if self.gone {
+            return;
+        }
+        // Before the line about it, with which the console looks.
+        self.show(host);
+        host.say(format_args!("guest stopped: {reason}"));
+        self.stopped = Some(reason);
+        self.gone = true;
     }
 }

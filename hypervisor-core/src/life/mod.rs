@@ -22,6 +22,7 @@ pub mod pace;
 pub mod teardown;
 
 use dt_server_api::{DomainRecord, DtServer};
+use hv_types::Vcpus;
 use memory_server_api::{Error, MemoryServer, Relinquished, Reply, Request};
 
 use console_api::{End, Order, Shown, State as Doing};
@@ -92,11 +93,11 @@ enum Step {
     More,
     /// There is more to do when the console has room or time has passed.
     Sleep,
-    /// That was all.
-    Done(VcpuAction),
+    /// That was all; where the guest stops for good, why.
+    Done(Option<StopReason>),
 }
 
-/// A guest with its lives. About 12 KiB: build it where it stays.
+/// A guest with its lives. About 20 KiB: build it where it stays.
 pub struct Life<'m, D> {
     dt: D,
     modules: Modules<'m>,
@@ -163,6 +164,15 @@ impl<'m, D: DtServer> Life<'m, D> {
         self.vm.is_some()
     }
 
+    /// The guest's vCPUs that run, or would like to.
+    #[inline]
+    pub fn running(&self) -> Vcpus {
+        match (&self.state, &self.vm) {
+            (State::Up, Some(vm)) => vm.running(),
+            _ => Vcpus::NONE,
+        }
+    }
+
     /// The guest, while it lives.
     pub fn vm(&self) -> Option<&Vm<'m>> {
         match self.state {
@@ -194,9 +204,9 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     /// Does what somebody at the console wants. What the guest is doing is left where it is, as
-    /// when its power is cut. Where a life ends, the host stops the vCPU before the wake-up asked
-    /// for here.
-    pub fn order<H: Host>(&mut self, host: &mut H, order: Order) -> VcpuAction {
+    /// when its power is cut. Where a life ends, the host stops the vCPUs before the wake-up asked
+    /// for here. Returns why the guest stops for good, if it does.
+    pub fn order<H: Host>(&mut self, host: &mut H, order: Order) -> Option<StopReason> {
         if order != Order::Stop {
             self.pace.forget();
             self.pause = 0;
@@ -260,59 +270,60 @@ impl<'m, D: DtServer> Life<'m, D> {
                 ));
                 return match what {
                     Doing::Runs => self.on_console(host),
-                    _ => VcpuAction::Wait,
+                    _ => None,
                 };
             }
         };
         host.wake_at(Some(host.now()));
         if order == Order::Stop {
             self.ends(host, StopReason::Stopped);
-            return VcpuAction::Stop(StopReason::Stopped);
+            return Some(StopReason::Stopped);
         }
-        VcpuAction::Wait
+        None
     }
 
-    /// Handles an exit of the vCPU. [`VcpuAction::Stop`] is the guest's last.
+    /// Handles an exit of a vCPU. [`VcpuAction::Stop`] is the guest's last.
     #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
             return VcpuAction::Wait;
         };
         match vm.handle(host, exit) {
-            VcpuAction::Stop(reason) => self.stop(host, reason),
+            VcpuAction::Stop(reason) => {
+                let last = self.stop(host, reason);
+                last.map_or(VcpuAction::Wait, VcpuAction::Stop)
+            }
             next => next,
         }
     }
 
-    /// Time has passed: what was asked for by `wake_at`, or an early look.
-    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> VcpuAction {
+    /// Time has passed: what was asked for by `wake_at`, or an early look. Returns why the guest
+    /// stops for good, if it does.
+    pub fn on_wake<H: Host>(&mut self, host: &mut H) -> Option<StopReason> {
         let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
             return self.go_on(host);
         };
-        match vm.on_wake(host) {
-            VcpuAction::Stop(reason) => self.stop(host, reason),
-            next => next,
-        }
+        let reason = vm.on_wake(host)?;
+        self.stop(host, reason)
     }
 
-    /// The console has input for the guest or room for its output.
-    pub fn on_console<H: Host>(&mut self, host: &mut H) -> VcpuAction {
-        let next = match (&self.state, &mut self.vm) {
-            (State::Up, Some(vm)) => vm.on_console(host),
-            (State::Leaving(..), _) => return self.go_on(host),
+    /// The console has input for the guest or room for its output. As [`Life::on_wake`].
+    pub fn on_console<H: Host>(&mut self, host: &mut H) -> Option<StopReason> {
+        match (&self.state, &mut self.vm) {
+            (State::Up, Some(vm)) => {
+                vm.on_console(host);
+                None
+            }
+            (State::Leaving(..), _) => self.go_on(host),
             // The wake-up that was asked for goes on.
-            _ => return VcpuAction::Wait,
-        };
-        match next {
-            VcpuAction::Stop(reason) => self.stop(host, reason),
-            next => next,
+            _ => None,
         }
     }
 
-    /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for
-    /// here.
+    /// The guest has stopped; why it did for good, if it did. Its vCPUs have not: the host stops
+    /// them before the wake-up asked for here.
     #[cold]
-    fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> VcpuAction {
+    fn stop<H: Host>(&mut self, host: &mut H, reason: StopReason) -> Option<StopReason> {
         let reason = match reason {
             StopReason::Reboot => self.restart(host),
             reason => reason,
@@ -321,15 +332,15 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     /// Lets what the guest has written go out, and then its memory.
-    fn leave<H: Host>(&mut self, host: &mut H, reason: StopReason) -> VcpuAction {
+    fn leave<H: Host>(&mut self, host: &mut H, reason: StopReason) -> Option<StopReason> {
         self.ends(host, reason);
         // A second is more than the slowest line needs for what a ring holds.
         let until = host.now().saturating_add(host.frequency());
         self.state = State::Leaving(reason, until);
         host.wake_at(Some(host.now()));
         match reason {
-            StopReason::Reboot => VcpuAction::Wait,
-            reason => VcpuAction::Stop(reason),
+            StopReason::Reboot => None,
+            reason => Some(reason),
         }
     }
 
@@ -360,11 +371,11 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     /// Does as much as a slice allows, unless the others' turn is not over.
-    fn go_on<H: Host>(&mut self, host: &mut H) -> VcpuAction {
+    fn go_on<H: Host>(&mut self, host: &mut H) -> Option<StopReason> {
         let begin = host.now();
         if begin < self.rest {
             host.wake_at(Some(self.rest));
-            return VcpuAction::Wait;
+            return None;
         }
         let slice = host.frequency() / SLICES;
         loop {
@@ -376,10 +387,10 @@ impl<'m, D: DtServer> Life<'m, D> {
             self.rest = now.saturating_add(spent.saturating_mul(others));
             match step {
                 Step::Done(next) => return next,
-                Step::Sleep => return VcpuAction::Wait,
+                Step::Sleep => return None,
                 Step::More if self.lived && spent >= slice => {
                     host.wake_at(Some(self.rest));
-                    return VcpuAction::Wait;
+                    return None;
                 }
                 Step::More => {}
             }
@@ -412,11 +423,11 @@ impl<'m, D: DtServer> Life<'m, D> {
             State::Building(boot) => self.build(host, boot),
             State::Up => {
                 self.state = State::Up;
-                Step::Done(VcpuAction::Resume)
+                Step::Done(None)
             }
             State::Down(remains) => {
                 self.state = State::Down(remains);
-                Step::Done(VcpuAction::Wait)
+                Step::Done(None)
             }
         }
     }
@@ -439,7 +450,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                     host.log(format_args!(
                         "its memory went back: {ram} pages of RAM, {extra} extra pages, {tables} page tables"
                     ));
-                    return Step::Done(VcpuAction::Wait);
+                    return Step::Done(None);
                 };
                 if self.pause == 0 {
                     return self.again(host, remains);
@@ -463,11 +474,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                     "the memory server does not take the guest's memory back ({answer:?}); the guest stays down"
                 ));
                 self.end = End::Fatal;
-                return Step::Done(if again {
-                    VcpuAction::Stop(StopReason::Fatal)
-                } else {
-                    VcpuAction::Wait
-                });
+                return Step::Done(again.then_some(StopReason::Fatal));
             }
         }
         Step::More
@@ -496,7 +503,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                     self.pace.begin(host.now());
                     self.since = host.now();
                     self.state = State::Up;
-                    Step::Done(VcpuAction::Resume)
+                    Step::Done(None)
                 }
                 Err(error) => self.fail(host, &error, None),
             },
@@ -513,7 +520,7 @@ impl<'m, D: DtServer> Life<'m, D> {
         (self.since, self.end) = (host.now(), End::NotBuilt);
         self.state = refused(host, error, remains);
         host.wake_at(Some(host.now()));
-        Step::Done(VcpuAction::Stop(StopReason::Fatal))
+        Step::Done(Some(StopReason::Fatal))
     }
 }
 

@@ -7,7 +7,9 @@ use crate::domain::shutdown::StopReason;
 pub enum VcpuAction {
     /// Let it run.
     Resume,
-    /// Leave it stopped until a wake, an interrupt or console input.
+    /// Let it run when others that would like to have had their turn.
+    Yield,
+    /// Leave it stopped until [`Vm::running`](crate::vm::Vm::running) has it.
     Wait,
     /// Stop it for good. (Of a [`Vm`](crate::vm::Vm), which does not outlive it; a
     /// [`Life`](crate::life::Life) may have another one for it.)

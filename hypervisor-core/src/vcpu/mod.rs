@@ -18,10 +18,12 @@ pub mod walk;
 use hv_types::VcpuId;
 
 use crate::domain::watchdog::Watchdogs;
+use crate::evtchn::Events;
+use crate::host::Host;
 
 use poll::PollWait;
 use ptimer::PTimer;
-use runstate::Runstate;
+use runstate::{RunState, Runstate};
 use time::earliest;
 use vtimer::VTimer;
 use wait::Wait;
@@ -46,16 +48,21 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// Number `id` as it is when a guest's life begins.
+    /// Number `id` as it is when a guest's life begins: off, but for the boot CPU.
     pub fn new(id: VcpuId) -> Self {
+        let (wait, state) = if id == VcpuId::BOOT {
+            (Wait::None, RunState::Running)
+        } else {
+            (Wait::Off, RunState::Offline)
+        };
         Self {
             id,
-            timer: VTimer::new(),
-            ptimer: PTimer::new(),
+            timer: VTimer::new(id),
+            ptimer: PTimer::new(id),
             stubs: Cache::new(),
-            wait: Wait::None,
+            wait,
             poll: None,
-            runstate: Runstate::default(),
+            runstate: Runstate::new(state),
         }
     }
 
@@ -64,12 +71,30 @@ impl Vcpu {
         self.id
     }
 
-    /// The tick of the system counter at which a watchdog, a poll's timeout or the physical timer
-    /// has something to say; the virtual timer is not among them.
-    ///
-    /// A watchdog counts while the guest runs, and a poll's timeout only exists while it waits.
-    pub fn next_deadline(&self, watchdogs: &Watchdogs) -> Option<u64> {
-        let poll = self.poll.as_ref().and_then(|poll| poll.deadline);
-        earliest(watchdogs.next(), earliest(poll, self.ptimer.deadline()))
+    /// Whether what it waits for in SCHEDOP_poll has come.
+    pub(crate) fn has_polled<H: Host>(&self, events: &Events, host: &H) -> bool {
+        let poll = self.poll.as_ref();
+        poll.is_some_and(|poll| poll.is_over(events, host))
     }
+
+    /// The tick of the system counter at which a poll's timeout, the physical timer or, while it
+    /// sleeps, the virtual timer has something to say.
+    ///
+    /// A poll's timeout only exists while it waits.
+    fn deadline(&self) -> Option<u64> {
+        let poll = self.poll.as_ref().and_then(|poll| poll.deadline);
+        let sleep = match self.wait {
+            Wait::Interrupt => self.timer.sleeps_until(),
+            _ => None,
+        };
+        earliest(earliest(poll, sleep), self.ptimer.deadline())
+    }
+}
+
+/// The tick of the system counter at which one of these vCPUs, or a watchdog, has something to say.
+///
+/// A watchdog counts while the guest runs, too.
+pub fn next_deadline(vcpus: &[Vcpu], watchdogs: &Watchdogs) -> Option<u64> {
+    let vcpus = vcpus.iter().filter_map(Vcpu::deadline);
+    vcpus.chain(watchdogs.next()).min()
 }

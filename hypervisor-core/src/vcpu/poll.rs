@@ -7,8 +7,8 @@ use xen_abi::sched::POLL_MAX_PORTS;
 use crate::evtchn::Events;
 use crate::host::Host;
 
-/// Ports of a poll.
-pub type Ports = Vec<Port, { POLL_MAX_PORTS as usize }>;
+/// Ports of a poll, each bound and so of 16 bits: there is room for them once for each vCPU.
+pub type Ports = Vec<u16, { POLL_MAX_PORTS as usize }>;
 
 /// What a vCPU in SCHEDOP_poll waits for besides an interrupt.
 #[derive(Debug)]
@@ -27,6 +27,6 @@ impl PollWait {
             || self
                 .ports
                 .iter()
-                .any(|port| events.is_pending(host.window(), *port))
+                .any(|port| events.is_pending(host.window(), Port((*port).into())))
     }
 }

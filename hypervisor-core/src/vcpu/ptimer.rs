@@ -8,6 +8,8 @@
 //! User space gets here only if `CNTKCTL_EL1.EL0PTEN` lets it: otherwise its access traps to EL1
 //! first.
 
+use hv_types::VcpuId;
+
 use crate::device::vgic::{PTIMER, VGic};
 use crate::exit::syndrome::SysRegAccess;
 use crate::host::on_vcpu::VcpuHost;
@@ -20,8 +22,10 @@ const IMASK: u64 = 1 << 1;
 const ISTATUS: u64 = 1 << 2;
 
 /// The physical timer of one vCPU.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct PTimer {
+    /// Whose it is.
+    cpu: VcpuId,
     /// `ENABLE` and `IMASK`.
     ctl: u64,
     cval: u64,
@@ -30,9 +34,10 @@ pub struct PTimer {
 }
 
 impl PTimer {
-    /// After reset: off.
-    pub const fn new() -> Self {
+    /// That of `cpu` after reset: off.
+    pub const fn new(cpu: VcpuId) -> Self {
         Self {
+            cpu,
             ctl: 0,
             cval: 0,
             armed: false,
@@ -57,7 +62,7 @@ impl PTimer {
         let high = on && now >= self.cval;
         // The last tick of all never comes.
         self.armed = on && !high && self.cval != u64::MAX;
-        gic.set_level(PTIMER, high);
+        gic.set_level(self.cpu, PTIMER, high);
     }
 
     /// Carries out `access`; false where it is to another register. After a write the caller asks
@@ -113,8 +118,8 @@ mod tests {
     impl Guest {
         fn new() -> Self {
             Self {
-                timer: PTimer::new(),
-                gic: VGic::new(32),
+                timer: PTimer::new(VcpuId::BOOT),
+                gic: VGic::new(32, 1),
                 host: FakeHost::new(0x1000),
             }
         }
@@ -145,7 +150,7 @@ mod tests {
             if self.timer.is_armed() {
                 self.timer.look(&mut self.gic, now);
             }
-            self.gic.level(PTIMER)
+            self.gic.level(VcpuId::BOOT, PTIMER)
         }
     }
 

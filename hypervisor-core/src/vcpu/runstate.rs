@@ -51,6 +51,14 @@ pub struct Runstate {
 }
 
 impl Runstate {
+    /// The accounting of a vCPU that is in `state` from the beginning.
+    pub fn new(state: RunState) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
     fn enter(&mut self, state: RunState, now: u64) {
         if self.entered != 0 {
             let stay = now.saturating_sub(self.entered);

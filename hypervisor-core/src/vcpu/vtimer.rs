@@ -26,6 +26,8 @@
 //! If the guest runs a few instructions first, it sees a WFI that completed early, which the
 //! architecture allows (Arm ARM D1.6.2).
 
+use hv_types::VcpuId;
+
 use crate::device::vgic::{VGic, VTIMER};
 use crate::host::{Clock, Interrupts, SysReg, Vcpu};
 
@@ -35,8 +37,10 @@ const ENABLE: u64 = 1 << 0;
 const IMASK: u64 = 1 << 1;
 
 /// The virtual timer of one vCPU.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct VTimer {
+    /// Whose it is.
+    cpu: VcpuId,
     /// Fired and not acknowledged: the host holds the interrupt masked.
     fired: bool,
     /// Tick at which the timer of the vCPU that sleeps fires.
@@ -44,9 +48,10 @@ pub struct VTimer {
 }
 
 impl VTimer {
-    /// A timer that has not fired.
-    pub const fn new() -> Self {
+    /// The timer of `cpu`, which has not fired.
+    pub const fn new(cpu: VcpuId) -> Self {
         Self {
+            cpu,
             fired: false,
             deadline: None,
         }
@@ -55,12 +60,12 @@ impl VTimer {
     /// The host reports that the timer's interrupt fired.
     pub fn on_fire(&mut self, gic: &mut VGic) {
         self.fired = true;
-        gic.set_level(VTIMER, true);
+        gic.set_level(self.cpu, VTIMER, true);
     }
 
     /// The guest has ended PPI 27.
     pub fn on_eoi<I: Interrupts>(&mut self, gic: &mut VGic, host: &mut I) {
-        gic.set_level(VTIMER, false);
+        gic.set_level(self.cpu, VTIMER, false);
         if self.fired {
             self.fired = false;
             host.ack_vtimer();
@@ -73,7 +78,7 @@ impl VTimer {
     /// For every write to the distributor, before [`VGic::flush`]: it may have enabled PPI 27.
     /// Costs one test, and register reads only in the case described.
     pub fn recheck<H: Vcpu + Interrupts + Clock>(&mut self, gic: &mut VGic, host: &mut H) {
-        if !self.fired || gic.in_list_register(VTIMER) {
+        if !self.fired || gic.in_list_register(self.cpu, VTIMER) {
             return;
         }
         if fires_at(host).is_none_or(|tick| tick > host.now()) {
@@ -90,7 +95,7 @@ impl VTimer {
         self.recheck(gic, host);
         if self.fired {
             let high = fires_at(host).is_some_and(|tick| tick <= host.now());
-            gic.set_level(VTIMER, high);
+            gic.set_level(self.cpu, VTIMER, high);
         }
     }
 
@@ -100,11 +105,16 @@ impl VTimer {
     /// A tick that has passed means: do not block. The answer is remembered for [`VTimer::due`].
     pub fn deadline<H: Vcpu>(&mut self, gic: &VGic, host: &mut H) -> Option<u64> {
         // A timer that fired and is still unacknowledged stays masked: it cannot wake anybody.
-        self.deadline = if gic.is_enabled(VTIMER) && !self.fired {
+        self.deadline = if gic.is_enabled(self.cpu, VTIMER) && !self.fired {
             fires_at(host)
         } else {
             None
         };
+        self.deadline
+    }
+
+    /// The last [`VTimer::deadline`].
+    pub const fn sleeps_until(&self) -> Option<u64> {
         self.deadline
     }
 
@@ -134,6 +144,7 @@ mod tests {
     use super::*;
     use crate::fake::FakeHost;
 
+    const BOOT: VcpuId = VcpuId::BOOT;
     const ISENABLER: u32 = 0x100;
 
     struct Guest {
@@ -146,11 +157,11 @@ mod tests {
 
     impl Guest {
         fn new() -> Self {
-            let mut gic = VGic::new(32);
-            assert!(gic.mmio_write(0, 4, 1) && gic.mmio_write(ISENABLER, 4, 1 << 27));
+            let mut gic = VGic::new(32, 1);
+            assert!(gic.mmio_write(BOOT, 0, 4, 1) && gic.mmio_write(BOOT, ISENABLER, 4, 1 << 27));
             Self {
                 gic,
-                timer: VTimer::new(),
+                timer: VTimer::new(BOOT),
                 host: FakeHost::new(0x1000),
                 masked: false,
             }
@@ -161,19 +172,19 @@ mod tests {
         }
         /// The vCPU runs: the kernel restores its timer, which may fire.
         fn run(&mut self) -> bool {
-            self.gic.flush(&mut self.host);
+            self.gic.flush(BOOT, &mut self.host);
             let fires =
                 !self.masked && fires_at(&mut self.host).is_some_and(|tick| tick <= self.host.now);
             if fires {
                 self.masked = true;
                 self.timer.on_fire(&mut self.gic);
-                self.gic.flush(&mut self.host);
+                self.gic.flush(BOOT, &mut self.host);
             }
             fires
         }
         /// The guest takes and ends the interrupt in list register 0.
         fn end(&mut self) {
-            assert_eq!(self.gic.on_maintenance(Some(0)), Some(VTIMER));
+            assert_eq!(self.gic.on_maintenance(BOOT, Some(0)), Some(VTIMER));
             let before = self.host.vtimer_acks;
             self.timer.on_eoi(&mut self.gic, &mut self.host);
             self.masked &= self.host.vtimer_acks == before;
@@ -262,13 +273,16 @@ mod tests {
             Some(5),
             "ISTATUS does not matter"
         );
-        assert!(guest.gic.mmio_write(0x180, 4, 1 << 27));
+        assert!(guest.gic.mmio_write(BOOT, 0x180, 4, 1 << 27));
         assert_eq!(
             guest.timer.deadline(&guest.gic, &mut guest.host),
             None,
             "PPI disabled"
         );
-        assert!(guest.gic.mmio_write(ISENABLER, 4, 1 << 27) && guest.gic.mmio_write(0, 4, 0));
+        assert!(
+            guest.gic.mmio_write(BOOT, ISENABLER, 4, 1 << 27)
+                && guest.gic.mmio_write(BOOT, 0, 4, 0)
+        );
         assert_eq!(
             guest.timer.deadline(&guest.gic, &mut guest.host),
             None,
@@ -280,7 +294,7 @@ mod tests {
     fn a_tick_while_disabled_waits_and_is_dropped_if_the_timer_was_stopped() {
         for stopped in [false, true] {
             let mut guest = Guest::new();
-            assert!(guest.gic.mmio_write(0x180, 4, 1 << 27));
+            assert!(guest.gic.mmio_write(BOOT, 0x180, 4, 1 << 27));
             guest.arm(ENABLE, 100);
             guest.host.now = 100;
             assert!(guest.run());
@@ -293,9 +307,9 @@ mod tests {
             if stopped {
                 guest.arm(0, 100);
             }
-            assert!(guest.gic.mmio_write(ISENABLER, 4, 1 << 27));
+            assert!(guest.gic.mmio_write(BOOT, ISENABLER, 4, 1 << 27));
             guest.timer.recheck(&mut guest.gic, &mut guest.host);
-            guest.gic.flush(&mut guest.host);
+            guest.gic.flush(BOOT, &mut guest.host);
             assert_eq!(
                 (guest.ticks(), guest.host.vtimer_acks),
                 if stopped { (0, 1) } else { (1, 0) }
@@ -306,11 +320,14 @@ mod tests {
     #[test]
     fn a_tick_that_software_holds_back_does_not_keep_the_guest_awake() {
         let mut guest = Guest::new();
-        assert!(guest.gic.mmio_write(0x300, 4, 1 << 27), "PPI 27 active");
+        assert!(
+            guest.gic.mmio_write(BOOT, 0x300, 4, 1 << 27),
+            "PPI 27 active"
+        );
         guest.arm(ENABLE, 100);
         guest.host.now = 100;
         assert!(guest.run());
-        assert!(!guest.gic.deliverable());
+        assert!(!guest.gic.deliverable(BOOT));
         assert_eq!(guest.timer.deadline(&guest.gic, &mut guest.host), None);
     }
 
@@ -327,6 +344,6 @@ mod tests {
             (guest.host.sysreg_reads, guest.host.vtimer_acks),
             (reads, 0)
         );
-        assert!(guest.gic.level(VTIMER));
+        assert!(guest.gic.level(BOOT, VTIMER));
     }
 }

@@ -2,9 +2,8 @@
 
 use console_api::ConsolePort;
 use topology::channel;
-use zazen_rt::MessageInfo;
 use zazen_rt::event::Signals;
-use zazen_rt::lent::Vmm as _;
+use zazen_rt::lent::{Answer, Vmm as _};
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_vmm::Vmm;
 
@@ -26,7 +25,7 @@ impl Fragile {
         }
     }
 
-    pub(crate) fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
+    pub(crate) fn notified(&mut self, signals: Signals) -> Answer {
         let mut typed = [0; 64];
         let count = match signals.contains(channel::CONSOLE) {
             true => self.input.read(&mut typed),

@@ -15,7 +15,7 @@ use memory_server_api::{MemoryServer as _, Request};
 use topology::{caps, channel};
 use zazen_rt::clients::{MemoryClient, arm_timer, dt_call};
 use zazen_rt::event::Signals;
-use zazen_rt::lent::Vmm as _;
+use zazen_rt::lent::{Answer, Vmm as _};
 use zazen_rt::log::vmm_console;
 use zazen_rt::{Channel, MessageInfo, clock, invoke, with_msg_regs, with_msg_regs_mut};
 use zazen_vmm::Vmm;
@@ -67,7 +67,7 @@ impl Greedy {
         })
     }
 
-    pub(crate) fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
+    pub(crate) fn notified(&mut self, signals: Signals) -> Answer {
         if !self.lent {
             self.strike_when_due();
         }
@@ -75,21 +75,21 @@ impl Greedy {
         self.ask_again(reply)
     }
 
-    pub(crate) fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
+    pub(crate) fn fault(&mut self, id: VcpuId, info: MessageInfo) -> Answer {
         // The guest runs. Its first exits go well, so that it comes to where it computes.
         self.begin
             .get_or_insert_with(|| clock::now() + clock::frequency() / 20);
         if self.lent {
             self.strike_when_due();
         }
-        let reply = self.vmm.fault(info);
+        let reply = self.vmm.fault(id, info);
         self.ask_again(reply)
     }
 
     /// Asks the timer server for the notification with which the attack begins, where the guest
     /// goes on with `reply`: what the VMM asked for in between has taken its place. Guests that
     /// sleep keep what they asked for.
-    fn ask_again(&self, reply: Option<MessageInfo>) -> Option<MessageInfo> {
+    fn ask_again(&self, reply: Answer) -> Answer {
         if let (Some(begin), Some(_), false) = (self.begin, &reply, self.lent) {
             // The reply lies in the message registers, which the call to the timer server uses too.
             let mut words = [0; REPLY_WORDS];

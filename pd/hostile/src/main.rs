@@ -31,11 +31,11 @@ use core::hint::black_box;
 use console_api::Logger;
 use dt_server_api::DtServer;
 use guest_mem::Window;
-use hv_types::WindowAddr;
+use hv_types::{VcpuId, WindowAddr};
 use static_cell::StaticCell;
 use zazen_rt::clients::dt_call;
-use zazen_rt::event::Signals;
-use zazen_rt::lent::{self, Lent};
+use zazen_rt::event::{Event, Signals};
+use zazen_rt::lent::{self, Answer, Lent, Replies};
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::{MessageInfo, protection_domain, region};
 use zazen_vmm::Vmm;
@@ -60,7 +60,7 @@ pub(crate) fn vmm() -> &'static mut Vmm {
 
 enum Hostile {
     /// Handles nothing any more.
-    Silent,
+    Silent(Replies),
     Fragile(Fragile),
     Greedy(Greedy),
 }
@@ -93,7 +93,7 @@ fn hostile() -> Hostile {
             None => Garbage::new().run(&mut log),
         },
     }
-    Hostile::Silent
+    Hostile::Silent(Replies::new())
 }
 
 /// Uses a page of stack for each level; more than there is.
@@ -107,27 +107,27 @@ fn deeper(level: u64) -> u64 {
 }
 
 impl lent::Vmm for Hostile {
-    fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
+    fn notified(&mut self, signals: Signals) -> Answer {
         match self {
-            Self::Silent => None,
+            Self::Silent(_) => None,
             Self::Fragile(fragile) => fragile.notified(signals),
             Self::Greedy(greedy) => greedy.notified(signals),
         }
     }
 
-    fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
+    fn fault(&mut self, id: VcpuId, info: MessageInfo) -> Answer {
         match self {
-            Self::Silent => None,
-            Self::Fragile(fragile) => fragile.vmm.fault(info),
-            Self::Greedy(greedy) => greedy.fault(info),
+            Self::Silent(_) => None,
+            Self::Fragile(fragile) => fragile.vmm.fault(id, info),
+            Self::Greedy(greedy) => greedy.fault(id, info),
         }
     }
 
-    fn guest_waits(&self) -> bool {
+    fn next(&mut self, answer: Answer) -> Event {
         match self {
-            Self::Silent => false,
-            Self::Fragile(fragile) => fragile.vmm.guest_waits(),
-            Self::Greedy(greedy) => greedy.vmm.guest_waits(),
+            Self::Silent(replies) => replies.next(answer),
+            Self::Fragile(fragile) => fragile.vmm.next(answer),
+            Self::Greedy(greedy) => greedy.vmm.next(answer),
         }
     }
 }

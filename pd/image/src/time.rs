@@ -29,14 +29,14 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
     share_priority(container);
     for domain in &layout.domains {
         let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
-        let reply = add(
-            container,
-            format!("reply_zazen_{}", domain.name),
-            Object::Reply,
-        );
         let leaf = find(container, &format!("cnode_{vmm}"))?;
-        let reply = Cap::Reply(cap::Reply { object: reply });
-        insert_leaf(container, leaf, caps::VMM_SECOND_REPLY, reply)?;
+        // One for each vCPU that waits, and Microkit's to listen with.
+        for number in 1..=vcpus(container, &domain.name)? {
+            let name = format!("reply_zazen_{}_{number}", domain.name);
+            let reply = add(container, name, Object::Reply);
+            let reply = Cap::Reply(cap::Reply { object: reply });
+            insert_leaf(container, leaf, caps::vmm_reply(number), reply)?;
+        }
     }
     let members = table::members(counter(container), layout.domains.len());
     for member in members.filter(|member| member.pd.on_callers_time) {
@@ -47,6 +47,13 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
         }
     }
     Ok(())
+}
+
+/// How many vCPUs the virtual machine `name` has.
+fn vcpus(container: &CapDLSpecContainer, name: &str) -> Result<usize, Error> {
+    find(container, &format!("tcb_{name}_0"))?;
+    let there = |number: &usize| find(container, &format!("tcb_{name}_{number}")).is_ok();
+    Ok((0..hv_types::MAX_VCPUS).take_while(there).count())
 }
 
 /// How the system's protection domains tell the time.
@@ -256,16 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn a_vmm_has_a_second_reply_object_of_its_own() {
+    fn a_vmm_has_a_reply_object_more_than_its_guest_vcpus() {
         let mut container = whole();
+        add(&mut container, "tcb_a_1".into(), thread(100));
+        add(&mut container, "tcb_a_2".into(), thread(100));
         arrange(&mut container, &layout()).unwrap();
         let leaf = find(&container, "cnode_vmm_a").unwrap();
         let slots = container.spec.objects[usize::from(leaf)].object.slots();
-        let [entry] = slots.unwrap() else {
-            panic!("one capability");
-        };
-        assert_eq!(u64::from(entry.slot.0), caps::VMM_SECOND_REPLY);
-        assert!(matches!(entry.cap, Cap::Reply(_)));
+        let slots = slots.unwrap();
+        let found = slots.iter().map(|entry| u64::from(entry.slot.0));
+        assert!(found.eq([1, 2, 3].map(caps::vmm_reply)));
+        let reply = |entry: &_| matches!(entry, Cap::Reply(_));
+        assert!(slots.iter().all(|entry| reply(&entry.cap)));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use sel4_microkit::MessageInfo;
 const CALL: u64 = 1 << 63;
 /// Bit of a badge that marks a fault (libmicrokit, `BADGE_FAULT_BIT`).
 const FAULT: u64 = 1 << 62;
+/// Bits of a fault's badge with the number of the vCPU.
+const VCPU: u64 = 0x3f;
 /// Bits of a badge with the channel of a call (libmicrokit, `CHANNEL_MASK`).
 const CHANNEL: u64 = 0x3f;
 
@@ -50,15 +52,16 @@ pub fn poll() -> Signals {
 pub enum Event {
     /// Notifications.
     Signals(Signals),
-    /// A fault of the protection domain's virtual machine, with the message's tag.
-    Fault(MessageInfo),
+    /// A fault of a vCPU of the protection domain's virtual machine, with its number and the
+    /// message's tag.
+    Fault(u64, MessageInfo),
 }
 
 impl Event {
     /// The event behind a received tag and badge, for a receiver that nobody calls.
     pub(crate) fn new((info, badge): (sel4::MessageInfo, sel4::Badge)) -> Self {
         if badge & FAULT != 0 {
-            Self::Fault(MessageInfo::from_inner(info))
+            Self::Fault(badge & VCPU, MessageInfo::from_inner(info))
         } else {
             Self::Signals(Signals(badge & !CALL))
         }

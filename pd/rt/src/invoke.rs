@@ -74,6 +74,17 @@ pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume
         == 0
 }
 
+/// Tells the guest on the vCPU object `vcpu` that its processor is `mpidr`; false if the kernel
+/// refused. `sel4` has that register for multicore kernels alone.
+pub fn identify(vcpu: u64, mpidr: u64) -> bool {
+    with_msg_regs_mut(|mrs| {
+        mrs[0] = sel4::sys::seL4_VCPUReg::seL4_VCPUReg_VMPIDR_EL2.into();
+        mrs[1] = mpidr;
+    });
+    let label = sel4::sys::invocation_label::ARMVCPUWriteReg;
+    call(vcpu, label.into(), 2).label() == 0
+}
+
 /// Takes a page table out of the address space it is mapped in; false if the kernel refused.
 pub fn page_table_unmap(table: u64) -> bool {
     call(

@@ -6,7 +6,7 @@
 //! one `TCB_WriteRegisters`. Where the thread's time is not lent ([`crate::lent`]) that also
 //! resumes it and saves the reply.
 
-use hv_types::Gva;
+use hv_types::{Gva, VcpuId};
 use hypervisor_core::host::{Interrupts, SysReg, Vcpu};
 use hypervisor_core::vcpu::idregs;
 use memory_server_api::Slot;
@@ -16,10 +16,11 @@ use topology::caps;
 
 use crate::event::{Event, Signals};
 use crate::fault::Fault;
-use crate::lent;
+use crate::lent::Replies;
 
 use crate::invoke::{
-    CONTEXT_LEN, CONTEXT_PC, CONTEXT_SP, CONTEXT_SPSR, CONTEXT_X, read_registers, write_registers,
+    CONTEXT_LEN, CONTEXT_PC, CONTEXT_SP, CONTEXT_SPSR, CONTEXT_X, identify, read_registers,
+    write_registers,
 };
 
 /// How the stopped thread is made to run again.
@@ -56,8 +57,6 @@ pub struct VcpuRegs {
     dirty: u64,
     stopped: Stopped,
     time: Time,
-    /// Notifications that came in [`VcpuRegs::run_until`].
-    missed: Signals,
 }
 
 /// INTID of the virtual timer, the only interrupt that the kernel passes on.
@@ -79,7 +78,6 @@ impl VcpuRegs {
             dirty: 0,
             stopped: Stopped::Parked,
             time,
-            missed: Signals::NONE,
         }
     }
 
@@ -179,22 +177,12 @@ impl VcpuRegs {
         }
     }
 
-    /// Whether the thread waits for a reply.
-    pub const fn waits(&self) -> bool {
-        matches!(self.stopped, Stopped::Syscall | Stopped::Fault)
-    }
-
     /// The thread does not run until [`VcpuRegs::resume`]: one whose time is lent goes on waiting
-    /// for its reply, or is suspended if it runs (a watchdog may end a guest that makes no exit).
+    /// for its reply, or is suspended if it runs (another one may end the guest, or a watchdog).
     pub fn hold(&mut self) {
         if self.stopped == Stopped::Not {
             self.park();
         }
-    }
-
-    /// Notifications that came in [`VcpuRegs::run_until`], which forgets them.
-    pub fn take_missed(&mut self) -> Signals {
-        core::mem::take(&mut self.missed)
     }
 
     /// Takes the thread out of its fault without letting it run, so that the reply object is free
@@ -228,19 +216,33 @@ impl VcpuRegs {
     /// for a reply.
     ///
     /// The program between is the VMM's own and short, so the fault that stops it is waited for
-    /// here. Notifications that come meanwhile are kept for [`VcpuRegs::take_missed`].
-    pub fn run_until(&mut self, pc: u64, stop: u64) -> bool {
+    /// here: no other vCPU of the guest runs. Notifications that come meanwhile are added to
+    /// `missed`.
+    pub fn run_until(
+        &mut self,
+        replies: &mut Replies,
+        missed: &mut Signals,
+        id: VcpuId,
+        (pc, stop): (u64, u64),
+    ) -> bool {
         self.start(pc, 0);
-        let mut reply = self.resume();
+        let mut answer = self.resume().map(|info| (id, info));
         loop {
-            match lent::next(reply.take(), false) {
-                Event::Signals(signals) => self.missed = self.missed.with(signals),
-                Event::Fault(info) => {
+            match replies.next(answer.take()) {
+                Event::Signals(signals) => *missed = missed.with(signals),
+                Event::Fault(_, info) => {
                     self.stopped_with(&info);
                     return self.pc().raw() == stop;
                 }
             }
         }
+    }
+
+    /// Tells the guest on this vCPU that it is number `id` of a processor (`MPIDR_EL1`), as Xen
+    /// does.
+    pub fn identify(&mut self, id: VcpuId) {
+        // The kernel refuses only registers that do not exist, and this one does.
+        identify(self.vcpu.bits(), 1 << 31 | u64::from(id.raw()));
     }
 
     /// Has the thread start at `pc` in EL1h with D, A, I and F masked and `x0` when it is resumed

@@ -14,6 +14,8 @@ use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
+use zazen_rt::event::Signals;
+use zazen_rt::lent::Replies;
 use zazen_rt::log::{VmmConsole, vmm_console};
 use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
@@ -24,6 +26,10 @@ use zazen_rt::vectors;
 pub(crate) struct GuestHost {
     /// Its vCPUs, by number.
     pub(crate) vcpus: [VcpuRegs; MAX_VCPUS],
+    /// Who waits for a reply.
+    pub(crate) replies: Replies,
+    /// Notifications that came while a vCPU was renewed.
+    pub(crate) missed: Signals,
     mapper: Mapper,
     memory: Remembering<MemoryClient>,
     window: RawWindow,
@@ -36,11 +42,13 @@ impl GuestHost {
     /// The host; taken once, at start.
     pub(crate) fn take() -> Self {
         Self {
-            vcpus: [VcpuRegs::new(
-                caps::VMM_VCPU_TCB,
-                caps::VMM_VCPU,
-                Time::Lent,
-            )],
+            vcpus: core::array::from_fn(|number| {
+                let number = number as u64;
+                let (tcb, vcpu) = (caps::VMM_VCPU_TCB + number, caps::VMM_VCPU + number);
+                VcpuRegs::new(tcb, vcpu, Time::Lent)
+            }),
+            replies: Replies::new(),
+            missed: Signals::NONE,
             mapper: Mapper::take(),
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
@@ -130,7 +138,9 @@ impl Host for GuestHost {
         self.window.write(there, program);
         self.window.clean(there, len);
         self.mapper.sync_instructions(at, len);
-        let done = self.vcpu(vcpu).run_until(at.raw(), at.raw() + stop);
+        let regs = &mut self.vcpus[vcpu.index()];
+        let run = (at.raw(), at.raw() + stop);
+        let done = regs.run_until(&mut self.replies, &mut self.missed, vcpu, run);
         self.window.zero(there, len);
         self.window.clean(there, len);
         done.then_some(()).ok_or(memory_server_api::Error::Kernel)
@@ -141,6 +151,7 @@ impl Host for GuestHost {
     }
 
     fn start(&mut self, vcpu: VcpuId, pc: Gva, x0: u64) {
+        self.vcpu(vcpu).identify(vcpu);
         self.vcpu(vcpu).start(pc.raw(), x0);
     }
 }

@@ -7,7 +7,7 @@
 mod host;
 
 use dt_server_api::{Client, DtServer as _};
-use hv_types::{Gpa, VcpuId};
+use hv_types::{Gpa, VcpuId, Vcpus};
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock as _, Host as _, Vcpu as _};
 use hypervisor_core::life::Life;
@@ -16,10 +16,11 @@ use hypervisor_core::vcpu::action::VcpuAction;
 use topology::channel;
 use zazen_rt::MessageInfo;
 use zazen_rt::clients::dt_call;
-use zazen_rt::event::Signals;
+use zazen_rt::event::{Event, Signals};
 use zazen_rt::fault::{Fault, Faulted};
-use zazen_rt::lent::{self, Lent};
-use zazen_rt::vcpu::{VIRTUAL_TIMER, VcpuRegs};
+use zazen_rt::invoke;
+use zazen_rt::lent::{self, Answer, Lent};
+use zazen_rt::vcpu::VIRTUAL_TIMER;
 
 use crate::host::GuestHost;
 
@@ -29,6 +30,8 @@ type Dt = Client<fn(&dt_server_api::Message) -> dt_server_api::Message>;
 pub struct Vmm {
     host: GuestHost,
     driver: Driver<'static, Dt>,
+    /// vCPUs whose threads run.
+    runs: Vcpus,
 }
 
 /// The VMM, which builds its guest when the timer server answers; called once, at start.
@@ -45,6 +48,7 @@ pub fn start() -> Vmm {
     Vmm {
         host,
         driver: Driver::new(life),
+        runs: Vcpus::NONE,
     }
 }
 
@@ -66,26 +70,45 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
 }
 
 impl Vmm {
-    /// Does what the core says comes next. Returns the guest's reply, if it waits for one and is to
-    /// continue.
-    fn apply(&mut self, action: VcpuAction) -> Option<MessageInfo> {
-        match action {
-            VcpuAction::Resume => self.regs().resume(),
-            VcpuAction::Wait | VcpuAction::Stop(_) => {
-                self.regs().hold();
-                None
-            }
+    /// Stops the vCPUs that are not to run any more.
+    fn hold(&mut self) {
+        let running = self.driver.running();
+        for id in self.runs.without(running) {
+            self.host.vcpu(id).hold();
         }
+        self.runs = self.runs.and(running);
     }
 
-    /// The guest's one vCPU.
-    fn regs(&mut self) -> &mut VcpuRegs {
-        self.host.vcpu(VcpuId::BOOT)
+    /// Lets those vCPUs run that are to and do not; returns the last answer, of one that waits.
+    ///
+    /// `exited` has just stopped; where it yields it comes after those who are ready.
+    fn resume(&mut self, exited: Option<VcpuId>, yields: bool) -> Answer {
+        let running = self.driver.running();
+        let resumed = running.without(self.runs);
+        self.runs = running;
+        let mut first = resumed;
+        if yields && let Some(id) = exited {
+            if self.host.replies.has_time_of(id) {
+                invoke::sched_yield();
+            } else {
+                first = first.without(Vcpus::only(id));
+            }
+        }
+        let last = self.host.replies.last(first, exited);
+        let others = last.map_or(resumed, |last| resumed.without(Vcpus::only(last)));
+        for id in others {
+            if let Some(info) = self.host.vcpu(id).resume() {
+                self.host.replies.answer(id, info);
+            }
+        }
+        let last = last?;
+        Some((last, self.host.vcpu(last).resume()?))
     }
 
     #[inline]
-    fn exit(&mut self, info: &MessageInfo) -> Exit {
-        let reason = match self.regs().stopped_with(info) {
+    fn exit(&mut self, vcpu: VcpuId, info: &MessageInfo) -> Exit {
+        let regs = self.host.vcpu(vcpu);
+        let reason = match regs.stopped_with(info) {
             // A capability fault is an HVC whose x7 looked like one of seL4's own calls.
             Fault::UnknownSyscall | Fault::Cap { .. } => Reason::Hvc,
             Fault::Vcpu { hsr } => Reason::Trap { esr: hsr },
@@ -103,19 +126,16 @@ impl Vmm {
             Fault::Vppi { irq: VIRTUAL_TIMER } => Reason::VirtualTimer,
             // An undefined instruction that the kernel took for a native thread's.
             Fault::User { .. } => Reason::Trap { esr: 0 },
-            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => Reason::Unknown {
-                pc: self.regs().pc(),
-            },
+            Fault::Vppi { .. } | Fault::Debug { .. } | Fault::Other => {
+                Reason::Unknown { pc: regs.pc() }
+            }
         };
-        Exit {
-            vcpu: VcpuId::BOOT,
-            reason,
-        }
+        Exit { vcpu, reason }
     }
 }
 
 impl lent::Vmm for Vmm {
-    fn notified(&mut self, signals: Signals) -> Option<MessageInfo> {
+    fn notified(&mut self, signals: Signals) -> Answer {
         for (id, signal) in [
             (channel::TIMER, Signal::Time),
             (channel::CONSOLE, Signal::Console),
@@ -124,27 +144,27 @@ impl lent::Vmm for Vmm {
                 self.driver.note(signal);
             }
         }
-        // The reply is made last: what comes before it uses the message registers.
-        let mut reply = None;
+        // Answers come last: what comes before them uses the message registers.
         while self.driver.is_behind() {
-            if let Some(action) = self.driver.catch_up(&mut self.host) {
-                reply = self.apply(action);
-            }
+            self.driver.catch_up(&mut self.host);
+            self.hold();
         }
-        reply
+        self.resume(None, false)
     }
 
-    fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo> {
-        let exit = self.exit(&info);
+    fn fault(&mut self, id: VcpuId, info: MessageInfo) -> Answer {
+        self.runs = self.runs.without(Vcpus::only(id));
+        let exit = self.exit(id, &info);
         let action = self.driver.exit(&mut self.host, exit);
-        self.apply(action)
+        self.hold();
+        self.resume(Some(id), action == VcpuAction::Yield)
     }
 
-    fn guest_waits(&self) -> bool {
-        self.host.vcpus.iter().any(VcpuRegs::waits)
+    fn next(&mut self, answer: Answer) -> Event {
+        self.host.replies.next(answer)
     }
 
     fn take_missed(&mut self) -> Signals {
-        self.regs().take_missed()
+        core::mem::take(&mut self.host.missed)
     }
 }

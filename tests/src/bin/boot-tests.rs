@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers,
+    compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers, smp,
     system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
@@ -87,8 +87,9 @@ fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run:
 }
 
 /// What is tried in every configuration of the board that is tested most.
-const EVERYWHERE: [Run; 9] = [
+const EVERYWHERE: [Run; 10] = [
     two_linux::run,
+    smp::run,
     probe::bad_guest,
     probe::abi,
     memory::direct,

@@ -49,6 +49,8 @@ pub struct System {
 pub struct Domain {
     /// Its name.
     pub name: String,
+    /// How many vCPUs it has.
+    pub vcpus: u8,
     /// Guest physical address of the GIC's virtual CPU interface.
     pub gicc: u64,
     /// Its files: number of the module and name of the memory region.
@@ -81,6 +83,7 @@ impl System {
             let guest = find(subjects, &name);
             let at_direct = guest.is_some_and(|g| g.mappings.iter().any(|m| m.vaddr == direct));
             Domain {
+                vcpus: guest.map_or(1, |guest| u8::try_from(guest.threads.len()).unwrap_or(1)),
                 gicc: if at_direct { direct } else { GUEST_GICC },
                 modules: modules.collect(),
                 p2m: None,

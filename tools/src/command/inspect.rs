@@ -169,6 +169,7 @@ fn domains(config: &Config) -> Vec<Domain> {
         .iter()
         .map(|domain| Domain {
             name: domain.record.name.as_str().to_owned(),
+            vcpus: domain.record.vcpus,
             gicc: domain.record.layout.gicc.raw(),
             modules: domain
                 .modules()

@@ -1,12 +1,13 @@
 //! A VMM's window on its guest.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use guest_mem::Window;
 use hv_types::{PAGE_SIZE, WindowAddr};
 use memory_server::DomainIndex;
 
 use super::{Machine, Shared};
+use crate::meddler::Meddler;
 
 /// What is mapped in the window of one domain's VMM.
 ///
@@ -18,6 +19,8 @@ pub struct SimWindow {
     machine: Shared,
     domain: DomainIndex,
     cleaned: Cell<u64>,
+    /// Another vCPU of the guest that writes while the VMM works.
+    meddler: RefCell<Option<Meddler>>,
 }
 
 impl SimWindow {
@@ -27,8 +30,25 @@ impl SimWindow {
             machine,
             domain,
             cleaned: Cell::new(0),
+            meddler: RefCell::new(None),
         }
     }
+
+    /// From now on `meddler` has a turn before each access; the one before, if any, is returned.
+    pub fn meddle(&self, meddler: Option<Meddler>) -> Option<Meddler> {
+        self.meddler.replace(meddler)
+    }
+
+    /// The VMM is about to access memory; `reads` is what it is going to read.
+    fn about_to(&self, machine: &mut Machine, reads: Option<(u64, u64)>) {
+        if let Some(meddler) = &mut *self.meddler.borrow_mut() {
+            meddler.turn(machine, self.domain);
+            if let Some((at, len)) = reads {
+                meddler.note(machine, self.domain, at, len);
+            }
+        }
+    }
+
     /// Bytes that were cleaned to the point of coherency so far.
     pub fn cleaned(&self) -> u64 {
         self.cleaned.get()
@@ -48,6 +68,7 @@ impl SimWindow {
     /// Calls `f` for each page of a range: physical address, offset in the range, bytes.
     fn each(&self, at: WindowAddr, len: u64, mut f: impl FnMut(&mut Machine, u64, usize, usize)) {
         let mut machine = self.machine.change();
+        self.about_to(&mut machine, None);
         let (mut at, end) = (at.raw(), at.raw() + len);
         let mut done = 0;
         while at < end {
@@ -68,6 +89,7 @@ impl SimWindow {
     ) -> [u8; N] {
         assert!(at.is_aligned(N as u64), "word at {at:?} is not aligned");
         let mut machine = self.machine.change();
+        self.about_to(&mut machine, None);
         let paddr = self.paddr(&machine, at.raw());
         let mut old = [0; N];
         machine.load(paddr, &mut old);
@@ -80,6 +102,8 @@ impl SimWindow {
 
 impl Window for SimWindow {
     fn read(&self, at: WindowAddr, into: &mut [u8]) {
+        let len = into.len() as u64;
+        self.about_to(&mut self.machine.change(), Some((at.raw(), len)));
         self.each(at, into.len() as u64, |machine, paddr, from, count| {
             machine.load(paddr, &mut into[from..from + count]);
         });

@@ -32,7 +32,7 @@ const PRIORITY: u64 = 0xa0;
 
 impl Guest<'_> {
     fn gicv(&mut self) -> &mut Gicv {
-        &mut self.vmm_mut().host.cpus[0].gicv
+        &mut self.cpu_mut().gicv
     }
 
     /// An access to the CPU interface, which takes no exit; `None` where it is not there.
@@ -52,7 +52,7 @@ impl Guest<'_> {
                     let pc = self.pc();
                     self.set_pc(pc + 4);
                     self.sys
-                        .exit(self.index, Reason::Maintenance { lr: Some(lr) });
+                        .exit(self.index, self.cpu, Reason::Maintenance { lr: Some(lr) });
                 }
             }
             (CTLR, false) => return Some(self.gicv().enabled.into()),

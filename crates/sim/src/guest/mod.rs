@@ -13,7 +13,7 @@ pub mod stage1;
 pub(crate) mod way;
 mod xen;
 
-use hv_types::PAGE_SIZE;
+use hv_types::{PAGE_SIZE, VcpuId};
 use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::host::SysReg;
 
@@ -22,7 +22,9 @@ pub use way::Way;
 pub use gic::{GICC, GICD, UART, UART_INTID, UPCALL, VTIMER};
 pub use xen::{CONSOLE_PAGE, SHARED_INFO};
 
+use crate::meddler::Meddler;
 use crate::system::System;
+use crate::vcpu::{Thread, Vcpu};
 use crate::vmm::Vmm;
 
 /// First byte of guest RAM.
@@ -31,6 +33,8 @@ pub const RAM: u64 = 0x4000_0000;
 pub const TEXT: u64 = RAM + 0x10_0000;
 /// Where its text is if a guest has done away with that page.
 const OTHER_TEXTS: [u64; 2] = [RAM + 0x80_0000, RAM + 0x90_0000];
+/// Bytes of it for each vCPU.
+const TEXT_EACH: u64 = 0x100;
 /// Its exception vectors.
 pub const VECTORS: u64 = TEXT + PAGE_SIZE;
 /// Its page tables, eight pages.
@@ -80,16 +84,53 @@ pub enum Ran {
     Stopped(StopReason),
 }
 
-/// A guest of a [`System`].
+/// A guest of a [`System`], on one of its vCPUs.
 pub struct Guest<'s> {
     /// The system around it.
     pub sys: &'s mut System,
     index: usize,
+    cpu: VcpuId,
 }
 
 impl<'s> Guest<'s> {
-    pub(crate) fn new(sys: &'s mut System, index: usize) -> Self {
-        Self { sys, index }
+    pub(crate) fn new(sys: &'s mut System, index: usize, cpu: VcpuId) -> Self {
+        Self { sys, index, cpu }
+    }
+
+    /// The same guest on vCPU `number`.
+    ///
+    /// # Panics
+    /// If no guest has as many vCPUs.
+    pub fn on(&mut self, number: u8) -> Guest<'_> {
+        let cpu = VcpuId::new(number.into()).expect("a vCPU's number");
+        Guest::new(self.sys, self.index, cpu)
+    }
+
+    /// Whether this vCPU runs or would like to; nothing happens before it is asked.
+    pub fn runs(&self) -> bool {
+        self.cpu_ref().thread == Thread::Running
+    }
+
+    /// Turns vCPU `number` on at `entry` with `context` in its x0 (PSCI `CPU_ON`); the result.
+    pub fn cpu_on(&mut self, number: u64, entry: u64, context: u64) -> i64 {
+        match self.smc(&[0xc400_0003, number, entry, context]) {
+            Ran::Done => self.x(0).cast_signed(),
+            ran => panic!("CPU_ON of {number}: {ran:?}"),
+        }
+    }
+
+    /// From now on another vCPU writes to memory between any two of the VMM's accesses, or no more;
+    /// returns the one before.
+    pub fn meddle(&mut self, meddler: Option<Meddler>) -> Option<Meddler> {
+        self.vmm().host.meddle(meddler)
+    }
+
+    fn cpu_ref(&self) -> &Vcpu {
+        &self.vmm().host.cpus[self.cpu.index()]
+    }
+    fn cpu_mut(&mut self) -> &mut Vcpu {
+        let cpu = self.cpu.index();
+        &mut self.vmm_mut().host.cpus[cpu]
     }
 
     fn vmm(&self) -> &Vmm {
@@ -108,45 +149,45 @@ impl<'s> Guest<'s> {
 
     /// Register `n`.
     pub fn x(&self, n: u8) -> u64 {
-        self.vmm().host.cpus[0].guest_x(n)
+        self.cpu_ref().guest_x(n)
     }
     /// Sets register `n`.
     pub fn set_x(&mut self, n: u8, value: u64) {
-        self.vmm_mut().host.cpus[0].guest_set_x(n, value);
+        self.cpu_mut().guest_set_x(n, value);
     }
     /// The PC.
     pub fn pc(&self) -> u64 {
-        self.vmm().host.cpus[0].guest_pc()
+        self.cpu_ref().guest_pc()
     }
     /// Jumps.
     pub fn set_pc(&mut self, pc: u64) {
-        self.vmm_mut().host.cpus[0].guest_set_pc(pc);
+        self.cpu_mut().guest_set_pc(pc);
     }
     /// Has the processor's identification registers say this, and reads of them trap.
     pub fn identify_as(&mut self, registers: fn(hypervisor_core::vcpu::idregs::Name) -> u64) {
-        self.vmm_mut().host.cpus[0].id_registers = Some(registers);
+        self.cpu_mut().id_registers = Some(registers);
     }
     /// `PSTATE` as an SPSR.
     pub fn pstate(&self) -> u64 {
-        self.vmm().host.cpus[0].guest_pstate()
+        self.cpu_ref().guest_pstate()
     }
     /// Sets it.
     pub fn set_pstate(&mut self, pstate: u64) {
-        self.vmm_mut().host.cpus[0].guest_set_pstate(pstate);
+        self.cpu_mut().guest_set_pstate(pstate);
     }
     /// A system register.
     pub fn sysreg(&self, reg: SysReg) -> u64 {
-        self.vmm().host.cpus[0].guest_sysreg(reg)
+        self.cpu_ref().guest_sysreg(reg)
     }
     /// `msr`.
     pub fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        self.vmm_mut().host.cpus[0].guest_set_sysreg(reg, value);
+        self.cpu_mut().guest_set_sysreg(reg, value);
     }
 }
 
 impl System {
-    /// The guest of VMM `index`.
+    /// The guest of VMM `index`, on its boot CPU.
     pub fn guest(&mut self, index: usize) -> Guest<'_> {
-        Guest::new(self, index)
+        Guest::new(self, index, VcpuId::BOOT)
     }
 }

@@ -5,7 +5,7 @@ use hypervisor_core::exit::Reason;
 use hypervisor_core::host::SysReg;
 
 use super::insn::{self, Width};
-use super::{Exception, Guest, OTHER_TEXTS, RN, RT, Ran, TEXT, VECTORS, Way};
+use super::{Exception, Guest, OTHER_TEXTS, RN, RT, Ran, TEXT, TEXT_EACH, VECTORS, Way};
 use crate::vcpu::Thread;
 
 impl Guest<'_> {
@@ -13,7 +13,7 @@ impl Guest<'_> {
     pub fn is_running(&mut self) -> bool {
         self.sys.settle();
         self.sys.fire_timers();
-        self.vmm().host.cpus[0].thread == Thread::Running
+        self.cpu_ref().thread == Thread::Running
     }
 
     fn assert_running(&mut self) {
@@ -40,7 +40,8 @@ impl Guest<'_> {
 
     /// Puts `words` into the text and the PC at the last of them; returns that PC.
     fn load_text(&mut self, words: &[u32]) -> u64 {
-        let at = self.text().expect("the guest has memory for its text") + 0x100;
+        let text = self.text().expect("the guest has memory for its text");
+        let at = text + TEXT_EACH * (1 + u64::from(self.cpu.raw()));
         self.put(at, words);
         let pc = self.ptr(at + 4 * (words.len() as u64 - 1));
         self.set_pc(pc);
@@ -51,7 +52,7 @@ impl Guest<'_> {
     /// The vCPU exits at the instruction at `pc`.
     fn exit(&mut self, pc: u64, exit: Reason) -> Ran {
         let lives = self.vmm().restarts();
-        self.sys.exit(self.index, exit);
+        self.sys.exit(self.index, self.cpu, exit);
         let ended = self.vmm().vm().is_none() && self.vmm().stopped().is_none();
         if ended || self.vmm().restarts() != lives {
             return Ran::Restarts;
@@ -64,7 +65,7 @@ impl Guest<'_> {
             return Ran::Stopped(reason);
         }
         let now = self.pc();
-        match (self.vmm().host.cpus[0].thread, now.wrapping_sub(pc)) {
+        match (self.cpu_ref().thread, now.wrapping_sub(pc)) {
             (Thread::Running, 0) => Ran::Again,
             (Thread::Running, 4) => Ran::Done,
             (Thread::Running, _) => Ran::Exception(self.exception(pc)),

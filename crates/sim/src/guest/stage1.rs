@@ -32,7 +32,7 @@ const SCTLR_M_C_I: u64 = 1 | 1 << 2 | 1 << 12;
 impl Guest<'_> {
     /// Whether the guest's MMU is on.
     pub fn mmu_is_on(&self) -> bool {
-        self.vmm().host.cpus[0].guest_sysreg(SysReg::Sctlr) & 1 != 0
+        self.cpu_ref().guest_sysreg(SysReg::Sctlr) & 1 != 0
     }
 
     /// Writes tables and switches the MMU and the caches on.
@@ -67,7 +67,7 @@ impl Guest<'_> {
                 );
             }
         }
-        let cpu = &mut self.vmm_mut().host.cpus[0];
+        let cpu = &mut self.cpu_mut();
         let sctlr = cpu.guest_sysreg(SysReg::Sctlr);
         cpu.guest_set_sysreg(SysReg::Tcr, TCR);
         cpu.guest_set_sysreg(SysReg::Ttbr0, low);
@@ -77,7 +77,7 @@ impl Guest<'_> {
 
     /// Switches MMU and caches off.
     pub fn mmu_off(&mut self) {
-        let cpu = &mut self.vmm_mut().host.cpus[0];
+        let cpu = &mut self.cpu_mut();
         let sctlr = cpu.guest_sysreg(SysReg::Sctlr);
         cpu.guest_set_sysreg(SysReg::Sctlr, sctlr & !SCTLR_M_C_I);
     }

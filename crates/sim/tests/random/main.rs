@@ -13,7 +13,7 @@ use program::Step;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sim::guest::insn::{self, Width};
-use sim::guest::{ARGS, FREE, GICC, SHARED_INFO, UPCALL, VTIMER};
+use sim::guest::{ARGS, FREE, GICC, SHARED_INFO, TEXT, UPCALL, VTIMER};
 use sim::{Domain, FREQUENCY, Guest, Ran, System, Way};
 use xen_abi::number::HVC_IMMEDIATE;
 
@@ -22,6 +22,8 @@ const LIST: u64 = 0x6c69_7374_0000;
 /// As a command: the address of the argument.
 const LIST_ARG: u64 = LIST + 0x1000;
 
+/// vCPUs of the random guest.
+const VCPUS: u8 = 3;
 /// Programs, and the steps of each.
 const PROGRAMS: u32 = 105;
 const STEPS: usize = 200;
@@ -76,21 +78,26 @@ fn call(guest: &mut Guest<'_>, nr: u64, cmd: u64, arg: &[u64], third: u64, way: 
     execute(guest, nr, &args, way);
 }
 
-/// Does a step; false where the guest does not run any more.
-fn step(sys: &mut System, step: &Step, way: Way) -> bool {
+/// Does a step on the vCPU whose turn it is, or another one that runs; false where the guest does
+/// not run any more.
+fn step(sys: &mut System, step: &Step, way: Way, turn: u8) -> bool {
     match step {
         Step::Pass { ticks } => sys.advance(*ticks),
         Step::Type { keys } => sys.type_in(keys),
         _ => {}
     }
-    let mut guest = sys.guest(0);
-    if !guest.is_running() {
+    let mut first = sys.guest(0);
+    if !first.is_running() && runner(&mut first, turn).is_none() {
         // Time and a key are what may wake it.
-        guest.sys.advance_to_next_event();
-        guest.sys.type_in(b"k");
-        if !guest.is_running() {
-            return false;
-        }
+        first.sys.advance_to_next_event();
+        first.sys.type_in(b"k");
+    }
+    let Some(cpu) = runner(&mut first, turn) else {
+        return false;
+    };
+    let mut guest = first.on(cpu);
+    if !guest.is_running() {
+        return true;
     }
     // Another kernel would start here with sane registers; what a broken one does to itself is a
     // step of its own.
@@ -112,6 +119,9 @@ fn step(sys: &mut System, step: &Step, way: Way) -> bool {
         // Except CPU_OFF of PSCI 0.1, the end of all.
         Step::Smc { args } if args[0] & 0xffff_ffff != 1 => {
             guest.smc(args);
+        }
+        Step::CpuOn { number } => {
+            guest.cpu_on(*number, TEXT, 0);
         }
         Step::Hvc { imm, way } => {
             guest.hvc_imm(*imm, *way);
@@ -191,6 +201,12 @@ fn step(sys: &mut System, step: &Step, way: Way) -> bool {
     guest.sys.is_alive(0)
 }
 
+/// Of the vCPUs that run the one whose turn it is, or the next.
+fn runner(guest: &mut Guest<'_>, turn: u8) -> Option<u8> {
+    let order = (0..VCPUS).map(|n| (turn % VCPUS + n) % VCPUS);
+    order.into_iter().find(|n| guest.on(*n).runs())
+}
+
 /// The second guest, which does what it does whatever the first one does.
 struct Witness {
     page: Vec<u8>,
@@ -236,16 +252,19 @@ impl Witness {
 }
 
 fn run(program: &[Step], way: Way, heap: bool) -> usize {
-    let first = Domain::new("linux1").with_vpl011();
+    let first = Domain::new("linux1").with_vpl011().with_cpus(VCPUS.into());
     let mut sys = System::new(&[
         if heap { first.heap() } else { first },
         Domain::new("linux2").heap(),
     ]);
     let mut witness = Witness::call(&mut sys);
+    for number in 1..VCPUS {
+        assert_eq!(sys.guest(0).cpu_on(number.into(), TEXT, 0), 0);
+    }
     let mut steps = 0;
     for (n, instruction) in program.iter().enumerate() {
         steps += 1;
-        if !step(&mut sys, instruction, way) {
+        if !step(&mut sys, instruction, way, u8::try_from(n % 7).unwrap_or(0)) {
             break;
         }
         if n % 100 == 99 {

@@ -47,6 +47,9 @@ pub(crate) enum Step {
     HvcAt {
         pc: u64,
     },
+    CpuOn {
+        number: u64,
+    },
     Trap {
         esr: u32,
     },
@@ -370,6 +373,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (shared, number()).prop_map(|(at, value)| Step::Poke { at, value }),
         2 => place().prop_map(|pc| Step::HvcAt { pc }),
         2 => any::<u32>().prop_map(|esr| Step::Trap { esr }),
+        2 => (0_u64..4).prop_map(|number| Step::CpuOn { number }),
         2 => Just(Step::Wfi),
         1 => (sysreg(), number()).prop_map(|(reg, value)| Step::SysReg { reg, value }),
         1 => number().prop_map(|value| Step::Pstate { value }),

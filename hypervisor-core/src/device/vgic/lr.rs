@@ -1,9 +1,9 @@
 //! List registers: which interrupt goes in, and what its end means.
 
-use hv_types::MAX_VCPUS;
+use hv_types::{VcpuId, Vcpus};
 
+use super::VGic;
 use super::state::{LATCHED, MAX_LIST_REGISTERS};
-use super::{BOOT, VGic};
 use crate::host::Interrupts;
 
 /// The most urgent interrupts found so far: as keys, priority above INTID, ascending.
@@ -54,50 +54,51 @@ impl Candidates {
 }
 
 impl VGic {
-    /// The guest has ended the interrupt in list register `lr`; the register is free. Returns the
+    /// `cpu` has ended the interrupt in its list register `lr`; the register is free. Returns the
     /// INTID, so that the caller can set the level of its source as it is now and acknowledge the
     /// timer.
     ///
     /// `None` as `lr`, or a register that holds nothing: a maintenance interrupt for nothing
     /// that we know of; ignored. (seL4 reports index 0 without the valid flag when it finds no
     /// ended register; the register, if any, is reported by the next maintenance interrupt.)
-    pub fn on_maintenance(&mut self, lr: Option<u8>) -> Option<u16> {
+    pub fn on_maintenance(&mut self, cpu: VcpuId, lr: Option<u8>) -> Option<u16> {
         let lr = usize::from(lr?);
-        let cpu = &mut self.cpus[BOOT];
+        let own = self.cpu_mut(cpu);
         #[expect(clippy::cast_possible_truncation, reason = "the INTID's half")]
-        let intid = *cpu.lr.get(lr)? as u16;
-        if cpu.used & (1 << lr) == 0 {
+        let intid = *own.lr.get(lr)? as u16;
+        if own.used & (1 << lr) == 0 {
             return None;
         }
-        cpu.used &= !(1 << lr);
+        own.used &= !(1 << lr);
         let (n, bit) = self.locate(intid)?;
-        self.word_mut(n)?.held &= !bit;
-        self.update(n);
+        self.word_mut(cpu, n)?.held &= !bit;
+        self.update(cpu, n);
         Some(intid)
     }
 
-    /// Puts deliverable interrupts into free list registers, the most urgent first.
+    /// Puts what is deliverable to `cpu` into its free list registers, the most urgent first.
     #[inline]
-    pub fn flush<I: Interrupts>(&mut self, interface: &mut I) {
-        if self.enabled && self.cpus[BOOT].summary != 0 {
-            self.fill(interface);
+    pub fn flush<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I) {
+        if self.enabled && self.cpu(cpu).summary != 0 {
+            self.fill(cpu, interface);
         }
+        self.kicked = self.kicked.without(Vcpus::only(cpu));
     }
 
-    fn fill<I: Interrupts>(&mut self, interface: &mut I) {
+    fn fill<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I) {
         let count = I::LIST_REGISTERS.min(MAX_LIST_REGISTERS);
         let exist = u32::MAX >> (32 - count.max(1));
-        let free = !u32::from(self.cpus[BOOT].used) & exist;
+        let free = !u32::from(self.cpu(cpu).used) & exist;
         if free & free.wrapping_sub(1) == 0 {
-            if count != 0 && !self.cpus[BOOT].stuck {
-                self.squeeze(interface, free);
+            if count != 0 && !self.cpu(cpu).stuck {
+                self.squeeze(cpu, interface, free);
             }
             return;
         }
         // Mostly there is one, and nothing to choose.
-        let words = self.cpus[BOOT].summary;
+        let words = self.cpu(cpu).summary;
         let n = words.trailing_zeros();
-        let ready = self.word(n as usize).map_or(0, |word| word.ready);
+        let ready = self.ready(cpu, n as usize);
         if words.is_power_of_two() && ready.is_power_of_two() {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -107,93 +108,93 @@ impl VGic {
                 (32 * n + ready.trailing_zeros()) as u16,
                 free.trailing_zeros() as u8,
             );
-            let priority = self.priority(intid);
-            self.put(interface, lr, intid, priority);
+            let priority = self.priority(cpu, intid);
+            self.put(cpu, interface, lr, intid, priority);
         } else {
-            self.choose(interface, free);
+            self.choose(cpu, interface, free);
         }
     }
 
     /// [`VGic::flush`] of several, into the list registers `free`, at least two. The last is kept
     /// where nothing can be recalled.
     #[inline(never)]
-    fn choose<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
+    fn choose<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I, mut free: u32) {
         let kept = u32::from(!interface.can_recall());
-        for (priority, intid) in self.most_urgent(free.count_ones() - kept).take() {
+        for (priority, intid) in self.most_urgent(cpu, free.count_ones() - kept).take() {
             #[expect(clippy::cast_possible_truncation, reason = "below 16")]
             let lr = free.trailing_zeros() as u8;
             free &= free.wrapping_sub(1);
-            self.put_one(interface, lr, intid, priority);
+            self.put_one(cpu, interface, lr, intid, priority);
         }
         // One that is left may be more urgent than what went in long ago.
-        if interface.can_recall() && self.cpus[BOOT].summary != 0 {
-            self.squeeze(interface, free);
+        if interface.can_recall() && self.cpu(cpu).summary != 0 {
+            self.squeeze(cpu, interface, free);
         }
     }
 
     /// [`VGic::flush`] with at most one list register, `free`, left.
     #[cold]
     #[inline(never)]
-    fn squeeze<I: Interrupts>(&mut self, interface: &mut I, mut free: u32) {
+    fn squeeze<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I, mut free: u32) {
         // Each turn takes the free one or looks at another one that is in use.
         let mut seen = 0;
-        while let Some((mut priority, mut intid)) = self.most_urgent(1).take().next() {
+        while let Some((mut priority, mut intid)) = self.most_urgent(cpu, 1).take().next() {
             #[expect(clippy::cast_possible_truncation, reason = "below 16")]
-            let lr = if free != 0 && (interface.can_recall() || self.is_above_all(priority)) {
+            let lr = if free != 0 && (interface.can_recall() || self.is_above_all(cpu, priority)) {
                 core::mem::take(&mut free).trailing_zeros() as u8
             } else if interface.can_recall()
-                && let Some(lr) = self.least_urgent(priority, seen)
+                && let Some(lr) = self.least_urgent(cpu, priority, seen)
             {
                 seen |= 1 << lr;
                 if !interface.recall(lr) {
                     continue;
                 }
-                self.release(lr);
+                self.release(cpu, lr);
                 // The guest may have made what was taken back more urgent meanwhile.
-                if let Some(first) = self.most_urgent(1).take().next() {
+                if let Some(first) = self.most_urgent(cpu, 1).take().next() {
                     (priority, intid) = first;
                 }
                 lr
             } else {
-                self.cpus[BOOT].stuck = true;
+                self.cpu_mut(cpu).stuck = true;
                 return;
             };
-            self.put_one(interface, lr, intid, priority);
+            self.put_one(cpu, interface, lr, intid, priority);
         }
     }
 
     /// Whether `priority` is more urgent than everything that is in a list register.
-    fn is_above_all(&self, priority: u8) -> bool {
-        let cpu = &self.cpus[BOOT];
-        let held = (0..).zip(&cpu.lr);
-        let mut held = held.filter(|(lr, _)| cpu.used & 1 << lr != 0);
+    fn is_above_all(&self, cpu: VcpuId, priority: u8) -> bool {
+        let own = self.cpu(cpu);
+        let held = (0..).zip(&own.lr);
+        let mut held = held.filter(|(lr, _)| own.used & 1 << lr != 0);
         held.all(|(_, key)| u32::from(priority) < (key & !LATCHED) >> 16)
     }
 
     /// The list register with the least urgent interrupt, if that is less urgent than `priority`;
     /// of those not in `seen`.
-    fn least_urgent(&self, priority: u8, seen: u16) -> Option<u8> {
-        let cpu = &self.cpus[BOOT];
-        let held = (0..).zip(cpu.lr.iter().map(|key| key & !LATCHED));
+    fn least_urgent(&self, cpu: VcpuId, priority: u8, seen: u16) -> Option<u8> {
+        let own = self.cpu(cpu);
+        let held = (0..).zip(own.lr.iter().map(|key| key & !LATCHED));
         let held = held
-            .filter(|(lr, key)| cpu.used & !seen & 1 << lr != 0 && key >> 16 > u32::from(priority));
+            .filter(|(lr, key)| own.used & !seen & 1 << lr != 0 && key >> 16 > u32::from(priority));
         held.max_by_key(|(_, key)| *key).map(|(lr, _)| lr)
     }
 
     /// The `room` most urgent interrupts that are ready.
-    fn most_urgent(&self, room: u32) -> Candidates {
+    fn most_urgent(&self, cpu: VcpuId, room: u32) -> Candidates {
         let mut candidates = Candidates::new(room);
-        let mut words = self.cpus[BOOT].summary;
+        let mut words = self.cpu(cpu).summary;
         while words != 0 {
             let n = words.trailing_zeros();
             words &= words - 1;
-            let mut ready = self.word(n as usize).map_or(0, |word| word.ready);
+            let mut ready = self.ready(cpu, n as usize);
             while ready != 0 {
                 let bit = ready.trailing_zeros();
                 ready &= ready - 1;
                 #[expect(clippy::cast_possible_truncation, reason = "below 32 * 32")]
                 let intid = (32 * n + bit) as u16;
-                candidates.offer(self.priority(intid), intid);
+                candidates.offer(self.priority(cpu, intid), intid);
             }
         }
         candidates
@@ -201,65 +202,73 @@ impl VGic {
 
     /// [`VGic::put`], out of line.
     #[inline(never)]
-    fn put_one<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
-        self.put(interface, lr, intid, priority);
+    fn put_one<I: Interrupts>(
+        &mut self,
+        cpu: VcpuId,
+        interface: &mut I,
+        lr: u8,
+        intid: u16,
+        priority: u8,
+    ) {
+        self.put(cpu, interface, lr, intid, priority);
     }
 
     /// Puts `intid` into list register `lr`, which is free. With every interrupt, so it is in line
     /// there.
     #[inline(always)]
-    fn put<I: Interrupts>(&mut self, interface: &mut I, lr: u8, intid: u16, priority: u8) {
-        self.hold(lr, intid, priority);
+    fn put<I: Interrupts>(
+        &mut self,
+        cpu: VcpuId,
+        interface: &mut I,
+        lr: u8,
+        intid: u16,
+        priority: u8,
+    ) {
+        self.hold(cpu, lr, intid, priority);
         // Where the machine refuses, the guest ends without this interrupt; the host says so.
         let _ = interface.inject(lr, intid, priority);
     }
 
     /// Accounts `intid` to list register `lr`.
     #[inline(always)]
-    fn hold(&mut self, lr: u8, intid: u16, priority: u8) {
-        let cpu = &mut self.cpus[BOOT];
-        // One source at a time: an SGI sent by several CPUs is taken once for each (GICv2 spec
-        // 3.2.1).
-        let more = match cpu.sgi_sources.get_mut(usize::from(intid)) {
-            Some(sources) => {
-                *sources &= sources.wrapping_sub(1);
-                *sources != 0
-            }
-            None => false,
-        };
-        let mut key = u32::from(priority) << 16 | u32::from(intid);
+    fn hold(&mut self, cpu: VcpuId, lr: u8, intid: u16, priority: u8) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
-        if let Some(word) = self.word_mut(n) {
+        let mut key = u32::from(priority) << 16 | u32::from(intid);
+        if let Some(word) = self.word_mut(cpu, n) {
             if word.latch & bit != 0 {
                 key |= LATCHED;
             }
             word.held |= bit;
-            if !more {
-                word.latch &= !bit;
-            }
+            word.latch &= !bit;
         }
-        let cpu = &mut self.cpus[BOOT];
-        if let Some(place) = cpu.lr.get_mut(usize::from(lr)) {
-            *place = key;
-            cpu.used |= 1 << lr;
+        let own = self.cpu_mut(cpu);
+        // An SGI that several have sent is taken once.
+        let sources = own.sgi_sources.get_mut(usize::from(intid));
+        let sources = sources.map_or(0, core::mem::take);
+        if let (Some(place), Some(sent)) = (
+            own.lr.get_mut(usize::from(lr)),
+            own.lr_sources.get_mut(usize::from(lr)),
+        ) {
+            (*place, *sent) = (key, sources);
+            own.used |= 1 << lr;
         }
-        self.update(n);
+        self.update(cpu, n);
     }
 
     /// Undoes [`VGic::hold`]: the interrupt in list register `lr` was taken back, pending as it
     /// was. A level that has fallen meanwhile is pending no more.
-    fn release(&mut self, lr: u8) {
-        // Only CPU 0 sends SGIs, so it was the source of one.
-        const { assert!(MAX_VCPUS == 1) };
-        let key = self.cpus[BOOT].lr.get(usize::from(lr));
+    fn release(&mut self, cpu: VcpuId, lr: u8) {
+        let own = self.cpu(cpu);
+        let key = own.lr.get(usize::from(lr));
         let latched = key.is_some_and(|key| key & LATCHED != 0);
-        let Some(intid) = self.on_maintenance(Some(lr)) else {
+        let sources = own.lr_sources.get(usize::from(lr)).copied().unwrap_or(0);
+        let Some(intid) = self.on_maintenance(cpu, Some(lr)) else {
             return;
         };
         if latched {
-            self.pulse(intid);
+            self.pulse_from(cpu, intid, sources);
         }
     }
 }

@@ -6,23 +6,21 @@
 //! enabled, as on a GIC-400.
 
 use dt_server_api::{DomainRecord, GuestLayout};
-use hv_types::MAX_VCPUS;
+use hv_types::{VcpuId, Vcpus};
 
+use super::VGic;
 use super::regs::{
     BITMAPS_END, CPENDSGIR, CTLR, END, ICACTIVER, ICENABLER, ICFGR, ICFGR_END, ICPENDR, ID,
     ID_FIRST, IIDR, IIDR_GIC400, IPRIORITYR, ISACTIVER, ISENABLER, ISPENDR, ITARGETSR, SGIR,
     SPENDSGIR, SPENDSGIR_END, TYPER,
 };
 use super::state::{PRIORITY_BITS, SGIS, from_icfgr, to_icfgr};
-use super::{BOOT, VGic};
 use crate::device::model::{Device, Region, Words, Written};
 use crate::host::Host;
 use crate::host::on_vcpu::VcpuHost;
 
 /// Bytes of one kind of bitmap register.
 const BITMAP: u32 = 0x80;
-/// A bit for each CPU that exists.
-const CPU_MASK: u8 = 0xff >> (8 - MAX_VCPUS);
 
 /// Whether a register may be accessed by bytes (GICv2 spec section 4.1.4) or is none at all.
 const fn is_narrow(offset: u32) -> bool {
@@ -41,16 +39,16 @@ const fn is_allowed(offset: u32, size: u8) -> bool {
 }
 
 impl VGic {
-    /// Reads `size` bytes at `offset` from the start of the distributor.
+    /// `cpu` reads `size` bytes at `offset` from the start of the distributor.
     ///
     /// `None` where hardware would not answer either: words everywhere, bytes only in priority,
     /// target and SGI-pending registers, always aligned. The caller injects a data abort, as Xen
     /// does.
-    pub fn mmio_read(&self, offset: u32, size: u8) -> Option<u32> {
+    pub fn mmio_read(&self, cpu: VcpuId, offset: u32, size: u8) -> Option<u32> {
         if !is_allowed(offset, size) {
             return None;
         }
-        let value = self.read_word(offset & !3);
+        let value = self.read_word(cpu, offset & !3);
         Some(if size == 1 {
             (value >> (8 * (offset & 3))) & 0xff
         } else {
@@ -58,52 +56,45 @@ impl VGic {
         })
     }
 
-    /// Writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`] would
+    /// `cpu` writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`] would
     /// answer `None`.
     ///
     /// The caller sets the levels of its sources anew and then flushes: an interrupt may have been
     /// enabled.
-    pub fn mmio_write(&mut self, offset: u32, size: u8, value: u32) -> bool {
+    pub fn mmio_write(&mut self, cpu: VcpuId, offset: u32, size: u8, value: u32) -> bool {
         if !is_allowed(offset, size) {
             return false;
         }
         match offset {
-            IPRIORITYR..ITARGETSR => self.each_byte(offset, size, value, Self::write_priority),
-            CPENDSGIR..SPENDSGIR => self.each_byte(offset, size, value, Self::clear_sgi),
-            SPENDSGIR..SPENDSGIR_END => self.each_byte(offset, size, value, Self::set_sgi),
-            // One CPU: every SPI targets it. An empty list is ignored (as on Xen), any other names
-            // it alone.
-            ITARGETSR..ICFGR => {}
-            _ => self.write_word(offset, value),
+            IPRIORITYR..ITARGETSR => self.each_byte(cpu, offset, size, value, Self::write_priority),
+            CPENDSGIR..SPENDSGIR => self.each_byte(cpu, offset, size, value, Self::clear_sgi),
+            SPENDSGIR..SPENDSGIR_END => self.each_byte(cpu, offset, size, value, Self::set_sgi),
+            ITARGETSR..ICFGR => self.each_byte(cpu, offset, size, value, Self::write_target),
+            _ => self.write_word(cpu, offset, value),
         }
         true
     }
 
-    fn read_word(&self, offset: u32) -> u32 {
+    fn read_word(&self, cpu: VcpuId, offset: u32) -> u32 {
         match offset {
             CTLR => u32::from(self.enabled),
-            #[expect(clippy::cast_possible_truncation, reason = "1")]
-            TYPER => u32::from(self.words - 1) | (MAX_VCPUS as u32 - 1) << 5,
-            IIDR => IIDR_GIC400,
-            ISENABLER..BITMAPS_END => self.read_bitmap(offset),
-            IPRIORITYR..ITARGETSR => self.read_priorities(offset - IPRIORITYR),
-            ITARGETSR..ICFGR => {
-                let first = offset - ITARGETSR;
-                if first < 32 * u32::from(self.words) {
-                    0x0101_0101
-                } else {
-                    0
-                }
+            TYPER => {
+                let last = u32::from(self.all.count().saturating_sub(1));
+                u32::from(self.words - 1) | last << 5
             }
+            IIDR => IIDR_GIC400,
+            ISENABLER..BITMAPS_END => self.read_bitmap(cpu, offset),
+            IPRIORITYR..ITARGETSR => self.read_priorities(cpu, offset - IPRIORITYR),
+            ITARGETSR..ICFGR => self.read_targets(cpu, offset - ITARGETSR),
             ICFGR..ICFGR_END => {
                 let (n, half) = ((offset - ICFGR) / 8, (offset / 4) & 1);
-                let edge = self.word(n as usize).map_or(0, |word| word.edge) >> (16 * half);
+                let edge = self.word(cpu, n as usize).map_or(0, |word| word.edge) >> (16 * half);
                 #[expect(clippy::cast_possible_truncation, reason = "one half of the word")]
                 to_icfgr(edge as u16)
             }
             CPENDSGIR..SPENDSGIR_END => {
                 let at = (offset & 0xf) as usize;
-                let sources = self.cpus[BOOT].sgi_sources.get(at..at + 4);
+                let sources = self.cpu(cpu).sgi_sources.get(at..at + 4);
                 sources
                     .and_then(|bytes| bytes.try_into().ok())
                     .map_or(0, u32::from_le_bytes)
@@ -115,8 +106,8 @@ impl VGic {
         }
     }
 
-    fn read_bitmap(&self, offset: u32) -> u32 {
-        let Some(word) = self.word(((offset % BITMAP) / 4) as usize) else {
+    fn read_bitmap(&self, cpu: VcpuId, offset: u32) -> u32 {
+        let Some(word) = self.word(cpu, ((offset % BITMAP) / 4) as usize) else {
             return 0;
         };
         match offset & !(BITMAP - 1) {
@@ -126,10 +117,10 @@ impl VGic {
         }
     }
 
-    fn read_priorities(&self, first: u32) -> u32 {
+    fn read_priorities(&self, cpu: VcpuId, first: u32) -> u32 {
         let at = first as usize;
         let bytes = match at.checked_sub(32) {
-            None => self.cpus[BOOT].priority.get(at..at + 4),
+            None => self.cpu(cpu).priority.get(at..at + 4),
             Some(spi) => self.spi_priority.get(spi..spi + 4),
         };
         bytes
@@ -137,24 +128,52 @@ impl VGic {
             .map_or(0, u32::from_le_bytes)
     }
 
-    fn write_word(&mut self, offset: u32, value: u32) {
+    /// Targets of the four interrupts from `first` on; a private one has that who looks.
+    fn read_targets(&self, cpu: VcpuId, first: u32) -> u32 {
+        let mut bytes = [0; 4];
+        for (intid, byte) in (first..).zip(&mut bytes) {
+            let (n, bit) = ((intid / 32) as usize, 1 << (intid % 32));
+            if n >= usize::from(self.words) {
+                continue;
+            }
+            let Some(spi) = n.checked_sub(1) else {
+                *byte = Vcpus::only(cpu).bits();
+                continue;
+            };
+            for target in self.all {
+                let targets = self.cpu(target).targets.get(spi);
+                if targets.is_some_and(|targets| targets & bit != 0) {
+                    *byte |= Vcpus::only(target).bits();
+                }
+            }
+        }
+        u32::from_le_bytes(bytes)
+    }
+
+    fn write_word(&mut self, cpu: VcpuId, offset: u32, value: u32) {
         match offset {
-            CTLR => self.enabled = value & 1 != 0,
-            ISENABLER..BITMAPS_END => self.write_bitmap(offset, value),
-            ICFGR..ICFGR_END => self.write_configuration(offset - ICFGR, value),
-            SGIR => self.send_sgi(value),
+            CTLR => {
+                self.enabled = value & 1 != 0;
+                // What has been ready may go to anybody now.
+                self.kicked = self.all;
+            }
+            ISENABLER..BITMAPS_END => self.write_bitmap(cpu, offset, value),
+            ICFGR..ICFGR_END => self.write_configuration(cpu, offset - ICFGR, value),
+            SGIR => self.send_sgi(cpu, value),
             _ => {}
         }
     }
 
-    fn write_bitmap(&mut self, offset: u32, value: u32) {
+    fn write_bitmap(&mut self, cpu: VcpuId, offset: u32, value: u32) {
         let n = ((offset % BITMAP) / 4) as usize;
         if n >= usize::from(self.words) {
             return;
         }
         // SGIs: enabled for good, and pending through SGIR and its kin only (GICv2 spec 4.3.7).
         let not_sgis = if n == 0 { value & !SGIS } else { value };
-        let Some(word) = self.word_mut(n) else { return };
+        let Some(word) = self.word_mut(cpu, n) else {
+            return;
+        };
         match offset & !(BITMAP - 1) {
             ISENABLER => word.enabled |= value,
             ICENABLER => word.enabled &= !not_sgis,
@@ -164,10 +183,10 @@ impl VGic {
             ICACTIVER => word.active &= !value,
             _ => {}
         }
-        self.update(n);
+        self.update(cpu, n);
     }
 
-    fn write_configuration(&mut self, offset: u32, value: u32) {
+    fn write_configuration(&mut self, cpu: VcpuId, offset: u32, value: u32) {
         let n = (offset / 8) as usize;
         // SGIs are edge-triggered by definition; whether PPIs can be changed is up to the GIC, and
         // Xen's cannot.
@@ -175,26 +194,37 @@ impl VGic {
             return;
         }
         let half = 16 * ((offset / 4) & 1);
-        let Some(word) = self.word_mut(n) else { return };
+        let Some(word) = self.word_mut(cpu, n) else {
+            return;
+        };
         word.edge = (word.edge & !(0xffff << half)) | u32::from(from_icfgr(value)) << half;
-        self.update(n);
+        self.update(cpu, n);
     }
 
-    /// `GICD_SGIR` (GICv2 spec section 4.3.15), from CPU 0.
-    fn send_sgi(&mut self, value: u32) {
+    /// `GICD_SGIR` (GICv2 spec section 4.3.15) written by `cpu`. Targets that are off are left out.
+    fn send_sgi(&mut self, cpu: VcpuId, value: u32) {
+        let own = Vcpus::only(cpu);
+        let [_, _, list, _] = value.to_le_bytes();
         let targets = match (value >> 24) & 3 {
-            0 => (value >> 16) & u32::from(CPU_MASK),
-            1 => u32::from(CPU_MASK) & !(1 << BOOT),
-            2 => 1 << BOOT,
+            0 => Vcpus::from_bits(list),
+            1 => self.all.without(own),
+            2 => own,
             // Reserved.
-            _ => 0,
+            _ => Vcpus::NONE,
         };
-        if targets & (1 << BOOT) != 0 {
-            self.pulse((value & 0xf) as u16);
+        for target in targets.and(self.online) {
+            self.pulse_from(target, (value & 0xf) as u16, own.bits());
         }
     }
 
-    fn each_byte(&mut self, offset: u32, size: u8, value: u32, write: fn(&mut Self, u32, u8)) {
+    fn each_byte(
+        &mut self,
+        cpu: VcpuId,
+        offset: u32,
+        size: u8,
+        value: u32,
+        write: fn(&mut Self, VcpuId, u32, u8),
+    ) {
         for (at, byte) in value
             .to_le_bytes()
             .into_iter()
@@ -202,45 +232,71 @@ impl VGic {
             .enumerate()
         {
             #[expect(clippy::cast_possible_truncation, reason = "at most 3")]
-            write(self, offset + at as u32, byte);
+            write(self, cpu, offset + at as u32, byte);
         }
     }
 
-    fn write_priority(&mut self, offset: u32, value: u8) {
+    fn write_priority(&mut self, cpu: VcpuId, offset: u32, value: u8) {
         let intid = (offset - IPRIORITYR) as usize;
         if intid >= 32 * usize::from(self.words) {
             return;
         }
         let place = match intid.checked_sub(32) {
-            None => self.cpus[BOOT].priority.get_mut(intid),
+            None => self.cpu_mut(cpu).priority.get_mut(intid),
             Some(spi) => self.spi_priority.get_mut(spi),
         };
         if let Some(place) = place {
             *place = value & PRIORITY_BITS;
-            self.cpus[BOOT].stuck = false;
+            self.cpu_mut(cpu).stuck = false;
         }
     }
 
-    fn set_sgi(&mut self, offset: u32, sources: u8) {
-        self.change_sgi(offset - SPENDSGIR, |old| old | (sources & CPU_MASK));
+    /// The lowest of the CPUs named gets the interrupt; where none exists nothing changes (as on
+    /// Xen).
+    fn write_target(&mut self, cpu: VcpuId, offset: u32, value: u8) {
+        let intid = offset - ITARGETSR;
+        let (n, bit) = ((intid / 32) as usize, 1 << (intid % 32));
+        let (Some(spi), Some(target)) = (
+            n.checked_sub(1),
+            Vcpus::from_bits(value).and(self.all).lowest(),
+        ) else {
+            return;
+        };
+        if n >= usize::from(self.words) {
+            return;
+        }
+        for each in self.all {
+            if let Some(targets) = self.cpu_mut(each).targets.get_mut(spi) {
+                *targets &= !bit;
+                if each == target {
+                    *targets |= bit;
+                }
+            }
+        }
+        self.update(cpu, n);
     }
 
-    fn clear_sgi(&mut self, offset: u32, sources: u8) {
-        self.change_sgi(offset - CPENDSGIR, |old| old & !sources);
+    fn set_sgi(&mut self, cpu: VcpuId, offset: u32, sources: u8) {
+        let sources = sources & self.all.bits();
+        self.change_sgi(cpu, offset - SPENDSGIR, |old| old | sources);
     }
 
-    fn change_sgi(&mut self, sgi: u32, change: impl Fn(u8) -> u8) {
-        let cpu = &mut self.cpus[BOOT];
-        let Some(sources) = cpu.sgi_sources.get_mut(sgi as usize) else {
+    fn clear_sgi(&mut self, cpu: VcpuId, offset: u32, sources: u8) {
+        self.change_sgi(cpu, offset - CPENDSGIR, |old| old & !sources);
+    }
+
+    fn change_sgi(&mut self, cpu: VcpuId, sgi: u32, change: impl Fn(u8) -> u8) {
+        let own = self.cpu_mut(cpu);
+        let Some(sources) = own.sgi_sources.get_mut(sgi as usize) else {
             return;
         };
         *sources = change(*sources);
         if *sources == 0 {
-            cpu.private.latch &= !(1 << sgi);
+            own.private.latch &= !(1 << sgi);
         } else {
-            cpu.private.latch |= 1 << sgi;
+            own.private.latch |= 1 << sgi;
         }
-        self.update(0);
+        self.update(cpu, 0);
     }
 }
 
@@ -255,7 +311,7 @@ impl Device for VGic {
     };
 
     fn new(record: &DomainRecord) -> Self {
-        Self::new(record.nr_spis)
+        Self::new(record.nr_spis, record.vcpus)
     }
     fn place(layout: &GuestLayout) -> Option<Region> {
         Some(Region {
@@ -264,18 +320,18 @@ impl Device for VGic {
         })
     }
     #[inline(always)]
-    fn read<H: VcpuHost>(&mut self, _: &mut H, offset: u32, size: u8) -> Option<u32> {
-        self.mmio_read(offset, size)
+    fn read<H: VcpuHost>(&mut self, host: &mut H, offset: u32, size: u8) -> Option<u32> {
+        self.mmio_read(host.id(), offset, size)
     }
     #[inline(always)]
-    fn write<H: VcpuHost>(&mut self, _: &mut H, offset: u32, size: u8, value: u32) -> Written {
-        if self.mmio_write(offset, size, value) {
+    fn write<H: VcpuHost>(&mut self, host: &mut H, offset: u32, size: u8, value: u32) -> Written {
+        if self.mmio_write(host.id(), offset, size, value) {
             Written::Done
         } else {
             Written::Refused
         }
     }
     fn reset<H: Host>(&mut self, _: &mut H) {
-        *self = Self::new(u16::from(self.words - 1) * 32);
+        *self = Self::new(u16::from(self.words - 1) * 32, self.all.count());
     }
 }

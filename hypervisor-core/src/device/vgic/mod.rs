@@ -1,6 +1,13 @@
 //! Virtual GICv2: the distributor that the guest sees, and the list registers that carry its
 //! interrupts to the virtual CPU interface (GICv2 spec IHI 0048B.b). It presents itself as a
-//! GIC-400 with one CPU.
+//! GIC-400.
+//!
+//! Interrupts below 32 are *private*: each vCPU has its own (SGIs and PPIs), and so the first
+//! registers of each kind show a vCPU its own bits. A *shared* interrupt (SPI) goes to one vCPU;
+//! where a guest names several in `GICD_ITARGETSR` it is the lowest, and to name none that exists
+//! changes nothing, as in Xen. An SGI goes to those of its targets that are on; sent by several
+//! before it is taken it comes once, as in Xen, and the CPU that sent it is not told (`GICC_IAR`
+//! bits 12:10 are 0).
 //!
 //! The distributor is emulated here; the guest's CPU interface is the hardware's own (`GICV`), so
 //! acknowledging and ending an interrupt cost no exit but the maintenance interrupt at its end.
@@ -9,7 +16,7 @@
 //!
 //! A kernel may let us write a list register but neither read it back nor clear it. From the
 //! injection to the end of interrupt we therefore know only that an interrupt is *held*: pending or
-//! active. Four consequences differ from a GIC whose state is all visible:
+//! active. Five consequences differ from a GIC whose state is all visible:
 //!
 //! - `GICD_ISACTIVER` shows a held interrupt as active. Who polls it (Linux's `synchronize_irq`)
 //!   waits for the end of interrupt, which comes in either case. `GICD_ISPENDR` shows a held
@@ -17,6 +24,7 @@
 //! - A held interrupt that the guest disables or clears (`GICD_ICENABLER`, `GICD_ICPENDR`) cannot
 //!   be recalled: it may be taken once more. It does not come again after that.
 //! - `GICD_ICACTIVER` does not deactivate a held interrupt; ending it does.
+//! - A shared interrupt that gets another target while it is held comes to the old one.
 //! - An edge during the time an interrupt is held makes it pending again after its end, also where
 //!   the guest had not taken the first one. An edge is never lost and never taken twice.
 //!
@@ -35,7 +43,8 @@
 //!
 //! Devices use [`VGic::set_level`] and [`VGic::pulse`]; the exit loop uses
 //! [`VGic::on_maintenance`], sets the levels of the interrupt that ended anew, and calls
-//! [`VGic::flush`] before the guest runs on.
+//! [`VGic::flush`] before the vCPU runs on, and for those for which others have done something
+//! ([`VGic::kicked`]).
 
 mod lr;
 mod mmio;
@@ -44,9 +53,11 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use hv_types::MAX_VCPUS;
+use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 
-use state::{Cpu, Word};
+use crate::host::Interrupts;
+
+use state::{Cpu, SPI_WORDS, Word};
 
 /// INTID of the virtual timer (PPI 11).
 pub const VTIMER: u16 = 27;
@@ -66,11 +77,6 @@ pub const fn shows_pending(offset: u32) -> bool {
     offset & !(regs::ISPENDR ^ regs::ICPENDR) == regs::ISPENDR
 }
 
-/// The vCPU that everything targets as long as there is one.
-const BOOT: usize = 0;
-/// Words of shared interrupts.
-const SPI_WORDS: usize = MAX_SPIS as usize / 32;
-
 /// One guest's interrupt controller.
 ///
 /// All operations but [`VGic::flush`] take a fixed number of steps, whatever the guest has done;
@@ -81,15 +87,21 @@ pub struct VGic {
     enabled: bool,
     /// Words that exist: the private one and those of the SPIs.
     words: u8,
+    /// vCPUs that exist.
+    all: Vcpus,
+    /// Those that are on, to which SGIs go.
+    online: Vcpus,
+    /// Those for which an interrupt has become ready since [`VGic::flush`].
+    kicked: Vcpus,
     cpus: [Cpu; MAX_VCPUS],
     spis: [Word; SPI_WORDS],
     spi_priority: [u8; MAX_SPIS as usize],
 }
 
 impl VGic {
-    /// A distributor after reset with `nr_spis` shared interrupts, rounded up to a multiple of 32;
-    /// at most [`MAX_SPIS`]. About 2 KiB.
-    pub const fn new(nr_spis: u16) -> Self {
+    /// A distributor of `vcpus` CPUs after reset with `nr_spis` shared interrupts, rounded up to a
+    /// multiple of 32; at most [`MAX_SPIS`]. The first CPU is on. About 4 KiB.
+    pub const fn new(nr_spis: u16, vcpus: u8) -> Self {
         let nr_spis = if nr_spis > MAX_SPIS {
             MAX_SPIS
         } else {
@@ -97,74 +109,132 @@ impl VGic {
         };
         #[expect(clippy::cast_possible_truncation, reason = "at most 1 + 960 / 32")]
         let words = 1 + nr_spis.div_ceil(32) as u8;
+        let mut cpus = [Cpu::RESET; MAX_VCPUS];
+        cpus[0] = Cpu::BOOT_RESET;
         Self {
             enabled: false,
             words,
-            cpus: [Cpu::RESET; MAX_VCPUS],
+            all: Vcpus::first(vcpus),
+            online: Vcpus::BOOT,
+            kicked: Vcpus::NONE,
+            cpus,
             spis: [Word::RESET; SPI_WORDS],
             spi_priority: [0; MAX_SPIS as usize],
         }
     }
 
-    /// Sets the input line of PPI or SPI `intid`. A rising line latches an edge-triggered
-    /// interrupt; a level-sensitive one is pending while the line is high.
+    /// What is vCPU `cpu`'s own.
+    #[inline(always)]
+    fn cpu(&self, cpu: VcpuId) -> &Cpu {
+        &self.cpus[cpu.index()]
+    }
+
+    #[inline(always)]
+    fn cpu_mut(&mut self, cpu: VcpuId) -> &mut Cpu {
+        &mut self.cpus[cpu.index()]
+    }
+
+    /// Sets the input line of PPI `intid` of `cpu`, or of SPI `intid`. A rising line latches an
+    /// edge-triggered interrupt; a level-sensitive one is pending while the line is high.
     ///
     /// An `intid` that does not exist, or an SGI, which has no line, is ignored.
     #[inline]
-    pub fn set_level(&mut self, intid: u16, high: bool) {
-        if intid >= 16 && self.level(intid) != high {
-            self.turn(intid, high);
+    pub fn set_level(&mut self, cpu: VcpuId, intid: u16, high: bool) {
+        if intid >= 16 && self.level(cpu, intid) != high {
+            self.turn(cpu, intid, high);
         }
     }
 
     /// The line of `intid`, if that exists, changes to `high`.
-    fn turn(&mut self, intid: u16, high: bool) {
+    fn turn(&mut self, cpu: VcpuId, intid: u16, high: bool) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
-        let Some(word) = self.word_mut(n) else { return };
+        let Some(word) = self.word_mut(cpu, n) else {
+            return;
+        };
         word.level ^= bit;
         if high {
             word.latch |= word.edge & bit;
         }
-        self.update(n);
+        self.update(cpu, n);
     }
 
-    /// An edge on `intid`: pending once, whatever its configuration. An SGI comes from CPU 0.
+    /// An edge on `intid`, for a private one that of `cpu`: pending once, whatever its
+    /// configuration. An SGI comes from `cpu` itself.
     ///
     /// An `intid` that does not exist is ignored.
-    pub fn pulse(&mut self, intid: u16) {
+    pub fn pulse(&mut self, cpu: VcpuId, intid: u16) {
+        self.pulse_from(cpu, intid, Vcpus::only(cpu).bits());
+    }
+
+    /// [`VGic::pulse`]; an SGI comes from the CPUs in `sources`.
+    fn pulse_from(&mut self, cpu: VcpuId, intid: u16, sources: u8) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
         };
-        if let Some(sources) = self.cpus[BOOT].sgi_sources.get_mut(usize::from(intid)) {
-            *sources |= 1 << BOOT;
+        if let Some(before) = self.cpu_mut(cpu).sgi_sources.get_mut(usize::from(intid)) {
+            *before |= sources;
         }
-        if let Some(word) = self.word_mut(n) {
+        if let Some(word) = self.word_mut(cpu, n) {
             word.latch |= bit;
         }
-        self.update(n);
+        self.update(cpu, n);
+    }
+
+    /// vCPU `cpu` is turned on or off: whether SGIs go to it.
+    pub fn set_online(&mut self, cpu: VcpuId, on: bool) {
+        let cpu = Vcpus::only(cpu);
+        self.online = self.online.without(cpu);
+        if on {
+            self.online = self.online.with(cpu);
+        }
+    }
+
+    /// vCPU `cpu` is about to be turned on: what is pending for it alone is forgotten, as Xen does,
+    /// but for what is in a list register that cannot be taken back.
+    pub fn restart<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I) {
+        let mut used = self.cpu(cpu).used;
+        while used != 0 && interface.can_recall() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            let lr = used.trailing_zeros() as u8;
+            used &= used - 1;
+            if interface.recall(lr) {
+                self.on_maintenance(cpu, Some(lr));
+            }
+        }
+        let own = self.cpu_mut(cpu);
+        own.sgi_sources = [0; 16];
+        own.private.latch = 0;
+        self.update(cpu, 0);
+    }
+
+    /// The vCPUs that are on and for which an interrupt has become ready since their last
+    /// [`VGic::flush`].
+    #[inline]
+    pub const fn kicked(&self) -> Vcpus {
+        self.kicked.and(self.online)
     }
 
     /// State of the input line of `intid`.
-    pub fn level(&self, intid: u16) -> bool {
-        self.test(intid, |word| word.level)
+    pub fn level(&self, cpu: VcpuId, intid: u16) -> bool {
+        self.test(cpu, intid, |word| word.level)
     }
 
     /// Whether the distributor forwards `intid`: it and the distributor are enabled.
-    pub fn is_enabled(&self, intid: u16) -> bool {
-        self.enabled && self.test(intid, |word| word.enabled)
+    pub fn is_enabled(&self, cpu: VcpuId, intid: u16) -> bool {
+        self.enabled && self.test(cpu, intid, |word| word.enabled)
     }
 
     /// Whether `intid` is in a list register: injected and not ended.
-    pub fn in_list_register(&self, intid: u16) -> bool {
-        self.test(intid, |word| word.held)
+    pub fn in_list_register(&self, cpu: VcpuId, intid: u16) -> bool {
+        self.test(cpu, intid, |word| word.held)
     }
 
-    /// Whether a vCPU that waits for an interrupt must run: one is in a list register and not
+    /// Whether `cpu`, which waits for an interrupt, must run: one is in a list register and not
     /// ended, or could be put into one. (WFI completes whether or not PSTATE masks the interrupt.)
-    pub fn deliverable(&self) -> bool {
-        let cpu = &self.cpus[BOOT];
+    pub fn deliverable(&self, cpu: VcpuId) -> bool {
+        let cpu = self.cpu(cpu);
         cpu.used != 0 || (self.enabled && cpu.summary != 0)
     }
 
@@ -174,41 +244,69 @@ impl VGic {
         (n < usize::from(self.words)).then(|| (n, 1 << (intid % 32)))
     }
 
-    fn test(&self, intid: u16, field: impl Fn(&Word) -> u32) -> bool {
+    fn test(&self, cpu: VcpuId, intid: u16, field: impl Fn(&Word) -> u32) -> bool {
         self.locate(intid)
-            .is_some_and(|(n, bit)| self.word(n).is_some_and(|word| field(word) & bit != 0))
+            .is_some_and(|(n, bit)| self.word(cpu, n).is_some_and(|word| field(word) & bit != 0))
     }
 
-    /// Word `n`, also one beyond [`VGic::words`], which stays in its reset state.
-    fn word(&self, n: usize) -> Option<&Word> {
+    /// Word `n` as `cpu` sees it, also one beyond [`VGic::words`], which stays in its reset state.
+    fn word(&self, cpu: VcpuId, n: usize) -> Option<&Word> {
         match n.checked_sub(1) {
-            None => Some(&self.cpus[BOOT].private),
+            None => Some(&self.cpu(cpu).private),
             Some(spi) => self.spis.get(spi),
         }
     }
 
-    fn word_mut(&mut self, n: usize) -> Option<&mut Word> {
+    fn word_mut(&mut self, cpu: VcpuId, n: usize) -> Option<&mut Word> {
         match n.checked_sub(1) {
-            None => Some(&mut self.cpus[BOOT].private),
+            None => Some(&mut self.cpu_mut(cpu).private),
             Some(spi) => self.spis.get_mut(spi),
         }
     }
 
-    /// Recomputes what is derived from word `n`.
-    fn update(&mut self, n: usize) {
-        let Some(word) = self.word_mut(n) else { return };
-        word.refresh();
-        let ready = word.ready != 0;
-        let cpu = &mut self.cpus[BOOT];
-        cpu.summary = (cpu.summary & !(1 << n)) | (u32::from(ready) << n);
-        cpu.stuck = false;
+    /// What of word `n` could go into a list register of `cpu`.
+    fn ready(&self, cpu: VcpuId, n: usize) -> u32 {
+        let own = self.cpu(cpu);
+        match n.checked_sub(1) {
+            None => own.private.ready,
+            Some(spi) => match (self.spis.get(spi), own.targets.get(spi)) {
+                (Some(word), Some(targets)) => word.ready & targets,
+                _ => 0,
+            },
+        }
+    }
+
+    /// Recomputes what is derived from word `n`, that of `cpu` where it is the private one.
+    #[inline]
+    fn update(&mut self, cpu: VcpuId, n: usize) {
+        if let Some(word) = self.word_mut(cpu, n) {
+            word.refresh();
+        }
+        if n == 0 {
+            self.summarise(cpu, n);
+        } else {
+            for cpu in self.all {
+                self.summarise(cpu, n);
+            }
+        }
+    }
+
+    #[inline]
+    fn summarise(&mut self, cpu: VcpuId, n: usize) {
+        let ready = self.ready(cpu, n) != 0;
+        let own = self.cpu_mut(cpu);
+        own.summary = (own.summary & !(1 << n)) | (u32::from(ready) << n);
+        own.stuck = false;
+        if ready {
+            self.kicked = self.kicked.with(Vcpus::only(cpu));
+        }
     }
 
     /// Priority of `intid`, lower is more urgent; 0 where it does not exist.
-    fn priority(&self, intid: u16) -> u8 {
+    fn priority(&self, cpu: VcpuId, intid: u16) -> u8 {
         let at = usize::from(intid);
         match at.checked_sub(32) {
-            None => self.cpus[BOOT].priority[at],
+            None => self.cpu(cpu).priority[at],
             Some(spi) => self.spi_priority.get(spi).copied().unwrap_or(0),
         }
     }

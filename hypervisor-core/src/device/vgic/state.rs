@@ -1,5 +1,7 @@
 //! State of interrupts: 32 at a time in words, and what each vCPU has of its own.
 
+use super::MAX_SPIS;
+
 /// Most list registers that a GICv2 virtual interface has in practice (GIC-400: 4; architecture:
 /// 64).
 pub(super) const MAX_LIST_REGISTERS: usize = 16;
@@ -9,6 +11,9 @@ pub(super) const LATCHED: u32 = 1 << 31;
 
 /// SGIs (bits 15:0 of word 0).
 pub(super) const SGIS: u32 = 0xffff;
+
+/// Words of shared interrupts.
+pub(super) const SPI_WORDS: usize = MAX_SPIS as usize / 32;
 
 /// Bits of a priority that exist: as many as the virtual CPU interface compares (32 levels).
 pub(super) const PRIORITY_BITS: u8 = 0xf8;
@@ -73,12 +78,16 @@ pub(super) struct Cpu {
     /// What is in each list register that is in use: its INTID in bits 15:0, the priority with
     /// which it went in above, and [`LATCHED`].
     pub(super) lr: [u32; MAX_LIST_REGISTERS],
+    /// For an SGI in a list register, the CPUs that had sent it.
+    pub(super) lr_sources: [u8; MAX_LIST_REGISTERS],
     /// List registers in use.
     pub(super) used: u16,
     /// Nothing has changed since a look found that no list register can be had for what waits.
     pub(super) stuck: bool,
     /// Words with a ready interrupt for this vCPU: bit 0 the private ones, bit `n` word `n`.
     pub(super) summary: u32,
+    /// Shared interrupts that go to this vCPU, a bit each (`GICD_ITARGETSR`); each to one.
+    pub(super) targets: [u32; SPI_WORDS],
 }
 
 impl Cpu {
@@ -93,9 +102,17 @@ impl Cpu {
         priority: [0; 32],
         sgi_sources: [0; 16],
         lr: [0; MAX_LIST_REGISTERS],
+        lr_sources: [0; MAX_LIST_REGISTERS],
         used: 0,
         stuck: false,
         summary: 0,
+        targets: [0; SPI_WORDS],
+    };
+
+    /// That of the boot CPU, to which all shared interrupts go after reset (as in Xen).
+    pub(super) const BOOT_RESET: Self = Self {
+        targets: [u32::MAX; SPI_WORDS],
+        ..Self::RESET
     };
 }
 

@@ -138,7 +138,7 @@ impl Both {
                     assert_eq!(port.0, model.alloc(Kind::Peer(peer)));
                     model.ports.insert(peer, Kind::Peer(port.0));
                     model.set(port.0);
-                    told = Some(upcall);
+                    told = Some(upcall.is_some());
                 } else {
                     assert_eq!(result, Err(Errno::Einval));
                 }
@@ -170,7 +170,7 @@ impl Both {
                             port
                         };
                         model.set(to);
-                        told = Some(matches!(sent, Ok(Sent::Port { upcall: true })));
+                        told = Some(matches!(sent, Ok(Sent::Port { upcall: Some(_) })));
                         sent
                     }
                 };

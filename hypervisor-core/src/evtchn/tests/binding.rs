@@ -15,6 +15,7 @@ impl Guest {
     fn connect(&mut self, remote: DomId, port: u32) -> Result<(Port, bool), Errno> {
         self.events
             .bind_interdomain(&self.window, &self.pages, remote, Port(port))
+            .map(|(port, raised)| (port, raised.is_some()))
     }
     fn close(&mut self, port: Port) -> Result<(), Errno> {
         self.events.close(&self.window, port)
@@ -52,14 +53,14 @@ fn ports_are_given_out_lowest_first_up_to_1023() {
 #[test]
 fn a_lower_limit_is_kept() {
     let mut guest = Guest::new();
-    guest.events = super::Events::new(DOMAINS, 2);
+    guest.events = super::Events::new(DOMAINS, 2, 1);
     assert_eq!(
         (guest.events.bind_ipi(0), guest.events.bind_ipi(0)),
         (Ok(Port(1)), Ok(Port(2)))
     );
     assert_eq!(guest.events.bind_ipi(0), Err(Errno::Enospc));
     assert_eq!(guest.send(3), Err(Errno::Einval));
-    assert!(!super::Events::new(DOMAINS, 4095).is_valid(Port(1024)));
+    assert!(!super::Events::new(DOMAINS, 4095, 1).is_valid(Port(1024)));
 }
 
 #[test]
@@ -129,9 +130,19 @@ fn two_ports_of_the_domain_connect() {
             remote_port: 1
         }
     );
-    assert_eq!(guest.send(1), Ok(Sent::Port { upcall: true }));
+    assert_eq!(
+        guest.send(1),
+        Ok(Sent::Port {
+            upcall: Some(super::BOOT)
+        })
+    );
     assert_eq!(guest.handle(), [2]);
-    assert_eq!(guest.send(2), Ok(Sent::Port { upcall: true }));
+    assert_eq!(
+        guest.send(2),
+        Ok(Sent::Port {
+            upcall: Some(super::BOOT)
+        })
+    );
     assert_eq!(guest.handle(), [1]);
     // One side goes: the other waits for this domain again.
     assert_eq!(guest.close(first), Ok(()));
@@ -200,7 +211,10 @@ fn virtual_interrupts() {
         }
     );
     assert_eq!(guest.close(Port(1)), Ok(()));
-    assert!(!guest.events.raise_virq(&guest.window, &guest.pages, 0));
+    assert_eq!(
+        guest.events.raise_virq(&guest.window, &guest.pages, 0),
+        None
+    );
     assert_eq!(guest.events.bind_virq(0, 0), Ok(Port(1)));
 }
 
@@ -243,7 +257,12 @@ fn which_ports_can_notify_another_vcpu() {
 fn closing_forgets_the_pending_event() {
     let mut guest = Guest::new();
     let port = guest.events.bind_ipi(0).unwrap();
-    assert_eq!(guest.send(port.0), Ok(Sent::Port { upcall: true }));
+    assert_eq!(
+        guest.send(port.0),
+        Ok(Sent::Port {
+            upcall: Some(super::BOOT)
+        })
+    );
     assert_eq!(guest.close(port), Ok(()));
     assert_eq!(guest.pending_word(0), 0);
     for port in [port, Port(0), Port(2), Port(1024), Port(u32::MAX)] {
@@ -260,11 +279,10 @@ fn the_console_port_survives_close_and_reset() {
         .unwrap();
     guest.events.bind_ipi(0).unwrap();
     guest.events.bind_virq(1, 0).unwrap();
-    assert!(
-        guest
-            .events
-            .raise_service(&guest.window, &guest.pages, Service::Console)
-    );
+    let raised = guest
+        .events
+        .raise_service(&guest.window, &guest.pages, Service::Console);
+    assert_eq!(raised, Some(super::BOOT));
     assert_eq!(guest.close(console), Ok(()));
     assert_eq!(guest.pending_word(0), 0);
     assert_eq!(

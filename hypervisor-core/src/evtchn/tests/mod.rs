@@ -4,13 +4,14 @@ mod against_model;
 mod binding;
 
 use guest_mem::{VecWindow, Window};
-use hv_types::{DomId, Gfn, Gpa, PAGE_SIZE, Port, WindowAddr};
+use hv_types::{DomId, Gfn, Gpa, PAGE_SIZE, Port, VcpuId, WindowAddr};
 use xen_abi::Errno;
 
 use super::{Events, Sent, Service};
 use crate::domain::peers::Domains;
 use crate::fake::{FakePages, RAM};
 
+const BOOT: VcpuId = VcpuId::BOOT;
 const ME: DomId = DomId(3);
 const DOMAINS: Domains = Domains::new(ME, 8);
 
@@ -26,7 +27,7 @@ pub(super) struct Guest {
 impl Guest {
     pub(super) fn new() -> Self {
         Self {
-            events: Events::new(DOMAINS, 1023),
+            events: Events::new(DOMAINS, 1023, 1),
             window: VecWindow::new()
                 .with(WindowAddr::extra(0, 0), PAGE_SIZE)
                 .with(WindowAddr::new(RAM), 16 * PAGE_SIZE),
@@ -53,20 +54,22 @@ impl Guest {
         self.window.load_u64(WindowAddr::new(self.info.raw() + 8))
     }
     pub(super) fn raise(&mut self, port: u32) -> bool {
-        self.events.raise(&self.window, &self.pages, Port(port))
+        let raised = self.events.raise(&self.window, &self.pages, Port(port));
+        raised.is_some()
     }
     pub(super) fn send(&mut self, port: u32) -> Result<Sent, Errno> {
         self.events.send(&self.window, &self.pages, Port(port))
     }
     pub(super) fn unmask(&mut self, port: u32) -> Result<bool, Errno> {
-        self.events.unmask(&self.window, &self.pages, Port(port))
+        let raised = self.events.unmask(&self.window, &self.pages, Port(port));
+        raised.map(|raised| raised.is_some())
     }
     pub(super) fn level(&self) -> bool {
-        self.events.upcall_pending(&self.window, &self.pages)
+        self.events.upcall_pending(&self.window, &self.pages, BOOT)
     }
     pub(super) fn register(&mut self, gfn: u64, offset: u32) -> Result<(), Errno> {
         self.events
-            .register_vcpu_info(&self.window, &self.pages, Gfn::new(gfn), offset)
+            .register_vcpu_info(&self.window, &self.pages, BOOT, (Gfn::new(gfn), offset))
     }
     /// The guest's upcall handler: flag, selector, pending, in that order. Returns the ports it
     /// serves.
@@ -180,32 +183,37 @@ fn sends_go_where_the_port_leads() {
     assert_eq!(guest.send(unbound.0), Ok(Sent::Nobody));
     assert_eq!(guest.send(virq.0), Err(Errno::Einval));
     assert_eq!(guest.pending_word(0), 0);
-    assert_eq!(guest.send(ipi.0), Ok(Sent::Port { upcall: true }));
+    assert_eq!(guest.send(ipi.0), Ok(Sent::Port { upcall: Some(BOOT) }));
     assert_eq!(guest.handle(), [ipi.0]);
 
+    let raised = guest
+        .events
+        .raise_service(&guest.window, &guest.pages, Service::Console);
+    assert_eq!(raised, Some(BOOT));
+    assert_eq!(guest.handle(), [1]);
+    let raised = guest.events.raise_virq(&guest.window, &guest.pages, 0);
+    assert_eq!(raised, Some(BOOT));
     assert!(
         guest
             .events
-            .raise_service(&guest.window, &guest.pages, Service::Console)
-    );
-    assert_eq!(guest.handle(), [1]);
-    assert!(guest.events.raise_virq(&guest.window, &guest.pages, 0));
-    assert!(
-        !guest.events.raise_virq(&guest.window, &guest.pages, 1),
+            .raise_virq(&guest.window, &guest.pages, 1)
+            .is_none(),
         "not bound"
     );
-    assert!(!guest.events.raise_virq(&guest.window, &guest.pages, 24));
+    assert_eq!(
+        guest.events.raise_virq(&guest.window, &guest.pages, 24),
+        None
+    );
     assert_eq!(guest.handle(), [virq.0]);
 }
 
 #[test]
 fn a_service_without_a_port_is_silent() {
     let mut guest = Guest::new();
-    assert!(
-        !guest
-            .events
-            .raise_service(&guest.window, &guest.pages, Service::Console)
-    );
+    let raised = guest
+        .events
+        .raise_service(&guest.window, &guest.pages, Service::Console);
+    assert_eq!(raised, None);
     assert_eq!((guest.pending_word(0), guest.upcall()), (0, 0));
 }
 
@@ -303,7 +311,7 @@ fn after_teardown_nothing_is_written() {
     guest.window.read(WindowAddr::extra(0, 0), &mut before);
     guest.events.shut();
     assert!(!guest.raise(port.0));
-    assert_eq!(guest.send(port.0), Ok(Sent::Port { upcall: false }));
+    assert_eq!(guest.send(port.0), Ok(Sent::Port { upcall: None }));
     assert_eq!(guest.unmask(port.0), Ok(false));
     assert_eq!(guest.events.close(&guest.window, virq), Ok(()));
     assert_eq!(guest.register(FRAME, 0), Ok(()));

@@ -54,7 +54,11 @@ fn results_are_written_back() {
     assert_eq!(guest.event_op(BIND_INTERDOMAIN, bind), 0);
     assert_eq!(guest.get::<BindInterdomain>(BUF).local_port, 2);
     assert!(
-        guest.vm.devices.gic.level(EVENT_UPCALL),
+        guest
+            .vm
+            .devices
+            .gic
+            .level(hv_types::VcpuId::BOOT, EVENT_UPCALL),
         "the new port is pending at once"
     );
     assert_eq!(
@@ -92,7 +96,13 @@ fn a_send_asserts_the_upcall() {
     let port = guest.new_ipi();
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
     assert_eq!(guest.upcall(), 1);
-    assert!(guest.vm.devices.gic.level(EVENT_UPCALL));
+    assert!(
+        guest
+            .vm
+            .devices
+            .gic
+            .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+    );
     assert!(
         guest
             .vm
@@ -110,12 +120,26 @@ fn a_masked_send_waits_for_unmask() {
     guest.set_shared_bit(EVTCHN_MASK, port);
     assert_eq!(guest.event_op(SEND, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
+        (
+            guest.upcall(),
+            guest
+                .vm
+                .devices
+                .gic
+                .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+        ),
         (0, false)
     );
     assert_eq!(guest.event_op(UNMASK, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
+        (
+            guest.upcall(),
+            guest
+                .vm
+                .devices
+                .gic
+                .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+        ),
         (1, true)
     );
 }
@@ -127,7 +151,14 @@ fn an_unmask_with_nothing_pending_is_quiet() {
     guest.set_shared_bit(EVTCHN_MASK, port);
     assert_eq!(guest.event_op(UNMASK, PortArg { port }), 0);
     assert_eq!(
-        (guest.upcall(), guest.vm.devices.gic.level(EVENT_UPCALL)),
+        (
+            guest.upcall(),
+            guest
+                .vm
+                .devices
+                .gic
+                .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+        ),
         (0, false)
     );
     assert!(

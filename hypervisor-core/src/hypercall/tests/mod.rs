@@ -92,7 +92,7 @@ impl Guest {
 
     /// When a watchdog or a poll has something to say.
     fn next_deadline(&self) -> Option<u64> {
-        self.vm.vcpus[0].next_deadline(&self.vm.domain.watchdogs)
+        self.vm.next_deadline()
     }
 
     /// Whether a vCPU in SCHEDOP_poll may go on.

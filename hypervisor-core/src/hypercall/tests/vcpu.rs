@@ -26,14 +26,26 @@ fn vcpu_info_moves_once_and_starts_with_the_upcall_raised() {
     let gfn = AREA >> 12;
     guest.fill(AREA, 0x100, 0);
     guest.put(BUF, &info(gfn, 0x40));
-    assert!(!guest.vm.devices.gic.level(EVENT_UPCALL));
+    assert!(
+        !guest
+            .vm
+            .devices
+            .gic
+            .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+    );
     assert_eq!(guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]), 0);
     let there: VcpuInfo = guest.get(AREA + 0x40);
     assert_eq!(
         (there.evtchn_upcall_pending, there.evtchn_pending_sel),
         (1, u64::MAX)
     );
-    assert!(guest.vm.devices.gic.level(EVENT_UPCALL));
+    assert!(
+        guest
+            .vm
+            .devices
+            .gic
+            .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+    );
     assert_eq!(guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]), EBUSY);
 }
 
@@ -61,7 +73,13 @@ fn vcpu_info_has_to_fit_into_a_page_of_ram() {
         guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, HOLE]),
         EFAULT
     );
-    assert!(!guest.vm.devices.gic.level(EVENT_UPCALL));
+    assert!(
+        !guest
+            .vm
+            .devices
+            .gic
+            .level(hv_types::VcpuId::BOOT, EVENT_UPCALL)
+    );
     guest.put(BUF, &info(gfn, 4096 - 48));
     assert_eq!(
         guest.result(VCPU_OP, &[REGISTER_VCPU_INFO, 0, BUF]),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use hv_types::Gfn;
+use hv_types::{Gfn, MAX_VCPUS};
 use memory_server_api::Extra;
 
 use crate::device::bus;
@@ -39,7 +39,7 @@ pub enum BootError {
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vcpus(n) => write!(f, "{n} vCPUs asked for; SMP guests are not supported yet, set cpus = <1>"),
+            Self::Vcpus(n) => write!(f, "{n} vCPUs asked for; a domain has 1 to {MAX_VCPUS}"),
             Self::NoRam => f.write_str("the domain has no RAM; give it a `memory` property"),
             Self::P2mTable => f.write_str(
                 "the p2m region is too small for the domain's RAM; build the image again with the matching zazen-image",

@@ -27,8 +27,7 @@ const MONITOR_TIME: Slice = Slice {
     period: 1000,
 };
 
-/// Slots of the monitor's CNode; those of protection domain, or virtual machine, `i` are `i`
-/// further.
+/// Slots of the monitor's CNode; those of protection domain, or vCPU, `i` are `i` further.
 mod monitor {
     pub(super) const ENDPOINT: u64 = 1;
     pub(super) const REPLY: u64 = 2;
@@ -36,7 +35,7 @@ mod monitor {
     pub(super) const VM_TCB: u64 = TCB + 64;
 }
 
-/// Slots of a protection domain's CNode; those of channel `i` are `i` further.
+/// Slots of a protection domain's CNode; those of channel, or vCPU, `i` are `i` further.
 const INPUT: u64 = 1;
 const FAULT: u64 = 2;
 const VSPACE: u64 = 3;
@@ -106,7 +105,7 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
         protection_domain(system, names, wanted, pd, index, endpoint);
         if let Some(vm) = &pd.vm {
             virtual_machine(names, wanted, &pd.name, vm, vms);
-            vms += 1;
+            vms += u64::from(vm.vcpus);
         }
     }
     for link in &links {
@@ -341,8 +340,17 @@ fn protection_domain(
     }
 }
 
+/// The virtual machine of `keeper`; `index` counts the vCPUs of those before it.
 fn virtual_machine(names: &Names<'_>, wanted: &mut Wanted, keeper: &str, vm: &Vm, index: u64) {
-    let thread_name = format!("{}_0", vm.name);
+    maps(names, wanted, &vm.name, &vm.maps);
+    for number in 0..u64::from(vm.vcpus) {
+        virtual_cpu(wanted, keeper, vm, number, index + number);
+    }
+}
+
+/// vCPU `number` of a virtual machine, the system's `index`-th.
+fn virtual_cpu(wanted: &mut Wanted, keeper: &str, vm: &Vm, number: u64, index: u64) {
+    let thread_name = format!("{}_{number}", vm.name);
     let (tcb, vcpu) = (format!("tcb_{thread_name}"), format!("vcpu_{thread_name}"));
     let cnode = format!("cnode_{thread_name}");
     let why = |what: &str| format!("{what} of guest {}", vm.name);
@@ -352,9 +360,8 @@ fn virtual_machine(names: &Names<'_>, wanted: &mut Wanted, keeper: &str, vm: &Vm
         &thread_name,
         vm.priority,
         vm.time,
-        TIME_BADGE,
+        TIME_BADGE + number,
     );
-    maps(names, wanted, &vm.name, &vm.maps);
     wanted.object(Kind::CNode, &cnode, sized(CNODE_BITS));
     wanted.object(Kind::VCpu, &vcpu, plain());
     let cspace = Want::to(Kind::CNode, &cnode, why("the empty CSpace"));
@@ -364,10 +371,12 @@ fn virtual_machine(names: &Names<'_>, wanted: &mut Wanted, keeper: &str, vm: &Vm
     wanted.slot(&tcb, slot::VCPU.into(), cpu.clone());
     let faults = format!("faults of guest {} are reported to {keeper}", vm.name);
     let fault = Want::to(Kind::Endpoint, format!("ep_{keeper}"), faults);
-    wanted.slot(&tcb, slot::FAULT.into(), fault.with(CALLER, FAULT_BADGE));
+    let fault = fault.with(CALLER, FAULT_BADGE | number);
+    wanted.slot(&tcb, slot::FAULT.into(), fault);
     let thread = Want::to(Kind::Tcb, &tcb, why("the thread"));
-    wanted.slot(&format!("cnode_{keeper}"), VM_TCB, thread.clone());
-    wanted.slot(&format!("cnode_{keeper}"), VCPU, cpu);
+    let leaf = format!("cnode_{keeper}");
+    wanted.slot(&leaf, VM_TCB + number, thread.clone());
+    wanted.slot(&leaf, VCPU + number, cpu);
     wanted.slot(&format!("cnode_{MONITOR}"), monitor::VM_TCB + index, thread);
 }
 

@@ -37,11 +37,13 @@ pub(crate) struct Pd {
     pub(crate) vm: Option<Vm>,
 }
 
-/// The virtual machine of a protection domain, with one vCPU.
+/// The virtual machine of a protection domain.
 pub(crate) struct Vm {
     pub(crate) name: String,
     pub(crate) priority: u8,
     pub(crate) time: Time,
+    /// How many vCPUs it has.
+    pub(crate) vcpus: u8,
     pub(crate) maps: Vec<Map>,
 }
 
@@ -143,10 +145,12 @@ fn pd(system: &System, member: Member) -> Pd {
         }),
         vm: row.vm.map(|vm| {
             let maps = vm.maps.iter();
+            let vcpus = of_domain(system, member).map_or(1, |domain| domain.vcpus);
             Vm {
                 name: vm.name.map_or(label(system, member), str::to_owned),
                 priority: vm.priority,
-                time: vm.time,
+                time: vm.time.shared_by(vcpus),
+                vcpus,
                 maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
             }
         }),

@@ -52,14 +52,13 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
         let maps = format!("the VMM of {} maps its guest's RAM", domain.name);
         let maps = Want::to(Kind::PageTable, format!("pud_{}", domain.name), maps);
         wanted.slot(&vmm, caps::VMM_GUEST_VSPACE, maps);
-        let reply = format!("reply_zazen_{}", domain.name);
-        wanted.object(Kind::Reply, &reply, Thing::default());
-        let why = format!("the second reply object of the VMM of {}", domain.name);
-        wanted.slot(
-            &vmm,
-            caps::VMM_SECOND_REPLY,
-            Want::to(Kind::Reply, reply, why),
-        );
+        for number in 1..=usize::from(domain.vcpus) {
+            let reply = format!("reply_zazen_{}_{number}", domain.name);
+            wanted.object(Kind::Reply, &reply, Thing::default());
+            let why = format!("a further reply object of the VMM of {}", domain.name);
+            let want = Want::to(Kind::Reply, reply, why);
+            wanted.slot(&vmm, caps::vmm_reply(number), want);
+        }
     }
     times(system, wanted);
 }

@@ -165,6 +165,7 @@ pub(crate) fn with_field(name: &str, pointer: &str, value: Value) -> Authority {
 /// What domains/two-linux.dts describes.
 pub(crate) fn described() -> authority::System {
     let domain = |name: &str, start| authority::Domain {
+        vcpus: 1,
         name: name.to_owned(),
         gicc: 0x300_2000,
         modules: vec![

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{ICACTIVER, ICENABLER, ICPENDR, ISACTIVER, ISENABLER, ISPENDR, Interface, VGic};
+use super::{BOOT, ICACTIVER, ICENABLER, ICPENDR, ISACTIVER, ISENABLER, ISPENDR, Interface, VGic};
 
 /// Interrupts of the distributor under test.
 const COUNT: u16 = 96;
@@ -148,7 +148,7 @@ impl Both {
             ..Interface::default()
         };
         Self {
-            gic: VGic::new(COUNT - 32),
+            gic: VGic::new(COUNT - 32, 1),
             interface,
             model: Model::new(),
             ended: 0,
@@ -171,7 +171,7 @@ impl Both {
             expected.retain(|intid| lines[usize::from(*intid)].priority < above);
         }
         let before = self.interface.injected.len();
-        self.gic.flush(&mut self.interface);
+        self.gic.flush(BOOT, &mut self.interface);
         assert_eq!(self.interface.injected[before..], expected);
         for intid in expected {
             self.put(intid);
@@ -210,7 +210,7 @@ impl Both {
 
     fn flush_with_recalls(&mut self) {
         let before = self.interface.injected.len();
-        self.gic.flush(&mut self.interface);
+        self.gic.flush(BOOT, &mut self.interface);
         let injected = self.interface.injected.split_off(before);
         let mut recalled = core::mem::take(&mut self.interface.recalled)
             .into_iter()
@@ -245,7 +245,7 @@ impl Both {
             return;
         };
         let lr = self.interface.end(*intid);
-        assert_eq!(self.gic.on_maintenance(lr), Some(*intid));
+        assert_eq!(self.gic.on_maintenance(BOOT, lr), Some(*intid));
         self.model.lines[usize::from(*intid)].held = false;
         self.ended += 1;
     }
@@ -253,7 +253,7 @@ impl Both {
     fn step(&mut self, step: Step) {
         match step {
             Step::Level(intid, high) => {
-                self.gic.set_level(intid, high);
+                self.gic.set_level(BOOT, intid, high);
                 if let Some(line) = self.model.get(intid).filter(|_| intid >= 16) {
                     if high && !line.high && line.edge {
                         line.request();
@@ -262,26 +262,26 @@ impl Both {
                 }
             }
             Step::Pulse(intid) => {
-                self.gic.pulse(intid);
+                self.gic.pulse(BOOT, intid);
                 if let Some(line) = self.model.get(intid) {
                     line.request();
                 }
             }
             Step::Bitmap(base, n, value) => {
-                assert!(self.gic.mmio_write(base + 4 * n, 4, value));
+                assert!(self.gic.mmio_write(BOOT, base + 4 * n, 4, value));
                 self.model.bitmap(base, n, value);
             }
             Step::Priority(intid, priority) => {
                 assert!(
                     self.gic
-                        .mmio_write(0x400 + u32::from(intid), 1, priority.into())
+                        .mmio_write(BOOT, 0x400 + u32::from(intid), 1, priority.into())
                 );
                 if let Some(line) = self.model.get(intid) {
                     line.priority = priority & 0xf8;
                 }
             }
             Step::Configure(n, value) => {
-                assert!(self.gic.mmio_write(0xc00 + 4 * n, 4, value));
+                assert!(self.gic.mmio_write(BOOT, 0xc00 + 4 * n, 4, value));
                 for at in 0..16 {
                     let intid = u16::try_from(16 * n + at).unwrap();
                     if let Some(line) = self.model.get(intid).filter(|_| intid >= 32) {
@@ -290,15 +290,18 @@ impl Both {
                 }
             }
             Step::Control(on) => {
-                assert!(self.gic.mmio_write(0, 4, on.into()));
+                assert!(self.gic.mmio_write(BOOT, 0, 4, on.into()));
                 self.model.on = on;
             }
             Step::Sgi(sgi) => {
-                assert!(self.gic.mmio_write(0xf00, 4, 2 << 24 | u32::from(sgi)));
+                assert!(
+                    self.gic
+                        .mmio_write(BOOT, 0xf00, 4, 2 << 24 | u32::from(sgi))
+                );
                 self.model.lines[usize::from(sgi)].request();
             }
             Step::ClearSgi(sgi) => {
-                assert!(self.gic.mmio_write(0xf10 + u32::from(sgi), 1, 1));
+                assert!(self.gic.mmio_write(BOOT, 0xf10 + u32::from(sgi), 1, 1));
                 self.model.lines[usize::from(sgi)].latch = false;
             }
             Step::Flush => self.flush(),
@@ -314,7 +317,7 @@ impl Both {
                         .is_none_or(Option::is_none)
                 });
                 if empty {
-                    assert_eq!(self.gic.on_maintenance(lr), None);
+                    assert_eq!(self.gic.on_maintenance(BOOT, lr), None);
                 }
             }
         }
@@ -324,21 +327,21 @@ impl Both {
         for n in 0..5u8 {
             let (at, n) = (4 * u32::from(n), usize::from(n));
             assert_eq!(
-                self.gic.mmio_read(ISENABLER + at, 4),
+                self.gic.mmio_read(BOOT, ISENABLER + at, 4),
                 Some(self.model.word(n, |line| line.enabled))
             );
             assert_eq!(
-                self.gic.mmio_read(ISPENDR + at, 4),
+                self.gic.mmio_read(BOOT, ISPENDR + at, 4),
                 Some(self.model.word(n, Line::pending))
             );
             assert_eq!(
-                self.gic.mmio_read(ISACTIVER + at, 4),
+                self.gic.mmio_read(BOOT, ISACTIVER + at, 4),
                 Some(self.model.word(n, |line| line.held || line.active))
             );
         }
         let in_flight = self.interface.lr.iter().flatten().count();
         assert_eq!(
-            self.gic.deliverable(),
+            self.gic.deliverable(BOOT),
             in_flight != 0 || !self.model.ready().is_empty()
         );
     }
@@ -366,7 +369,7 @@ impl Both {
             latched + in_flight,
             "each request is served once"
         );
-        assert!(!self.gic.deliverable());
+        assert!(!self.gic.deliverable(BOOT));
         self.compare();
     }
 }
@@ -388,17 +391,17 @@ proptest! {
     /// Any access at all: an answer or a refusal, and the state stays one that `flush` accepts.
     #[test]
     fn any_access_is_survived(accesses in vec((0u32..0x1100, 0u8..9, any::<u32>(), any::<bool>()), 1..200)) {
-        let mut gic = VGic::new(960);
+        let mut gic = VGic::new(960, 1);
         let mut interface = Interface::default();
         for (offset, size, value, write) in accesses {
-            let reads = gic.mmio_read(offset, size).is_some();
+            let reads = gic.mmio_read(BOOT, offset, size).is_some();
             if write {
-                prop_assert_eq!(gic.mmio_write(offset, size, value), reads);
+                prop_assert_eq!(gic.mmio_write(BOOT, offset, size, value), reads);
             }
-            gic.flush(&mut interface);
+            gic.flush(BOOT, &mut interface);
             if let Some(intid) = interface.acknowledge() {
                 let lr = interface.end(intid);
-                prop_assert_eq!(gic.on_maintenance(lr), Some(intid));
+                prop_assert_eq!(gic.on_maintenance(BOOT, lr), Some(intid));
             }
         }
     }

@@ -3,6 +3,8 @@
 mod against_model;
 mod registers;
 
+use hv_types::VcpuId;
+
 use super::{EVENT_UPCALL, VGic, VTIMER};
 use crate::host::Interrupts;
 
@@ -76,6 +78,7 @@ impl Interface {
     }
 }
 
+const BOOT: VcpuId = VcpuId::BOOT;
 const ISENABLER: u32 = 0x100;
 const ICENABLER: u32 = 0x180;
 const ISPENDR: u32 = 0x200;
@@ -85,10 +88,10 @@ const ICACTIVER: u32 = 0x380;
 
 /// A distributor that forwards, with every interrupt of the first three words enabled.
 fn running() -> (VGic, Interface) {
-    let mut gic = VGic::new(64);
-    assert!(gic.mmio_write(0, 4, 1));
+    let mut gic = VGic::new(64, 1);
+    assert!(gic.mmio_write(BOOT, 0, 4, 1));
     for n in 0..3 {
-        assert!(gic.mmio_write(ISENABLER + 4 * n, 4, u32::MAX));
+        assert!(gic.mmio_write(BOOT, ISENABLER + 4 * n, 4, u32::MAX));
     }
     (gic, Interface::default())
 }
@@ -97,7 +100,7 @@ fn running() -> (VGic, Interface) {
 fn serve(gic: &mut VGic, interface: &mut Interface) -> Option<u16> {
     let intid = interface.acknowledge()?;
     let lr = interface.end(intid).unwrap();
-    assert_eq!(gic.on_maintenance(Some(lr)), Some(intid));
+    assert_eq!(gic.on_maintenance(BOOT, Some(lr)), Some(intid));
     Some(intid)
 }
 
@@ -105,77 +108,80 @@ fn serve(gic: &mut VGic, interface: &mut Interface) -> Option<u16> {
 fn an_edge_while_disabled_is_not_lost() {
     let (mut gic, mut interface) = running();
     assert!(
-        gic.mmio_write(0xc00 + 8, 4, 2 << 2),
+        gic.mmio_write(BOOT, 0xc00 + 8, 4, 2 << 2),
         "SPI 33 edge-triggered"
     );
-    assert!(gic.mmio_write(ICENABLER + 4, 4, 1 << 1));
-    gic.set_level(33, true);
-    gic.set_level(33, false);
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, ICENABLER + 4, 4, 1 << 1));
+    gic.set_level(BOOT, 33, true);
+    gic.set_level(BOOT, 33, false);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, []);
-    assert!(!gic.deliverable());
-    assert_eq!(gic.mmio_read(ISPENDR + 4, 4), Some(1 << 1));
+    assert!(!gic.deliverable(BOOT));
+    assert_eq!(gic.mmio_read(BOOT, ISPENDR + 4, 4), Some(1 << 1));
 
-    assert!(gic.mmio_write(ISENABLER + 4, 4, 1 << 1));
-    assert!(gic.deliverable());
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, ISENABLER + 4, 4, 1 << 1));
+    assert!(gic.deliverable(BOOT));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(serve(&mut gic, &mut interface), Some(33));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [33], "one edge, one interrupt");
-    assert!(!gic.deliverable());
+    assert!(!gic.deliverable(BOOT));
 }
 
 #[test]
 fn nothing_is_forwarded_while_the_distributor_is_off() {
     let (mut gic, mut interface) = running();
-    assert!(gic.mmio_write(0, 4, 0));
-    gic.pulse(40);
-    gic.flush(&mut interface);
-    assert_eq!((interface.injected.len(), gic.deliverable()), (0, false));
-    assert!(gic.mmio_write(0, 4, 1));
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, 0, 4, 0));
+    gic.pulse(BOOT, 40);
+    gic.flush(BOOT, &mut interface);
+    assert_eq!(
+        (interface.injected.len(), gic.deliverable(BOOT)),
+        (0, false)
+    );
+    assert!(gic.mmio_write(BOOT, 0, 4, 1));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [40]);
 }
 
 #[test]
 fn a_level_that_stays_high_comes_again_after_its_end() {
     let (mut gic, mut interface) = running();
-    gic.set_level(EVENT_UPCALL, true);
-    gic.flush(&mut interface);
-    gic.flush(&mut interface);
+    gic.set_level(BOOT, EVENT_UPCALL, true);
+    gic.flush(BOOT, &mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [31]);
     assert_eq!(serve(&mut gic, &mut interface), Some(31));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [31, 31]);
-    gic.set_level(EVENT_UPCALL, false);
+    gic.set_level(BOOT, EVENT_UPCALL, false);
     assert_eq!(serve(&mut gic, &mut interface), Some(31));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [31, 31]);
 }
 
 #[test]
 fn a_level_that_falls_before_it_is_forwarded_is_gone() {
     let (mut gic, mut interface) = running();
-    gic.set_level(VTIMER, true);
-    assert_eq!(gic.mmio_read(ISPENDR, 4), Some(1 << 27));
-    gic.set_level(VTIMER, false);
-    gic.flush(&mut interface);
+    gic.set_level(BOOT, VTIMER, true);
+    assert_eq!(gic.mmio_read(BOOT, ISPENDR, 4), Some(1 << 27));
+    gic.set_level(BOOT, VTIMER, false);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, []);
 }
 
 #[test]
 fn disabled_in_a_list_register_it_does_not_come_again() {
     let (mut gic, mut interface) = running();
-    gic.set_level(32, true);
-    gic.flush(&mut interface);
-    assert!(gic.mmio_write(ICENABLER + 4, 4, 1));
-    assert!(gic.deliverable(), "it cannot be recalled");
+    gic.set_level(BOOT, 32, true);
+    gic.flush(BOOT, &mut interface);
+    assert!(gic.mmio_write(BOOT, ICENABLER + 4, 4, 1));
+    assert!(gic.deliverable(BOOT), "it cannot be recalled");
     assert_eq!(serve(&mut gic, &mut interface), Some(32));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [32]);
-    assert!(!gic.deliverable());
-    assert!(gic.mmio_write(ISENABLER + 4, 4, 1));
-    gic.flush(&mut interface);
+    assert!(!gic.deliverable(BOOT));
+    assert!(gic.mmio_write(BOOT, ISENABLER + 4, 4, 1));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [32, 32], "its line is still high");
 }
 
@@ -190,14 +196,14 @@ fn the_most_urgent_four_go_first() {
         (36, 0x80),
         (37, 0xa0),
     ] {
-        assert!(gic.mmio_write(0x400 + spi, 1, priority));
-        gic.pulse(u16::try_from(spi).unwrap());
+        assert!(gic.mmio_write(BOOT, 0x400 + spi, 1, priority));
+        gic.pulse(BOOT, u16::try_from(spi).unwrap());
     }
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [35, 33, 36], "the last one is kept");
     let order: Vec<_> = core::iter::from_fn(|| {
         let served = serve(&mut gic, &mut interface);
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
         served
     })
     .take(10)
@@ -209,23 +215,23 @@ fn the_most_urgent_four_go_first() {
 fn a_freed_list_register_takes_the_next_interrupt() {
     let (mut gic, mut interface) = running();
     for intid in 32..40 {
-        gic.pulse(intid);
+        gic.pulse(BOOT, intid);
     }
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected.len(), 3);
     assert_eq!(interface.acknowledge(), Some(32));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected.len(), 3, "acknowledged is not ended");
     let lr = interface.end(32);
-    assert_eq!(gic.on_maintenance(lr), Some(32));
-    gic.flush(&mut interface);
+    assert_eq!(gic.on_maintenance(BOOT, lr), Some(32));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [32, 33, 34, 35]);
 }
 
 /// Gives INTID `intid` a priority and makes it pending.
 fn request(gic: &mut VGic, intid: u16, priority: u32) {
-    assert!(gic.mmio_write(0x400 + u32::from(intid), 1, priority));
-    gic.pulse(intid);
+    assert!(gic.mmio_write(BOOT, 0x400 + u32::from(intid), 1, priority));
+    gic.pulse(BOOT, intid);
 }
 
 #[test]
@@ -236,18 +242,18 @@ fn an_urgent_interrupt_gets_in_however_many_wait() {
             interface.recalls = recalls;
             for n in 0..waiting {
                 request(&mut gic, 40 + n, 0xa0);
-                gic.flush(&mut interface);
+                gic.flush(BOOT, &mut interface);
             }
             request(&mut gic, 33, 0x20);
-            gic.flush(&mut interface);
+            gic.flush(BOOT, &mut interface);
             assert_eq!(serve(&mut gic, &mut interface), Some(33), "{waiting}");
-            gic.flush(&mut interface);
+            gic.flush(BOOT, &mut interface);
             // And those that waited come all, in order.
             for n in 0..waiting {
                 assert_eq!(serve(&mut gic, &mut interface), Some(40 + n));
-                gic.flush(&mut interface);
+                gic.flush(BOOT, &mut interface);
             }
-            assert!(!gic.deliverable());
+            assert!(!gic.deliverable(BOOT));
         }
     }
 }
@@ -258,13 +264,13 @@ fn a_ladder_of_urgent_ones_gets_in_where_they_can_be_taken_back() {
     interface.recalls = true;
     for n in 0..20 {
         request(&mut gic, 60 - n, 0xf0 - 8 * u32::from(n));
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
     }
     for n in (0..20).rev() {
         assert_eq!(serve(&mut gic, &mut interface), Some(60 - n));
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
     }
-    assert!(!gic.deliverable());
+    assert!(!gic.deliverable(BOOT));
 }
 
 #[test]
@@ -274,17 +280,17 @@ fn what_was_acknowledged_is_not_taken_back() {
     for n in 0..4 {
         request(&mut gic, 40 + n, 0xa0);
     }
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     for n in 0..4 {
         assert_eq!(interface.acknowledge(), Some(40 + n));
     }
     request(&mut gic, 33, 0x20);
-    gic.flush(&mut interface);
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [40, 41, 42, 43]);
     let lr = interface.end(42);
-    assert_eq!(gic.on_maintenance(lr), Some(42));
-    gic.flush(&mut interface);
+    assert_eq!(gic.on_maintenance(BOOT, lr), Some(42));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.acknowledge(), Some(33));
 }
 
@@ -294,10 +300,10 @@ fn equally_urgent_ones_do_not_push_each_other_out() {
     interface.recalls = true;
     for n in 0..6 {
         request(&mut gic, 40 + n, 0xa0);
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
     }
     request(&mut gic, 33, 0xa0);
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [40, 41, 42, 43]);
 }
 
@@ -307,34 +313,42 @@ fn taken_back_it_is_pending_as_it_was() {
     interface.recalls = true;
     // By its line, by software, and an SGI.
     for intid in [36u16, 37, 5] {
-        assert!(gic.mmio_write(0x400 + u32::from(intid), 1, 0xa0));
+        assert!(gic.mmio_write(BOOT, 0x400 + u32::from(intid), 1, 0xa0));
     }
-    gic.set_level(36, true);
-    gic.pulse(37);
-    gic.pulse(5);
+    gic.set_level(BOOT, 36, true);
+    gic.pulse(BOOT, 37);
+    gic.pulse(BOOT, 5);
     request(&mut gic, 38, 0x80);
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     for n in 0..4 {
         request(&mut gic, 40 + n, 0x20);
     }
-    gic.flush(&mut interface);
-    assert!(!gic.in_list_register(36) && !gic.in_list_register(37) && !gic.in_list_register(5));
+    gic.flush(BOOT, &mut interface);
+    assert!(
+        !gic.in_list_register(BOOT, 36)
+            && !gic.in_list_register(BOOT, 37)
+            && !gic.in_list_register(BOOT, 5)
+    );
     assert_eq!(
-        gic.mmio_read(ISPENDR + 4, 4),
+        gic.mmio_read(BOOT, ISPENDR + 4, 4),
         Some(1 << 4 | 1 << 5 | 1 << 6)
     );
-    assert_eq!(gic.mmio_read(0xf20 + 4, 4), Some(1 << 8), "SGI 5 of CPU 0");
+    assert_eq!(
+        gic.mmio_read(BOOT, 0xf20 + 4, 4),
+        Some(1 << 8),
+        "SGI 5 of CPU 0"
+    );
     // The line falls: nothing is left of that interrupt.
-    gic.set_level(36, false);
+    gic.set_level(BOOT, 36, false);
     let order: Vec<_> = core::iter::from_fn(|| {
         let served = serve(&mut gic, &mut interface);
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
         served
     })
     .take(20)
     .collect();
     assert_eq!(order, [40, 41, 42, 43, 38, 5, 37]);
-    assert!(!gic.deliverable());
+    assert!(!gic.deliverable(BOOT));
 }
 
 #[test]
@@ -342,41 +356,49 @@ fn a_look_that_found_no_room_is_not_repeated() {
     let (mut gic, mut interface) = running();
     for n in 0..4 {
         request(&mut gic, 40 + n, 0xa0);
-        gic.flush(&mut interface);
+        gic.flush(BOOT, &mut interface);
     }
     assert!(gic.cpus[0].stuck);
     // A priority that changes may change the answer.
-    assert!(gic.mmio_write(0x400 + 43, 1, 0x20));
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, 0x400 + 43, 1, 0x20));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [40, 41, 42, 43]);
 }
 
 #[test]
 fn a_maintenance_interrupt_for_nothing_frees_nothing() {
     let (mut gic, mut interface) = running();
-    gic.pulse(32);
-    gic.flush(&mut interface);
-    assert_eq!(gic.on_maintenance(None), None);
+    gic.pulse(BOOT, 32);
+    gic.flush(BOOT, &mut interface);
+    assert_eq!(gic.on_maintenance(BOOT, None), None);
     for lr in [1, 3, 4, 15, 16, 255] {
-        assert_eq!(gic.on_maintenance(Some(lr)), None, "list register {lr}");
+        assert_eq!(
+            gic.on_maintenance(BOOT, Some(lr)),
+            None,
+            "list register {lr}"
+        );
     }
-    assert!(gic.in_list_register(32));
-    assert_eq!(gic.on_maintenance(Some(0)), Some(32));
-    assert_eq!(gic.on_maintenance(Some(0)), None);
+    assert!(gic.in_list_register(BOOT, 32));
+    assert_eq!(gic.on_maintenance(BOOT, Some(0)), Some(32));
+    assert_eq!(gic.on_maintenance(BOOT, Some(0)), None);
 }
 
 #[test]
 fn interrupts_that_do_not_exist_do_nothing() {
     let (mut gic, mut interface) = running();
     for intid in [96, 991, 992, 1019, 1020, 1023, 1024, u16::MAX] {
-        gic.set_level(intid, true);
-        gic.pulse(intid);
-        assert!(!gic.level(intid) && !gic.is_enabled(intid) && !gic.in_list_register(intid));
+        gic.set_level(BOOT, intid, true);
+        gic.pulse(BOOT, intid);
+        assert!(
+            !gic.level(BOOT, intid)
+                && !gic.is_enabled(BOOT, intid)
+                && !gic.in_list_register(BOOT, intid)
+        );
     }
-    gic.set_level(3, true);
-    gic.flush(&mut interface);
+    gic.set_level(BOOT, 3, true);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(
-        (interface.injected.len(), gic.deliverable()),
+        (interface.injected.len(), gic.deliverable(BOOT)),
         (0, false),
         "an SGI has no line"
     );
@@ -384,55 +406,58 @@ fn interrupts_that_do_not_exist_do_nothing() {
 
 #[test]
 fn the_last_spi_of_the_largest_distributor_works() {
-    let mut gic = VGic::new(u16::MAX);
+    let mut gic = VGic::new(u16::MAX, 1);
     let mut interface = Interface::default();
-    assert_eq!(gic.mmio_read(4, 4), Some(30));
-    assert!(gic.mmio_write(0, 4, 1));
-    assert!(gic.mmio_write(ISENABLER + 4 * 30, 4, 1 << 31));
-    gic.set_level(991, true);
-    gic.flush(&mut interface);
+    assert_eq!(gic.mmio_read(BOOT, 4, 4), Some(30));
+    assert!(gic.mmio_write(BOOT, 0, 4, 1));
+    assert!(gic.mmio_write(BOOT, ISENABLER + 4 * 30, 4, 1 << 31));
+    gic.set_level(BOOT, 991, true);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [991]);
 }
 
 #[test]
 fn a_distributor_without_spis_has_private_interrupts() {
-    let mut gic = VGic::new(0);
+    let mut gic = VGic::new(0, 1);
     let mut interface = Interface::default();
-    assert_eq!(gic.mmio_read(4, 4), Some(0));
-    assert!(gic.mmio_write(0, 4, 1) && gic.mmio_write(ISENABLER, 4, 1 << 27));
-    gic.set_level(VTIMER, true);
-    gic.set_level(32, true);
-    gic.flush(&mut interface);
+    assert_eq!(gic.mmio_read(BOOT, 4, 4), Some(0));
+    assert!(gic.mmio_write(BOOT, 0, 4, 1) && gic.mmio_write(BOOT, ISENABLER, 4, 1 << 27));
+    gic.set_level(BOOT, VTIMER, true);
+    gic.set_level(BOOT, 32, true);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [27]);
 }
 
 #[test]
 fn made_active_by_software_it_is_not_forwarded() {
     let (mut gic, mut interface) = running();
-    assert!(gic.mmio_write(ISACTIVER + 4, 4, 1 << 2));
-    gic.pulse(34);
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, ISACTIVER + 4, 4, 1 << 2));
+    gic.pulse(BOOT, 34);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, []);
-    assert_eq!(gic.mmio_read(ISACTIVER + 4, 4), Some(1 << 2));
-    assert!(gic.mmio_write(ICACTIVER + 4, 4, 1 << 2));
-    gic.flush(&mut interface);
+    assert_eq!(gic.mmio_read(BOOT, ISACTIVER + 4, 4), Some(1 << 2));
+    assert!(gic.mmio_write(BOOT, ICACTIVER + 4, 4, 1 << 2));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [34]);
     assert_eq!(
-        gic.mmio_read(ICACTIVER + 4, 4),
+        gic.mmio_read(BOOT, ICACTIVER + 4, 4),
         Some(1 << 2),
         "held counts as active"
     );
-    assert!(gic.mmio_write(ICACTIVER + 4, 4, 1 << 2));
-    assert!(gic.in_list_register(34), "only its end deactivates it");
+    assert!(gic.mmio_write(BOOT, ICACTIVER + 4, 4, 1 << 2));
+    assert!(
+        gic.in_list_register(BOOT, 34),
+        "only its end deactivates it"
+    );
 }
 
 #[test]
 fn pending_set_by_software_is_taken_once_and_can_be_cleared() {
     let (mut gic, mut interface) = running();
-    assert!(gic.mmio_write(ISPENDR + 4, 4, 0b11));
-    assert!(gic.mmio_write(ICPENDR + 4, 4, 0b01));
-    gic.flush(&mut interface);
+    assert!(gic.mmio_write(BOOT, ISPENDR + 4, 4, 0b11));
+    assert!(gic.mmio_write(BOOT, ICPENDR + 4, 4, 0b01));
+    gic.flush(BOOT, &mut interface);
     assert_eq!(serve(&mut gic, &mut interface), Some(33));
-    gic.flush(&mut interface);
+    gic.flush(BOOT, &mut interface);
     assert_eq!(interface.injected, [33]);
 }
