@@ -72,7 +72,7 @@ pub(crate) struct Client<'a> {
     pub(crate) dropped: u64,
     /// What its guest did when it notified last.
     pub(crate) state: State,
-    /// Whoever types for it was told that it is down.
+    /// The user who types for it has been told that it is down.
     pub(crate) told_down: bool,
     /// Its output ring is corrupt and that has been said; the same for its input ring.
     pub(crate) damaged: [bool; 2],

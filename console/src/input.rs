@@ -32,7 +32,7 @@ impl<const N: usize> Mux<'_, N> {
             && self.why_down(index).is_some()
             && let Some(client) = self.clients.get_mut(index)
         {
-            // Nobody reads it. The first key is told why.
+            // Nobody reads it. The first key gets the reason.
             client.dropped += 1;
             self.announce |= !core::mem::replace(&mut client.told_down, true);
             self.bell = true;

@@ -94,7 +94,7 @@ impl Pace {
         self.waiting = None;
     }
 
-    /// Somebody waits for the line on the screen; returns whether that has been for too long.
+    /// A client waits for the line on the screen; returns whether it has waited too long.
     pub(crate) fn is_overdue(&mut self) -> bool {
         let since = *self.waiting.get_or_insert(self.now);
         let overdue = self.now > since.saturating_add(self.most);

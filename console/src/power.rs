@@ -59,7 +59,7 @@ impl<const N: usize> Mux<'_, N> {
         }
     }
 
-    /// Why nobody reads what is typed for guest `index`; `None` where somebody may.
+    /// Why input for guest `index` is not read; `None` where it may be.
     pub(crate) fn why_down(&self, index: usize) -> Option<&'static str> {
         let (down, why, _) = self.doing(index);
         (!down.is_empty()).then_some(why)

@@ -97,7 +97,7 @@ impl<'a, const N: usize> Mux<'a, N> {
     }
 
     fn announce_focus(&mut self) {
-        // The line there stays: whoever wrote it is not who goes on below.
+        // The line there stays: another client wrote it.
         self.screen.end();
         let down = self.focus.and_then(|guest| self.why_down(guest));
         if let Some(guest) = self.focus.and_then(|i| self.clients.get_mut(i)) {

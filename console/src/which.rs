@@ -1,4 +1,4 @@
-//! Which guest somebody at the monitor means.
+//! Which guest the user at the monitor means.
 
 use console_api::NAME_MAX;
 use heapless::String;

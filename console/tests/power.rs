@@ -1,4 +1,4 @@
-//! What guests do, and what somebody at the monitor wants of them.
+//! The states of guests, and orders from the monitor.
 
 mod common;
 use common::{MS, Rig};
@@ -15,7 +15,7 @@ fn show(rig: &mut Rig, i: usize, state: State) {
     });
 }
 
-/// Somebody at the monitor of a system with a guest that runs, one that is down, and a clock.
+/// The monitor of a system with one guest that runs, one that is down, and a clock.
 fn monitor() -> Rig {
     let mut rig = Rig::usual();
     rig.now += 100_000 * MS;
@@ -69,7 +69,7 @@ fn a_guest_that_is_down_is_marked_when_the_input_comes_to_it() {
     show(&mut rig, 1, State::Runs);
     rig.type_in(b"x");
     assert_eq!(rig.read(1), b"x");
-    // Where it goes down under somebody's fingers, the first key says so.
+    // If it goes down while the user types, the first key says so.
     show(&mut rig, 1, State::Down(End::PowerOff));
     rig.type_in(b"ls");
     assert_eq!(rig.seen(), format!("\x07{down}"));

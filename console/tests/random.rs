@@ -13,9 +13,9 @@ enum Op {
     Drain(usize),
     /// Time passes, in ms.
     Wait(u64),
-    /// Somebody types.
+    /// The user types.
     Type(u8),
-    /// Somebody moves the focus.
+    /// The user moves the focus.
     Switch,
 }
 

@@ -31,7 +31,7 @@ pub struct Config {
 /// One domain.
 #[derive(Clone, Debug)]
 pub struct DomainConfig {
-    /// What its VMM is told.
+    /// The record that its VMM gets.
     pub record: DomainRecord,
     /// `xen,static-mem`: host memory in the order of the property, which is the order in which it
     /// fills the guest's banks (SM-25). Empty where RAM comes from the heap.

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, Diagnostics, Edit, Hint, MAX_DIAGNOSTICS, Place, R
 use crate::node::{At, Cells, MAX_RANGES};
 use crate::range::{Range, merged};
 
-/// Host memory that is somebody's, and whose.
+/// Host memory that is in use, and its user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
     /// The memory.

@@ -13,7 +13,7 @@ const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
 const PROP: u32 = 3;
 const NOP: u32 = 4;
-/// Names that are told.
+/// Names that are listed.
 const MOST: usize = 8;
 /// Levels of nodes that are followed: more than any tree may have, and so few that a path of them
 /// has room.

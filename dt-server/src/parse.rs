@@ -53,7 +53,7 @@ pub fn parse_for(
 pub struct Survey {
     /// What [`parse_for`] returns.
     pub result: Result<Config, Diagnostics>,
-    /// Host memory that the tree gives to somebody, in the order of the tree.
+    /// Host memory that the tree assigns, in the order of the tree.
     pub claims: Vec<Claim>,
     /// RAM of the host as the `memory` nodes give it.
     pub memory: Vec<Range>,

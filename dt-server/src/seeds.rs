@@ -26,7 +26,7 @@ const SOME_BITS: u32 = 64;
 /// How good the key is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quality {
-    /// Somebody who has a source of random numbers gave some.
+    /// A source of random numbers gave some.
     Given,
     /// This many bits of timing jitter, carefully estimated.
     Estimated(u32),
@@ -58,7 +58,7 @@ impl Entropy {
         }
     }
 
-    /// Random numbers of somebody who has a source of them: firmware's `rng-seed`, or the
+    /// Random numbers of a real source: firmware's `rng-seed`, or the
     /// processor's. Fewer than 16 bytes do not count as such, but go in.
     pub fn give(&mut self, bytes: &[u8]) {
         self.mix(bytes);

@@ -31,7 +31,7 @@ pub enum Who<'a> {
 }
 
 /// Children that have no processor time of their own once they wait: gates, VMMs, and the servers
-/// that run on the time of whoever calls.
+/// that run on their callers' time.
 pub fn passive_children(names: &Names) -> impl Iterator<Item = usize> {
     let there = |domain: usize| names.get(domain).is_some_and(|name| name[0] != 0);
     members(Counter::Readable, MAX_DOMAINS)

@@ -33,8 +33,8 @@ fn said(server: &mut Server<'_>, child: usize, fault: Fault) -> Vec<String> {
     lines
 }
 
-/// The lines about child `child`, a VMM, and how often the memory server was told of which domain;
-/// it answers with `answer`.
+/// The lines about child `child`, a VMM, and how often each domain was reported to the memory
+/// server, which answers with `answer`.
 fn crashed(
     server: &mut Server<'_>,
     child: usize,

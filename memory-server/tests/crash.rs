@@ -16,7 +16,7 @@ const D2: DomainIndex = DomainIndex(2);
 /// whole or the page tables of an untyped.
 const MOST: u32 = cost::MESSAGE / 10 + 2_000 + 512 * cost::DELETE_TABLE + 256 * cost::DELETE;
 
-/// A static domain and two on the heap, of which the kernel owns 12 MiB.
+/// A static domain and two on the heap; the kernel owns 12 MiB of it.
 fn three() -> System {
     System::new(
         &[domain(1, true, 8), domain(2, false, 8), domain(3, false, 8)],

@@ -137,7 +137,7 @@ impl Machine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let silent = |state: &mut State| state.bytes.is_empty() && !state.ended;
-        // Whoever needs more than that something was said looks for it.
+        // A test that needs more than the fact that something was said looks for it.
         let _ = self
             .output
             .changed

@@ -32,13 +32,15 @@ numbered() {
 }
 
 # step NAME COMMAND...: runs it with its output in build/log/NAME.log. Quiet when it is quick; a
-# line with the time it took when not, one every ten seconds meanwhile that says how far it is; the
-# log's end when it fails.
+# line with the time it took when not, meanwhile how far it is (a line every ten seconds; on a
+# terminal one line that is written anew each second); the log's end when it fails.
 #
 # COMMAND may be a function of several commands; it then says `|| return` itself. Bash does not stop
 # at an error (set -e) in anything that is called on the left of `||`, as steps are.
 step() {
     local name shown_name log=$LOGS/${1//[^A-Za-z0-9._-]/-}.log start=$SECONDS status=0 pid told=0
+    local interval=9
+    [[ ! -t 2 ]] || interval=1
     name=$1
     shown_name=$(numbered "$1")
     shift
@@ -47,11 +49,12 @@ step() {
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.1
-        if ((SECONDS - start >= told + 9)); then
+        if ((SECONDS - start >= told + interval)); then
             told=$((SECONDS - start))
-            say "  $shown_name: $told s so far$(last_line "$log")"
+            tell_progress "  $shown_name: $told s so far$(last_line "$log")"
         fi
     done
+    [[ ! -t 2 ]] || tell_progress ""
     wait "$pid" || status=$?
     if ((status)); then
         tail -n 30 "$log" >&2
@@ -60,6 +63,14 @@ step() {
         return "$status"
     fi
     ((SECONDS - start < 2)) || say "  $shown_name: $((SECONDS - start)) s"
+}
+
+# Says $1, which the next call replaces on a terminal; "" takes it away there.
+tell_progress() {
+    [[ -t 2 ]] || { say "$1" && return; }
+    local columns
+    columns=$(stty size <&2 2>/dev/null | cut -d ' ' -f 2)
+    printf '\r\033[K%.*s' "$((${columns:-80} - 1))" "$1" >&2
 }
 
 # The last line of log $1 that says something, at most 80 characters of it behind ": "; nothing

@@ -22,7 +22,7 @@ vmm_attacks() {
 # domain's name; its guest computes without end, or has its VMM work without end where it strikes on
 # its guest's time. Sets TEST_VMMS to who is replaced.
 attack_domains() {
-    local attack=${2#vmm:} guest='probe=spin' suffix='' name
+    local attack=${2#vmm:} guest='probe=storm attack=computes' suffix='' name
     TEST_VMMS=()
     if [[ $2 != vmm:* ]]; then
         sed "s/attack=hypercalls/attack=$2/" "$ROOT/domains/$1.dts" >"$3"

@@ -7,6 +7,7 @@
 mod fault;
 mod hypercall;
 mod rule;
+mod undefined;
 
 use board::DEFAULT;
 use dt_server::{Config, NODES};
@@ -44,6 +45,7 @@ pub fn explain(what: &str, config: Option<&Config>) -> Result<String, Vec<String
     }
     let guests = Guest::all(config);
     let last = fault::explain(what, &guests)
+        .or_else(|| undefined::explain(what))
         .or_else(|| fault::program(what))
         .or_else(|| fault::lone_address(what, &guests))
         .or_else(|| {
@@ -180,7 +182,7 @@ fn proposals(what: &str) -> Vec<String> {
         .collect()
 }
 
-/// What can be explained, for somebody who has asked for nothing.
+/// What can be explained: the answer to a command without arguments.
 pub fn overview() -> String {
     let mut names: Vec<String> = Vec::new();
     for row in ROWS {
@@ -196,6 +198,7 @@ pub fn overview() -> String {
          error codes, by name or negative number: EINVAL, -22, GNTST_bad_domain\n  {}\n\
          rules of `zazen check`, by code: zazen::static::overlap ({} of them, see docs/domains.md)\n\
          properties of a domains file: xen,static-mem\n\
+         system registers, by their encoding: S3_0_C2_C1_0\n\
          lines about faults from the log, in quotes, or a whole log with: zazen explain - < LOG\n",
         DEFAULT.name,
         names.join(", "),
@@ -209,7 +212,8 @@ pub fn explain_log(log: &str, config: Option<&Config>) -> String {
     let guests = Guest::all(config);
     let mut text = String::new();
     for line in log.lines() {
-        if let Some(explained) = fault::explain(line, &guests) {
+        let explained = fault::explain(line, &guests).or_else(|| undefined::explain(line));
+        if let Some(explained) = explained {
             text.push_str(&format!("{}\n", line.trim()));
             for line in explained.lines() {
                 text.push_str(&format!("    {line}\n"));

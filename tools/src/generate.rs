@@ -198,7 +198,7 @@ impl Whole<'_> {
         }
     }
 
-    /// A region of somebody's own.
+    /// A region of the user's own.
     fn own(&self, prefix: &str, member: Member) -> String {
         format!("{prefix}{}", member.label(self.of_domain(member)))
     }

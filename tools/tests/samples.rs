@@ -360,7 +360,7 @@ fn what_mend_writes_passes() {
     }
 }
 
-/// Whatever a person gets wrong in the syntax is told with a line, a column and what is there.
+/// Every syntax error is reported with a line, a column and what is there.
 #[test]
 fn every_syntax_error_has_a_place() {
     if !has_dtc("every_syntax_error_has_a_place") {
@@ -453,7 +453,7 @@ fn editors_see_everything() {
         }
         assert!(found["end"]["line"].as_u64() >= found["line"].as_u64());
     }
-    // Nothing is wrong: nothing is told, but what the domains are.
+    // Nothing is wrong: the answer is the list of domains.
     let good = check(
         &directory().join("../../../domains/two-linux.dts"),
         &[directory().join("files")],

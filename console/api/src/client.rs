@@ -38,7 +38,7 @@ impl<'a, F: FnMut()> Client<'a, F> {
         self.control.show(shown);
     }
 
-    /// What somebody at the console wants of this VMM's guest; to be asked for when the console
+    /// What the user at the console wants of this VMM's guest; to be read when the console
     /// notifies.
     pub fn take_order(&mut self) -> Option<Order> {
         self.control.take_order(&mut self.taken)

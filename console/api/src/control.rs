@@ -1,4 +1,4 @@
-//! What a VMM says of its guest, and what somebody at the console wants of it.
+//! The state that a VMM publishes for its guest, and orders from the console.
 //!
 //! Each side has words of its own in the region's header page and reads the other's; neither waits.
 //! A VMM that writes nonsense is shown as one that has said nothing; it can speak of no guest but
@@ -127,7 +127,7 @@ pub struct Shown {
     pub restarts: u32,
 }
 
-/// What somebody wants of a guest.
+/// What the user wants of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
     /// To start, where it is down.

@@ -1,4 +1,4 @@
-//! A console with clients, a UART and somebody at the terminal.
+//! A console with clients, a UART and a user at the terminal.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::cell::Cell;
@@ -104,7 +104,7 @@ impl Rig {
         into
     }
 
-    /// Somebody types, and the console does what there is to do.
+    /// The user types, and the console serves until it is idle.
     pub(crate) fn type_in(&mut self, keys: &[u8]) {
         for part in keys.chunks(64) {
             assert_eq!(self.uart.type_in(part), part.len());

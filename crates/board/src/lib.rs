@@ -2,7 +2,7 @@
 //!
 //! One place for the numbers that the host tools, the dt-server and the EL2 host must agree on. An
 //! image is for one board: the image tools write its name into the device tree that goes into the
-//! image (property [`PROPERTY`] of `/chosen`), and whoever reads the tree at run time finds the
+//! image (property [`PROPERTY`] of `/chosen`), and readers of the tree at run time find the
 //! board by it.
 //!
 //! Addresses are host physical; interrupts are GIC interrupt ids (SPI n is n + 32).

@@ -52,7 +52,7 @@ impl RawWindow {
         Self { base, len }
     }
 
-    /// The pointer to `len` bytes at `at`, of which the first is aligned to `align`.
+    /// The pointer to `len` bytes at `at`; the first is aligned to `align`.
     ///
     /// Stops the VMM where they are not within the window: the core made an address it had not
     /// checked.

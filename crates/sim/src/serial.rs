@@ -25,7 +25,7 @@ impl Serial {
         Self::new(None, usize::MAX)
     }
 
-    /// A UART with a FIFO of `depth` bytes of which each takes `ticks` to leave.
+    /// A UART with a FIFO of `depth` bytes; each byte takes `ticks` to leave.
     pub const fn slow(depth: usize, ticks: u64) -> Self {
         Self::new(Some(ticks), depth)
     }

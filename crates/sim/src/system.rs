@@ -250,7 +250,7 @@ impl System {
         true
     }
 
-    /// Somebody types.
+    /// The user types.
     pub fn type_in(&mut self, keys: &[u8]) {
         // As fast as the console reads: what a person types never fills the UART.
         for key in keys {

@@ -98,13 +98,13 @@ pub const BOOT_DTB: Map = map(Which::One("boot_dtb"), vaddr::BOOT_DTB, "r");
 pub const UART: Map = device("uart", vaddr::UART, "rw");
 /// Registers of a timer.
 pub const TIMER: Map = told(device("timer", vaddr::TIMER_REGISTERS, "rw"));
-/// In whoever needs the time: the page that tells it.
+/// In PDs that read the time: the clock page.
 pub const CLOCK_PAGE: Map = clock_page("r");
-/// In whoever needs the time: the counter's registers.
+/// In PDs that read the time: the counter's registers.
 pub const CLOCK_COUNTER: Map = clock_counter("r");
-/// The same page for whoever tells the time.
+/// The clock page in the PD that writes it.
 pub const CLOCK_PAGE_WRITTEN: Map = clock_page("rw");
-/// The same registers for whoever tells the time.
+/// The counter's registers in the PD that starts it.
 pub const CLOCK_COUNTER_WRITTEN: Map = clock_counter("rw");
 /// The page with the program of the timer server's virtual machine.
 pub const CLOCK_CODE: Map = told(device("clock_code", vaddr::CLOCK_CODE, "rw"));

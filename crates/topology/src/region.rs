@@ -12,7 +12,7 @@ pub enum Holds {
     CpuInterface,
     /// Registers of the timer server's timer.
     Timer,
-    /// Registers of the counter that time is told by.
+    /// Registers of the counter that serves as the clock.
     Counter,
     /// The domains file as a device tree, with the sizes of the modules.
     BootTree,

@@ -116,7 +116,7 @@ pub struct Pd {
     pub stops: &'static str,
 }
 
-/// What stands still without a server of which nothing better is known.
+/// What stops without a server, where no better words are known.
 pub const STOPS: &str = "VMMs that ask it for something stand still, with their guests";
 
 /// A server that is a client of the console and a child of the fault server under one number.

@@ -51,7 +51,7 @@ impl<R: Registers> Free<R> {
         run(&mut registers, u16::MAX, 0);
         Self(registers)
     }
-    /// A counter that somebody else has started, through registers that may be mapped for reading
+    /// A counter that another PD has started, through registers that may be mapped for reading
     /// only.
     pub const fn watch(registers: R) -> Self {
         Self(registers)

@@ -1,4 +1,4 @@
-//! A UART for tests: a FIFO that drains when it is told to.
+//! A UART for tests: its FIFO drains on request.
 
 use crate::Uart;
 

@@ -1,4 +1,4 @@
-//! What a VMM is told about its domain.
+//! The record of a domain that its VMM gets.
 
 use hv_types::Gpa;
 use serde::{Deserialize, Serialize};

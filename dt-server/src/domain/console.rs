@@ -103,7 +103,7 @@ fn is_no_console(name: &str) -> bool {
 }
 
 fn enhanced(at: &At<'_>) -> Hint {
-    // Whoever wrote "disabled" meant it; then it is the command line that is wrong.
+    // "disabled" was written on purpose; then the command line is wrong.
     if at.has("xen,enhanced") {
         return Hint::from("switch xen,enhanced on, or name another console");
     }

@@ -76,7 +76,7 @@ fn an_image_has_everything_and_lies_where_nothing_else_is() {
     let files = Files::new("all");
     let packed = pack(&files.path("program"), &files.path("abi.dts"), &[], DEFAULT)
         .expect("the files are in order");
-    // 2 GiB from 0x40000000, of which the first 16 MiB are a guest's.
+    // 2 GiB from 0x40000000; the first 16 MiB are a guest's.
     assert_eq!(number(&packed.image, 8), packed.base - 0x4000_0000);
     assert!(packed.base.is_multiple_of(2 << 20) && packed.base >= 0x4100_0000);
     let end = packed.base + packed.image.len() as u64 + packed.own;

@@ -17,7 +17,7 @@ const WORDS: [usize; 6] = [0, 16, 32, 64, 80, 96];
 /// Turns after which the console has to be done with a region that does not change.
 const MOST_TURNS: usize = 10_000;
 
-/// A UART with a FIFO that empties when it is told to, and everything that left it.
+/// A UART whose FIFO drains on request, and everything that left it.
 #[derive(Default)]
 struct Line {
     room: usize,

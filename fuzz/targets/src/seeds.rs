@@ -40,7 +40,7 @@ impl Piece for Vec<u8> {
     }
 }
 
-/// A number of which all eight bytes are given.
+/// A number; all eight bytes come from the input.
 fn wide(number: u64) -> Vec<u8> {
     seed![0xffu8, number]
 }

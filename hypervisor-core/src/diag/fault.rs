@@ -62,7 +62,7 @@ impl fmt::Display for Aborted<'_> {
     }
 }
 
-/// An access to a system register that a guest has not got.
+/// An access to a system register that guests do not have.
 #[derive(Debug)]
 pub struct NoRegister {
     /// The access.
@@ -90,8 +90,9 @@ impl fmt::Display for NoRegister {
 }
 
 /// What makes a kernel do without the register, which is one that cores have for a feature no guest
-/// is offered.
-const fn without(encoding: (u8, u8, u8, u8, u8)) -> &'static str {
+/// is offered: what to try, after "try: ".
+#[must_use]
+pub const fn without(encoding: (u8, u8, u8, u8, u8)) -> &'static str {
     match encoding {
         // APIAKeyLo_EL1 to APGAKeyHi_EL1.
         (3, 0, 2, 1..=3, _) => {
@@ -144,7 +145,8 @@ impl fmt::Display for NotOffered {
 
 /// What has the exception class (Arm ARM D19.2.37), and how a guest does without; empty where there
 /// are no words for it.
-const fn refused(class: u32) -> (&'static str, &'static str) {
+#[must_use]
+pub const fn refused(class: u32) -> (&'static str, &'static str) {
     match class {
         0x00 => ("unknown instruction", ""),
         0x03..=0x06 | 0x08 | 0x0c => ("AArch32 access to a coprocessor", ""),

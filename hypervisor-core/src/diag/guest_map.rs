@@ -1,7 +1,7 @@
 //! Where an address lies in a guest's physical map, in words: for log lines, and for tools that
 //! explain them.
 //!
-//! A guest that touches what it has not got takes an exception; the person who reads the log needs
+//! A guest that touches what it does not have takes an exception; the reader of the log needs
 //! to know what is near that address and what to change. The words are here once, for VMMs and for
 //! host tools.
 
@@ -25,7 +25,7 @@ const MAX_PARTS: usize = 24;
 pub enum Part {
     /// Registers of an emulated device.
     Device(Words),
-    /// Where an emulated device would be that the guest has not got.
+    /// The place of an emulated device that this guest does not have.
     NoDevice(Words),
     /// Interrupt controller's CPU interface.
     Gicc,

@@ -24,7 +24,7 @@ pub enum StopReason {
     SoftReset,
     /// The VMM cannot run it any further; the log says why.
     Fatal,
-    /// Somebody stopped it from the console.
+    /// The user stopped it at the console.
     Stopped,
 }
 

@@ -20,8 +20,8 @@ use crate::vcpu::wait::Wait;
 use crate::vm::Vm;
 
 impl Vm<'_> {
-    /// Handles an exit of a vCPU. In line in the host, so that an exit whose reason is known there is
-    /// not looked at again.
+    /// Handles an exit of a vCPU. In line in the host, which knows the reason, so that it is not
+    /// decoded twice.
     #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
         self.handle_on(&mut OnVcpu::new(host, exit.vcpu), exit.reason)

@@ -61,7 +61,7 @@ fn write<H: VcpuHost, P: Pages>(host: &mut H, pages: &P, args: [u64; 5]) -> Outc
     if taken == 0 {
         return Outcome::Retry;
     }
-    // Within the buffer, of which all up to here was readable: no overflow.
+    // Within the buffer, which was readable up to here: no overflow.
     let buffer = buffer.wrapping_add(done);
     Outcome::Continue {
         args: [cmd, count - done, buffer, a3, a4],

@@ -39,7 +39,7 @@ impl Pace {
         self.born = now;
     }
 
-    /// Somebody wants the next life: those before it do not count.
+    /// The user wants the next life: those before it do not count.
     pub(super) const fn forget(&mut self) {
         self.short = 0;
     }
@@ -70,7 +70,7 @@ mod tests {
 
     const SECOND: u64 = 62_500_000;
 
-    /// The waits after lives of these lengths, each of which begins when the wait is over.
+    /// The waits after lives of these lengths; each life begins when the wait before it is over.
     fn waits(lives: &[u64]) -> Vec<Next> {
         let (mut pace, mut now) = (Pace::new(), 1234);
         let mut end = |length: &u64| {

@@ -46,7 +46,7 @@ fn init() -> Pd {
 }
 
 /// Seeds from what a protection domain can know: the image is the same at every start and nobody
-/// passes the machine's device tree on, so there is time alone. Where that is told by a page of
+/// passes the machine's device tree on, so time is the only source. Where time comes from a page of
 /// the timer server, this PD has not even that.
 fn seeds(timer: TimerKind) -> Seeds {
     if timer != TimerKind::System {

@@ -20,8 +20,6 @@ use zazen_rt::log::vmm_console;
 use zazen_rt::{Channel, MessageInfo, clock, invoke, with_msg_regs, with_msg_regs_mut};
 use zazen_vmm::Vmm;
 
-use crate::Log;
-
 /// Words of the longest reply to a fault.
 const REPLY_WORDS: usize = 9;
 
@@ -54,18 +52,13 @@ pub(crate) struct Greedy {
 }
 
 impl Greedy {
-    /// The greedy VMM of domain `name`.
-    ///
-    /// # Errors
-    /// The log, if it is none of these.
-    pub(crate) fn new(name: &str, log: Log) -> Result<Self, Log> {
+    /// The greedy VMM of domain `name`; `None` if it is none of these.
+    pub(crate) fn new(name: &str) -> Option<Self> {
         let lent = name.ends_with("-lent");
         let base = name.strip_suffix("-lent").unwrap_or(name);
         let base = base.trim_end_matches(|c: char| c.is_ascii_digit());
-        let Some((name, round)) = ATTACKS.into_iter().find(|(known, _)| *known == base) else {
-            return Err(log);
-        };
-        Ok(Self {
+        let (name, round) = ATTACKS.into_iter().find(|(known, _)| *known == base)?;
+        Some(Self {
             vmm: crate::vmm(),
             name,
             round,

@@ -88,9 +88,9 @@ fn hostile() -> Hostile {
         "dear" => dear::run(&mut log),
         "panic" => panic!("{name} panics, as asked"),
         _ if syscalls::run(name, &mut log) => {}
-        _ => match Greedy::new(name, log) {
-            Ok(greedy) => return Hostile::Greedy(greedy),
-            Err(mut log) => Garbage::new().run(&mut log),
+        _ => match Greedy::new(name) {
+            Some(greedy) => return Hostile::Greedy(greedy),
+            None => Garbage::new().run(&mut log),
         },
     }
     Hostile::Silent

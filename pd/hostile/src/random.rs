@@ -22,6 +22,17 @@ impl Random {
         self.word() % end
     }
 
+    /// A word below `end`, as narrow as `end` is.
+    pub(crate) fn below_small(&mut self, end: u32) -> u32 {
+        u32::try_from(self.below(u64::from(end))).unwrap_or(0)
+    }
+
+    /// One of `all`, which is not empty.
+    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        let index = self.below(all.len() as u64);
+        &all[usize::try_from(index).unwrap_or(0)]
+    }
+
     /// A word as an attacker picks it: small, at the edge of a range, an address, or anything.
     pub(crate) const fn argument(&mut self) -> u64 {
         match self.below(8) {

@@ -13,7 +13,7 @@ use zazen_rt::{clock, invoke};
 use crate::Log;
 use crate::random::Random;
 
-/// Slots of a VMM's CNode, all of which are tried.
+/// Slots of a VMM's CNode; all are tried.
 const SLOTS: u64 = caps::MICROKIT_SLOTS;
 /// Most words of an seL4 message.
 const WORDS: u64 = 120;
@@ -99,9 +99,9 @@ fn sweep() {
         let slot = match random.below(4) {
             // What there is, mostly.
             0 => random.below(SLOTS),
-            1 => caps::cptr(caps::VMM_GRANT_ROOT, random.below(512) as u32),
+            1 => caps::cptr(caps::VMM_GRANT_ROOT, random.below_small(512)),
             2 => caps::CALL + random.below(4),
-            _ => [
+            _ => *random.one_of(&[
                 caps::INPUT,
                 invoke::FAULT_ENDPOINT,
                 caps::OWN_VSPACE,
@@ -111,7 +111,7 @@ fn sweep() {
                 caps::VMM_VCPU,
                 caps::VMM_GUEST_VSPACE,
                 BASE_NOTIFICATION + channel::CONSOLE as u64,
-            ][random.below(9) as usize],
+            ]),
         };
         let words = random.below(WORDS + 1);
         invoke::fill_message(words, |_| random.argument());

@@ -1,4 +1,4 @@
-//! The pulse: wakes the timer server once in each period while somebody waits for a deadline.
+//! The pulse: wakes the timer server once in each period while a client waits for a deadline.
 //!
 //! On qemu_virt guests can program the timer that the timer server has, and put it off for good.
 //! What they cannot reach is the kernel's own timer, by which it measures budgets: a thread whose

@@ -47,7 +47,7 @@ pub enum Fault {
         /// PC.
         pc: u64,
     },
-    /// A debug exception, of which only BRK is possible (kernels with the hardware debug API;
+    /// A debug exception; only BRK is possible (kernels with the hardware debug API;
     /// others report [`Fault::Vcpu`]).
     Debug {
         /// PC.

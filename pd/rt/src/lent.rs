@@ -40,7 +40,7 @@ pub trait Vmm {
     /// The guest faulted. Returns its reply, if it is to continue.
     fn fault(&mut self, info: MessageInfo) -> Option<MessageInfo>;
 
-    /// Whether the guest waits for a reply that it has not got yet.
+    /// Whether the guest still waits for a reply.
     fn guest_waits(&self) -> bool;
 
     /// Notifications that came while something else was waited for, which are then forgotten.

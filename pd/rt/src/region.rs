@@ -43,7 +43,7 @@ pub fn guest_window() -> RawWindow {
     }
 }
 
-/// Module region `region` of a VMM, of which `len` bytes are the file's.
+/// Module region `region` of a VMM; its first `len` bytes are the file's.
 pub fn module(region: u8, len: u64) -> &'static [u8] {
     // SAFETY: the record's size is that of the file with which the builder filled the region,
     // mapped read-only.
@@ -111,7 +111,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// The region, of which the image builder says that it has `bytes` bytes. Taken once.
+    /// The region; the image builder states its size, `bytes`. Taken once.
     pub fn take(bytes: u64) -> Self {
         Self {
             next: vaddr::RECORDS,

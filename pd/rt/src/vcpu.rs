@@ -38,9 +38,9 @@ enum Stopped {
 /// Who goes on when a thread has faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Time {
-    /// Whoever gets the fault runs on time of its own: the thread may be suspended and resumed.
+    /// The fault handler has time of its own: the thread may be suspended and resumed.
     Kept,
-    /// Whoever gets the fault runs on the thread's time, which only a reply gives back.
+    /// The fault handler runs on the thread's time, which only a reply gives back.
     Lent,
 }
 

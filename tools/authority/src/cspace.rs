@@ -15,7 +15,7 @@ const WORD: u32 = 64;
 /// How one comes to something, step by step; the first step is the PD or guest.
 pub type Chain = Vec<String>;
 
-/// A capability in somebody's CSpace.
+/// A capability in the CSpace of a subject.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
     /// The CNode that it lies in.

@@ -46,7 +46,7 @@ pub struct Authority {
     pub edges: Vec<Edge>,
 }
 
-/// How somebody reaches a piece of memory.
+/// How a subject reaches a piece of memory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum How {
     /// It is mapped.
@@ -57,7 +57,7 @@ pub enum How {
     IpcBuffer,
 }
 
-/// Somebody who reaches a piece of memory.
+/// A subject that reaches a piece of memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reach {
     /// Position in [`Authority::subjects`].
@@ -127,7 +127,7 @@ impl Authority {
     /// Everybody who reaches `memory` by what is mapped for them or lies in their CSpace.
     pub fn reach(&self, memory: &Memory) -> Vec<Reach> {
         let mut found: Vec<Reach> = Vec::new();
-        // Objects of one thing lie close together, so most others are told by their position.
+        // Objects of one thing lie close together, so position separates most of the others.
         let (first, last) = (memory.objects.first(), memory.objects.last());
         let has = |id: Id| {
             let near =

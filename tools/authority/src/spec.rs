@@ -177,7 +177,7 @@ pub struct Time {
     pub budget: u64,
     /// Microseconds of a period.
     pub period: u64,
-    /// What a timeout handler is told.
+    /// The data word of a timeout fault.
     pub badge: u64,
 }
 

@@ -21,7 +21,7 @@ pub(crate) mod slot {
     pub(crate) const VCPU: u32 = 9;
 }
 
-/// What part somebody plays; the rules go by this.
+/// The role of a subject; the rules go by this.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
     /// A virtual machine.
@@ -66,7 +66,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Somebody with a CSpace and a VSpace.
+/// A subject: a thread with a CSpace and a VSpace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subject {
     /// Name of the PD or VM.

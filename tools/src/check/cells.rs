@@ -43,7 +43,7 @@ pub(super) fn tell(
             mistake.property.as_deref() == Some(found.property) && mistake.path == path
         };
         let Some((cells, own)) = in_force(tree, found.above) else {
-            // That is told already, and the property may be right.
+            // That has been reported, and the property may be right.
             if CELLS.iter().any(|cells| is_sound(value, *cells, board)) {
                 mistakes.retain(|mistake| !is_same(mistake));
             }

@@ -20,7 +20,7 @@ use crate::files::HostFiles;
 /// As much of a file as tells what it is: file systems say so at 1 KiB and at 64 KiB.
 const HEAD: u64 = 0x1_1000;
 
-/// Adds what is told of files whose contents are wrong, in place of what the binding's rules say of
+/// Adds the findings about files whose contents are wrong, in place of the binding's rules about
 /// a kernel's header.
 pub(super) fn tell(
     tree: Fdt<'_>,

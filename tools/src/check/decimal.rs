@@ -23,7 +23,7 @@ pub(super) fn tell(source: &mut Source<'_>, mistakes: &mut [Mistake]) {
         let Some(at) = source.locations.property(&mistake.path, &property).cloned() else {
             continue;
         };
-        // RAM in KiB that somebody means is some MiB.
+        // A RAM size meant in KiB is some MiB.
         let (unit, least) = match property.as_str() {
             "memory" | "zazen,memory-max" => (0x400, 64 << 10),
             _ => (0x1000, 1),

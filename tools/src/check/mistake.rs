@@ -1,4 +1,4 @@
-//! A mistake as the user is told it.
+//! A mistake as it is reported to the user.
 
 use dt_server::RuleInfo;
 use serde::Serialize;

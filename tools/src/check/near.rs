@@ -40,7 +40,7 @@ pub(super) fn tell(
                 edit: Some(TextEdit { at, text: whole }),
             }
         });
-        // What else is told of it is so because of its name.
+        // Other findings about it follow from its name.
         mistakes.retain(|mistake| mistake.path != path || mistake.severity == Severity::Error);
         mistakes.push(Mistake {
             severity: Severity::Warning,

@@ -25,7 +25,7 @@ use crate::load::{LoadError, Missing, load_with};
 /// With the domains file, sizes, files and static memory are compared with what it says; without
 /// it, domains, files and board are taken from the specification.
 ///
-/// Broken rules are told with the chain of capabilities that breaks them.
+/// A broken rule is reported with the chain of capabilities that breaks it.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER)]
 pub struct Arguments {

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// Where pages of section 1 belong, if `directory` is where somebody keeps manual pages.
+/// Where pages of section 1 belong, if `directory` holds manual pages.
 fn section(directory: &Path) -> PathBuf {
     let inner = directory.join("man1");
     match directory.ends_with("man") || inner.is_dir() {

@@ -296,13 +296,20 @@ fn tries(program: Option<&str>, pc: Option<u64>, fetch: bool) -> String {
         (Some(_), _) => String::from(
             "Try: please report it with the log; it is a fault of Zazen's, not of the guest's.\n",
         ),
-        (None, Some(pc)) => {
-            format!(
-                "Try: addr2line -fie vmlinux {pc:#x} in the guest's kernel names the code that did it.\n"
-            )
-        }
+        (None, Some(pc)) => in_guest(pc),
         (None, None) => String::new(),
     }
+}
+
+fn in_guest(pc: u64) -> String {
+    format!(
+        "Try: addr2line -fie vmlinux {pc:#x} in the guest's kernel names the code that did it.\n"
+    )
+}
+
+/// How to find the guest's code whose PC `line` has; empty if it has none.
+pub(super) fn guest_code(line: &str) -> String {
+    number(line, &["pc"]).map(in_guest).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn giving_away_the_page_that_holds_vcpu_info() {
 #[test]
 fn giving_away_the_page_that_holds_the_runstate() {
     attack(|guest| {
-        // Across two pages, of which first one and then the other goes.
+        // Across two pages: first one goes, then the other.
         for gone in [FREE, FREE + 0x1000] {
             let area = guest.ptr(FREE + 0x1000 - 16);
             guest.put(

@@ -137,7 +137,7 @@ fn step(sys: &mut System, step: &Step, way: Way) -> bool {
             guest.trap(insn::NOP, *esr);
         }
         Step::Wfi => {
-            // With something to wait for; sleeping for good is told in other tests.
+            // With something to wait for; other tests cover sleeping for good.
             guest.enable_gic();
             guest.enable_interrupt(VTIMER);
             let now = guest.sys.now();

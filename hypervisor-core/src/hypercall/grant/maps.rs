@@ -106,7 +106,7 @@ pub(super) fn unmap<H: VcpuHost>(
     Ok(())
 }
 
-/// The same with a new address, of which Arm has none but 0.
+/// The same with a new address; on Arm only 0 is allowed.
 ///
 /// # Errors
 /// [`Failure::Broken`]; what else is wrong is in its status.

@@ -27,7 +27,7 @@ pub(crate) struct Pd {
     /// Whether it runs on its callers' time: the fault server binds its scheduling context to its
     /// notification.
     pub(crate) on_callers_time: bool,
-    /// Who is told of its faults, and its number there; nobody: Microkit's monitor.
+    /// Its fault handler, and its number there; `None`: Microkit's monitor.
     pub(crate) parent: Option<(&'static str, usize)>,
     /// Bytes of its stack.
     pub(crate) stack: u64,
@@ -192,7 +192,7 @@ fn mapped(system: &System, member: Member, map: &map::Map) -> Vec<Map> {
     }
 }
 
-/// A region of somebody's own.
+/// A region of the user's own.
 fn own(prefix: &str, system: &System, member: Member) -> String {
     format!("{prefix}{}", label(system, member))
 }

@@ -4,7 +4,7 @@ use crate::memory::What;
 use crate::spec::Rights;
 use crate::{Authority, Role};
 
-/// What somebody may do with a region.
+/// The rights that a subject has to a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Access {
     Nothing,

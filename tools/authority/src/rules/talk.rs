@@ -114,7 +114,7 @@ pub(super) fn uphill(authority: &Authority) -> Check {
             .subjects
             .get(edge.from)
             .is_some_and(|subject| subject.role == Role::Guest);
-        // A PD that faults has stopped; whoever hears of that may be anywhere.
+        // A PD that faults has stopped; its fault handler may be anywhere.
         if edge.way == Way::Notify || (edge.way == Way::Fault && !guest) {
             continue;
         }

@@ -172,7 +172,7 @@ fn cap_to(spec: &Spec, random: &mut Random, object: Id) -> Option<Cap> {
     })
 }
 
-/// An object; of frames, of which most objects are, fewer.
+/// An object; frames, the most frequent kind, are chosen less often.
 fn some_object(spec: &Spec, random: &mut Random) -> Option<Id> {
     let frames = random.below(4) == 0;
     let all = those(spec, |object| (object.kind == Kind::Frame) == frames);

@@ -1,4 +1,4 @@
-//! Memory that a domains file gives to somebody, and whose it is on the board.
+//! Memory that a domains file assigns, and what the board uses it for.
 
 use board::{Area, Board};
 use dt_server::{Claim, ClaimKind, Edit, Survey};
