@@ -69,19 +69,21 @@ ensure_debian() {
         fail "cannot fetch Debian's arm64 kernel and busybox; without them give ZAZEN_KERNEL and ZAZEN_INITRD"
 }
 
-# Both of our programs for guests; once for each command.
-build_guest_programs() {
-    (cd "$ROOT/guests" && cargo build --locked --release --target "$RUST_TARGET" --target-dir "$GUEST_TARGET" -p zazen-counter -p zazen-probe)
+# Our program $1 for guests.
+build_guest_program() {
+    (cd "$ROOT/guests" && cargo build --locked --release --target "$RUST_TARGET" --target-dir "$GUEST_TARGET" -p "zazen-$1")
 }
 
-GUEST_PROGRAMS=no
+# Those that have been built: once for each command.
+GUEST_PROGRAMS=()
 
-ensure_guest_programs() {
-    [[ $GUEST_PROGRAMS == no ]] || return 0
+# Brings our program $1 for guests up to date.
+ensure_guest_program() {
+    [[ " ${GUEST_PROGRAMS[*]-} " != *" $1 "* ]] || return 0
     need cc libc
     need_rust_target
-    step guest-programs build_guest_programs
-    GUEST_PROGRAMS=yes
+    step "guest-$1" build_guest_program "$1"
+    GUEST_PROGRAMS+=("$1")
 }
 
 # Packs the initial RAM disk. It is not compressed: unpacking costs the guest 31 million
@@ -119,7 +121,7 @@ ensure_initrd() {
     fi
     ensure_debian
     need cpio
-    ensure_guest_programs
+    ensure_guest_program counter
     stamp=$(stamp_of "$GUEST/debian/busybox" "$counter" "$ROOT/guests/linux/init" "$ROOT/guests/linux/applets" "$ROOT/tools/sh/guest.sh")
     [[ ! -L $GUEST_FILES/initrd.cpio ]] || rm "$GUEST_FILES/initrd.cpio"
     fresh "$GUEST_FILES/initrd.cpio" "$stamp" && return
@@ -129,7 +131,7 @@ ensure_initrd() {
 
 # Our bare-metal test guest; the linker writes it as a flat arm64 Image.
 ensure_probe() {
-    ensure_guest_programs
+    ensure_guest_program probe
     cmp -s "$GUEST_TARGET/$RUST_TARGET/release/zazen-probe" "$GUEST_FILES/probe.img" ||
         cp "$GUEST_TARGET/$RUST_TARGET/release/zazen-probe" "$GUEST_FILES/probe.img"
 }
@@ -155,9 +157,10 @@ guest_steps() {
         echo fetch-debian-guest
     fi
     if grep -qxF initrd.cpio <<<"$names" && [[ ! ${ZAZEN_INITRD-} ]]; then
-        printf '%s\n' guest-programs pack-initrd
-    elif grep -qxF probe.img <<<"$names"; then
-        echo guest-programs
+        printf '%s\n' guest-counter pack-initrd
+    fi
+    if grep -qxF probe.img <<<"$names"; then
+        echo guest-probe
     fi
 }
 
