@@ -10,9 +10,10 @@ use alloc::vec::Vec;
 use arm_gic::gicv2::GicV2;
 use arm_gic::{IntId, InterruptGroup};
 use el2_schedule::Schedule;
-use hv_types::{VcpuId, Vcpus};
+use hv_types::VcpuId;
 use hypervisor_core::exit::Reason;
 use hypervisor_core::host::Vcpu as _;
+use hypervisor_core::host::on_vcpu::{Boot, Which};
 use hypervisor_core::life::driver::Signal;
 use hypervisor_core::vcpu::action::VcpuAction;
 use topology::{MAX_DOMAINS, channel, console_client};
@@ -49,6 +50,8 @@ pub(crate) struct System {
     slice_end: Option<u64>,
     /// The guest that runs has to make way.
     yields: bool,
+    /// Who runs is to be looked at again: the guest has to make way, or its vCPU has.
+    looks: bool,
     /// The tick up to which time has been charged.
     charged: u64,
     /// Who ran before and went to sleep: it pays for the switch to the next.
@@ -98,6 +101,7 @@ impl System {
             schedule,
             slice_end: None,
             yields: false,
+            looks: false,
             charged: now,
             left: None,
             short: cpu::frequency().saturating_mul(SHORT_US) / 1_000_000,
@@ -185,14 +189,13 @@ impl System {
         self.services.timer.borrow_mut().set_slice(end);
     }
 
-    /// The next turn of guest `index`: which of its vCPUs runs now, and has the processor; none
-    /// where none would like to.
-    #[inline(never)]
-    fn take_turn(&mut self, index: usize) -> Option<VcpuId> {
+    /// Whose turn it is in guest `index`: the one of its vCPUs that runs now gets the processor;
+    /// none where none would like to run.
+    #[inline]
+    fn pick(&mut self, index: usize) -> Option<VcpuId> {
         let guest = self.guests.get_mut(index)?;
-        let id = guest.turns.take(guest.driver.running(), cpu::now())?;
+        let id = guest.turns.take(guest.driver.running(), cpu::now)?;
         self.load(index, id);
-        self.set_slice(index);
         Some(id)
     }
 
@@ -204,24 +207,34 @@ impl System {
             self.catch_up(index);
             payer = index;
         }
-        let mut id = self.take_turn(index).unwrap_or(VcpuId::BOOT);
+        let mut next = self.pick(index);
         self.charge(Some(payer));
-        self.catch_up(index);
-        // Who runs is looked at again: that is not what it was before.
-        let mut running = Vcpus::NONE;
-        while !self.yields {
+        if self.catch_up(index) {
+            next = self.pick(index);
+        }
+        while !self.yields
+            && let Some(id) = next
+        {
+            self.set_slice(index);
+            self.looks = false;
+            if id == VcpuId::BOOT {
+                self.run_vcpu(index, Boot);
+            } else {
+                self.run_vcpu(index, id);
+            }
+            next = self.pick(index);
+        }
+        self.charge(Some(index));
+    }
+
+    /// Runs a vCPU of guest `index`, which has the processor, until who runs is to be looked at
+    /// again. What is done for the boot CPU is compiled for it.
+    fn run_vcpu<W: Which>(&mut self, index: usize, which: W) {
+        let id = which.id();
+        while !self.looks {
             let Some(guest) = self.guests.get_mut(index) else {
                 return;
             };
-            let now = guest.driver.running();
-            if now != running || now.is_empty() || guest.turns.is_over() {
-                running = now;
-                match self.take_turn(index) {
-                    Some(next) => id = next,
-                    None => break,
-                }
-                continue;
-            }
             let masked = guest.host.vcpus[id.index()].timer_masked;
             if self.timer_masked != masked {
                 self.mask_timer(masked);
@@ -235,17 +248,19 @@ impl System {
                     guest.handle(id, Reason::Unknown { pc })
                 }
             };
-            if next == VcpuAction::Yield
-                && let Some(guest) = self.guests.get_mut(index)
-            {
-                guest.turns.give_up();
+            if next != VcpuAction::Resume {
+                self.looks = true;
+                if next == VcpuAction::Yield
+                    && let Some(guest) = self.guests.get_mut(index)
+                {
+                    guest.turns.give_up();
+                }
             }
             if services::bells() {
                 self.pump();
                 self.catch_up(index);
             }
         }
-        self.charge(Some(index));
     }
 
     /// Takes one physical interrupt; `current` is the guest whose vCPU, which is loaded, it stopped.
@@ -320,7 +335,7 @@ impl System {
             let next = guest.handle(id, Reason::Maintenance { lr: Some(lr) });
             if current != Some(index) {
                 if guest.is_ready() {
-                    self.yields |= self.schedule.wake(index, cpu::now());
+                    self.overtake(index);
                 }
             } else if next != VcpuAction::Resume {
                 return next;
@@ -335,6 +350,7 @@ impl System {
         if over {
             let now = cpu::now();
             self.yields |= self.slice_end.is_some_and(|end| end <= now);
+            self.looks = true;
             let runs = self.schedule.current();
             if let Some(guest) = runs.and_then(|index| self.guests.get_mut(index)) {
                 guest.turns.look(now);
@@ -359,7 +375,7 @@ impl System {
         };
         guest.driver.note(signal);
         if self.schedule.current() != Some(index) {
-            self.yields |= self.schedule.wake(index, cpu::now());
+            self.overtake(index);
             // Who wakes pays for that, not who runs.
             if self.schedule.current().is_some() {
                 self.charge(Some(index));
@@ -367,14 +383,25 @@ impl System {
         }
     }
 
-    /// Tells the core of guest `index`, whose turn it is, what it has not been told.
+    /// Tells the core of guest `index`, whose turn it is, what it has not been told; whether there
+    /// was anything.
     #[inline]
-    fn catch_up(&mut self, index: usize) {
+    fn catch_up(&mut self, index: usize) -> bool {
+        let mut done = false;
         while let Some(guest) = self.guests.get_mut(index)
             && guest.driver.is_behind()
         {
             guest.driver.catch_up(&mut guest.host);
+            done = true;
         }
+        self.looks |= done;
+        done
+    }
+
+    /// Guest `index` would like to run, maybe before the one that does.
+    fn overtake(&mut self, index: usize) {
+        self.yields |= self.schedule.wake(index, cpu::now());
+        self.looks |= self.yields;
     }
 
     /// Lets the console move bytes and notifies its clients.

@@ -7,7 +7,6 @@ use crate::device::bus::Bus;
 use crate::device::table::{Devices, Id};
 use crate::domain::Domain;
 use crate::memory::p2m::P2m;
-use crate::vcpu::wait::Wait;
 use crate::vcpu::{self, Vcpu};
 
 /// A guest.
@@ -56,10 +55,8 @@ impl<'m> Vm<'m> {
     }
 
     /// Those of them that are on.
-    pub(crate) fn on(&self) -> Vcpus {
-        let on = self.all().into_iter();
-        let on = on.filter(|id| self.vcpus[id.index()].wait != Wait::Off);
-        on.fold(Vcpus::NONE, |all, id| all.with(Vcpus::only(id)))
+    pub(crate) const fn on(&self) -> Vcpus {
+        self.devices.gic.online()
     }
 
     /// The tick at which one of its vCPUs, or a watchdog, has something to say.

@@ -48,11 +48,12 @@ impl VcpuId {
         self.0
     }
 
-    /// The number as an index into what exists once for each vCPU. The comparison tells the
-    /// compiler that it is in range.
+    /// The number as an index into what exists once for each vCPU. The mask tells the compiler that
+    /// it is in range.
+    #[inline(always)]
     pub const fn index(self) -> usize {
-        let index = self.0 as usize;
-        if index < MAX_VCPUS { index } else { 0 }
+        const { assert!(MAX_VCPUS.is_power_of_two()) };
+        self.0 as usize & (MAX_VCPUS - 1)
     }
 }
 

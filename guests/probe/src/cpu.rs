@@ -34,6 +34,7 @@ write!(/** Sets the return address; only for the exception handler. */ set_elr, 
 write!(/** Virtual timer control: bit 0 enable, bit 1 mask. */ set_timer_control, "cntv_ctl_el0");
 write!(/** Virtual timer compare value. */ set_timer, "cntv_cval_el0");
 
+read!(/** Which processor this is. */ mpidr, "mpidr_el1");
 read!(sctlr, "sctlr_el1");
 read!(ttbr0, "ttbr0_el1");
 read!(tcr, "tcr_el1");
@@ -207,6 +208,12 @@ pub fn hvc0(function: u64, a: u64, b: u64, c: u64) -> i64 {
 /// PSCI `SYSTEM_RESET`; returns only where there is none.
 pub fn reset() {
     smc(0x8400_0009, 0, 0, 0);
+}
+
+/// WFI; an interrupt that is pending ends it, masked or not.
+pub fn sleep() {
+    // SAFETY: waiting changes nothing.
+    unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
 }
 
 /// PSCI `SYSTEM_OFF`.

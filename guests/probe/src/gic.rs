@@ -134,6 +134,38 @@ pub fn urgent(waiting: u32) -> (u32, u32) {
     (first, then)
 }
 
+/// Lets SGIs, the timer and the upcall come to this vCPU; they are taken by [`take_one`].
+pub fn listen() {
+    const UPCALL: u32 = 31;
+    write_distributor(gicd::CTLR, 1);
+    for word in 0..8 {
+        write_distributor(gicd::IPRIORITYR + 4 * word, 0xa0a0_a0a0);
+    }
+    write_distributor(gicd::ISENABLER, 0xffff | 1 << TIMER | 1 << UPCALL);
+    write_interface(gicc::PMR, 0xff);
+    write_interface(gicc::CTLR, 1);
+}
+
+/// Takes and ends an interrupt of this vCPU's, the timer turned off; 1023 for none. SGIs have the
+/// number of their sender above the tenth bit.
+pub fn take_one() -> u64 {
+    let id = read_interface(gicc::IAR);
+    if id & 0x3ff == TIMER {
+        cpu::set_timer_control(0);
+    }
+    if id & 0x3ff < 1020 {
+        write_interface(gicc::EOIR, id);
+    }
+    id.into()
+}
+
+/// Sleeps until interrupt `wanted` has come, and takes it.
+pub fn sleep_until(wanted: u32) {
+    while take_one() & 0x3ff != wanted.into() {
+        cpu::sleep();
+    }
+}
+
 /// Takes and ends what the interface gives; 1023 for nothing.
 fn take() -> u32 {
     let id = read_interface(gicc::IAR);

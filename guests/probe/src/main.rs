@@ -15,6 +15,8 @@
 //! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after
 //!   `warm-up=MS`.
 //! - `probe=late`: sleeps, and measures by how much it is woken too late.
+//! - `probe=smp`: four vCPUs: power, interrupts between them, timers and events of each.
+//! - `probe=smp-bench`: what it costs to reach another vCPU.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
 //! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two
 //!   share.
@@ -47,6 +49,7 @@ mod reboot;
 mod registers;
 mod report;
 mod share;
+mod smp;
 mod spin;
 mod start;
 mod storm;
@@ -98,6 +101,11 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
             }
             "late" => late::run(),
             "storm" => storm::run(option("attack=").unwrap_or_default()),
+            "smp" => smp::run(&mut report),
+            "smp-bench" => {
+                smp::bench();
+                println!("bench: done 0");
+            }
             "registers" => registers::run(
                 &mut report,
                 option("who=").and_then(|n| n.parse().ok()).unwrap_or(0),

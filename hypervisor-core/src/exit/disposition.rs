@@ -7,6 +7,8 @@ use crate::vcpu::wait::Wait;
 pub(super) enum Disposition {
     /// The vCPU goes on.
     Run,
+    /// It goes on, and has turned another one on.
+    Others,
     /// It goes on when others have had their turn.
     Yield,
     /// It waits.

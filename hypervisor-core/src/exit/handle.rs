@@ -12,7 +12,7 @@ use super::disposition::Disposition;
 use super::{Exit, Reason, abort, hvc, trap};
 use crate::device::vgic::{EVENT_UPCALL, VGic, VTIMER};
 use crate::domain::shutdown::StopReason;
-use crate::host::on_vcpu::{OnVcpu, VcpuHost};
+use crate::host::on_vcpu::{OnBoot, OnVcpu, VcpuHost};
 use crate::host::{Host, SysReg, Vcpu as _};
 use crate::vcpu::Vcpu;
 use crate::vcpu::action::VcpuAction;
@@ -29,7 +29,17 @@ impl Vm<'_> {
     /// decoded twice.
     #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
-        self.handle_on(&mut OnVcpu::new(host, exit.vcpu), exit.reason)
+        if exit.vcpu == VcpuId::BOOT {
+            // Of the boot CPU, the only one that most guests have, the number is known when this is
+            // compiled.
+            return self.handle_on(&mut OnBoot::boot(host), exit.reason);
+        }
+        self.handle_other(&mut OnVcpu::new(host, exit.vcpu), exit.reason)
+    }
+
+    #[inline(never)]
+    fn handle_other<H: VcpuHost>(&mut self, host: &mut H, reason: Reason) -> VcpuAction {
+        self.handle_on(host, reason)
     }
 
     #[inline(always)]
@@ -136,9 +146,7 @@ impl Vm<'_> {
         }
     }
 
-    /// [`Vm::look_at`] of several, of which at least one waits or runs.
-    #[cold]
-    #[inline(never)]
+    /// [`Vm::look_at`] of several.
     fn look_after<H: Host>(&mut self, host: &mut H, vcpus: Vcpus) {
         let before = self.runs;
         for id in vcpus.and(self.all()) {
@@ -188,6 +196,8 @@ impl Vm<'_> {
         }
         host.start(id, entry, context);
         self.vcpu(id).stubs = Cache::new();
+        // What came while it was off, but for what is its own.
+        self.devices.gic.kick(id);
         self.end_wait(host, id);
     }
 
@@ -206,7 +216,7 @@ impl Vm<'_> {
             }
         });
         for cpu in upcalls {
-            devices.gic.set_level(cpu, EVENT_UPCALL, true);
+            devices.gic.raise_upcall(cpu);
         }
     }
 
@@ -222,19 +232,41 @@ impl Vm<'_> {
             .domain
             .events
             .upcall_pending(host.window(), &self.domain.p2m, id);
-        gic.set_level(id, EVENT_UPCALL, upcall);
+        gic.set_private_level(id, EVENT_UPCALL, upcall);
         let vcpu = &mut self.vcpus[id.index()];
         if vcpu.ptimer.is_armed() {
             look_at_timer(vcpu, gic, host);
         }
         gic.flush(id, host);
-        let others = gic.kicked().with(self.polls).without(Vcpus::only(id));
-        if !others.is_empty() {
-            self.look_after(host, others);
+        if !gic.kicked().with(self.polls).is_empty() {
+            return self.settle_others(host, next);
         }
+        self.go_on(host, next)
+    }
+
+    /// The end of [`Vm::settle`] where there may be something for other vCPUs.
+    #[cold]
+    #[inline(never)]
+    fn settle_others<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
+        let others = self.devices.gic.take_kicked().with(self.polls);
+        let ran = self.runs;
+        self.look_after(host, others.without(Vcpus::only(host.id())));
+        let changed = self.runs != ran;
+        match self.go_on(host, next) {
+            VcpuAction::Resume if changed => VcpuAction::Others,
+            action => action,
+        }
+    }
+
+    #[inline]
+    fn go_on<H: VcpuHost>(&mut self, host: &mut H, next: Disposition) -> VcpuAction {
         match next {
             Disposition::Run => self.run(host),
             Disposition::Wait(wait) => self.wait(host, wait),
+            Disposition::Others => {
+                self.run(host);
+                VcpuAction::Others
+            }
             Disposition::Yield => {
                 self.run(host);
                 VcpuAction::Yield

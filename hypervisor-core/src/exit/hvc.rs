@@ -111,13 +111,10 @@ pub(super) fn smccc<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, conduit: Conduit
         SmcccAction::Resume => Disposition::Run,
         SmcccAction::Wait => Disposition::Wait(Wait::Interrupt),
         SmcccAction::Off => Disposition::Wait(Wait::Off),
-        SmcccAction::TurnOn {
-            vcpu,
-            entry,
-            context,
-        } => {
-            vm.turn_on(host, vcpu, (entry, context));
-            Disposition::Run
+        SmcccAction::TurnOn(vcpu) => {
+            let start = psci::start(host);
+            vm.turn_on(host, vcpu, start);
+            Disposition::Others
         }
         // A code latched by SCHEDOP_shutdown_code counts, as in Xen.
         SmcccAction::Stop(reason) => Disposition::Stop(vm.domain.shutdown.shutdown(reason.code())),

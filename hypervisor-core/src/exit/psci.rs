@@ -23,15 +23,8 @@ pub enum SmcccAction {
     Wait,
     /// It is off until another vCPU turns it on: for ever where it is the only one (`CPU_OFF`).
     Off,
-    /// It goes on, and another one that is off is turned on (`CPU_ON`).
-    TurnOn {
-        /// Which.
-        vcpu: VcpuId,
-        /// Where it starts.
-        entry: Gva,
-        /// Its x0.
-        context: u64,
-    },
+    /// It goes on, and another one that is off is turned on (`CPU_ON`), as [`start`] says.
+    TurnOn(VcpuId),
     /// The guest stops.
     Stop(StopReason),
 }
@@ -130,21 +123,15 @@ pub fn call<H: VcpuHost>(host: &mut H, conduit: Conduit, power: Power) -> SmcccA
             return SmcccAction::Wait;
         }
         f::CPU_OFF | f::V0_1_CPU_OFF => return SmcccAction::Off,
-        f::CPU_ON | f::CPU_ON_64 => {
-            let (entry, context) = (arg(2), arg(3));
-            match cpu_on(power, arg(1), entry) {
-                Ok(vcpu) => return turn_on(host, vcpu, [entry, context]),
-                Err(error) => error.cast_unsigned(),
-            }
-        }
-        f::V0_1_CPU_ON => {
-            let entry = arg(2);
-            match cpu_on(power, arg(1), entry) {
-                Ok(vcpu) => return turn_on(host, vcpu, [entry, 0]),
-                // PSCI 0.1 has no other errors for what is wrong with a vCPU that exists.
-                Err(_) => INVALID_PARAMETERS.cast_unsigned(),
-            }
-        }
+        f::CPU_ON | f::CPU_ON_64 => match cpu_on(power, arg(1), arg(2)) {
+            Ok(vcpu) => return SmcccAction::TurnOn(vcpu),
+            Err(error) => error.cast_unsigned(),
+        },
+        f::V0_1_CPU_ON => match cpu_on(power, arg(1), arg(2)) {
+            Ok(vcpu) => return SmcccAction::TurnOn(vcpu),
+            // PSCI 0.1 has no other errors for what is wrong with a vCPU that exists.
+            Err(_) => INVALID_PARAMETERS.cast_unsigned(),
+        },
         f::AFFINITY_INFO | f::AFFINITY_INFO_64 => {
             affinity_info(power.on, arg(1), arg(2) & 0xffff_ffff)
         }
@@ -193,13 +180,18 @@ fn finish<H: VcpuHost>(host: &mut H, results: &[u64]) -> SmcccAction {
     SmcccAction::Resume
 }
 
-/// `CPU_ON` succeeds.
-fn turn_on<H: VcpuHost>(host: &mut H, vcpu: VcpuId, [entry, context]: [u64; 2]) -> SmcccAction {
+/// After [`SmcccAction::TurnOn`]: where the vCPU starts, and its x0. The call's result is put into
+/// the caller's.
+pub fn start<H: VcpuHost>(host: &mut H) -> (Gva, u64) {
+    #[expect(clippy::cast_possible_truncation, reason = "the identifier is w0")]
+    let id = host.x(0) as u32;
+    let (entry, context) = (host.x(2), host.x(3));
     host.set_x(0, SUCCESS);
-    SmcccAction::TurnOn {
-        vcpu,
-        entry: Gva::new(entry),
-        context,
+    match id {
+        f::CPU_ON_64 => (Gva::new(entry), context),
+        f::CPU_ON => (Gva::new(entry & 0xffff_ffff), context & 0xffff_ffff),
+        // PSCI 0.1 has no context.
+        _ => (Gva::new(entry & 0xffff_ffff), 0),
     }
 }
 
@@ -396,25 +388,27 @@ mod tests {
         (action, host.x[0].cast_signed())
     }
 
+    /// A `CPU_ON` that succeeds: where the vCPU starts and its x0.
+    fn started(id: u64, args: [u64; 3]) -> (u64, u64) {
+        let mut host = FakeHost::new(0x1000);
+        host.x[0] = id;
+        host.x[1..4].copy_from_slice(&args);
+        let action = call(&mut host, Conduit::Smc, TWO_OF_FOUR);
+        let vcpu = VcpuId::new(args[0]).expect("there are eight");
+        assert_eq!(action, SmcccAction::TurnOn(vcpu));
+        let (entry, context) = start(&mut host);
+        assert_eq!(host.x[0], SUCCESS);
+        (entry.raw(), context)
+    }
+
     #[test]
     fn turning_others_on() {
-        let vcpu = VcpuId::new(3).expect("there are eight");
         let entry = 0x1_4000_0000;
-        let started = |entry, context| SmcccAction::TurnOn {
-            vcpu,
-            entry: Gva::new(entry),
-            context,
-        };
-        assert_eq!(
-            of_four(0xc400_0003, [3, entry, u64::MAX]),
-            (started(entry, u64::MAX), 0)
-        );
-        assert_eq!(
-            of_four(0x8400_0003, [3, entry, u64::MAX]),
-            (started(entry & 0xffff_ffff, 0xffff_ffff), 0),
-            "32 bits each"
-        );
-        assert_eq!(of_four(2, [3, 0x4000, 9]), (started(0x4000, 0), 0));
+        let wide = started(0xc400_0003, [3, entry, u64::MAX]);
+        assert_eq!(wide, (entry, u64::MAX));
+        let narrow = started(0x8400_0003, [3, entry, u64::MAX]);
+        assert_eq!(narrow, (entry & 0xffff_ffff, 0xffff_ffff), "32 bits each");
+        assert_eq!(started(2, [3, 0x4000, 9]), (0x4000, 0));
         for (args, error) in [
             ([2, entry, 0], -4),
             ([2, entry | 1, 0], -9),

@@ -15,34 +15,71 @@ pub trait VcpuHost: Host + Vcpu + Interrupts {
     fn id(&self) -> VcpuId;
 }
 
+/// Which vCPU it is.
+pub trait Which: Copy {
+    /// Its number.
+    fn id(self) -> VcpuId;
+}
+
+impl Which for VcpuId {
+    #[inline(always)]
+    fn id(self) -> VcpuId {
+        self
+    }
+}
+
+/// The boot CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Boot;
+
+impl Which for Boot {
+    #[inline(always)]
+    fn id(self) -> VcpuId {
+        VcpuId::BOOT
+    }
+}
+
 /// The [`VcpuHost`] of any host, for as long as one of its vCPUs is stopped and looked after.
 #[derive(Debug)]
-pub struct OnVcpu<'a, H> {
+pub struct OnVcpu<'a, H, W = VcpuId> {
     host: &'a mut H,
-    id: VcpuId,
+    which: W,
 }
+
+/// [`OnVcpu`] of the boot CPU.
+pub type OnBoot<'a, H> = OnVcpu<'a, H, Boot>;
 
 impl<'a, H: Host> OnVcpu<'a, H> {
     /// The host as vCPU `id` sees it.
     #[inline]
     pub const fn new(host: &'a mut H, id: VcpuId) -> Self {
-        Self { host, id }
+        Self { host, which: id }
     }
+}
 
+impl<'a, H: Host> OnBoot<'a, H> {
+    /// The host as its boot CPU sees it.
+    #[inline]
+    pub const fn boot(host: &'a mut H) -> Self {
+        Self { host, which: Boot }
+    }
+}
+
+impl<H: Host, W: Which> OnVcpu<'_, H, W> {
     #[inline]
     fn vcpu(&mut self) -> &mut H::Vcpu {
-        self.host.vcpu(self.id)
+        self.host.vcpu(self.which.id())
     }
 }
 
-impl<H: Host> VcpuHost for OnVcpu<'_, H> {
+impl<H: Host, W: Which> VcpuHost for OnVcpu<'_, H, W> {
     #[inline]
     fn id(&self) -> VcpuId {
-        self.id
+        self.which.id()
     }
 }
 
-impl<H: Host> Vcpu for OnVcpu<'_, H> {
+impl<H: Host, W: Which> Vcpu for OnVcpu<'_, H, W> {
     #[inline]
     fn x(&mut self, n: u8) -> u64 {
         self.vcpu().x(n)
@@ -80,7 +117,7 @@ impl<H: Host> Vcpu for OnVcpu<'_, H> {
     }
 }
 
-impl<H: Host> Interrupts for OnVcpu<'_, H> {
+impl<H: Host, W: Which> Interrupts for OnVcpu<'_, H, W> {
     const LIST_REGISTERS: usize = H::Vcpu::LIST_REGISTERS;
 
     #[inline]
@@ -105,7 +142,7 @@ impl<H: Host> Interrupts for OnVcpu<'_, H> {
     }
 }
 
-impl<H: Host> OnVcpu<'_, H> {
+impl<H: Host, W: Which> OnVcpu<'_, H, W> {
     #[cold]
     fn refused(&mut self, lr: u8, intid: u16) {
         self.host.log(format_args!(
@@ -114,7 +151,7 @@ impl<H: Host> OnVcpu<'_, H> {
     }
 }
 
-impl<H: Host> Clock for OnVcpu<'_, H> {
+impl<H: Host, W: Which> Clock for OnVcpu<'_, H, W> {
     #[inline]
     fn now(&self) -> u64 {
         self.host.now()
@@ -129,7 +166,7 @@ impl<H: Host> Clock for OnVcpu<'_, H> {
     }
 }
 
-impl<H: Host> Stage2 for OnVcpu<'_, H> {
+impl<H: Host, W: Which> Stage2 for OnVcpu<'_, H, W> {
     #[inline]
     fn map_guest(&mut self, slot: Slot, gpa: Gpa, size: FrameSize) -> Result<(), MapError> {
         self.host.map_guest(slot, gpa, size)
@@ -160,7 +197,7 @@ impl<H: Host> Stage2 for OnVcpu<'_, H> {
     }
 }
 
-impl<H: Host> Host for OnVcpu<'_, H> {
+impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {
     type Vcpu = H::Vcpu;
     type Window = H::Window;
     type Memory = H::Memory;

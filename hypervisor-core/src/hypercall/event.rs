@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::row::Status::{Done, Error, Later, Partly};
 use super::row::family;
 use crate::device::table::Devices;
-use crate::device::vgic::{EVENT_UPCALL, VGic};
+use crate::device::vgic::VGic;
 use crate::domain::Domain;
 use crate::evtchn::Sent;
 use crate::host::on_vcpu::VcpuHost;
@@ -210,6 +210,6 @@ fn status<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i6
 /// Asserts the PPI of the upcall of the vCPU whose flag has just gone up.
 fn raise_if(gic: &mut VGic, upcall: Option<VcpuId>) {
     if let Some(cpu) = upcall {
-        gic.set_level(cpu, EVENT_UPCALL, true);
+        gic.raise_upcall(cpu);
     }
 }

@@ -6,7 +6,7 @@ use xen_abi::vcpu::{self, RegisterRunstate, RegisterVcpuInfo};
 
 use super::row::Status::{Done, Error};
 use super::row::family;
-use crate::device::vgic::{EVENT_UPCALL, VGic};
+use crate::device::vgic::VGic;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr;
@@ -71,7 +71,7 @@ fn vcpu_info<H: VcpuHost>(
         (Gfn::new(place.gfn), place.offset),
     )?;
     // The new place starts with the upcall raised, so that nothing pending is missed.
-    gic.set_level(id, EVENT_UPCALL, true);
+    gic.raise_upcall(id);
     Ok(0)
 }
 

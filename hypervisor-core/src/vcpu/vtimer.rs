@@ -60,12 +60,12 @@ impl VTimer {
     /// The host reports that the timer's interrupt fired.
     pub fn on_fire(&mut self, gic: &mut VGic) {
         self.fired = true;
-        gic.set_level(self.cpu, VTIMER, true);
+        gic.set_private_level(self.cpu, VTIMER, true);
     }
 
     /// The guest has ended PPI 27.
     pub fn on_eoi<I: Interrupts>(&mut self, gic: &mut VGic, host: &mut I) {
-        gic.set_level(self.cpu, VTIMER, false);
+        gic.set_private_level(self.cpu, VTIMER, false);
         if self.fired {
             self.fired = false;
             host.ack_vtimer();

@@ -1,5 +1,5 @@
-//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts`
-//! and `domains/codes.dts`.
+//! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts`,
+//! `domains/codes.dts` and `domains/smp.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -50,9 +50,9 @@ pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
 }
 
 /// Return codes, on static memory and on memory from the heap: the set of which each line is a
-/// story, and the set that is the same on Xen.
+/// story, the set that is the same on Xen, and that of four vCPUs.
 pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
-    for set in ["abi", "codes"] {
+    for set in ["abi", "codes", "smp"] {
         return_codes(suite, lab, config, set);
     }
 }

@@ -121,7 +121,9 @@ fn processors(machine: &mut Machine, guest: &str, expected: usize) -> Result<(),
 
 /// Interrupts of `kind` so far, by processor.
 fn counts(machine: &mut Machine, guest: &str, kind: &str) -> Result<Vec<u64>, Failure> {
-    let command = format!("grep '{kind}' /proc/interrupts | tr -s ' ' | cut -d ' ' -f 3-6");
+    let command = format!(
+        "grep '{kind}' /proc/interrupts | sed 's/^[^:]*://' | tr -s ' ' | cut -d ' ' -f 2-5"
+    );
     let counts = numbers(machine, guest, &command)?;
     match counts.len() {
         VCPUS => Ok(counts),

@@ -1,6 +1,6 @@
 //! List registers: which interrupt goes in, and what its end means.
 
-use hv_types::{VcpuId, Vcpus};
+use hv_types::VcpuId;
 
 use super::VGic;
 use super::state::{LATCHED, MAX_LIST_REGISTERS};
@@ -61,6 +61,7 @@ impl VGic {
     /// `None` as `lr`, or a register that holds nothing: a maintenance interrupt for nothing
     /// that we know of; ignored. (seL4 reports index 0 without the valid flag when it finds no
     /// ended register; the register, if any, is reported by the next maintenance interrupt.)
+    #[inline]
     pub fn on_maintenance(&mut self, cpu: VcpuId, lr: Option<u8>) -> Option<u16> {
         let lr = usize::from(lr?);
         let own = self.cpu_mut(cpu);
@@ -82,7 +83,6 @@ impl VGic {
         if self.enabled && self.cpu(cpu).summary != 0 {
             self.fill(cpu, interface);
         }
-        self.kicked = self.kicked.without(Vcpus::only(cpu));
     }
 
     fn fill<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I) {

@@ -44,6 +44,7 @@ impl VGic {
     /// `None` where hardware would not answer either: words everywhere, bytes only in priority,
     /// target and SGI-pending registers, always aligned. The caller injects a data abort, as Xen
     /// does.
+    #[inline(always)]
     pub fn mmio_read(&self, cpu: VcpuId, offset: u32, size: u8) -> Option<u32> {
         if !is_allowed(offset, size) {
             return None;
@@ -61,6 +62,7 @@ impl VGic {
     ///
     /// The caller sets the levels of its sources anew and then flushes: an interrupt may have been
     /// enabled.
+    #[inline(always)]
     pub fn mmio_write(&mut self, cpu: VcpuId, offset: u32, size: u8, value: u32) -> bool {
         if !is_allowed(offset, size) {
             return false;
@@ -75,6 +77,7 @@ impl VGic {
         true
     }
 
+    #[inline(always)]
     fn read_word(&self, cpu: VcpuId, offset: u32) -> u32 {
         match offset {
             CTLR => u32::from(self.enabled),
@@ -150,6 +153,7 @@ impl VGic {
         u32::from_le_bytes(bytes)
     }
 
+    #[inline(always)]
     fn write_word(&mut self, cpu: VcpuId, offset: u32, value: u32) {
         match offset {
             CTLR => {
@@ -202,6 +206,7 @@ impl VGic {
     }
 
     /// `GICD_SGIR` (GICv2 spec section 4.3.15) written by `cpu`. Targets that are off are left out.
+    #[inline(always)]
     fn send_sgi(&mut self, cpu: VcpuId, value: u32) {
         let own = Vcpus::only(cpu);
         let [_, _, list, _] = value.to_le_bytes();
@@ -214,9 +219,13 @@ impl VGic {
         };
         for target in targets.and(self.online) {
             self.pulse_from(target, (value & 0xf) as u16, own.bits());
+            if target != cpu {
+                self.kick(target);
+            }
         }
     }
 
+    #[inline(always)]
     fn each_byte(
         &mut self,
         cpu: VcpuId,
@@ -236,6 +245,7 @@ impl VGic {
         }
     }
 
+    #[inline]
     fn write_priority(&mut self, cpu: VcpuId, offset: u32, value: u8) {
         let intid = (offset - IPRIORITYR) as usize;
         if intid >= 32 * usize::from(self.words) {

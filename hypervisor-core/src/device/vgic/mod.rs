@@ -44,7 +44,7 @@
 //! Devices use [`VGic::set_level`] and [`VGic::pulse`]; the exit loop uses
 //! [`VGic::on_maintenance`], sets the levels of the interrupt that ended anew, and calls
 //! [`VGic::flush`] before the vCPU runs on, and for those for which others have done something
-//! ([`VGic::kicked`]).
+//! ([`VGic::take_kicked`]).
 
 mod lr;
 mod mmio;
@@ -91,7 +91,7 @@ pub struct VGic {
     all: Vcpus,
     /// Those that are on, to which SGIs go.
     online: Vcpus,
-    /// Those for which an interrupt has become ready since [`VGic::flush`].
+    /// See [`VGic::kicked`].
     kicked: Vcpus,
     cpus: [Cpu; MAX_VCPUS],
     spis: [Word; SPI_WORDS],
@@ -146,6 +146,7 @@ impl VGic {
     }
 
     /// The line of `intid`, if that exists, changes to `high`.
+    #[inline]
     fn turn(&mut self, cpu: VcpuId, intid: u16, high: bool) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
@@ -169,6 +170,7 @@ impl VGic {
     }
 
     /// [`VGic::pulse`]; an SGI comes from the CPUs in `sources`.
+    #[inline]
     fn pulse_from(&mut self, cpu: VcpuId, intid: u16, sources: u8) {
         let Some((n, bit)) = self.locate(intid) else {
             return;
@@ -180,6 +182,11 @@ impl VGic {
             word.latch |= bit;
         }
         self.update(cpu, n);
+    }
+
+    /// The vCPUs that are on.
+    pub const fn online(&self) -> Vcpus {
+        self.online
     }
 
     /// vCPU `cpu` is turned on or off: whether SGIs go to it.
@@ -209,11 +216,35 @@ impl VGic {
         self.update(cpu, 0);
     }
 
-    /// The vCPUs that are on and for which an interrupt has become ready since their last
-    /// [`VGic::flush`].
+    /// [`VGic::set_level`] of a PPI that every distributor has: `intid` is 16 to 31.
+    #[inline(always)]
+    pub fn set_private_level(&mut self, cpu: VcpuId, intid: u16, high: bool) {
+        if (self.cpu(cpu).private.level >> (intid & 31) & 1 != 0) != high {
+            self.turn(cpu, intid, high);
+        }
+    }
+
+    /// `cpu`, which need not be the one that is looked after, is to take an upcall.
+    pub fn raise_upcall(&mut self, cpu: VcpuId) {
+        self.set_level(cpu, EVENT_UPCALL, true);
+        self.kick(cpu);
+    }
+
+    /// Somebody else has done something for `cpu`.
+    pub(crate) fn kick(&mut self, cpu: VcpuId) {
+        self.kicked = self.kicked.with(Vcpus::only(cpu));
+    }
+
+    /// vCPUs for which an interrupt may have become ready by something that was not their own
+    /// doing, since [`VGic::take_kicked`].
     #[inline]
     pub const fn kicked(&self) -> Vcpus {
-        self.kicked.and(self.online)
+        self.kicked
+    }
+
+    /// [`VGic::kicked`], which are then forgotten.
+    pub const fn take_kicked(&mut self) -> Vcpus {
+        core::mem::replace(&mut self.kicked, Vcpus::NONE)
     }
 
     /// State of the input line of `intid`.
@@ -286,20 +317,21 @@ impl VGic {
             self.summarise(cpu, n);
         } else {
             for cpu in self.all {
-                self.summarise(cpu, n);
+                if self.summarise(cpu, n) {
+                    self.kick(cpu);
+                }
             }
         }
     }
 
+    /// Whether something of word `n` is ready for `cpu`.
     #[inline]
-    fn summarise(&mut self, cpu: VcpuId, n: usize) {
+    fn summarise(&mut self, cpu: VcpuId, n: usize) -> bool {
         let ready = self.ready(cpu, n) != 0;
         let own = self.cpu_mut(cpu);
         own.summary = (own.summary & !(1 << n)) | (u32::from(ready) << n);
         own.stuck = false;
-        if ready {
-            self.kicked = self.kicked.with(Vcpus::only(cpu));
-        }
+        ready
     }
 
     /// Priority of `intid`, lower is more urgent; 0 where it does not exist.
