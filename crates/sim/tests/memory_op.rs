@@ -51,15 +51,15 @@ fn a_round_trip_of_512_pages_is_cheap() {
         assert_eq!(g.populate(0, &gfns), 512);
         assert_eq!(g.rounds, 8);
         assert_eq!(counts(&g), (before.0 + 1024, before.1));
-        // In the opposite order each page has another place: its window side moves, and what
-        // another page left there goes.
+        // In the opposite order each page has another place, which costs no more: nobody has looked
+        // at it.
         assert_eq!(g.decrease(0, &gfns), 512);
         let backwards: Vec<u64> = gfns.iter().rev().copied().collect();
         let before = counts(&g);
         assert_eq!(g.populate(0, &backwards), 512);
         let (mappings, operations) = counts(&g);
         assert_eq!(operations, before.1);
-        assert!(mappings - before.0 <= 5 * 512, "{}", mappings - before.0);
+        assert_eq!(mappings - before.0, 512);
     }
 }
 

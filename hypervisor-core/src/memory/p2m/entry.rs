@@ -42,11 +42,6 @@ pub(super) enum PageEntry {
     Hole,
     Ram(Slot),
     Parked(Slot),
-    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
-    Stale(Slot),
-    /// As stale, and the memory server does not know where the page lies: here, elsewhere or
-    /// nowhere.
-    Left(Slot),
 }
 
 /// Words of an alias: slot of the page plus one, place plus one, home with two flags, reference.
