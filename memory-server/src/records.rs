@@ -165,10 +165,9 @@ impl PageRecord {
             state: PageState::Free,
         }
     }
-    /// RAM of `holder` at its frame `gfn`.
-    pub(crate) const fn ram(holder: u8, gfn: u32) -> Self {
+    /// RAM of `holder`, at a frame that is not known.
+    pub(crate) const fn ram(holder: u8) -> Self {
         Self {
-            gfn,
             state: PageState::Ram,
             ..Self::free(holder)
         }
@@ -191,10 +190,12 @@ impl SplitRecord {
     };
 
     /// Whether the frame of page `page` exists.
+    #[inline]
     pub(crate) fn is_made(&self, page: u32) -> bool {
         self.made >> (page / CHUNK_PAGES & (CHUNKS - 1)) & 1 != 0
     }
     /// Whether the holder of page `page` has its guest-side capability.
+    #[inline]
     pub(crate) fn is_granted(&self, page: u32) -> bool {
         self.granted[(page / CHUNK_PAGES & (CHUNKS - 1)) as usize] >> (page % CHUNK_PAGES) & 1 != 0
     }
@@ -294,6 +295,7 @@ impl Records<'_> {
         split.is_some_and(|split| split.is_made(id.page()))
     }
     /// Whether the holder of a page has its guest-side capability.
+    #[inline]
     pub(crate) fn is_granted(&self, id: PageId) -> bool {
         let split = self.splits.get(usize::from(self.get(id.block()).split));
         split.is_some_and(|split| split.is_granted(id.page()))

@@ -18,7 +18,7 @@ use crate::domain::Kept;
 use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::populate::{BLOCK_PAGES, record_gfn};
-use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
+use crate::records::{BlockState, HEAP, NIL, PageId, PageState};
 use crate::server::MemoryServer;
 
 impl MemoryServer<'_> {
@@ -61,7 +61,10 @@ impl MemoryServer<'_> {
             return Err(Error::NotYours);
         }
         record.state = PageState::Returned;
-        self.count_returned(d, id, true);
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            split.held[usize::from(d)] -= 1;
+            split.returned[usize::from(d)] += 1;
+        }
         let mut list = self.dom(d).returned;
         self.records.push_page(&mut list, id);
         let dom = self.dom_mut(d);
@@ -78,21 +81,6 @@ impl MemoryServer<'_> {
         let mut list = self.dom(d).returned_blocks;
         self.records.push_block(&mut list, b);
         self.dom_mut(d).returned_blocks = list;
-    }
-
-    /// One page of `d`'s in the block of `id` is returned now, or held again.
-    fn count_returned(&mut self, d: u8, id: PageId, returned: bool) {
-        if let Some((_, split)) = self.records.split_of(id.block()) {
-            let d = usize::from(d);
-            let (held, there) = (&mut split.held[d], &mut split.returned[d]);
-            let (from, to) = if returned {
-                (held, there)
-            } else {
-                (there, held)
-            };
-            *from -= 1;
-            *to += 1;
-        }
     }
 
     /// Gives `d` its oldest returned page again; `None` if there is none.
@@ -123,16 +111,28 @@ impl MemoryServer<'_> {
         id: PageId,
         gfn: Gfn,
     ) -> Result<Placed, Error> {
-        self.grant_guest_side(kernel, d, id)?;
+        if !self.records.is_granted(id) {
+            self.grant_guest_side(kernel, d, id)?;
+        }
         let mut list = self.dom(d).returned;
         self.records.unlink_page(&mut list, id);
-        self.dom_mut(d).returned = list;
-        self.dom_mut(d).ram += 1;
-        self.count_returned(d, id, false);
-        let record = self.records.page(id);
+        let dom = self.dom_mut(d);
+        dom.returned = list;
+        dom.ram += 1;
+        // A balloon does this for each page, so the record of the split is looked up once.
+        let block = *self.records.get(id.block());
+        let split = self.records.split(block.split);
+        let of = usize::from(d);
+        split.returned[of] -= 1;
+        split.held[of] += 1;
+        let window = if block.home == HEAP {
+            split.window[of]
+        } else {
+            block.window
+        };
+        let record = &mut split.page[id.page() as usize];
         let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
         record.state = PageState::Ram;
-        let window = self.held_window(d, id.block()).unwrap_or(NIL16);
         Ok(Placed {
             slot: self.dom(d).layout.page(window, id.page()),
             was: (was != NIL).then_some(Gfn::new(u64::from(was))),

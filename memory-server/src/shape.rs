@@ -119,11 +119,12 @@ impl MemoryServer<'_> {
 
     /// Fills split record `s` for block `b` with free pages, not on any list.
     pub(crate) fn record_split(&mut self, b: u32, s: u16, last: u8) {
-        self.record_pages(b, s, |_| PageRecord::free(last));
+        self.record_pages(b, s, PageRecord::free(last));
     }
 
-    /// Fills split record `s` for block `b`, with pages that count as free and are on no list.
-    pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: impl Fn(u32) -> PageRecord) {
+    /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are on
+    /// no list.
+    pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: PageRecord) {
         let pages = self.untyped_of(b).pages();
         let is_short = self.is_short(b);
         let block = self.records.block(b);
@@ -139,9 +140,7 @@ impl MemoryServer<'_> {
         record.returned = [0; DOMAINS];
         record.made = if is_short { u32::MAX } else { 0 };
         record.forget_granted();
-        for (n, place) in (0..).zip(&mut record.page) {
-            *place = page(n);
-        }
+        record.page.fill(page);
     }
 
     /// Makes pages of a free block that is on no list. Its pages are on no list either.

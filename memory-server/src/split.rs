@@ -127,8 +127,12 @@ impl MemoryServer<'_> {
 
     /// Records all pages of a block at split `s`, which has just been made, as RAM of `d`.
     fn hold_all_pages(&mut self, d: u8, b: u32, s: u16, window: u16, gfn: u32) {
-        self.record_pages(b, s, |n| PageRecord::ram(d, gfn.saturating_add(n)));
+        self.record_pages(b, s, PageRecord::ram(d));
         let split = self.records.split(s);
+        for (n, page) in (0..).zip(&mut split.page) {
+            // None stays none.
+            page.gfn = gfn.saturating_add(n);
+        }
         split.free = 0;
         split.held[usize::from(d)] = split.pages;
         split.window[usize::from(d)] = window;
@@ -170,16 +174,23 @@ impl MemoryServer<'_> {
         self.ensure_frame(kernel, named)?;
         let first = page - page % CHUNK_PAGES;
         let last = (first + CHUNK_PAGES).min(self.untyped_of(b).pages());
+        let at = self.held_slot(d, PageId::new(b, first))?;
+        let s = self.records.get(b).split;
         for n in first..last {
-            let id = PageId::new(b, n);
-            let record = self.records.page(id);
+            // The guest waits for all of them, so the record is looked up once for each.
+            let split = self.records.split(s);
+            let record = &split.page[n as usize];
             let wanted = record.state == PageState::Ram && record.holder == d;
-            if !wanted || self.records.is_granted(id) {
+            if !wanted || split.is_granted(n) {
                 continue;
             }
-            self.grant_guest_side(kernel, d, id)?;
+            kernel
+                .mint(self.own.page(s, n), DomainIndex(d), at.nth(n - first))
+                .map_err(|_| Error::Kernel)?;
+            self.records.split(s).set_granted(n, true);
+            self.spend(cost::MINT);
             if both {
-                self.grant_window_side(kernel, d, id)?;
+                self.grant_window_side(kernel, d, PageId::new(b, n))?;
             }
         }
         Ok(())

@@ -30,7 +30,17 @@ heap_decrease_block|decrease_reservation of a 2 MiB extent, heap|921000|-
 heap_populate_block|populate_physmap of the same|215000|-
 heap_balloon_block|both together|1136000|-
 first_decrease|first page of a 2 MiB block, static|10300|-
+touch_longest|longest pause at another page of it, in rising order|-|-
+touch_sum|all of those pauses together|-|-
+touch_looked_at|the hypervisor looks at a page that nobody touched|-|-
+next_first_decrease|first page of the next 2 MiB block, static|10300|-
+random_touch_longest|longest pause at another page of it, in random order|-|-
 heap_first_decrease|first page of a 2 MiB block, heap|10300|-
+heap_touch_longest|longest pause at another page of it, in rising order|-|-
+heap_touch_sum|all of those pauses together, with the copy|-|-
+heap_touch_looked_at|the hypervisor looks at a page that nobody touched|-|-
+heap_next_first_decrease|first page of the next 2 MiB block, heap|10300|-
+heap_random_touch_longest|longest pause at another page of it, in random order|-|-
 '
 # Millions of instructions from power-on to /init; Xen with static memory. Their guest was an
 # earlier Debian 6.1 kernel with another initial RAM disk. What can be compared is therefore the

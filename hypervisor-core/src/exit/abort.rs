@@ -28,7 +28,9 @@ pub(super) fn on_abort<H: VcpuHost>(
     host: &mut H,
     (gpa, iss, fetch): (Gpa, u32, bool),
 ) -> Disposition {
-    if domain.p2m.is_lazy()
+    // Devices come first, because most aborts are for them. Where silence answers in place of a
+    // device, RAM must not be taken for a hole.
+    if !domain.record.trap_unmapped
         && let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch)
     {
         return next;
@@ -39,6 +41,9 @@ pub(super) fn on_abort<H: VcpuHost>(
     {
         skip(host);
         return Disposition::Run;
+    }
+    if let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch) {
+        return next;
     }
     on_other_abort(domain, vcpu, devices, host, (gpa, iss, fetch));
     Disposition::Run

@@ -13,7 +13,7 @@ use super::syndrome::{Abort, FaultStatus};
 use crate::domain::Domain;
 use crate::domain::shutdown::StopReason;
 use crate::host::on_vcpu::VcpuHost;
-use crate::memory::p2m::{Error, Page};
+use crate::memory::p2m::Error;
 use crate::vcpu::inject::far;
 use crate::vcpu::walk::Regime;
 use crate::vcpu::walk::fault::{Access, FaultKind};
@@ -28,14 +28,16 @@ pub(super) fn on_abort<H: VcpuHost>(
     abort: Abort,
     fetch: bool,
 ) -> Option<Disposition> {
-    let brought = if domain.p2m.is_absent(gpa.gfn()) {
+    let brought = if !domain.p2m.is_lazy() {
+        Ok(false)
+    } else if domain.p2m.is_absent(gpa.gfn()) {
         domain.p2m.touch(host, gpa.gfn())
     } else if abort.table_walk() {
         on_table_walk(domain, host, fetch)
     } else {
         // Another vCPU has brought it meanwhile.
         let translation = abort.status() == FaultStatus::Translation;
-        Ok(translation && domain.p2m.lookup(gpa.gfn()) == Page::Ram)
+        Ok(translation && domain.p2m.is_ram(gpa.gfn()))
     };
     match brought {
         Ok(true) => Some(Disposition::Run),
@@ -65,6 +67,10 @@ fn on_table_walk<H: VcpuHost>(
     } else {
         far::accessed(host, p2m).map(|(first, last)| [first, last])
     };
+    if p2m.absent() != absent {
+        // The instruction itself could not be read without.
+        return Ok(true);
+    }
     let mut complete = reached.is_some();
     for gva in reached.into_iter().flatten() {
         let walk = regime.translate(host, p2m, gva, Access::Read);

@@ -154,10 +154,6 @@ impl<H: Host> Stage2 for OnVcpu<'_, H> {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.host.map_window_table(slot, at)
     }
-    #[inline]
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.host.unmap_table(slot)
-    }
 }
 
 impl<H: Host> Host for OnVcpu<'_, H> {

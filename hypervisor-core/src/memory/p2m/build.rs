@@ -8,6 +8,7 @@ use super::balloon::run;
 use super::entry::{BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, ask, give_back};
+use super::split::SPLIT_TABLES;
 use super::{P2m, block_start};
 use crate::host::Host;
 
@@ -47,6 +48,9 @@ impl P2m<'_> {
             (first, first.saturating_add(bank.size() >> PAGE_SHIFT))
         });
         let Some((first, end)) = frames.into_iter().find(|(_, end)| from < *end) else {
+            // The first split will not wait for them, if they can be had.
+            let _ = self.reserve_tables(host, SPLIT_TABLES);
+            self.is_built.set(true);
             return Ok(None);
         };
         let gfn = from.max(first);

@@ -96,6 +96,8 @@ pub struct P2m<'m> {
     /// Grant slot of the first alias, known once there was one.
     alias_base: u32,
     tables: Tables,
+    /// All of the RAM that the guest starts with is there.
+    is_built: Cell<bool>,
     /// Highest frame ever mapped.
     max_gfn: u64,
     /// How many blocks were split.
@@ -218,6 +220,7 @@ impl<'m> P2m<'m> {
             alias_end: 0,
             alias_base: 0,
             tables: Tables::new(),
+            is_built: Cell::new(false),
             max_gfn: 0,
             splits: 0,
             absent: Cell::new(0),
@@ -264,8 +267,9 @@ impl<'m> P2m<'m> {
         self.splits
     }
 
+    /// Whether `gfn` is RAM of the guest's, with nothing over it.
     #[inline]
-    fn is_ram(&self, gfn: Gfn) -> bool {
+    pub fn is_ram(&self, gfn: Gfn) -> bool {
         let Some(block) = self.block_of(gfn) else {
             return false;
         };

@@ -70,21 +70,22 @@ impl P2m<'_> {
 
     /// Makes a frame a hole; returns its slot, whether it was parked and whether it was absent.
     fn hide<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, bool, bool), Error> {
-        if !self.is_owned(gfn) {
-            return Err(Error::Nothing);
+        let block = self.block_of(gfn).ok_or(Error::Nothing)?;
+        if let BlockEntry::Whole(_) = self.block(block) {
+            self.paged(host, gfn)?;
         }
-        let block = self.paged(host, gfn)?;
         let (slot, parked) = match self.page(block, gfn) {
             PageEntry::Ram(slot) => (slot, false),
-            PageEntry::Parked(slot) => (slot, true),
-            PageEntry::Hole => return Err(Error::Nothing),
+            PageEntry::Parked(slot) if self.is_owned(gfn) => (slot, true),
+            PageEntry::Parked(_) | PageEntry::Hole => return Err(Error::Nothing),
         };
-        let absent = self.word(block, gfn) & ABSENT != 0;
         self.unshow(host, block, gfn, slot)?;
-        if !parked && !absent {
+        let absent = self.word(block, gfn) & ABSENT != 0;
+        if absent {
+            self.set_present(block, gfn);
+        } else if !parked {
             host.unmap(slot).map_err(Error::Map)?;
         }
-        self.set_present(block, gfn);
         self.set_page(block, gfn, PageEntry::Hole);
         Ok((slot, parked, absent))
     }

@@ -87,6 +87,7 @@ impl P2m<'_> {
     }
 
     /// Takes the page in `slot` at `gfn` out of the window, if it is there.
+    #[inline]
     pub(super) fn unshow<H: Host>(
         &self,
         host: &mut H,
@@ -112,6 +113,7 @@ impl P2m<'_> {
 
     /// Brings those frames among `count` from `first` on that are kept in sight into the window
     /// again.
+    #[inline]
     pub(super) fn show_kept<H: Host>(&self, host: &mut H, first: Gfn, count: u64) {
         for gfn in &self.kept_in_sight {
             if gfn.raw().wrapping_sub(first.raw()) < count {

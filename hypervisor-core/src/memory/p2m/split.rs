@@ -25,6 +25,9 @@ pub(super) struct Copying {
     source: Slot,
 }
 
+/// Page tables at hand without which nothing is split.
+pub(super) const SPLIT_TABLES: usize = 3;
+
 impl P2m<'_> {
     /// Splits the whole block `slot` at `gfn`.
     pub(super) fn split<H: Host>(
@@ -41,7 +44,7 @@ impl P2m<'_> {
         }
         // Nothing may be missing once the block is gone: one table for the guest, one for the
         // window, one for the scratch place.
-        self.reserve_tables(host, 3)?;
+        self.reserve_tables(host, SPLIT_TABLES)?;
         let pages = match ask(host, Request::Split { slot }) {
             Ok(Reply::Split { kind, pages }) if pages.count == PAGES_PER_BLOCK => {
                 if kind == SplitKind::Copy {

@@ -49,17 +49,23 @@ impl Tables {
 impl P2m<'_> {
     /// Has at least `count` page tables at hand.
     pub(super) fn reserve_tables<H: Host>(&self, host: &mut H, count: usize) -> Result<(), Error> {
+        // Many while the guest is built, what is needed later on, when it waits for them.
+        let batch = if self.is_built.get() {
+            u32::try_from(count.saturating_sub(self.tables.len()))
+                .map_or(TABLE_BATCH, |n| n.clamp(1, TABLE_BATCH))
+        } else {
+            TABLE_BATCH
+        };
         // Each round brings one at least.
         for _ in 0..count {
             if self.tables.len() >= count {
                 break;
             }
-            let Reply::Tables { first, count: got } =
-                ask(host, Request::Tables { count: TABLE_BATCH })?
+            let Reply::Tables { first, count: got } = ask(host, Request::Tables { count: batch })?
             else {
                 return Err(MALFORMED);
             };
-            for n in 0..got.min(TABLE_BATCH) {
+            for n in 0..got.min(batch) {
                 // Fits: fewer than a batch were left.
                 self.tables.push(Slot(first.0.saturating_add(n)));
             }

@@ -11,8 +11,8 @@ use super::{ABSENT, P2m, PER_BLOCK, SCRATCH};
 use crate::host::Host;
 
 impl P2m<'_> {
-    /// Whether RAM may be absent, or may have been a moment ago, when another vCPU touched it: no
-    /// abort need be looked at for that before the first split.
+    /// Whether RAM may be absent, or may have been a moment ago, when another vCPU touched it: not
+    /// before the first split.
     #[inline]
     pub fn is_lazy(&self) -> bool {
         self.splits != 0
@@ -106,14 +106,15 @@ impl P2m<'_> {
             if self.word(block, gfn) & ABSENT == 0 {
                 continue;
             }
-            let entry = self.page(block, gfn);
-            let (PageEntry::Ram(slot) | PageEntry::Parked(slot)) = entry else {
-                continue;
+            let (slot, parked) = match self.page(block, gfn) {
+                PageEntry::Ram(slot) => (slot, false),
+                PageEntry::Parked(slot) => (slot, true),
+                PageEntry::Hole => continue,
             };
             if copying.is_some() {
                 self.copy_page(host, block, gfn, slot)?;
             }
-            if entry == PageEntry::Ram(slot) {
+            if !parked {
                 let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
                 self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
             }
@@ -126,6 +127,7 @@ impl P2m<'_> {
     }
 
     /// The page at `gfn` is not absent any more.
+    #[inline]
     pub(super) fn set_present(&self, block: Block, gfn: Gfn) {
         if self.word(block, gfn) & ABSENT != 0 {
             self.set_flag(block, gfn, ABSENT, false);
