@@ -333,14 +333,7 @@ impl<'m> P2m<'m> {
     }
     #[inline]
     fn page(&self, block: Block, gfn: Gfn) -> PageEntry {
-        let word = self.word(block, gfn);
-        // Slots have 24 bits.
-        let slot = Slot((word & !(SEEN | ABSENT)) >> 3);
-        match word & 3 {
-            1 => PageEntry::Ram(slot),
-            2 => PageEntry::Parked(slot),
-            _ => PageEntry::Hole,
-        }
+        PageEntry::of(self.word(block, gfn))
     }
     /// Changes what is at `gfn`; where it is mapped does not change, but for a hole.
     fn set_page(&self, block: Block, gfn: Gfn, entry: PageEntry) {

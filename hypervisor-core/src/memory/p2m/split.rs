@@ -63,9 +63,12 @@ impl P2m<'_> {
         self.set_block(block, BlockEntry::Paged);
         let first = block.0 * PER_BLOCK;
         let words = self.pages.get(first..first + PER_BLOCK).unwrap_or(&[]);
-        for (n, word) in (0..).zip(words) {
-            // RAM, and nothing lies over it.
-            word.set(ABSENT | pages.slot(n).0 << 3 | 1);
+        // RAM, and nothing lies over it. The guest waits for all 512.
+        let mut entry = ABSENT | pages.first.0 << 3 | 1;
+        let step = (pages.first.nth(1).0 - pages.first.0) << 3;
+        for word in words {
+            word.set(entry);
+            entry = entry.wrapping_add(step);
         }
         self.absent
             .set(self.absent.get().saturating_add(PAGES_PER_BLOCK));

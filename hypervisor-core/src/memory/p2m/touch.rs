@@ -102,11 +102,15 @@ impl P2m<'_> {
         let both = copying.is_some();
         ask(host, Request::Chunk { slot, both })?;
         let first = gfn.raw() & !u64::from(CHUNK_PAGES - 1);
-        for gfn in (first..first + u64::from(CHUNK_PAGES)).map(Gfn::new) {
-            if self.word(block, gfn) & ABSENT == 0 {
+        let start = Self::page_index(block, Gfn::new(first));
+        let words = self.pages.get(start..).unwrap_or(&[]);
+        for (word, gfn) in words.iter().zip(first..first + u64::from(CHUNK_PAGES)) {
+            let value = word.get();
+            if value & ABSENT == 0 {
                 continue;
             }
-            let (slot, parked) = match self.page(block, gfn) {
+            let gfn = Gfn::new(gfn);
+            let (slot, parked) = match PageEntry::of(value) {
                 PageEntry::Ram(slot) => (slot, false),
                 PageEntry::Parked(slot) => (slot, true),
                 PageEntry::Hole => continue,
@@ -118,7 +122,8 @@ impl P2m<'_> {
                 let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
                 self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
             }
-            self.set_present(block, gfn);
+            word.set(word.get() & !ABSENT);
+            self.absent.set(self.absent.get().saturating_sub(1));
         }
         if let Some(copy) = copying {
             self.end_copy(host, copy);
