@@ -157,9 +157,6 @@ impl Stage2 for GuestHost {
             machine.map_table(domain, slot, in_window(at))
         })
     }
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.with_slot(slot, |machine, domain| machine.unmap_table(domain, slot))
-    }
 }
 
 impl Host for GuestHost {

@@ -104,7 +104,7 @@ impl Spaces {
         match cap.object {
             soft_caps::Object::Page => space.unmap(at, cap.paddr, Level::Page),
             soft_caps::Object::Block => space.unmap(at, cap.paddr, Level::Block),
-            _ => _ = space.remove(at, cap.paddr, false),
+            _ => space.remove(at, cap.paddr),
         }
     }
 
@@ -317,23 +317,6 @@ impl Machine {
         self.caps
             .set_mapping(place, Some(to))
             .map_err(|_| MapError::Refused)
-    }
-
-    /// Takes an empty page table out.
-    pub(crate) fn unmap_table(&mut self, domain: DomainIndex, slot: Slot) -> Result<(), MapError> {
-        let place = grant(domain, slot);
-        let cap = self.granted(place)?;
-        if let Some(mapping) = cap
-            .mapping
-            .filter(|_| cap.object == soft_caps::Object::Table)
-        {
-            let (space, at) = self.spaces.find(domain, mapping.space, mapping.at)?;
-            space.remove(at, cap.paddr, true)?;
-            self.caps
-                .set_mapping(place, None)
-                .map_err(|_| MapError::Refused)?;
-        }
-        Ok(())
     }
 }
 

@@ -206,25 +206,16 @@ impl Space {
         }
     }
 
-    /// Takes the table at `table` out of the path to `at`. Where `only_empty`, it must map nothing.
-    pub(crate) fn remove(&self, at: u64, table: u64, only_empty: bool) -> Result<(), MapError> {
+    /// Takes the table at `table` off the path to `at`, with what is mapped through it.
+    pub(crate) fn remove(&self, at: u64, table: u64) {
         let found = (self.top() + 1..=3).find_map(|level| {
             let above = self.walk(at, level - 1).ok()?;
-            (Self::read(above) & (PAGE | TABLE | VALID) == table | TABLE | VALID)
-                .then_some((above, level))
+            (Self::read(above) & (PAGE | TABLE | VALID) == table | TABLE | VALID).then_some(above)
         });
-        let Some((above, level)) = found else {
-            return Ok(());
-        };
-        let base = at & !((1 << shift(level - 1)) - 1);
-        let used = (0..512)
-            .any(|n| Self::read(self.entry(table, level, base + (n << shift(level)))) & VALID != 0);
-        if used && only_empty {
-            return Err(MapError::Refused);
+        if let Some(above) = found {
+            Self::write(above, 0);
+            self.forget(at);
         }
-        Self::write(above, 0);
-        self.forget(at);
-        Ok(())
     }
 
     /// Maps `start..end` (multiples of 4 KiB) of the host's own memory one to one, with tables from

@@ -210,9 +210,6 @@ impl Stage2 for FakeHost {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.map(MapCall::WindowTable(slot, at))
     }
-    fn unmap_table(&mut self, _slot: Slot) -> Result<(), MapError> {
-        Err(MapError::Refused)
-    }
 }
 
 /// Its one vCPU is itself.

@@ -147,13 +147,6 @@ pub trait Stage2 {
     /// # Errors
     /// As [`Stage2::map_guest_table`].
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError>;
-    /// Takes the page table in `slot` out of the address space it was installed in; nothing is
-    /// mapped through it. Only needed to undo a split that failed; where it is refused the guest is
-    /// stopped.
-    ///
-    /// # Errors
-    /// [`MapError`]; nothing changed.
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError>;
 }
 
 /// A host that has a part of its own for mappings, and is a [`Stage2`] by it.
@@ -188,10 +181,6 @@ impl<T: MapsBy> Stage2 for T {
     #[inline]
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.mapper().map_window_table(slot, at)
-    }
-    #[inline]
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.mapper().unmap_table(slot)
     }
 }
 

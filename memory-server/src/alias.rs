@@ -10,7 +10,7 @@ use memory_server_api::{Error, Slot};
 use crate::cost;
 use crate::domain::DomainIndex;
 use crate::kernel::Kernel;
-use crate::records::{BlockState, NIL, PageId, PageState};
+use crate::records::{NIL, PageId};
 use crate::server::MemoryServer;
 
 impl MemoryServer<'_> {
@@ -25,6 +25,7 @@ impl MemoryServer<'_> {
         let id = self.page_of(d, slot)?;
         let into = self.dom(d).layout.alias(n);
         self.spend(cost::REVOKE + cost::DELETE + cost::MINT);
+        self.ensure_frame(kernel, id)?;
         let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
         // The bit may be stale, from a page that was revoked meanwhile. Deleting an empty slot is
         // no error.
@@ -72,19 +73,6 @@ impl MemoryServer<'_> {
                 .map(PageId::from_word)
                 .ok_or(Error::NotYours);
         }
-        let (window, b, page) = self.named(d, slot)?;
-        if self.records.get(b).state != BlockState::Split
-            || page >= self.untyped_of(b).pages()
-            || self.held_window(d, b) != Some(window)
-        {
-            return Err(Error::NotYours);
-        }
-        let id = PageId::new(b, page);
-        let record = self.records.page(id);
-        if record.state == PageState::Ram && record.holder == d {
-            Ok(id)
-        } else {
-            Err(Error::NotYours)
-        }
+        self.ram_page(d, slot)
     }
 }

@@ -10,7 +10,6 @@
 //! Measured on the release kernel under icount with `domains/dear.dts`, one domain, copies not
 //! mapped: the dearest message of PopulateBlocks and of PopulatePages takes 0.97 M instructions, of
 //! Tables 0.97 M, of SplitAbort 0.46 M, of Relinquish 0.21 M, of any other less than 0.07 M.
-//! Split took 1.07 M before [`RECORD_SPLIT`] was counted, which ends its message that much earlier.
 //!
 //! Each long step leaves its result in the records, so a request that is repeated finds it and gets
 //! further. Nothing long is ever begun twice.
@@ -59,7 +58,7 @@ pub(crate) const END_LOOK: u32 = 100;
 /// A page or block that changes hands, in the records.
 pub(crate) const RECORD: u32 = 300;
 /// A block that a domain splits, with all of its pages, in the records.
-pub const RECORD_SPLIT: u32 = 72_000;
+pub const RECORD_SPLIT: u32 = 8_000;
 
 impl MemoryServer<'_> {
     /// A message has come.

@@ -46,8 +46,6 @@ impl MemoryServer<'_> {
         if dom.life == Life::Alive {
             dom.life = Life::Dying;
             dom.ending = Ending::START;
-            // The pages without capabilities are as much the domain's as the others.
-            dom.splitting = None;
         }
         // What a step costs is counted where it is done, all aliases with the first page; the last
         // step can be a long one.

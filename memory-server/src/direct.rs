@@ -72,18 +72,25 @@ impl MemoryServer<'_> {
     }
 
     /// Gives `d` the page of guest frame `gfn` again, if it returned that.
-    pub(crate) fn regrant_page_at(&mut self, d: u8, gfn: Gfn) -> Option<Placed> {
-        let (b, page) = self.own_frame(d, gfn.raw()).ok()?;
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; nothing changed.
+    pub(crate) fn regrant_page_at(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        gfn: Gfn,
+    ) -> Result<Option<Placed>, Error> {
+        let Ok((b, page)) = self.own_frame(d, gfn.raw()) else {
+            return Ok(None);
+        };
         let id = PageId::new(b, page);
         if self.records.get(b).state != BlockState::Split
             || self.records.page(id).state != PageState::Returned
         {
-            return None;
+            return Ok(None);
         }
-        let mut list = self.dom(d).returned;
-        self.records.unlink_page(&mut list, id);
-        self.dom_mut(d).returned = list;
-        Some(self.regrant(d, id, gfn))
+        self.regrant(kernel, d, id, gfn).map(Some)
     }
 
     /// The page that is machine frame `mfn`, off its list.

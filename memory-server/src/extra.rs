@@ -55,9 +55,7 @@ impl MemoryServer<'_> {
             .ok_or(Error::NotYours)?;
         let id = PageId::from_word(word);
         self.spend_revoke(d, 2);
-        kernel
-            .revoke(self.page_slot(id))
-            .map_err(|_| Error::Kernel)?;
+        self.revoke_page(kernel, id)?;
         self.records.page(id).state = PageState::Free;
         self.put_page(id);
         let dom = self.dom_mut(d);

@@ -10,7 +10,9 @@
 //! | `0..MAX_UNTYPEDS` | the untypeds of the manifest |
 //! | `MAX_UNTYPEDS..+N` | child untyped of each 2 MiB block |
 //! | `+N..+2N` | the 2 MiB frame of each block that is whole |
-//! | `+2N..+2N+512*splits` | the 4 KiB frames of blocks that are split |
+//! | `+2N..+2N+544*splits` | for each block that is split 512 pages and the untypeds of its 32 chunks |
+//!
+//! Pages are made in chunks of [`memory_server_api::CHUNK_PAGES`], when one of them is needed.
 //!
 //! **Grant CNode** of a domain: *windows* of 1024 slots from slot 0, one for each block in which
 //! the domain holds memory. Page `p` of the block in window `w` has its guest-side capability at
@@ -29,10 +31,12 @@ use memory_server_api::{ALIASES, Extra, Slot, WINDOW_SLOTS};
 use crate::domain::DomainIndex;
 use crate::kernel::OwnSlot;
 use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose, Untyped};
-use crate::records::{BlockRecord, SplitRecord};
+use crate::records::{BlockRecord, CHUNKS, SplitRecord};
 
 /// Most page tables a domain can be given: 2 tables for each of 32,768 blocks.
 pub const MAX_TABLE_QUOTA: u32 = 1 << 16;
+/// Own slots of a split block: its pages, then its chunks.
+const SPLIT_SLOTS: u32 = PAGES_PER_BLOCK + CHUNKS;
 /// Grant slots of the extra pages.
 const EXTRA_SLOTS: u32 = 2 * Extra::COUNT;
 /// Grant slots behind the windows that every domain has: extra pages, then aliases.
@@ -129,7 +133,7 @@ impl OwnLayout {
     pub fn slots(&self, splits: u16) -> u64 {
         u64::from(Self::FIRST)
             + 2 * u64::from(self.blocks)
-            + u64::from(PAGES_PER_BLOCK) * u64::from(splits)
+            + u64::from(SPLIT_SLOTS) * u64::from(splits)
     }
     /// Untyped `index` of the manifest.
     pub const fn untyped(&self, index: u8) -> OwnSlot {
@@ -145,7 +149,11 @@ impl OwnLayout {
     }
     /// Page `page` of split `split`.
     pub const fn page(&self, split: u16, page: u32) -> OwnSlot {
-        OwnSlot(Self::FIRST + 2 * self.blocks + split as u32 * PAGES_PER_BLOCK + page)
+        OwnSlot(Self::FIRST + 2 * self.blocks + split as u32 * SPLIT_SLOTS + page)
+    }
+    /// The untyped of chunk `chunk` of split `split`.
+    pub const fn chunk(&self, split: u16, chunk: u32) -> OwnSlot {
+        self.page(split, PAGES_PER_BLOCK + chunk)
     }
 }
 

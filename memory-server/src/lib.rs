@@ -58,6 +58,9 @@
 //! A guest can give up any single page at any time, so what the split of its block needs is kept
 //! for it: nobody can grow into the last free blocks of the heap (`spare`).
 //!
+//! A split costs what its record does. The pages get frames and capabilities, 16 pages at a time,
+//! when their holder asks for one of them, and a page of them that leaves needs none (`split`).
+//!
 //! # What outlives what (LU-1)
 //!
 //! Preserved, should anything here ever be replaced while guests live: RAM, extra pages and page
@@ -80,9 +83,8 @@
 //! some 1,500 capabilities deleted, or 64 pages revoked, zeroed and granted. What does not fit is
 //! left for the next message: a batch or a run is shorter, an end says that something is left, and
 //! everything else is refused with [`memory_server_api::Error::Again`], for the client to repeat.
-//! Each part is kept in the records, as free memory in another shape, as pages that are revoked, or
-//! as a split with some capabilities missing, so a client that never repeats leaves nothing behind
-//! that its end does not find.
+//! Each part is kept in the records, as free memory in another shape or as pages that are revoked,
+//! so a client that never repeats leaves nothing behind that its end does not find.
 //!
 //! On top of that come at most [`cost::BEFORE`] of short steps before the longest one, one page of
 //! a batch, and searches through the records of splits, windows and blocks, about 20 for a page or

@@ -112,7 +112,6 @@ impl<'a> MemoryServer<'a> {
                 extra: [NIL; Extra::COUNT as usize],
                 aliases: [0; ALIASES as usize / 64],
                 pending: None,
-                splitting: None,
                 whole: 0,
                 whole_by_copy: 0,
                 released: false,

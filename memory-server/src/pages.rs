@@ -191,6 +191,10 @@ impl MemoryServer<'_> {
         purpose: For,
     ) -> Result<(), Error> {
         let id = taken.id;
+        if let Err(error) = self.ensure_frame(kernel, id) {
+            self.untake_page(kernel, taken);
+            return Err(error);
+        }
         let last = self.records.page(id).holder;
         let own = self.page_slot(id);
         let scrub = match purpose {
@@ -205,6 +209,7 @@ impl MemoryServer<'_> {
         match self.mint_page(kernel, d, id, slot) {
             Ok(()) => {
                 self.records.page(id).holder = d;
+                self.records.set_granted(id, true);
                 Ok(())
             }
             Err(lost) => {

@@ -181,13 +181,13 @@ impl MemoryServer<'_> {
         let direct = self.is_direct(d);
         self.afford(cost::RECORD)?;
         if direct {
-            if let Some(page) = self.regrant_page_at(d, gfn) {
+            if let Some(page) = self.regrant_page_at(kernel, d, gfn)? {
                 return Ok(page);
             }
         } else if (home == HEAP || self.dom(d).pool.pages.is_empty())
             // The free pages of a reserve are older than the returned ones: they became pages when
             // neither was left.
-            && let Some(page) = self.regrant_page(d, gfn)
+            && let Some(page) = self.regrant_page(kernel, d, gfn)?
         {
             return Ok(page);
         }
@@ -332,10 +332,10 @@ impl MemoryServer<'_> {
         d: u8,
         id: PageId,
     ) -> Result<(), Error> {
-        self.spend_revoke(d, 2);
-        kernel
-            .revoke(self.page_slot(id))
-            .map_err(|_| Error::Kernel)?;
+        if self.records.is_made(id) {
+            self.spend_revoke(d, 2);
+        }
+        self.revoke_page(kernel, id)?;
         if let Some((_, split)) = self.records.split_of(id.block()) {
             split.held[usize::from(d)] -= 1;
         }

@@ -4,6 +4,8 @@
 //! [`SplitRecord`] from a fixed pool, with 12 bytes for each page. Records hold pool, holder and
 //! guest frame (LU-7: enough to grant the same frames again to a restarted VMM).
 
+use memory_server_api::CHUNK_PAGES;
+
 /// No record, no window.
 pub(crate) const NIL: u32 = u32::MAX;
 /// No window, no split.
@@ -16,6 +18,8 @@ pub(crate) const NEVER: u8 = 0xff;
 pub(crate) const OTHERS: u8 = 0xfe;
 
 pub(crate) const PAGES: usize = hv_types::PAGES_PER_BLOCK as usize;
+/// Chunks of a block, see [`memory_server_api::CHUNK_PAGES`].
+pub(crate) const CHUNKS: u32 = hv_types::PAGES_PER_BLOCK / CHUNK_PAGES;
 pub(crate) const DOMAINS: usize = crate::domain::MAX_DOMAINS;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,8 +144,13 @@ pub struct SplitRecord {
     pub(crate) held: [u16; DOMAINS],
     /// How many pages each domain has returned.
     pub(crate) returned: [u16; DOMAINS],
+    /// A bit for each chunk whose frames exist, in the server's own slots.
+    pub(crate) made: u32,
+    /// A bit for each page whose guest-side capability its holder has, chunk by chunk.
+    granted: [u16; CHUNKS as usize],
     pub(crate) page: [PageRecord; PAGES],
 }
+const _: () = assert!(CHUNKS == u32::BITS && CHUNK_PAGES == u16::BITS);
 
 const _: () = assert!(size_of::<PageRecord>() == 12);
 
@@ -156,6 +165,13 @@ impl PageRecord {
             state: PageState::Free,
         }
     }
+    /// RAM of `holder`, at a frame that is not known.
+    pub(crate) const fn ram(holder: u8) -> Self {
+        Self {
+            state: PageState::Ram,
+            ..Self::free(holder)
+        }
+    }
 }
 
 impl SplitRecord {
@@ -168,8 +184,30 @@ impl SplitRecord {
         window: [NIL16; DOMAINS],
         held: [0; DOMAINS],
         returned: [0; DOMAINS],
+        made: 0,
+        granted: [0; CHUNKS as usize],
         page: [PageRecord::free(NEVER); PAGES],
     };
+
+    /// Whether the frame of page `page` exists.
+    #[inline]
+    pub(crate) fn is_made(&self, page: u32) -> bool {
+        self.made >> (page / CHUNK_PAGES & (CHUNKS - 1)) & 1 != 0
+    }
+    /// Whether the holder of page `page` has its guest-side capability.
+    #[inline]
+    pub(crate) fn is_granted(&self, page: u32) -> bool {
+        self.granted[(page / CHUNK_PAGES & (CHUNKS - 1)) as usize] >> (page % CHUNK_PAGES) & 1 != 0
+    }
+    pub(crate) fn set_granted(&mut self, page: u32, granted: bool) {
+        let word = &mut self.granted[(page / CHUNK_PAGES & (CHUNKS - 1)) as usize];
+        let bit = page % CHUNK_PAGES;
+        *word = *word & !(1 << bit) | u16::from(granted) << bit;
+    }
+    /// Of no page there are capabilities.
+    pub(crate) fn forget_granted(&mut self) {
+        self.granted = [0; CHUNKS as usize];
+    }
 
     /// Whether nobody has a use for any of the pages: they are free, or were returned.
     pub(crate) fn is_unused(&self) -> bool {
@@ -250,6 +288,23 @@ impl Records<'_> {
     pub(crate) fn split_of(&mut self, b: u32) -> Option<(u16, &mut SplitRecord)> {
         let s = self.get(b).split;
         Some((s, self.splits.get_mut(usize::from(s))?))
+    }
+    /// Whether the frame of a page exists; its block is split.
+    pub(crate) fn is_made(&self, id: PageId) -> bool {
+        let split = self.splits.get(usize::from(self.get(id.block()).split));
+        split.is_some_and(|split| split.is_made(id.page()))
+    }
+    /// Whether the holder of a page has its guest-side capability.
+    #[inline]
+    pub(crate) fn is_granted(&self, id: PageId) -> bool {
+        let split = self.splits.get(usize::from(self.get(id.block()).split));
+        split.is_some_and(|split| split.is_granted(id.page()))
+    }
+    /// Records whether it has.
+    pub(crate) fn set_granted(&mut self, id: PageId, granted: bool) {
+        if let Some((_, split)) = self.split_of(id.block()) {
+            split.set_granted(id.page(), granted);
+        }
     }
     /// Record of a page of a split block.
     pub(crate) fn page(&mut self, id: PageId) -> &mut PageRecord {

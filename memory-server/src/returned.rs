@@ -3,7 +3,7 @@
 //! A balloon mostly takes back what it gave (SM-12). So the capabilities of a returned page or
 //! block stay in its last holder's grant CNode. Only that domain can reach it, and its contents are
 //! that domain's anyway. The same domain gets its oldest returned page or block first, without a
-//! kernel operation. Anybody else gets it only after it is revoked, that is, free (SM-5); so does
+//! kernel operation (but for the capabilities of a page that never had any, see `split`). Anybody else gets it only after it is revoked, that is, free (SM-5); so does
 //! merging, splitting, or use as an extra page. The heap serves others from free memory first, then
 //! revokes returned pages, and only then makes pages of a block. Static memory that was returned is
 //! part of its domain's reserve. Everything that gives RAM back takes this path: a balloon, a list
@@ -18,7 +18,7 @@ use crate::domain::Kept;
 use crate::kernel::Kernel;
 use crate::pages::For;
 use crate::populate::{BLOCK_PAGES, record_gfn};
-use crate::records::{BlockState, HEAP, NIL, NIL16, PageId, PageState};
+use crate::records::{BlockState, HEAP, NIL, PageId, PageState};
 use crate::server::MemoryServer;
 
 impl MemoryServer<'_> {
@@ -61,7 +61,10 @@ impl MemoryServer<'_> {
             return Err(Error::NotYours);
         }
         record.state = PageState::Returned;
-        self.count_returned(d, id, true);
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            split.held[usize::from(d)] -= 1;
+            split.returned[usize::from(d)] += 1;
+        }
         let mut list = self.dom(d).returned;
         self.records.push_page(&mut list, id);
         let dom = self.dom_mut(d);
@@ -80,41 +83,60 @@ impl MemoryServer<'_> {
         self.dom_mut(d).returned_blocks = list;
     }
 
-    /// One page of `d`'s in the block of `id` is returned now, or held again.
-    fn count_returned(&mut self, d: u8, id: PageId, returned: bool) {
-        if let Some((_, split)) = self.records.split_of(id.block()) {
-            let d = usize::from(d);
-            let (held, there) = (&mut split.held[d], &mut split.returned[d]);
-            let (from, to) = if returned {
-                (held, there)
-            } else {
-                (there, held)
-            };
-            *from -= 1;
-            *to += 1;
-        }
-    }
-
     /// Gives `d` its oldest returned page again; `None` if there is none.
-    pub(crate) fn regrant_page(&mut self, d: u8, gfn: Gfn) -> Option<Placed> {
-        let mut list = self.dom(d).returned;
-        let id = self.records.pop_page(&mut list)?;
-        self.dom_mut(d).returned = list;
-        Some(self.regrant(d, id, gfn))
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; nothing changed.
+    pub(crate) fn regrant_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        gfn: Gfn,
+    ) -> Result<Option<Placed>, Error> {
+        let Some(word) = self.dom(d).returned.head() else {
+            return Ok(None);
+        };
+        self.regrant(kernel, d, PageId::from_word(word), gfn)
+            .map(Some)
     }
 
-    /// Gives `d` a page again that it returned and that is on no list.
-    pub(crate) fn regrant(&mut self, d: u8, id: PageId, gfn: Gfn) -> Placed {
-        self.dom_mut(d).ram += 1;
-        self.count_returned(d, id, false);
-        let record = self.records.page(id);
+    /// Gives `d` a page again that it returned.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; nothing changed.
+    pub(crate) fn regrant(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        id: PageId,
+        gfn: Gfn,
+    ) -> Result<Placed, Error> {
+        if !self.records.is_granted(id) {
+            self.grant_guest_side(kernel, d, id)?;
+        }
+        let mut list = self.dom(d).returned;
+        self.records.unlink_page(&mut list, id);
+        let dom = self.dom_mut(d);
+        dom.returned = list;
+        dom.ram += 1;
+        // A balloon does this for each page, so the record of the split is looked up once.
+        let block = *self.records.get(id.block());
+        let split = self.records.split(block.split);
+        let of = usize::from(d);
+        split.returned[of] -= 1;
+        split.held[of] += 1;
+        let window = if block.home == HEAP {
+            split.window[of]
+        } else {
+            block.window
+        };
+        let record = &mut split.page[id.page() as usize];
         let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
         record.state = PageState::Ram;
-        let window = self.held_window(d, id.block()).unwrap_or(NIL16);
-        Placed {
+        Ok(Placed {
             slot: self.dom(d).layout.page(window, id.page()),
             was: (was != NIL).then_some(Gfn::new(u64::from(was))),
-        }
+        })
     }
 
     /// Gives `d` its oldest returned block again.
@@ -146,9 +168,7 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         id: PageId,
     ) -> Result<(), Error> {
-        kernel
-            .revoke(self.page_slot(id))
-            .map_err(|_| Error::Kernel)?;
+        self.revoke_page(kernel, id)?;
         let d = self.records.page(id).holder;
         self.unlist_returned(id);
         self.free_page(d, id);

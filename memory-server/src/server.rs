@@ -1,8 +1,8 @@
 //! The server's state and the dispatch of requests.
 
 use memory_server_api::{
-    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot,
-    SplitKind, Usage, Words,
+    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
+    Words,
 };
 
 use crate::domain::DomainIndex;
@@ -84,18 +84,6 @@ pub(crate) struct Pending {
     pub(crate) pages: u32,
 }
 
-/// A split whose pages are the domain's in the records, and of which some have no capabilities yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Splitting {
-    /// Where the whole block is, or was: the request that goes on names it.
-    pub(crate) slot: Slot,
-    pub(crate) kind: SplitKind,
-    /// The block of the pages.
-    pub(crate) pages: u32,
-    /// The first page without capabilities.
-    pub(crate) next: u32,
-}
-
 pub(crate) struct Domain {
     pub(crate) config: DomainConfig,
     pub(crate) layout: GrantLayout,
@@ -115,7 +103,6 @@ pub(crate) struct Domain {
     /// A bit for each alias slot that may hold a capability.
     pub(crate) aliases: [u64; ALIASES as usize / 64],
     pub(crate) pending: Option<Pending>,
-    pub(crate) splitting: Option<Splitting>,
     /// Blocks that it holds whole, but for the source of a pending split.
     pub(crate) whole: u32,
     /// How many of them are split by copying them to a block of the heap.
@@ -200,16 +187,12 @@ impl MemoryServer<'_> {
         let d = domain.0;
         let dom = self.domains.get(usize::from(d)).ok_or(Error::NotYours)?;
         let (life, crashed) = (dom.life, dom.crashed);
-        let splitting = dom.splitting.map(|splitting| splitting.slot);
         match *request {
             Request::Version => return Ok(Reply::Version(PROTOCOL_VERSION)),
             Request::Usage => return Ok(Reply::Usage(self.usage(d))),
             // A VMM reported as crashed is still calling.
             _ if crashed => return Err(Error::Dying),
             Request::Relinquish { .. } => {}
-            Request::Split { slot } if splitting == Some(slot) => {}
-            // A page without capabilities must not be given back or named.
-            _ if splitting.is_some() => return Err(Error::WrongState),
             Request::Release { .. }
             | Request::ReleasePages { .. }
             | Request::DestroyExtra { .. }
@@ -233,6 +216,10 @@ impl MemoryServer<'_> {
             Request::Split { slot } => self
                 .split(kernel, d, slot)
                 .map(|(kind, pages)| Reply::Split { kind, pages }),
+            Request::Chunk { slot, both } => self
+                .grant_chunk(kernel, d, slot, both)
+                .map(|()| Reply::Done),
+            Request::Window { slot } => self.grant_window(kernel, d, slot).map(|()| Reply::Done),
             Request::SplitDone { slot } => self.split_done(kernel, d, slot).map(|()| Reply::Done),
             Request::SplitAbort { slot } => self.split_abort(kernel, d, slot).map(|()| Reply::Done),
             Request::Tables { count } => self

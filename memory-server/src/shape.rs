@@ -1,27 +1,39 @@
 //! The shape of a block: making pages of it, making it whole again, and giving it up.
 
 use hv_types::FrameSize;
-use memory_server_api::Error;
+use memory_server_api::{CHUNK_PAGES, Error};
 
 use crate::cost;
-use crate::kernel::{Destination, Kernel, MAX_RETYPE, Object};
+use crate::kernel::{Destination, Kernel, Object};
 use crate::records::{
-    BlockState, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PAGES, PageId, PageRecord,
+    BlockState, CHUNKS, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PageId, PageRecord,
     PageState,
 };
 use crate::server::MemoryServer;
 use crate::spare::Use;
 
+/// log2 of the bytes of a chunk.
+const CHUNK_BITS: u8 = 16;
+const _: () = assert!(1 << CHUNK_BITS == CHUNK_PAGES << hv_types::PAGE_SHIFT);
+
 impl MemoryServer<'_> {
-    /// What making pages of a block costs.
-    pub(crate) fn pages_cost(&self, b: u32) -> u32 {
-        let pages = self.untyped_of(b).pages();
+    /// What making `pages` pages of block `b` costs.
+    fn make_cost(&self, b: u32, pages: u32) -> u32 {
         let make = if self.untyped_of(b).device {
             cost::MAKE
         } else {
             cost::MAKE_PAGE
         };
-        2 * cost::RETYPE + make * pages
+        cost::RETYPE + make * pages
+    }
+
+    /// What [`MemoryServer::make_pages`] costs.
+    pub(crate) fn pages_cost(&self, b: u32) -> u32 {
+        if self.is_short(b) {
+            self.make_cost(b, self.untyped_of(b).pages())
+        } else {
+            cost::RETYPE + cost::MAKE * CHUNKS
+        }
     }
 
     /// The state of a free block without children, which it has just lost.
@@ -33,37 +45,88 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Retypes a block's untyped, which has no children, into pages at split `s`; if that fails, it
-    /// has none again.
+    /// Retypes a block's untyped, which has no children, into what pages are made of at split `s`:
+    /// chunks, whose pages come when one of them is needed; of a short block the pages themselves,
+    /// which are 256 at most. If that fails, it has no children still.
     ///
     /// # Errors
-    /// [`Error::Kernel`]; the second value tells whether the block must be given up as lost.
+    /// [`Error::Kernel`].
     pub(crate) fn make_pages(
         &mut self,
         kernel: &mut impl Kernel,
         b: u32,
         s: u16,
-    ) -> Result<(), (Error, bool)> {
-        let untyped = self.block_untyped(b);
-        let pages = self.untyped_of(b).pages();
-        let mut made = 0;
-        while made < pages {
-            let count = MAX_RETYPE.min(pages - made);
-            let into = Destination::Own(self.own.page(s, made));
-            if kernel
-                .retype(untyped, Object::Frame(FrameSize::Page), into, count)
-                .is_err()
-            {
-                return Err((Error::Kernel, kernel.revoke(untyped).is_err()));
-            }
-            made += count;
+    ) -> Result<(), Error> {
+        let (object, into, count) = if self.is_short(b) {
+            let pages = self.untyped_of(b).pages();
+            (Object::Frame(FrameSize::Page), self.own.page(s, 0), pages)
+        } else {
+            let size_bits = CHUNK_BITS;
+            (Object::Untyped { size_bits }, self.own.chunk(s, 0), CHUNKS)
+        };
+        let (untyped, into) = (self.block_untyped(b), Destination::Own(into));
+        kernel
+            .retype(untyped, object, into, count)
+            .map_err(|_| Error::Kernel)
+    }
+
+    /// Makes sure that the frame of a page of a split block exists. Of the pages of its chunk none
+    /// does or all do.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; nothing changed.
+    pub(crate) fn ensure_frame(
+        &mut self,
+        kernel: &mut impl Kernel,
+        id: PageId,
+    ) -> Result<(), Error> {
+        if self.records.is_made(id) {
+            return Ok(());
         }
+        let s = self.records.get(id.block()).split;
+        let chunk = id.page() / CHUNK_PAGES;
+        self.spend(self.make_cost(id.block(), CHUNK_PAGES));
+        kernel
+            .retype(
+                self.own.chunk(s, chunk),
+                Object::Frame(FrameSize::Page),
+                Destination::Own(self.own.page(s, chunk * CHUNK_PAGES)),
+                CHUNK_PAGES,
+            )
+            .map_err(|_| Error::Kernel)?;
+        self.records.split(s).made |= 1 << chunk;
+        Ok(())
+    }
+
+    /// Deletes all capabilities of a page but the server's own. There are none where the frame does
+    /// not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; nothing changed.
+    pub(crate) fn revoke_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        id: PageId,
+    ) -> Result<(), Error> {
+        if self.records.is_made(id) {
+            kernel
+                .revoke(self.page_slot(id))
+                .map_err(|_| Error::Kernel)?;
+        }
+        self.records.set_granted(id, false);
         Ok(())
     }
 
     /// Fills split record `s` for block `b` with free pages, not on any list.
     pub(crate) fn record_split(&mut self, b: u32, s: u16, last: u8) {
+        self.record_pages(b, s, PageRecord::free(last));
+    }
+
+    /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are on
+    /// no list.
+    pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: PageRecord) {
         let pages = self.untyped_of(b).pages();
+        let is_short = self.is_short(b);
         let block = self.records.block(b);
         block.state = BlockState::Split;
         block.split = s;
@@ -75,7 +138,9 @@ impl MemoryServer<'_> {
         record.window = [NIL16; DOMAINS];
         record.held = [0; DOMAINS];
         record.returned = [0; DOMAINS];
-        record.page = [PageRecord::free(last); PAGES];
+        record.made = if is_short { u32::MAX } else { 0 };
+        record.forget_granted();
+        record.page.fill(page);
     }
 
     /// Makes pages of a free block that is on no list. Its pages are on no list either.
@@ -101,14 +166,7 @@ impl MemoryServer<'_> {
             self.reset(kernel, b)?;
         }
         self.afford(self.pages_cost(b))?;
-        if let Err((error, lost)) = self.make_pages(kernel, b, s) {
-            if lost {
-                self.lose_split(kernel, b, s);
-            } else {
-                self.records.block(b).state = self.emptied(b);
-            }
-            return Err(error);
-        }
+        self.make_pages(kernel, b, s)?;
         let last = if self.untyped_of(b).device {
             self.records.get(b).holder
         } else {
@@ -154,7 +212,8 @@ impl MemoryServer<'_> {
     /// What making a block whole costs: its pages go, with `copies` further capabilities.
     pub(crate) fn unsplit_cost(&self, b: u32, copies: u32) -> u32 {
         let pages = self.untyped_of(b).pages();
-        cost::REVOKE + cost::DELETE.saturating_mul(pages + copies) + 2 * cost::LOOK * pages
+        let all = pages + CHUNKS + copies;
+        cost::REVOKE + cost::DELETE.saturating_mul(all) + 2 * cost::LOOK * pages
     }
 
     /// Destroys the pages of a split block, with all copies, and leaves the block free and on no

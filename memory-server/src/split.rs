@@ -3,36 +3,31 @@
 //! Memory the kernel does not own keeps its content when it is retyped, so a device block is split
 //! in place. The kernel wipes its own memory, so there the domain gets a second block as pages,
 //! copies, and gives the first one back.
+//!
+//! A split only changes records and makes the untypeds of the block's chunks. Frames and
+//! capabilities come when the domain asks for a page ([`memory_server_api::Request::Chunk`],
+//! [`memory_server_api::Request::Window`]), so a page that nobody looks at, or that is given back
+//! before, costs nothing. A page of the domain's without capabilities is as much its RAM as any
+//! other.
 
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
-use memory_server_api::{Error, Granted, Slot, SplitKind};
+use memory_server_api::{CHUNK_PAGES, Error, Granted, Slot, SplitKind};
 
 use crate::cost;
-use crate::domain::Kept;
+use crate::domain::{DomainIndex, Kept};
 use crate::kernel::Kernel;
-use crate::records::{BlockState, HEAP, NEVER, NIL, NIL16, PageId, PageState};
-use crate::server::{MemoryServer, Pending, Splitting};
+use crate::records::{BlockState, HEAP, NEVER, NIL, NIL16, PageId, PageRecord, PageState};
+use crate::server::{MemoryServer, Pending};
 use crate::spare::Use;
 
 impl MemoryServer<'_> {
-    /// [`memory_server_api::Request::Split`]: the first message, or one that goes on.
-    ///
-    /// First the records give all pages to the domain. Then the pages get their capabilities, as
-    /// many as fit into each message. Until all have them, nothing else of the domain is served, so
-    /// no page is missed; if the domain ends, its pages are found in the records.
+    /// [`memory_server_api::Request::Split`].
     pub(crate) fn split(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
         slot: Slot,
     ) -> Result<(SplitKind, Granted), Error> {
-        if self.dom(d).splitting.is_none() {
-            self.begin_split(kernel, d, slot)?;
-        }
-        self.go_on_splitting(kernel, d)
-    }
-
-    fn begin_split(&mut self, kernel: &mut impl Kernel, d: u8, slot: Slot) -> Result<(), Error> {
         let (_, named, _) = self.named(d, slot)?;
         if self.records.get(named).state == BlockState::Split {
             return Err(Error::WrongState);
@@ -42,43 +37,35 @@ impl MemoryServer<'_> {
             return Err(Error::WrongState);
         }
         let (kind, pages) = if self.untyped_of(b).device {
-            (SplitKind::InPlace, self.begin_in_place(kernel, d, b)?)
+            (SplitKind::InPlace, self.split_in_place(kernel, d, b)?)
         } else if self.dom(d).pending.is_some() {
             return Err(Error::WrongState);
         } else {
             (SplitKind::Copy, self.begin_copy(kernel, d, b)?)
         };
-        // This comes after the long steps, which would not fit into a message that has cost this
-        // much.
-        self.spend(cost::RECORD_SPLIT);
-        self.dom_mut(d).splitting = Some(Splitting {
-            slot,
-            kind,
-            pages,
-            next: 0,
-        });
-        Ok(())
+        let window = self.held_window(d, pages).ok_or(Error::WrongState)?;
+        let pages = Granted {
+            first: self.dom(d).layout.page(window, 0),
+            count: PAGES_PER_BLOCK,
+            size: FrameSize::Page,
+        };
+        Ok((kind, pages))
     }
 
-    /// Makes the pages of a block where they are; returns the block.
-    fn begin_in_place(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
+    /// Makes pages of a block where they are; returns the block.
+    fn split_in_place(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
         let s = self.split_record(kernel, b, Use::Copy)?;
-        self.afford(cost::REVOKE + 3 * cost::DELETE + self.pages_cost(b))?;
+        self.afford(cost::REVOKE + 3 * cost::DELETE + self.pages_cost(b) + cost::RECORD_SPLIT)?;
         let (window, gfn) = (self.records.get(b).window, self.records.get(b).gfn);
         kernel
             .revoke(self.block_untyped(b))
             .map_err(|_| Error::Kernel)?;
         self.uncount_whole(d, b);
-        if let Err((error, lost)) = self.make_pages(kernel, b, s) {
-            if lost {
-                self.lose_held(kernel, d, b, s);
-            } else {
-                self.rebuild_block(kernel, d, b, s);
-            }
+        if let Err(error) = self.make_pages(kernel, b, s) {
+            self.rebuild_block(kernel, d, b, s);
             return Err(error);
         }
-        self.record_split(b, s, d);
-        self.hold_all_pages(d, b, window, gfn);
+        self.hold_all_pages(d, b, s, window, gfn);
         Ok(b)
     }
 
@@ -90,15 +77,13 @@ impl MemoryServer<'_> {
             self.ensure_window(kernel, d, Kept::None)?;
         }
         let new = self.take_block(kernel, home, Use::Copy)?;
-        let window = self
+        let (window, s) = self
             .clean_for(kernel, d, new)
             .and_then(|()| self.page_window(d, new, Kept::None).ok_or(Error::NoMemory))
-            .and_then(|window| {
-                self.split_free(kernel, new, Use::Copy)?;
-                Ok(window)
-            })
+            .and_then(|window| Ok((window, self.split_free(kernel, new, Use::Copy)?)))
             .inspect_err(|_| self.put_block_first(new))?;
-        self.hold_all_pages(d, new, window, gfn);
+        self.spend(cost::RECORD_SPLIT);
+        self.hold_all_pages(d, new, s, window, gfn);
         self.uncount_whole(d, b);
         self.records.block(b).state = BlockState::Source;
         self.dom_mut(d).pending = Some(Pending {
@@ -117,69 +102,6 @@ impl MemoryServer<'_> {
         }
         self.frame(kernel, b)?;
         self.scrub_block(kernel, d, b)
-    }
-
-    /// Gives `d` the capabilities of the pages of the split in hand that have none yet.
-    fn go_on_splitting(
-        &mut self,
-        kernel: &mut impl Kernel,
-        d: u8,
-    ) -> Result<(SplitKind, Granted), Error> {
-        let Splitting {
-            kind, pages, next, ..
-        } = self.dom(d).splitting.ok_or(Error::WrongState)?;
-        let window = self.held_window(d, pages).ok_or(Error::WrongState)?;
-        for page in next..PAGES_PER_BLOCK {
-            if let Err(again) = self.afford(2 * cost::MINT) {
-                if let Some(splitting) = &mut self.dom_mut(d).splitting {
-                    splitting.next = page;
-                }
-                return Err(again);
-            }
-            let slot = self.dom(d).layout.page(window, page);
-            if self
-                .mint_page(kernel, d, PageId::new(pages, page), slot)
-                .is_err()
-            {
-                self.undo_split(kernel, d);
-                return Err(Error::Kernel);
-            }
-        }
-        self.dom_mut(d).splitting = None;
-        Ok((
-            kind,
-            Granted {
-                first: self.dom(d).layout.page(window, 0),
-                count: PAGES_PER_BLOCK,
-                size: FrameSize::Page,
-            },
-        ))
-    }
-
-    /// The kernel refused in the middle of a split: the domain has its block whole again, or has
-    /// lost it.
-    fn undo_split(&mut self, kernel: &mut impl Kernel, d: u8) {
-        let Some(Splitting { kind, pages, .. }) = self.dom_mut(d).splitting.take() else {
-            return;
-        };
-        let s = self.records.get(pages).split;
-        match (kind, self.dom(d).pending) {
-            (SplitKind::InPlace, _) => {
-                if kernel.revoke(self.block_untyped(pages)).is_err() {
-                    self.lose_held(kernel, d, pages, s);
-                } else {
-                    self.rebuild_block(kernel, d, pages, s);
-                }
-            }
-            (SplitKind::Copy, pending) => {
-                self.drop_new_pages(kernel, pages);
-                if let Some(Pending { source, .. }) = pending {
-                    self.records.block(source).state = BlockState::Held;
-                    self.count_whole(d, source);
-                }
-                self.dom_mut(d).pending = None;
-            }
-        }
     }
 
     /// Makes the 2 MiB frame of a block again, in the domain's hands, after a split that failed.
@@ -203,30 +125,136 @@ impl MemoryServer<'_> {
         self.dom_mut(d).ram -= u64::from(PAGES_PER_BLOCK);
     }
 
-    /// Records all pages of a split block, which are on no list, as RAM of `d`.
-    fn hold_all_pages(&mut self, d: u8, b: u32, window: u16, gfn: u32) {
-        for id in self.pages_of(b) {
-            let record = self.records.page(id);
-            record.holder = d;
-            record.state = PageState::Ram;
-            record.gfn = gfn.saturating_add(id.page());
+    /// Records all pages of a block at split `s`, which has just been made, as RAM of `d`.
+    fn hold_all_pages(&mut self, d: u8, b: u32, s: u16, window: u16, gfn: u32) {
+        self.record_pages(b, s, PageRecord::ram(d));
+        let split = self.records.split(s);
+        for (n, page) in (0..).zip(&mut split.page) {
+            // None stays none.
+            page.gfn = gfn.saturating_add(n);
         }
-        if let Some((_, split)) = self.records.split_of(b) {
-            split.free = 0;
-            split.held[usize::from(d)] = split.pages;
-            split.window[usize::from(d)] = window;
-        }
+        split.free = 0;
+        split.held[usize::from(d)] = split.pages;
+        split.window[usize::from(d)] = window;
         self.set_window(d, window, b);
     }
 
-    /// Takes the pages of a split block back, granted or not, and puts the block first on its list.
-    fn drop_new_pages(&mut self, kernel: &mut impl Kernel, b: u32) {
-        let s = self.records.get(b).split;
-        if self.unsplit(kernel, b).is_ok() {
-            self.put_block_first(b);
-        } else {
-            self.lose_split(kernel, b, s);
+    /// The page of `d`'s RAM that `slot` names.
+    pub(crate) fn ram_page(&mut self, d: u8, slot: Slot) -> Result<PageId, Error> {
+        let (window, b, page) = self.named(d, slot)?;
+        if self.records.get(b).state != BlockState::Split
+            || page >= self.untyped_of(b).pages()
+            || self.held_window(d, b) != Some(window)
+        {
+            return Err(Error::NotYours);
         }
+        let id = PageId::new(b, page);
+        let record = self.records.page(id);
+        if record.state == PageState::Ram && record.holder == d {
+            Ok(id)
+        } else {
+            Err(Error::NotYours)
+        }
+    }
+
+    /// [`memory_server_api::Request::Chunk`]. What others hold in the chunk is left alone.
+    ///
+    /// # Errors
+    /// [`Error::NotYours`]; [`Error::Kernel`]: those pages that have got their capabilities keep
+    /// them.
+    pub(crate) fn grant_chunk(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slot: Slot,
+        both: bool,
+    ) -> Result<(), Error> {
+        let named = self.ram_page(d, slot)?;
+        let (b, page) = (named.block(), named.page());
+        self.ensure_frame(kernel, named)?;
+        let first = page - page % CHUNK_PAGES;
+        let last = (first + CHUNK_PAGES).min(self.untyped_of(b).pages());
+        let at = self.held_slot(d, PageId::new(b, first))?;
+        let s = self.records.get(b).split;
+        for n in first..last {
+            // The guest waits for all of them, so the record is looked up once for each.
+            let split = self.records.split(s);
+            let record = &split.page[n as usize];
+            let wanted = record.state == PageState::Ram && record.holder == d;
+            if !wanted || split.is_granted(n) {
+                continue;
+            }
+            kernel
+                .mint(self.own.page(s, n), DomainIndex(d), at.nth(n - first))
+                .map_err(|_| Error::Kernel)?;
+            self.records.split(s).set_granted(n, true);
+            self.spend(cost::MINT);
+            if both {
+                self.grant_window_side(kernel, d, PageId::new(b, n))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`memory_server_api::Request::Window`].
+    ///
+    /// # Errors
+    /// [`Error::NotYours`]; [`Error::Kernel`]: there may be none.
+    pub(crate) fn grant_window(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        slot: Slot,
+    ) -> Result<(), Error> {
+        let id = self.ram_page(d, slot)?;
+        self.ensure_frame(kernel, id)?;
+        self.grant_window_side(kernel, d, id)
+    }
+
+    /// Gives `d` the guest-side capability of a page that it holds, or is about to; one that it has
+    /// stays.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]; it has none.
+    pub(crate) fn grant_guest_side(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        id: PageId,
+    ) -> Result<(), Error> {
+        if self.records.is_granted(id) {
+            return Ok(());
+        }
+        self.ensure_frame(kernel, id)?;
+        self.spend(cost::MINT);
+        let slot = self.held_slot(d, id)?;
+        kernel
+            .mint(self.page_slot(id), DomainIndex(d), slot)
+            .map_err(|_| Error::Kernel)?;
+        self.records.set_granted(id, true);
+        Ok(())
+    }
+
+    /// Gives `d` a new window-side capability of a page that it holds, whose frame exists. Whether
+    /// it has one is not recorded; deleting an empty slot is no error.
+    fn grant_window_side(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        id: PageId,
+    ) -> Result<(), Error> {
+        self.spend(cost::REVOKE + cost::DELETE + cost::MINT);
+        let (own, slot) = (self.page_slot(id), self.held_slot(d, id)?.window_cap());
+        kernel
+            .delete(own, DomainIndex(d), slot)
+            .and_then(|()| kernel.mint(own, DomainIndex(d), slot))
+            .map_err(|_| Error::Kernel)
+    }
+
+    /// Where the guest-side capability of a page that `d` has, or has returned, lies.
+    fn held_slot(&self, d: u8, id: PageId) -> Result<Slot, Error> {
+        let window = self.held_window(d, id.block()).ok_or(Error::WrongState)?;
+        Ok(self.dom(d).layout.page(window, id.page()))
     }
 
     /// [`memory_server_api::Request::SplitDone`].

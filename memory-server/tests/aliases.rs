@@ -21,7 +21,10 @@ fn unalias(s: &mut System, slot: Slot, alias: u32) -> Result<Reply, Error> {
 fn split(s: &mut System) -> Slot {
     let blocks = s.blocks(D0, 64).unwrap();
     match s.ask(D0, Request::Split { slot: blocks.first }) {
-        Ok(Reply::Split { pages, .. }) => pages.first,
+        Ok(Reply::Split { pages, .. }) => {
+            s.look_at(D0, pages);
+            pages.first
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -41,6 +41,11 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
             slot: page,
             alias: 3,
         },
+        Request::Chunk {
+            slot: page,
+            both: true,
+        },
+        Request::Window { slot: page },
         Request::Relinquish { again: false },
         Request::Vcpu {
             vcpu: hv_types::VcpuId::BOOT,
@@ -79,7 +84,7 @@ fn idempotent_requests_find_everything_as_the_first_left_it() {
         .filter(idempotent)
         .map(|(i, _)| i)
         .collect();
-    assert_eq!(numbers.len(), 4);
+    assert_eq!(numbers.len(), 6);
     for number in numbers {
         let (mut s, block, page) = system();
         let request = each(block, page)[number];

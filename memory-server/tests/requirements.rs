@@ -29,6 +29,7 @@ fn split_first(system: &mut System, d: memory_server::DomainIndex) -> Slot {
             pages,
         } => {
             assert_eq!(pages.count, PAGES_PER_BLOCK);
+            system.look_at(d, pages);
             pages.first
         }
         other => panic!("{other:?}"),
@@ -478,6 +479,7 @@ fn kernel_memory_is_split_by_copy_to_other_pages() {
         panic!()
     };
     let frame = s.paddr(D1, old);
+    s.look_at(D1, pages);
     assert_eq!(
         s.paddr(D1, pages.slot(511)),
         0x8000_0000 + 2 * 2 * MIB + 511 * 4096

@@ -30,7 +30,17 @@ heap_decrease_block|decrease_reservation of a 2 MiB extent, heap|921000|-
 heap_populate_block|populate_physmap of the same|215000|-
 heap_balloon_block|both together|1136000|-
 first_decrease|first page of a 2 MiB block, static|10300|-
+touch_longest|longest pause at another page of it, in rising order|-|-
+touch_sum|all of those pauses together|-|-
+touch_looked_at|the hypervisor looks at a page that nobody touched|-|-
+next_first_decrease|first page of the next 2 MiB block, static|10300|-
+random_touch_longest|longest pause at another page of it, in random order|-|-
 heap_first_decrease|first page of a 2 MiB block, heap|10300|-
+heap_touch_longest|longest pause at another page of it, in rising order|-|-
+heap_touch_sum|all of those pauses together, with the copy|-|-
+heap_touch_looked_at|the hypervisor looks at a page that nobody touched|-|-
+heap_next_first_decrease|first page of the next 2 MiB block, heap|10300|-
+heap_random_touch_longest|longest pause at another page of it, in random order|-|-
 '
 # Millions of instructions from power-on to /init; Xen with static memory. Their guest was an
 # earlier Debian 6.1 kernel with another initial RAM disk. What can be compared is therefore the
@@ -137,18 +147,32 @@ bench_millions() {
     awk -v ticks="$1" 'BEGIN { printf "%.1f", ticks * 16 / 1e6 }'
 }
 
-# What the EL2 host takes, as it says itself when it boots one-linux.dts, and what the packer says.
+# What one-linux.dts takes: on Microkit as the image builder counts it, on EL2 as the host says itself
+# when it boots, and its packer. $1 is the configuration.
 bench_size() {
-    local ram image
+    local ram image report=$BUILD/image/${BOARDS[0]}-$1/one-linux.img.report
+    if [[ $1 != el2 ]]; then
+        ram=$(sed -nE 's/^RAM of the hypervisor: ([0-9]+) KiB .*/\1/p' "$report")
+        image=$(sed -nE "s/^image without the guests' files: ([0-9]+) bytes$/\1/p" "$report")
+        [[ $ram && $image ]] || fail "the image's report does not say what it takes; see $(shown "$report")"
+        bench_size_rows "$1" "$ram" "$image"
+        return
+    fi
     ram=$(sed -nE 's/^el2: RAM: hypervisor ([0-9]+) KiB .*/\1/p' "$LOGS/bench-boot-el2.log" | head -n 1)
     image=$(sed -nE 's/.* bytes, ([0-9]+) of them without .*/\1/p' "$LOGS/image-${BOARDS[0]}-el2-one-linux.log" | tail -n 1)
     [[ $ram && $image ]] || fail "the EL2 host did not say what it takes; see $(shown "$LOGS")/bench-boot-el2.log"
-    ram=$(awk -v n="$ram" 'BEGIN { printf "%.1f", n / 1024 }')
-    image=$(awk -v n="$image" 'BEGIN { printf "%.2f", n / 1e6 }')
+    bench_size_rows el2 "$ram" "$image"
+}
+
+# KiB of RAM and bytes of the image in configuration $1.
+bench_size_rows() {
+    local ram image
+    ram=$(awk -v n="$2" 'BEGIN { printf "%.1f", n / 1024 }')
+    image=$(awk -v n="$3" 'BEGIN { printf "%.2f", n / 1e6 }')
     bench_row 'RAM of the hypervisor, one 256 MiB guest, MiB' "$ram" "$RAM_XEN" -
     bench_row "image without the guest's files, MB" "$image" "$IMAGE_XEN" "$IMAGE_LIBVMM"
-    bench_result ram el2 MiB "$ram" "$RAM_XEN" -
-    bench_result image el2 MB "$image" "$IMAGE_XEN" "$IMAGE_LIBVMM"
+    bench_result ram "$1" MiB "$ram" "$RAM_XEN" -
+    bench_result image "$1" MB "$image" "$IMAGE_XEN" "$IMAGE_LIBVMM"
 }
 
 # What the memory server keeps for 1 GiB of RAM, the same on every host.
@@ -188,7 +212,7 @@ command_bench() {
     bench_operations "$config"
     bench_native
     for boot in "${boots[@]}"; do bench_boot "$boot"; done
-    [[ $HOST != el2 ]] || bench_size
+    bench_size "$config"
     cargo run -q --manifest-path "$ROOT/Cargo.toml" -p memory-server --example footprint >"$LOGS/bench-records.log" ||
         fail "the memory server's records could not be measured"
     bench_records

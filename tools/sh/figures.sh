@@ -104,7 +104,7 @@ figures_table() {
         "$BOOT_NATIVE_THEIRS" "$BOOT_NATIVE_THEIRS"
     figures_row 'records of 1 GiB of guest RAM in 2 MiB frames, bytes' "$(figure any records_whole)" "$(figure any records_whole)" "$RECORDS_XEN" -
     figures_row 'the same if each of them is split, bytes' "$(figure any records_split)" "$(figure any records_split)" "$RECORDS_XEN" -
-    figures_row 'RAM taken by the hypervisor, one 256 MiB guest, MiB' - "$(figure el2 ram)" "$RAM_XEN" -
-    figures_row "image without the guest's files, MB" - "$(figure el2 image)" "$IMAGE_XEN" "$IMAGE_LIBVMM"
+    figures_row 'RAM taken by the hypervisor, one 256 MiB guest, MiB' "$(figure release ram)" "$(figure el2 ram)" "$RAM_XEN" -
+    figures_row "image without the guest's files, MB" "$(figure release image)" "$(figure el2 image)" "$IMAGE_XEN" "$IMAGE_LIBVMM"
     echo
 }

@@ -18,7 +18,8 @@ impl System {
     /// - No domain has more RAM than its share.
     /// - Nothing is mapped of a domain whose VMM crashed.
     /// - What any other guest reaches is what its VMM's p2m says: RAM the same memory as in the
-    ///   window at its address, extra pages the same as in their places there, holes nothing.
+    ///   window at its address if it is there, or nothing if it is absent; extra pages the same as
+    ///   in their places in the window, holes nothing.
     ///
     /// # Panics
     /// If one of these does not hold.
@@ -75,7 +76,16 @@ impl System {
         let agree = |gfn: u64| {
             let expected = match vm.domain.p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
-                Page::Ram => Some(window.get(&gfn).expect("RAM is in the window")),
+                Page::Ram => {
+                    let p2m = &vm.domain.p2m;
+                    let (absent, seen) = (p2m.is_absent(Gfn::new(gfn)), p2m.is_seen(Gfn::new(gfn)));
+                    assert_eq!(guest.contains_key(&gfn), !absent, "frame {gfn:#x}");
+                    assert!(!seen || window.contains_key(&gfn), "frame {gfn:#x}");
+                    match window.get(&gfn) {
+                        Some(page) if seen => Some(page),
+                        _ => guest.get(&gfn),
+                    }
+                }
                 Page::Alias(at) => Some(
                     window
                         .get(&(at.raw() >> PAGE_SHIFT))

@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hv_types::{FrameSize, Gfn, PAGE_SIZE};
 use memory_server::{DomainIndex, Purpose, Totals, Untyped};
-use memory_server_api::{Batch, Error, Extra, Granted, Reply, Request, Slot, SplitKind, Usage};
+use memory_server_api::{
+    Batch, CHUNK_PAGES, Error, Extra, Granted, Reply, Request, Slot, SplitKind, Usage,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sim::caps::{CNode, Faults, HeldFrame, JUNK, Place};
@@ -263,6 +265,11 @@ impl World {
                 else {
                     return;
                 };
+                for n in (0..512).step_by(CHUNK_PAGES as usize) {
+                    let (slot, both) = (pages.slot(n), true);
+                    let request = Request::Chunk { slot, both };
+                    assert_eq!(self.memory.call(DomainIndex(d), request), Ok(Reply::Done));
+                }
                 assert_eq!(
                     self.known[i].get(&slot),
                     Some(&FrameSize::Block),

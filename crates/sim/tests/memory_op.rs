@@ -3,7 +3,11 @@
 
 mod memory_guest;
 
-use hv_types::Gfn;
+use guest_mem::Window as _;
+use hv_types::{Gfn, Gpa, VcpuId, WindowAddr};
+use hypervisor_core::exit::{Exit, Reason};
+use hypervisor_core::host::{SysReg, Vcpu as _};
+use hypervisor_core::vcpu::action::VcpuAction;
 use xen_abi::memory::{self, Reservation};
 use xen_abi::{Errno, GuestHandle, number};
 
@@ -51,15 +55,15 @@ fn a_round_trip_of_512_pages_is_cheap() {
         assert_eq!(g.populate(0, &gfns), 512);
         assert_eq!(g.rounds, 8);
         assert_eq!(counts(&g), (before.0 + 1024, before.1));
-        // In the opposite order each page has another place: its window side moves, and what
-        // another page left there goes.
+        // In the opposite order each page has another place, which costs no more: nobody has looked
+        // at it.
         assert_eq!(g.decrease(0, &gfns), 512);
         let backwards: Vec<u64> = gfns.iter().rev().copied().collect();
         let before = counts(&g);
         assert_eq!(g.populate(0, &backwards), 512);
         let (mappings, operations) = counts(&g);
         assert_eq!(operations, before.1);
-        assert!(mappings - before.0 <= 5 * 512, "{}", mappings - before.0);
+        assert_eq!(mappings - before.0, 512);
     }
 }
 
@@ -341,4 +345,62 @@ fn gfn_numbers_are_what_the_tests_say() {
     let g = Guest::new(Kind::DirectMap);
     assert_eq!(g.paddr(FREE), Some(FREE << 12));
     assert_eq!(g.vm.domain.p2m.max_gfn(), Gfn::new(GFN + 4095));
+}
+
+/// UP-5: the guest's own table walk meets a page that is absent, and the kernel does not tell which.
+/// The instruction names the address; where it does not, chunk after chunk comes. What is still not
+/// there then is the guest's mistake.
+#[test]
+fn a_table_walk_brings_the_tables() {
+    for kind in [Kind::Heap, Kind::Static] {
+        let mut g = Guest::new(kind);
+        let block = (FREE + 511) & !511;
+        let (table, text) = (block << 12, RAM + 0x5000);
+        // 1 GiB of RAM where it is: valid, accessed, shareable.
+        g.put(table + 8, &(RAM | 1 | 1 << 10 | 3 << 8));
+        let load = 0xf940_0064_u32; // ldr x4, [x3]
+        g.put(text, &load);
+        assert_eq!(g.decrease(0, &[block + 40]), 1);
+        let absent = |g: &Guest| g.vm.domain.p2m.absent();
+        assert_eq!(absent(&g), 511);
+        // 39 bits in both halves, 4 KiB granules; MMU and caches on.
+        g.host
+            .set_sysreg(SysReg::Tcr, 25 | 25 << 16 | 2 << 30 | 2 << 32);
+        g.host.set_sysreg(SysReg::Ttbr0, table);
+        let sctlr = g.host.sysreg(SysReg::Sctlr);
+        g.host.set_sysreg(SysReg::Sctlr, sctlr | 1 | 4);
+        g.host.set_sysreg(SysReg::Vbar, RAM);
+        g.host.pc = text;
+        g.host.x[3] = RAM + 0x9000;
+        let walk = |g: &mut Guest| {
+            let reason = Reason::Abort {
+                gpa: Gpa::new(0),
+                iss: 1 << 7 | 0b000_111,
+                fetch: false,
+            };
+            let vcpu = VcpuId::BOOT;
+            let action = g.vm.handle(&mut g.host, Exit { vcpu, reason });
+            assert!(matches!(action, VcpuAction::Resume));
+        };
+        walk(&mut g);
+        assert_eq!((absent(&g), g.host.pc), (511 - 16, text));
+        assert!(!g.vm.domain.p2m.is_absent(Gfn::new(block)));
+        // Another vCPU was quicker.
+        walk(&mut g);
+        assert_eq!((absent(&g), g.host.pc), (511 - 16, text));
+        // An instruction that no load or store is.
+        g.host
+            .window
+            .write_obj(WindowAddr::new(text), &0xd503_201f_u32);
+        let mut walks = 1;
+        while absent(&g) > 0 {
+            walk(&mut g);
+            assert_eq!(g.host.pc, text);
+            walks += 1;
+        }
+        assert_eq!(walks, 32);
+        walk(&mut g);
+        assert_ne!(g.host.pc, text, "an exception");
+        assert_eq!(g.memory.totals().copying, 0);
+    }
 }

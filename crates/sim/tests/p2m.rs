@@ -77,29 +77,56 @@ impl Guest {
         guest
     }
 
-    fn read(&self, gfn: u64) -> Option<u8> {
+    /// As the guest does: RAM that it does not have yet comes.
+    fn read(&mut self, gfn: u64) -> Option<u8> {
+        self.p2m.touch(&mut self.host, Gfn::new(gfn)).unwrap();
+        self.look(gfn)
+    }
+    /// What is mapped for the guest.
+    fn look(&self, gfn: u64) -> Option<u8> {
         self.memory
             .machine()
             .change()
             .guest_read(D0, Gpa::new(gfn << 12))
     }
-    fn write(&self, gfn: u64, byte: u8) {
+    fn write(&mut self, gfn: u64, byte: u8) {
+        self.p2m.touch(&mut self.host, Gfn::new(gfn)).unwrap();
         self.memory
             .machine()
             .change()
             .guest_write(D0, Gpa::new(gfn << 12), byte)
             .expect("the guest sees it");
     }
-    /// Guest and window see the same frames, and nothing is lost or counted twice.
+    /// What the guest sees is what the map says: RAM but for what is absent. The window shows the same
+    /// frames, and RAM in it is the guest's; nothing is lost or counted twice.
     fn check(&self) {
         let totals = self.memory.totals();
         assert_eq!(totals.sum(), totals.all);
         let machine = self.memory.machine().look();
+        let mut absent = 0;
+        for bank in &self.banks {
+            let first = bank.start().gfn().raw();
+            for gfn in (first..first + bank.size() / PAGE_SIZE).map(Gfn::new) {
+                let (at, page) = (gfn.raw() << 12, self.p2m.lookup(gfn));
+                let there = |side| machine.translate(D0, side, at);
+                absent += u32::from(self.p2m.is_absent(gfn));
+                assert!(page == Page::Ram || !self.p2m.is_seen(gfn));
+                if page == Page::Ram {
+                    assert_eq!(there(Side::Guest).is_none(), self.p2m.is_absent(gfn));
+                    let window = there(Side::Window).filter(|_| !self.p2m.is_absent(gfn));
+                    assert_eq!(window.is_some(), self.p2m.is_seen(gfn), "{at:#x}");
+                    assert!(window.is_none() || window == there(Side::Guest));
+                }
+            }
+        }
+        assert!(absent <= self.p2m.absent());
         for (at, paddr, size) in machine.mapped(D0, Side::Guest) {
             let gpa = Gpa::new(at);
             match self.p2m.lookup(gpa.gfn()) {
                 Page::Ram => {
-                    let window = self.p2m.writable(gpa, PAGE_SIZE).unwrap();
+                    let Some(window) = self.p2m.writable(gpa, PAGE_SIZE) else {
+                        continue;
+                    };
                     assert_eq!(
                         machine.translate(D0, Side::Window, window.raw()),
                         Some(paddr),
@@ -120,21 +147,28 @@ impl Guest {
             }
         }
     }
-    /// What the guest and the server see, for "nothing changed": how many pages the guest sees, a
-    /// checksum of their addresses, RAM and extra pages, bytes granted. In how large frames, and
-    /// tables at hand, do not count.
-    fn state(&self) -> [u64; 5] {
+    /// What the guest and the server see, for "nothing changed": how many pages the guest has, a
+    /// checksum of their addresses, RAM and extra pages. In how large frames, what of it is absent,
+    /// and tables at hand, do not count.
+    fn state(&self) -> [u64; 4] {
         let usage = self.memory.usage(D0);
         let machine = self.memory.machine().look();
-        let held = machine.held_frames().map(|f| f.bytes).sum();
         let (mut pages, mut sum) = (0u64, 0u64);
+        let mut count = |gfn: u64| {
+            pages += 1;
+            sum = sum.wrapping_add(gfn.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ gfn << 32);
+        };
         for (at, _, size) in machine.mapped(D0, Side::Guest) {
-            for gfn in at >> 12..(at + size) >> 12 {
-                pages += 1;
-                sum = sum.wrapping_add(gfn.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ gfn << 32);
-            }
+            (at >> 12..(at + size) >> 12).for_each(&mut count);
         }
-        [pages, sum, usage.ram, usage.extra, held]
+        for bank in &self.banks {
+            let first = bank.start().gfn().raw();
+            let frames = first..first + bank.size() / PAGE_SIZE;
+            frames
+                .filter(|gfn| self.p2m.is_absent(Gfn::new(*gfn)))
+                .for_each(&mut count);
+        }
+        [pages, sum, usage.ram, usage.extra]
     }
     fn decrease(&mut self, gfn: u64) -> Result<(), Error> {
         self.p2m.decrease(&mut self.host, Gfn::new(gfn), ONE)
@@ -149,7 +183,7 @@ const GFN: u64 = RAM >> 12;
 /// SM-25, GM-4: RAM is what the banks say, in 2 MiB frames.
 #[test]
 fn boot_ram_is_2_mib_frames_seen_by_guest_and_vmm() {
-    let g = Guest::usual(true);
+    let mut g = Guest::usual(true);
     let machine = g.memory.machine().look();
     assert_eq!(machine.mapped(D0, Side::Guest).len(), 8);
     assert!(
@@ -308,6 +342,7 @@ fn one_page_leaves_a_block_and_the_others_keep_their_contents_bl_1() {
         }
         g.decrease(GFN + 100).unwrap();
         assert_eq!(g.memory.usage(D0).ram, 4095);
+        assert_eq!(g.p2m.absent(), 511);
         assert_eq!(g.read(GFN + 100), None, "the guest faults");
         assert_eq!(g.p2m.lookup(Gfn::new(GFN + 100)), Page::Hole);
         assert_eq!(g.p2m.readable(Gpa::new((GFN + 100) << 12), 1), None);
@@ -321,7 +356,11 @@ fn one_page_leaves_a_block_and_the_others_keep_their_contents_bl_1() {
         assert_eq!(g.memory.usage(D0).ram, 4096);
         g.write(GFN + 100, 9);
         g.check();
-        assert_eq!(g.memory.totals().copying, 0);
+        for gfn in (GFN..GFN + 512).step_by(16) {
+            g.read(gfn).unwrap();
+            g.check();
+        }
+        assert_eq!((g.p2m.absent(), g.memory.totals().copying), (0, 0));
     }
 }
 
@@ -649,6 +688,183 @@ fn refused_steps_of_decrease_change_nothing_sm_9() {
     for is_static in [true, false] {
         refuse_each(is_static, |g| g.decrease(GFN + 600));
         refuse_each(is_static, |g| g.decrease(GFN + 1));
+    }
+}
+
+/// What [`one_block`] wrote to each page of the second block.
+fn mark(n: u64) -> u8 {
+    u8::try_from(n * 7 % 251).unwrap() + 1
+}
+
+/// A guest with marks in the second block, of which page 100 was given back.
+fn one_block(is_static: bool) -> Guest {
+    let mut g = Guest::usual(is_static);
+    for n in 0..512 {
+        g.write(GFN + 512 + n, mark(n));
+    }
+    g.decrease(GFN + 612).unwrap();
+    g
+}
+
+/// SM-9: whatever is refused while the pages of a split block come, each has its contents in the end,
+/// for the guest and for the VMM, and none is there twice.
+#[test]
+fn refused_steps_of_a_touch_lose_nothing_sm_9() {
+    for is_static in [true, false] {
+        let steps = |kernel: bool, act: &dyn Fn(&mut Guest)| {
+            let mut g = one_block(is_static);
+            let count = |g: &Guest| {
+                let machine = g.memory.machine().look();
+                if kernel {
+                    machine.operations
+                } else {
+                    machine.mappings
+                }
+            };
+            let before = count(&g);
+            act(&mut g);
+            u32::try_from(count(&g) - before).unwrap()
+        };
+        let touch = |g: &mut Guest| {
+            let _ = g.p2m.touch(&mut g.host, Gfn::new(GFN + 515));
+        };
+        let look = |g: &mut Guest| {
+            g.p2m.reach(&mut g.host, Gpa::new((GFN + 613) << 12));
+        };
+        for (kernel, act) in [
+            (true, &touch as &dyn Fn(&mut Guest)),
+            (false, &touch),
+            (true, &look),
+            (false, &look),
+        ] {
+            let steps = steps(kernel, act);
+            assert!(steps > 0);
+            for step in 0..steps {
+                let mut g = one_block(is_static);
+                let fault = |g: &Guest, step| {
+                    let mut machine = g.memory.machine().change();
+                    if kernel {
+                        machine.faults.kernel = step;
+                    } else {
+                        machine.faults.mapping = step;
+                    }
+                };
+                fault(&g, Some(step));
+                act(&mut g);
+                g.memory.machine().change().faults = sim::caps::Faults::default();
+                g.check();
+                // Twice, and the operation fails; the guest would be stopped, but nothing is lost.
+                fault(&g, Some(0));
+                let refused = g.p2m.touch(&mut g.host, Gfn::new(GFN + 1023));
+                g.memory.machine().change().faults = sim::caps::Faults::default();
+                assert_eq!(refused, Ok(true), "a second chance");
+                for n in (0..512).filter(|n| *n != 100) {
+                    assert_eq!(
+                        g.read(GFN + 512 + n),
+                        Some(mark(n)),
+                        "step {step}, page {n}"
+                    );
+                }
+                for n in [3, 101, 511] {
+                    let gpa = Gpa::new((GFN + 512 + n) << 12);
+                    let at = g.p2m.writable_by(&mut g.host, gpa, 1).unwrap();
+                    assert_eq!(g.host.window.load_u8(at), mark(n));
+                }
+                assert_eq!(g.read(GFN + 612), None);
+                g.check();
+                assert_eq!((g.p2m.absent(), g.memory.totals().copying), (0, 0));
+            }
+        }
+    }
+}
+
+/// UP-5: pages of a split block are touched, looked at, given back, taken, covered and uncovered in
+/// any order; each keeps what was written to it last.
+#[test]
+fn pages_of_a_split_block_in_any_order() {
+    for (is_static, seed) in [(true, 1), (false, 2), (true, 3), (false, 4)] {
+        let mut g = one_block(is_static);
+        let mut has: Vec<Option<u8>> = (0..512).map(|n| Some(mark(n))).collect();
+        has[100] = None;
+        let mut random: u64 = seed;
+        for round in 0..3000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005_u64)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let n = random >> 33 & 511;
+            let (i, gfn) = (usize::try_from(n).unwrap(), GFN + 512 + n);
+            match (random >> 60, has[i]) {
+                (0..4, Some(byte)) => assert_eq!(g.read(gfn), Some(byte), "{round}: {n}"),
+                (4, Some(_)) => {
+                    let byte = u8::try_from(round % 255).unwrap();
+                    g.write(gfn, byte);
+                    has[i] = Some(byte);
+                }
+                (5..7, Some(byte)) => {
+                    let at = g.p2m.writable_by(&mut g.host, Gpa::new(gfn << 12), 1);
+                    assert_eq!(g.host.window.load_u8(at.unwrap()), byte, "{round}: {n}");
+                }
+                (7..9, Some(_)) => {
+                    g.decrease(gfn).unwrap();
+                    has[i] = None;
+                }
+                (9, Some(byte)) => {
+                    g.p2m.remove(&mut g.host, Gfn::new(gfn)).unwrap();
+                    assert_eq!(g.read(gfn), None);
+                    g.populate(gfn).unwrap();
+                    assert_eq!(g.read(gfn), Some(byte), "{round}: {n}");
+                }
+                (10, _) => {
+                    // Of another block, which may have to wait for this one's copy.
+                    let other = GFN + (random >> 20 & 0xe00) + 5;
+                    if other & !511 != GFN + 512 {
+                        let _ = g.decrease(other);
+                    }
+                }
+                (_, None) => {
+                    g.populate(gfn).unwrap();
+                    g.write(gfn, 0xfe);
+                    has[i] = Some(0xfe);
+                }
+                _ => {}
+            }
+            if round % 100 == 0 {
+                g.check();
+            }
+        }
+        for (n, byte) in (0..).zip(&has) {
+            assert_eq!(g.read(GFN + 512 + n), *byte, "{n}");
+        }
+        g.check();
+        assert_eq!(g.memory.totals().lost, 0);
+    }
+}
+
+/// What the first page of a block costs the kernel does not depend on the block's size, and a page
+/// that is given back before anybody touched it costs it nothing.
+#[test]
+fn the_first_page_of_a_block_is_cheap() {
+    for is_static in [true, false] {
+        let mut g = Guest::usual(is_static);
+        let count = |g: &Guest| {
+            let machine = g.memory.machine().look();
+            (machine.operations, machine.mappings)
+        };
+        let before = count(&g);
+        g.decrease(GFN + 512).unwrap();
+        let after = count(&g);
+        assert!(after.0 - before.0 < 10, "{before:?} {after:?}");
+        assert!(after.1 - before.1 < 10, "{before:?} {after:?}");
+        for n in 1..16 {
+            g.decrease(GFN + 512 + n).unwrap();
+        }
+        assert_eq!(count(&g), after);
+        // 16 pages for the guest alone, or with the copy for both.
+        g.read(GFN + 512 + 16).unwrap();
+        let touched = count(&g);
+        let each = if is_static { 1 } else { 3 };
+        assert_eq!(touched.0 - after.0, 1 + each * 16);
+        assert_eq!(touched.1 - after.1, if is_static { 16 } else { 16 * 2 + 2 });
     }
 }
 

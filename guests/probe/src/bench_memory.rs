@@ -1,11 +1,11 @@
 //! What ballooning costs: lists of single pages as Linux sends them, and whole 2 MiB extents.
 //!
 //! The same rows for every kind of RAM; the domains file decides which kind this guest has. RAM
-//! starts at a multiple of 1 GiB, and 4..8 MiB of it hold nothing: not this program (at its start),
+//! starts at a multiple of 1 GiB, and 4..10 MiB of it hold nothing: not this program (at its start),
 //! nor the device tree (at its end).
 
 use crate::page::{self, Use};
-use crate::xen::{SELF, call_with, nr};
+use crate::xen::{SELF, call_with, call2, nr};
 use crate::{bench, cpu, println};
 
 /// Pages of one call.
@@ -13,6 +13,7 @@ const PAGES: usize = 512;
 const RUNS: u64 = 3;
 const DECREASE: u64 = 1;
 const POPULATE: u64 = 6;
+const CURRENT_RESERVATION: u64 = 3;
 
 /// `xen_memory_reservation`, as words: list, extents, order and flags, domain.
 pub fn reservation(command: u64, frames: &[u64], order: u64) -> i64 {
@@ -34,10 +35,55 @@ pub fn run() {
     if done == 1 {
         println!("bench: first_decrease {}", bench::instructions(ticks));
     }
-    _ = reservation(POPULATE, &[first], 0);
     let frames: [u64; PAGES] = core::array::from_fn(|n| first + n as u64);
+    touches("touch", |n| first + n);
+    _ = reservation(POPULATE, &[first], 0);
     round_trip("page", &frames, 0);
     round_trip("block", &[first + 512], 9);
+    // Another block, in an order without a pattern: 293 has no divisor in common with 512.
+    let next = first + 1024;
+    let (ticks, done) = timed(|| reservation(DECREASE, &[next], 0));
+    if done == 1 {
+        println!("bench: next_first_decrease {}", bench::instructions(ticks));
+        touches("random_touch", |n| next + n * 293 % 512);
+        _ = reservation(POPULATE, &[next], 0);
+    }
+}
+
+/// Touches the pages of a block, of which the first is gone, in the order that `frame` gives, and in
+/// the middle looks at one with the hypervisor's eyes: the longest pause, and all of them together.
+fn touches(name: &str, frame: impl Fn(u64) -> u64) {
+    let (mut longest, mut sum, mut looked) = (0, 0, 0);
+    // Pauses of more than 60,000, 40,000, 20,000 and 1,000 instructions, and all shorter ones.
+    const BOUNDS: [u64; 4] = [60_000, 40_000, 20_000, 1_000];
+    let mut histogram = [0; BOUNDS.len() + 1];
+    for n in 0..PAGES as u64 {
+        let gfn = frame(n);
+        if gfn.is_multiple_of(PAGES as u64) {
+            continue;
+        }
+        let address = gfn << 12;
+        let (ticks, _) = timed(|| {
+            // A call with its argument there; what it says is of no account.
+            if n == PAGES as u64 / 2 {
+                return call2(nr::MEMORY, CURRENT_RESERVATION, address);
+            }
+            // SAFETY: RAM that this program does not use.
+            i64::from(unsafe { (address as *const u8).read_volatile() })
+        });
+        let pause = bench::instructions(ticks);
+        if n == PAGES as u64 / 2 {
+            looked = pause;
+            continue;
+        }
+        (longest, sum) = (pause.max(longest), sum + pause);
+        let place = BOUNDS.iter().position(|bound| pause > *bound);
+        histogram[place.unwrap_or(BOUNDS.len())] += 1;
+    }
+    println!("bench: {name}_longest {longest}");
+    println!("bench: {name}_sum {sum}");
+    println!("bench: {name}_looked_at {looked}");
+    println!("probe: {name}: pauses longer than {BOUNDS:?}, and shorter ones: {histogram:?}");
 }
 
 /// Decrease and populate of the same extents: the least of some runs, for each extent.

@@ -3,6 +3,8 @@
 use dt_server_api::DomainRecord;
 use hv_types::{Gpa, Gva};
 
+use super::absent;
+use super::disposition::Disposition;
 use super::hvc::INSTRUCTION;
 use super::mmio::{self, Mmio, instruction};
 use super::syndrome::Abort;
@@ -17,7 +19,7 @@ use crate::vcpu::walk::{Regime, stub};
 use crate::vcpu::{Vcpu, inject};
 
 /// An abort at `gpa` with `iss`, of an instruction fetch or not: the instruction is carried out, or
-/// the guest gets an exception.
+/// executed again because its memory has come, or the guest gets an exception.
 #[inline]
 pub(super) fn on_abort<H: VcpuHost>(
     domain: &Domain<'_>,
@@ -25,15 +27,26 @@ pub(super) fn on_abort<H: VcpuHost>(
     devices: &mut Devices,
     host: &mut H,
     (gpa, iss, fetch): (Gpa, u32, bool),
-) {
+) -> Disposition {
+    // Devices come first, because most aborts are for them. Where silence answers in place of a
+    // device, RAM must not be taken for a hole.
+    if !domain.record.trap_unmapped
+        && let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch)
+    {
+        return next;
+    }
     if !fetch
         && let Some(access) = Mmio::from_abort(gpa, iss)
         && access_device(&domain.record, vcpu, devices, host, access)
     {
         skip(host);
-        return;
+        return Disposition::Run;
+    }
+    if let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch) {
+        return next;
     }
     on_other_abort(domain, vcpu, devices, host, (gpa, iss, fetch));
+    Disposition::Run
 }
 
 /// The instruction at the PC is done.

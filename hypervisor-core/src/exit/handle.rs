@@ -55,8 +55,7 @@ impl Vm<'_> {
                     &mut self.devices,
                     host,
                     (gpa, iss, fetch),
-                );
-                Disposition::Run
+                )
             }
             Reason::Maintenance { lr } => {
                 let vcpu = &mut self.vcpus[host.id().index()];

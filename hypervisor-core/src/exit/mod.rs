@@ -2,6 +2,7 @@
 //! [`crate::vm::Vm::handle`] takes it.
 
 mod abort;
+mod absent;
 mod disposition;
 mod handle;
 mod hvc;

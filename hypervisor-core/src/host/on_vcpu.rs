@@ -191,10 +191,6 @@ impl<H: Host, W: Which> Stage2 for OnVcpu<'_, H, W> {
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         self.host.map_window_table(slot, at)
     }
-    #[inline]
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.host.unmap_table(slot)
-    }
 }
 
 impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {

@@ -10,6 +10,7 @@ use crate::device::vgic::VGic;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr;
+use crate::memory::pages::Pages as _;
 use crate::vcpu::Vcpu;
 use crate::vcpu::runstate::Area;
 
@@ -64,12 +65,14 @@ fn vcpu_info<H: VcpuHost>(
     arg: Gva,
 ) -> Result<i64, Errno> {
     let place: RegisterVcpuInfo = guest_ptr::copy_in(host, &domain.p2m, arg)?;
-    domain.events.register_vcpu_info(
-        host.window(),
-        &domain.p2m,
-        id,
-        (Gfn::new(place.gfn), place.offset),
-    )?;
+    let gfn = Gfn::new(place.gfn);
+    if let Some(page) = gfn.gpa() {
+        domain.p2m.reach(host, page);
+    }
+    domain
+        .events
+        .register_vcpu_info(host.window(), &domain.p2m, id, (gfn, place.offset))?;
+    domain.p2m.keep_in_sight(gfn);
     // The new place starts with the upcall raised, so that nothing pending is missed.
     gic.raise_upcall(id);
     Ok(0)
@@ -98,7 +101,10 @@ fn runstate_phys_area<H: VcpuHost>(
     // The same word is a guest physical address here, and all ones ends the registration.
     let area = match place.addr.gva().raw() {
         u64::MAX => Area::default(),
-        gpa => Area::physically_at(&domain.p2m, Gpa::new(gpa))?,
+        gpa => {
+            domain.p2m.reach(host, Gpa::new(gpa));
+            Area::physically_at(&domain.p2m, Gpa::new(gpa))?
+        }
     };
     vcpu.runstate
         .register(host, &domain.p2m, domain.assists, area);

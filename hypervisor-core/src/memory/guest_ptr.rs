@@ -280,8 +280,8 @@ impl Copier {
             .translate(host, pages, page, access)
             .map_err(|_| Errno::Efault)?;
         let at = match access {
-            Access::Read => pages.readable(gpa, PAGE_SIZE),
-            Access::Write => pages.writable(gpa, PAGE_SIZE),
+            Access::Read => pages.readable_by(host, gpa, PAGE_SIZE),
+            Access::Write => pages.writable_by(host, gpa, PAGE_SIZE),
         };
         let at = at.ok_or(Errno::Efault)?;
         if let Some(slot) = self.pages.get_mut(self.next % ENTRIES) {

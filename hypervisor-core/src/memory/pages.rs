@@ -3,6 +3,8 @@
 use guest_mem::Window;
 use hv_types::{Gpa, WindowAddr};
 
+use crate::host::Host;
+
 /// The two questions that stage-1 walks, guest pointers and the loader ask of the p2m.
 ///
 /// A separate trait so that they can be tested against any layout. [`WindowAddr`]s come from here
@@ -11,9 +13,32 @@ pub trait Pages {
     /// `len` bytes from `gpa`, which lie within one 4 KiB page, if the VMM may read them: RAM, or
     /// an extra page that is mapped there. `None` for anything else, such as a range across a page
     /// boundary.
+    ///
+    /// And none for RAM that has to be mapped in the window first: see [`Pages::readable_by`].
     fn readable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
     /// The same for writing: what the guest itself could write there.
     fn writable(&self, gpa: Gpa, len: u64) -> Option<WindowAddr>;
+    /// Brings the page of `gpa` into the window if it is RAM and not there.
+    fn reach<H: Host>(&self, host: &mut H, gpa: Gpa) {
+        let _ = (host, gpa);
+    }
+
+    /// [`Pages::readable`] with the page brought into the window if need be.
+    #[inline]
+    fn readable_by<H: Host>(&self, host: &mut H, gpa: Gpa, len: u64) -> Option<WindowAddr> {
+        self.readable(gpa, len).or_else(|| {
+            self.reach(host, gpa);
+            self.readable(gpa, len)
+        })
+    }
+    /// [`Pages::writable`] with the page brought into the window if need be.
+    #[inline]
+    fn writable_by<H: Host>(&self, host: &mut H, gpa: Gpa, len: u64) -> Option<WindowAddr> {
+        self.writable(gpa, len).or_else(|| {
+            self.reach(host, gpa);
+            self.writable(gpa, len)
+        })
+    }
 }
 
 /// Writes `from` to guest RAM at `to`, page by page, and cleans it to the point of coherency, so

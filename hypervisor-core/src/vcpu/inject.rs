@@ -17,7 +17,7 @@ use crate::host::SysReg;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::pages::Pages;
 
-mod far;
+pub(crate) mod far;
 
 pub use far::faulting_address;
 

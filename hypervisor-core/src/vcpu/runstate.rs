@@ -126,7 +126,7 @@ impl Area {
     }
 
     /// Writes the whole area; a piece that is gone since is left out.
-    fn write<W: Window, P: Pages>(&self, window: &W, pages: &P, bytes: &[u8]) {
+    fn write<H: Host, P: Pages>(&self, host: &mut H, pages: &P, bytes: &[u8]) {
         let mut rest = bytes;
         for (gpa, len) in [self.first, self.second].into_iter().flatten() {
             let Some((piece, behind)) = usize::try_from(len)
@@ -135,8 +135,8 @@ impl Area {
             else {
                 return;
             };
-            if let Some(at) = pages.writable(gpa, len) {
-                window.write(at, piece);
+            if let Some(at) = pages.writable_by(host, gpa, len) {
+                host.window().write(at, piece);
             }
             rest = behind;
         }
@@ -144,7 +144,11 @@ impl Area {
 
     /// The word that guards an update, where the area is aligned as a C structure is; an area that
     /// is not crosses pages at odd places and gets no mark.
-    fn entry_time<P: Pages>(&self, pages: &P) -> Option<hv_types::WindowAddr> {
+    fn entry_time<H: Host, P: Pages>(
+        &self,
+        host: &mut H,
+        pages: &P,
+    ) -> Option<hv_types::WindowAddr> {
         let (gpa, len) = self.first?;
         if !gpa.is_aligned(8) {
             return None;
@@ -154,7 +158,7 @@ impl Area {
         } else {
             self.second?.0.checked_add(ENTRY_TIME - len)?
         };
-        pages.writable(word, 8)
+        pages.writable_by(host, word, 8)
     }
 }
 
@@ -208,22 +212,22 @@ impl Runstate {
             state_entry_time: self.entered,
             time: self.time,
         };
-        let window = host.window();
         let mark = if assists.marks_runstate() {
-            self.area.entry_time(pages)
+            self.area.entry_time(host, pages)
         } else {
             None
         };
         let Some(mark) = mark else {
-            self.area.write(window, pages, info.as_bytes());
+            self.area.write(host, pages, info.as_bytes());
             return;
         };
         info.state_entry_time |= RUNSTATE_UPDATE;
-        window.store_u64(mark, info.state_entry_time);
+        host.window().store_u64(mark, info.state_entry_time);
         fence(Ordering::SeqCst);
-        self.area.write(window, pages, info.as_bytes());
+        self.area.write(host, pages, info.as_bytes());
         fence(Ordering::SeqCst);
-        window.store_u64(mark, info.state_entry_time & !RUNSTATE_UPDATE);
+        host.window()
+            .store_u64(mark, info.state_entry_time & !RUNSTATE_UPDATE);
     }
 }
 

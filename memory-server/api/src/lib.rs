@@ -25,8 +25,8 @@ pub use ipc::{Message, Operation, Repeat};
 pub use message::{MAX_WORDS, Reply, Request, Words};
 pub use remember::{RamCount, Remembering};
 pub use types::{
-    ALIASES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind, Usage,
-    WINDOW_SLOTS,
+    ALIASES, CHUNK_PAGES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind,
+    Usage, WINDOW_SLOTS,
 };
 
 /// Most messages that a client sends for one request. Alone it needs some dozens at most.

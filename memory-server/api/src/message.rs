@@ -54,15 +54,13 @@ ipc::requests! {
             /// Their guest-side slots.
             slots: Batch,
         },
-        /// Makes 512 pages of a granted 2 MiB frame. Reply: [`Reply::Split`].
-        ///
-        /// [`Error::Again`] can come in the middle, when the block is gone and some pages are
-        /// granted: until the request is repeated to its end, the server does nothing else for the
-        /// caller but end its life.
+        /// Makes 512 pages of a granted 2 MiB frame. They are the caller's from now on and can be
+        /// given back as they are; capabilities come with [`Request::Chunk`] and
+        /// [`Request::Window`], of those pages that somebody looks at. Reply: [`Reply::Split`].
         ///
         /// After [`Error::Kernel`] the block is still granted in the same slots, but its mappings
         /// may be gone: map it again (an "occupied" then says that it never went away).
-        6 Continues Split {
+        6 Once Split {
             /// The block's guest-side slot.
             slot: Slot,
         },
@@ -102,6 +100,23 @@ ipc::requests! {
             slot: Slot,
             /// Which alias.
             alias: u32 where 0..ALIASES,
+        },
+        /// The guest-side capability of each page that the caller holds among the [`crate::CHUNK_PAGES`] of
+        /// the page in `slot`, and that has none; after [`SplitKind::Copy`] the window side comes
+        /// with it if `both`. Reply: [`Reply::Done`].
+        ///
+        /// After [`Error::Kernel`] some of them may be there: repeating brings the others.
+        22 Idempotent Chunk {
+            /// The page's guest-side slot.
+            slot: Slot,
+            /// The window-side capabilities as well.
+            both: bool,
+        },
+        /// The window-side capability of a page that the caller holds: a new one, mapped nowhere; if
+        /// there was one it goes first. Reply: [`Reply::Done`].
+        23 Idempotent Window {
+            /// The page's guest-side slot.
+            slot: Slot,
         },
         /// Deletes an alias of that page, and its mapping; one that does not exist is no error.
         /// Reply: [`Reply::Done`].
@@ -316,6 +331,8 @@ impl Request {
             | Self::SplitDone { .. }
             | Self::SplitAbort { .. }
             | Self::DestroyExtra { .. }
+            | Self::Chunk { .. }
+            | Self::Window { .. }
             | Self::Unalias { .. } => {
                 let [] = exactly(message)?;
                 Reply::Done

@@ -3,10 +3,14 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
 pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
+
+/// Pages of a split block that get their capabilities together, see [`crate::Request::Chunk`]: a
+/// divisor of a block's.
+pub const CHUNK_PAGES: u32 = 16;
 
 /// Further guest-side capabilities of its own pages that a domain can have at once, for grants that
 /// it maps itself.
@@ -93,10 +97,10 @@ impl Granted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SplitKind {
     /// The 512 pages are the same memory with its contents; the block's capabilities are gone
-    /// (memory the kernel does not own).
+    /// (memory the kernel does not own). No page has capabilities yet.
     InPlace,
-    /// The 512 pages are other, zeroed memory and the block is still granted: the caller copies and
-    /// then sends [`crate::Request::SplitDone`] or [`crate::Request::SplitAbort`] (memory the
+    /// The 512 pages are other, zeroed memory and the block is still granted: the caller copies,
+    /// in parts if it likes, and then sends [`crate::Request::SplitDone`] or [`crate::Request::SplitAbort`] (memory the
     /// kernel owns, which it wipes when it is retyped).
     Copy,
 }

@@ -334,6 +334,7 @@ impl Inputs<'_> {
         Ok(WrittenImage {
             bytes: bytes.len() as u64,
             copied,
+            files: self.preloads.iter().map(|p| p.bytes.len() as u64).sum(),
             initial_task: (base, bounds.end - bounds.start),
             held: self.held,
         })
@@ -354,6 +355,8 @@ pub(crate) struct WrittenImage {
     pub bytes: u64,
     /// Bytes that the loader copies.
     pub copied: u64,
+    /// Bytes of it that are guests' files.
+    pub files: u64,
     /// Where the initial task lies, and its size.
     pub initial_task: (u64, u64),
     /// Instructions taken from the kernel that would have changed traps.

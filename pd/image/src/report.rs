@@ -3,6 +3,7 @@
 use core::fmt;
 
 use memory_server::manifest::{DomainIndex, Purpose};
+use microkit_tool::sel4::Config;
 use topology::{caps, pd};
 use untyped_plan::{BootUntyped, Span, human};
 
@@ -10,6 +11,8 @@ use crate::build::{Checked, Request, WrittenImage};
 use crate::layout::{Handed, Layout};
 use crate::modules::Preload;
 
+/// Bytes of a capability slot.
+const SLOT: u64 = 32;
 /// Instructions a byte, measured: zeroing by the kernel, copying by the loader in words.
 const ZERO_PER_BYTE: f64 = 0.35;
 const COPY_PER_BYTE: f64 = 0.63;
@@ -30,6 +33,8 @@ pub struct Report {
     /// Bytes that the loader copies.
     pub copied: u64,
     image_bytes: u64,
+    files: u64,
+    owned: u64,
     initial_task: (u64, u64),
     held: usize,
 }
@@ -84,9 +89,42 @@ impl Report {
             zeroed: checked.simulation.zeroed(boot),
             copied: image.copied,
             image_bytes: image.bytes,
+            files: image.files,
+            owned: owned(&request.sdk.kernel),
             initial_task: image.initial_task,
             held: image.held,
         }
+    }
+
+    /// Bytes of the kernel's memory that are handed to the memory server for `which`.
+    fn handed(&self, which: impl Fn(Purpose) -> bool) -> u64 {
+        let handed = self.untypeds.iter();
+        let handed = handed.filter(|handed| !handed.device && which(handed.purpose));
+        handed.map(|handed| handed.chunk.size()).sum()
+    }
+
+    /// What the hypervisor takes of the machine's RAM: what the kernel never hands over, and all
+    /// objects but guests' static RAM. A heap counts as a whole.
+    fn taken(&self) -> String {
+        let tables = self.handed(|purpose| matches!(purpose, Purpose::Tables(_)));
+        let heap = self.handed(|purpose| purpose == Purpose::Heap);
+        let guests = self.handed(|purpose| matches!(purpose, Purpose::Static(_)));
+        let cnodes = self.cnodes.iter().map(|(_, _, _, radix)| SLOT << radix);
+        let cnodes: u64 = cnodes.sum();
+        let objects = self.used - guests;
+        let boot = self.boot.iter().filter(|(untyped, _)| !untyped.device);
+        let left: u64 = boot.map(|(untyped, _)| untyped.chunk.size()).sum();
+        let first = self.owned - left;
+        let kib = |bytes: u64| bytes >> 10;
+        format!(
+            "RAM of the hypervisor: {} KiB (kernel and initial task with its CNode {}, the memory server's and the domains' CNodes {cnodes}, page tables {}, heap {}, other objects {})",
+            kib(first + objects),
+            kib(first),
+            kib(tables),
+            kib(heap),
+            kib(objects - tables - heap - cnodes),
+            cnodes = kib(cnodes),
+        )
     }
 
     fn purpose(&self, purpose: Purpose) -> String {
@@ -120,9 +158,21 @@ impl Report {
     }
 }
 
+/// Bytes of RAM that are the kernel's to hand out, or its own.
+fn owned(config: &Config) -> u64 {
+    let regions = config.normal_regions.iter().flatten();
+    regions.map(|region| region.end - region.start).sum()
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n{}\n", self.title, self.summary())?;
+        writeln!(f, "{}\n{}", self.title, self.summary())?;
+        writeln!(f, "{}", self.taken())?;
+        writeln!(
+            f,
+            "image without the guests' files: {} bytes\n",
+            self.image_bytes - self.files
+        )?;
         let (base, size) = self.initial_task;
         writeln!(
             f,

@@ -85,17 +85,6 @@ pub fn identify(vcpu: u64, mpidr: u64) -> bool {
     call(vcpu, label.into(), 2).label() == 0
 }
 
-/// Takes a page table out of the address space it is mapped in; false if the kernel refused.
-pub fn page_table_unmap(table: u64) -> bool {
-    call(
-        table,
-        sel4::sys::invocation_label::ARMPageTableUnmap.into(),
-        0,
-    )
-    .label()
-        == 0
-}
-
 /// Cleans the bytes `start..end` of address space `vspace`, which lie in one page, to the point of
 /// unification and has instruction caches forget them; false if the kernel refused.
 pub fn unify_instruction(vspace: u64, start: u64, end: u64) -> bool {

@@ -6,7 +6,7 @@ use memory_server_api::Slot;
 use sel4::{CapRights, VmAttributes, cap};
 use topology::{caps, vaddr};
 
-use crate::invoke::{page_table_unmap, unify_instruction};
+use crate::invoke::unify_instruction;
 
 /// The VMM's power over address spaces: its guest's and its own, and whatever the memory server
 /// has put into its grant CNode.
@@ -117,14 +117,6 @@ impl Stage2 for Mapper {
 
     fn map_window_table(&mut self, slot: Slot, at: WindowAddr) -> Result<(), MapError> {
         map_table(slot, own(), vaddr::WINDOW + at.raw())
-    }
-
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        if page_table_unmap(caps::cptr(caps::VMM_GRANT_ROOT, slot.0)) {
-            Ok(())
-        } else {
-            Err(MapError::NoFrame)
-        }
     }
 }
 

@@ -318,8 +318,4 @@ impl Stage2 for Mapper {
         let mapping = self.mapping(Side::Window, at.raw());
         self.step()?.map_table(self.place(slot), mapping)
     }
-
-    fn unmap_table(&mut self, slot: Slot) -> Result<(), MapError> {
-        self.unmap(slot)
-    }
 }

@@ -184,7 +184,18 @@ impl Guest<'_> {
         let gpa = self
             .stage1(gva, store)
             .unwrap_or_else(|| panic!("the guest's own tables do not map {gva:#x}"));
-        let faults = (gpa..gpa + width.bytes() as u64).find(|at| !self.is_mapped(*at));
+        let mut faults = (gpa..gpa + width.bytes() as u64).find(|at| !self.is_present(*at));
+        if let Some(at) = faults.filter(|at| self.is_absent(*at)) {
+            // What the guest has not touched since a split comes, and the access is made again.
+            let abort = Reason::Abort {
+                gpa: Gpa::new(at),
+                iss: width.iss(store, RT),
+                fetch: false,
+            };
+            self.sys.exit(self.index, self.cpu, abort);
+            assert!(self.is_present(at) && self.pc() == pc, "{at:#x}");
+            faults = None;
+        }
         let done = match faults {
             None if store => self.store_directly(gpa, width),
             None => self.load_directly(gpa, width),

@@ -13,6 +13,7 @@ use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::hypercall::dispatch;
 use hypervisor_core::hypercall::outcome::Outcome;
 use hypervisor_core::life::boot::Modules;
+use hypervisor_core::memory::pages::Pages as _;
 use hypervisor_core::vm::Vm;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use sim::mem_host::MemHost;
@@ -155,10 +156,17 @@ impl Guest {
         }
     }
 
+    /// RAM that somebody looks at comes, for the guest and into the window.
+    fn look_at(&self, at: u64) {
+        let mut host = MemHost::new(&self.memory, D0);
+        self.vm.domain.p2m.reach(&mut host, Gpa::new(at));
+    }
     pub fn put<T: IntoBytes + Immutable>(&self, at: u64, value: &T) {
+        self.look_at(at);
         self.host.window.write_obj(WindowAddr::new(at), value);
     }
     pub fn get<T: FromBytes + IntoBytes + Immutable>(&self, at: u64) -> T {
+        self.look_at(at);
         self.host.window.read_obj(WindowAddr::new(at))
     }
     pub fn put_list(&self, at: u64, list: impl IntoIterator<Item = u64>) {
@@ -236,12 +244,14 @@ impl Guest {
         )
     }
     pub fn read(&self, gfn: u64) -> Option<u8> {
+        self.look_at(gfn << 12);
         self.memory
             .machine()
             .change()
             .guest_read(D0, Gpa::new(gfn << 12))
     }
     pub fn write(&self, gfn: u64, byte: u8) {
+        self.look_at(gfn << 12);
         self.memory
             .machine()
             .change()
@@ -249,6 +259,7 @@ impl Guest {
             .unwrap();
     }
     pub fn paddr(&self, gfn: u64) -> Option<u64> {
+        self.look_at(gfn << 12);
         self.memory
             .machine()
             .look()

@@ -233,6 +233,10 @@ fn what_a_guest_gives_up_is_everybodys_but_its_next_split() {
     for round in 0..12 {
         let gfn = (RAM >> 12) + (11 - round) * 512 + 500;
         assert_eq!(decrease(&mut sys.guest(0), &[gfn]), 1, "round {round}");
+        // The copy ends when the guest has touched all of the block.
+        for page in (gfn - 500..gfn + 12).step_by(16) {
+            assert!(sys.guest(0).is_mapped(page << 12));
+        }
         // The other takes it, and all else that it can have.
         let holes: Vec<u64> = above
             .iter()

@@ -58,12 +58,10 @@ fn map_of(guest: &Guest<'_>) -> (Ranges, Ranges) {
 /// Where in the machine the guest's page at `gpa` is.
 fn paddr(guest: &Guest<'_>, gpa: u64) -> Option<u64> {
     let domain = System::domain(usize::from(guest.domid()) - 1);
-    guest
-        .sys
-        .memory
-        .machine()
-        .look()
-        .translate(domain, Side::Guest, gpa)
+    // It comes if it is not there yet.
+    guest.is_mapped(gpa);
+    let machine = guest.sys.memory.machine().look();
+    machine.translate(domain, Side::Guest, gpa)
 }
 
 fn maximum(guest: &mut Guest<'_>) -> i64 {

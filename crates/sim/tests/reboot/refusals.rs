@@ -39,6 +39,10 @@ fn check(sys: &mut System, index: usize, what: &str) -> bool {
 fn live_a_little(guest: &mut Guest<'_>) {
     guest.map_shared_info();
     assert_eq!(decrease(guest, &[FREE >> 12]), 1);
+    // All of its pages are the guest's to see.
+    for page in 1..512 {
+        assert!(guest.is_mapped(FREE + page * 4096));
+    }
     guest.put(FREE + 0x80_000, &MARK);
 }
 

@@ -104,7 +104,10 @@ pub(super) fn cache_flush<H: VcpuHost>(
     let page = Gpa::new(op.dev_bus_addr).page_base();
     let at = Some(page)
         .filter(|_| domain.record.direct_map)
-        .and_then(|page| domain.p2m.writable(page.checked_add(offset)?, length))
+        .and_then(|page| {
+            let at = page.checked_add(offset)?;
+            domain.p2m.writable_by(host, at, length)
+        })
         .ok_or(Errno::Eperm)?;
     host.window().clean(at, length);
     Ok(())

@@ -84,7 +84,7 @@ fn page<H: VcpuHost>(
             reason = "a reference is 32 bits of the union"
         )]
         Some(usage) => entry::acquire(domain, host, ptr.gref_or_gfn as u32, usage),
-        None => entry::page(domain, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
+        None => entry::page(domain, host, Gfn::new(ptr.gref_or_gfn)).ok_or(status::BAD_PAGE),
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) fn at(domain: &Domain<'_>, gref: u32) -> Option<WindowAddr> {
 }
 
 /// The page at `gfn`, in the window: RAM, or a page of the hypervisor's that the guest sees there.
-pub(super) fn page(domain: &Domain<'_>, gfn: Gfn) -> Option<WindowAddr> {
-    domain.p2m.readable(gfn.gpa()?, PAGE_SIZE)
+pub(super) fn page<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, gfn: Gfn) -> Option<WindowAddr> {
+    domain.p2m.readable_by(host, gfn.gpa()?, PAGE_SIZE)
 }
 
 /// The mappings of a grant.
@@ -95,7 +95,7 @@ fn check<H: VcpuHost>(
 /// no page there.
 pub(super) fn acquire<H: VcpuHost>(
     domain: &Domain<'_>,
-    host: &H,
+    host: &mut H,
     gref: u32,
     usage: Use,
 ) -> Result<WindowAddr, i16> {
@@ -107,7 +107,7 @@ pub(super) fn acquire<H: VcpuHost>(
         mapped => {
             let gfn = check(domain, host, entry, gtf::TYPE_MASK, writable, &pins)?;
             unpin(domain, host, gref, writable);
-            let at = page(domain, gfn).ok_or(status::BAD_PAGE)?;
+            let at = page(domain, host, gfn).ok_or(status::BAD_PAGE)?;
             // In use for reading, it must still be that page.
             if mapped.is_some_and(|alias| alias.window() != at) {
                 return Err(status::GENERAL_ERROR);
@@ -127,7 +127,7 @@ pub(super) fn acquire<H: VcpuHost>(
 /// As [`acquire`]; nothing is marked.
 pub(super) fn pin<H: VcpuHost>(
     domain: &Domain<'_>,
-    host: &H,
+    host: &mut H,
     gref: u32,
     writable: bool,
     pins: &Pins,
@@ -139,7 +139,7 @@ pub(super) fn pin<H: VcpuHost>(
     }
     let mask = gtf::TYPE_MASK | gtf::SUB_PAGE;
     let gfn = check(domain, host, entry, mask, writable, pins)?;
-    if pins.mapped.is_none() && page(domain, gfn).is_none() {
+    if pins.mapped.is_none() && page(domain, host, gfn).is_none() {
         unpin(domain, host, gref, writable);
         return Err(status::BAD_PAGE);
     }

@@ -64,6 +64,23 @@ pub(super) fn adjust<H: VcpuHost>(
             .position(takes)
             .map_or(count, |last| last + 1);
     }
+    // A split by copying waits until the one before is all copied, in parts between which the guest
+    // runs.
+    if gfns[..count]
+        .iter()
+        .any(|gfn| domain.p2m.has_copy_before(Gfn::new(*gfn)))
+        && op == memory::DECREASE_RESERVATION
+    {
+        return match domain.p2m.go_on_copying(host) {
+            Ok(()) => {
+                let [_, a1, a2, a3, a4] = args;
+                Outcome::Continue {
+                    args: [op | start << EXTENT_SHIFT, a1, a2, a3, a4],
+                }
+            }
+            Err(_) => done(start),
+        };
+    }
     // RAM that is mapped as a grant stays until it is not, so it does not go with a batch. That of
     // a direct-mapped domain stays for good: a device may reach it (BL-9).
     let decreases = op == memory::DECREASE_RESERVATION && !domain.record.direct_map;

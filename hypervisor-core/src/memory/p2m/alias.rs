@@ -98,7 +98,11 @@ impl P2m<'_> {
         }
         let block = self.paged(host, gfn)?;
         match self.page(block, gfn) {
-            PageEntry::Ram(slot) => Ok((slot, WindowAddr::new(gfn.raw() << PAGE_SHIFT))),
+            PageEntry::Ram(slot) => {
+                // It stays there as long as the alias does.
+                self.look_at(host, block, gfn, slot)?;
+                Ok((slot, WindowAddr::new(gfn.raw() << PAGE_SHIFT)))
+            }
             _ => Err(Error::Nothing),
         }
     }

@@ -112,7 +112,7 @@ impl P2m<'_> {
                 PageEntry::Parked(_) => {
                     self.extra_at(gfn).is_none() && self.alias_at(gfn).is_none()
                 }
-                PageEntry::Hole | PageEntry::Stale(_) | PageEntry::Left(_) => false,
+                PageEntry::Hole => false,
             },
         }
     }

@@ -5,9 +5,10 @@ use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{Error as MemoryError, Reply, Request};
 
 use super::balloon::run;
-use super::entry::{Block, BlockEntry};
+use super::entry::{BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, ask, give_back};
+use super::split::SPLIT_TABLES;
 use super::{P2m, block_start};
 use crate::host::Host;
 
@@ -47,6 +48,9 @@ impl P2m<'_> {
             (first, first.saturating_add(bank.size() >> PAGE_SHIFT))
         });
         let Some((first, end)) = frames.into_iter().find(|(_, end)| from < *end) else {
+            // The first split will not wait for them, if they can be had.
+            let _ = self.reserve_tables(host, SPLIT_TABLES);
+            self.is_built.set(true);
             return Ok(None);
         };
         let gfn = from.max(first);
@@ -82,7 +86,16 @@ impl P2m<'_> {
         let (list, count) = run(gfn, end - gfn);
         match self.populate_pages(host, &list[..count]) {
             (0, Some(error)) => Err(error),
-            (filled, _) => Ok(filled as u64),
+            (filled, _) => {
+                // The loader writes to them.
+                for gfn in list.iter().take(filled).map(|gfn| Gfn::new(*gfn)) {
+                    let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+                    if let PageEntry::Ram(slot) = self.page(block, gfn) {
+                        self.show(host, block, gfn, slot)?;
+                    }
+                }
+                Ok(filled as u64)
+            }
         }
     }
 
@@ -121,14 +134,5 @@ impl P2m<'_> {
             self.note_mapped(Gfn::new(at.raw() + u64::from(PAGES_PER_BLOCK) - 1));
         }
         Ok(run.count)
-    }
-
-    /// The block that holds `gfn` as pages: splits it if it is whole.
-    pub(super) fn paged<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Block, Error> {
-        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-        if let BlockEntry::Whole(slot) = self.block(block) {
-            self.split(host, block, slot, Gfn::new(block_start(gfn.raw())))?;
-        }
-        Ok(block)
     }
 }

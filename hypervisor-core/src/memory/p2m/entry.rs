@@ -3,6 +3,8 @@
 use hv_types::{Gfn, PAGE_SHIFT, PageOrder, WindowAddr};
 use memory_server_api::{Extra, Slot};
 
+use super::{ABSENT, SEEN};
+
 /// Frame numbers end with the 40 bits of an intermediate physical address.
 pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
 
@@ -42,11 +44,19 @@ pub(super) enum PageEntry {
     Hole,
     Ram(Slot),
     Parked(Slot),
-    /// A hole where the domain gave this page back: the window may still show it, and nobody looks.
-    Stale(Slot),
-    /// As stale, and the memory server does not know where the page lies: here, elsewhere or
-    /// nowhere.
-    Left(Slot),
+}
+
+impl PageEntry {
+    /// What a page's word says. Slots have 24 bits.
+    #[inline]
+    pub(super) const fn of(word: u32) -> Self {
+        let slot = Slot((word & !(SEEN | ABSENT)) >> 3);
+        match word & 3 {
+            1 => Self::Ram(slot),
+            2 => Self::Parked(slot),
+            _ => Self::Hole,
+        }
+    }
 }
 
 /// Words of an alias: slot of the page plus one, place plus one, home with two flags, reference.

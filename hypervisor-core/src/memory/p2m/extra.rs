@@ -3,10 +3,10 @@
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Extra, Reply, Request, Slot};
 
-use super::P2m;
 use super::entry::{AliasId, Block, BlockEntry, MAX_GFN, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
+use super::{ABSENT, P2m};
 use crate::host::Host;
 
 impl P2m<'_> {
@@ -147,7 +147,9 @@ impl P2m<'_> {
         let PageEntry::Ram(slot) = self.page(block, gfn) else {
             return Ok(Covered::Nothing);
         };
-        host.unmap(slot).map_err(Error::Map)?;
+        if !self.is_absent(gfn) {
+            host.unmap(slot).map_err(Error::Map)?;
+        }
         self.set_page(block, gfn, PageEntry::Parked(slot));
         Ok(Covered::Ram(block, slot))
     }
@@ -182,7 +184,8 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// Shows a parked frame to the guest again, with its contents.
+    /// Shows a parked frame to the guest again, with its contents; one that is absent comes when it
+    /// is touched.
     pub(super) fn unpark<H: Host>(
         &mut self,
         host: &mut H,
@@ -191,9 +194,12 @@ impl P2m<'_> {
         slot: Slot,
     ) -> Result<(), Error> {
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
-        self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
+        if self.word(block, gfn) & ABSENT == 0 {
+            self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
+        }
         self.set_page(block, gfn, PageEntry::Ram(slot));
         self.set_leaving(slot, false);
+        self.show_kept(host, gfn, 1);
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use hv_types::{FrameSize, Gpa, WindowAddr};
 use memory_server_api::{Error as MemoryError, MemoryServer, Reply, Request, Slot};
 
+use super::P2m;
 use super::error::Error;
-use super::{P2m, TABLE_BATCH};
 use crate::host::{Host, MapError};
 
 /// Most page tables that one mapping can lack: all levels below the root.
@@ -44,37 +44,9 @@ pub(super) fn give_back<H: Host>(host: &mut H, slot: Slot) {
 }
 
 impl P2m<'_> {
-    /// Has at least `count` page tables at hand.
-    pub(super) fn reserve_tables<H: Host>(
-        &mut self,
-        host: &mut H,
-        count: usize,
-    ) -> Result<(), Error> {
-        // Each round brings one at least.
-        for _ in 0..count {
-            if self.tables.len() >= count {
-                break;
-            }
-            let Reply::Tables { first, count: got } =
-                ask(host, Request::Tables { count: TABLE_BATCH })?
-            else {
-                return Err(MALFORMED);
-            };
-            for n in 0..got.min(TABLE_BATCH) {
-                // Fits: fewer than a batch were left.
-                let _ = self.tables.push(Slot(first.0.saturating_add(n)));
-            }
-        }
-        if self.tables.len() >= count {
-            Ok(())
-        } else {
-            Err(MemoryError::NoTables.into())
-        }
-    }
-
     /// Maps a frame, with the page tables that are missing.
     pub(super) fn map<H: Host>(
-        &mut self,
+        &self,
         host: &mut H,
         slot: Slot,
         space: Space,
@@ -88,32 +60,16 @@ impl P2m<'_> {
             };
             match result {
                 Ok(()) => return Ok(()),
-                Err(MapError::MissingTable) => self.map_table(host, space).map(|_| ())?,
+                Err(MapError::MissingTable) => self.map_table(host, space)?,
                 Err(error) => return Err(Error::Map(error)),
             }
         }
         Err(Error::Map(MapError::MissingTable))
     }
 
-    /// Installs a page table and returns its slot. One that cannot be installed is kept for later.
-    pub(super) fn map_table<H: Host>(&mut self, host: &mut H, space: Space) -> Result<Slot, Error> {
-        self.reserve_tables(host, 1)?;
-        let table = *self
-            .tables
-            .last()
-            .ok_or(Error::Memory(MemoryError::NoTables))?;
-        match space {
-            Space::Guest(gpa) | Space::GuestReadOnly(gpa) => host.map_guest_table(table, gpa),
-            Space::Window(at) => host.map_window_table(table, at),
-        }
-        .map_err(Error::Map)?;
-        self.tables.pop();
-        Ok(table)
-    }
-
     /// Maps a frame of RAM in the window and for the guest; both or none.
     pub(super) fn map_both<H: Host>(
-        &mut self,
+        &self,
         host: &mut H,
         slot: Slot,
         gpa: Gpa,

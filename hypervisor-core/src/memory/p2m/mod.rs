@@ -10,8 +10,10 @@
 //! each page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not
 //! see it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
-//! A page that the guest gives up disappears from its address space at once; the window is left as
-//! it is, because the same page mostly comes back to the same place (`pages`).
+//! A page is mapped when somebody looks at it. The pages of a block that was split are *absent* from
+//! the guest's address space until it touches one of their chunk (`touch`), and no page is *seen* in
+//! the window before the VMM looks at it (`sight`). A page that the guest gives up disappears from
+//! both at once.
 //!
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! `Error::Broken`: a mapping that existed could not be made again, and the guest must be
@@ -25,19 +27,29 @@ mod error;
 mod extra;
 mod map;
 mod pages;
+mod sight;
 mod split;
+mod tables;
+mod touch;
 
 pub use entry::{Alias, AliasId, MAX_ORDER, Page, is_address};
 pub use error::Error;
 
+use core::cell::Cell;
+
 use dt_server_api::{Bank, MAX_BANKS};
 use heapless::Vec;
-use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
+use hv_types::{
+    BLOCK_SIZE, Gfn, Gpa, MAX_VCPUS, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr,
+};
 use memory_server_api::{ALIASES, Extra, Slot};
 
+use crate::host::Host;
 use crate::memory::pages::Pages;
 
 use entry::{Block, BlockEntry, PageEntry, Words};
+use split::Copying;
+use tables::Tables;
 
 /// Where a block lies in the window while it is copied: the first 2 MiB after the extra pages.
 const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE);
@@ -51,6 +63,11 @@ const TABLE_BATCH: u32 = 8;
 
 /// Bit of a page's word: an extra page lies over the frame.
 const COVERED: u32 = 4;
+/// Bit of a page's word: the window shows the page at its address.
+const SEEN: u32 = 1 << 30;
+/// Bit of a page's word: the guest's address space does not have the page yet, and after a split by
+/// copying neither does it have its contents.
+const ABSENT: u32 = 1 << 31;
 
 /// A RAM bank in frames, and where its records are.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +82,7 @@ struct RamBank {
 pub struct P2m<'m> {
     banks: Vec<RamBank, MAX_BANKS>,
     blocks: &'m mut [u32],
-    pages: &'m mut [u32],
+    pages: &'m [Cell<u32>],
     /// Two words for each extra page: slot and frame number, each plus one, 0 for none.
     extras: &'m mut [[u32; 2]],
     /// How many extra pages are mapped in the guest.
@@ -78,11 +95,21 @@ pub struct P2m<'m> {
     alias_end: u32,
     /// Grant slot of the first alias, known once there was one.
     alias_base: u32,
-    tables: Vec<Slot, { 2 * TABLE_BATCH as usize }>,
+    tables: Tables,
+    /// All of the RAM that the guest starts with is there.
+    is_built: Cell<bool>,
     /// Highest frame ever mapped.
     max_gfn: u64,
     /// How many blocks were split.
     splits: u32,
+    /// How many pages are absent.
+    absent: Cell<u32>,
+    /// Where an absent page was found last, among the page records.
+    last_absent: Cell<usize>,
+    /// The split whose contents are being copied.
+    copying: Cell<Option<Copying>>,
+    /// Frames that are in the window as long as they are RAM.
+    kept_in_sight: Vec<Gfn, MAX_VCPUS>,
 }
 
 impl<'m> P2m<'m> {
@@ -153,6 +180,7 @@ impl<'m> P2m<'m> {
         let (extras, rest) = rest.split_at_mut(2 * EXTRAS);
         let (blocks, pages) = rest.split_at_mut(block);
         let (extras, _) = extras.as_chunks_mut();
+        let pages = Cell::from_mut(pages).as_slice_of_cells();
         Ok(Self::empty(map, aliases, extras, blocks, pages))
     }
 
@@ -175,12 +203,12 @@ impl<'m> P2m<'m> {
         aliases: &'m mut [Words],
         extras: &'m mut [[u32; 2]],
         blocks: &'m mut [u32],
-        pages: &'m mut [u32],
+        pages: &'m [Cell<u32>],
     ) -> Self {
         aliases.fill(Words::default());
         extras.fill([0; 2]);
         blocks.fill(0);
-        pages.fill(0);
+        pages.iter().for_each(|page| page.set(0));
         let mut p2m = Self {
             banks,
             blocks,
@@ -191,9 +219,14 @@ impl<'m> P2m<'m> {
             used_aliases: 0,
             alias_end: 0,
             alias_base: 0,
-            tables: Vec::new(),
+            tables: Tables::new(),
+            is_built: Cell::new(false),
             max_gfn: 0,
             splits: 0,
+            absent: Cell::new(0),
+            last_absent: Cell::new(0),
+            copying: Cell::new(None),
+            kept_in_sight: Vec::new(),
         };
         p2m.mark_ragged_blocks();
         p2m
@@ -229,13 +262,14 @@ impl<'m> P2m<'m> {
         Gfn::new(self.max_gfn)
     }
 
-    /// How many blocks were split so far: by far the longest thing that one operation does.
+    /// How many blocks were split so far: the longest thing that one operation does.
     pub fn splits(&self) -> u32 {
         self.splits
     }
 
+    /// Whether `gfn` is RAM of the guest's, with nothing over it.
     #[inline]
-    fn is_ram(&self, gfn: Gfn) -> bool {
+    pub fn is_ram(&self, gfn: Gfn) -> bool {
         let Some(block) = self.block_of(gfn) else {
             return false;
         };
@@ -293,49 +327,41 @@ impl<'m> P2m<'m> {
         block.0 * PER_BLOCK + page
     }
     #[inline]
+    fn word(&self, block: Block, gfn: Gfn) -> u32 {
+        let word = self.pages.get(Self::page_index(block, gfn));
+        word.map_or(0, Cell::get)
+    }
+    #[inline]
     fn page(&self, block: Block, gfn: Gfn) -> PageEntry {
-        let word = self
-            .pages
-            .get(Self::page_index(block, gfn))
-            .copied()
-            .unwrap_or(0);
-        match word & 3 {
-            1 => PageEntry::Ram(Slot(word >> 3)),
-            2 => PageEntry::Parked(Slot(word >> 3)),
-            3 => PageEntry::Stale(Slot(word >> 3)),
-            _ => match (word >> 3).checked_sub(1) {
-                Some(slot) => PageEntry::Left(Slot(slot)),
-                None => PageEntry::Hole,
-            },
+        PageEntry::of(self.word(block, gfn))
+    }
+    /// Changes what is at `gfn`; where it is mapped does not change, but for a hole.
+    fn set_page(&self, block: Block, gfn: Gfn, entry: PageEntry) {
+        if let Some(word) = self.pages.get(Self::page_index(block, gfn)) {
+            let (entry, kept) = match entry {
+                PageEntry::Hole => (0, COVERED),
+                PageEntry::Ram(slot) => (slot.0 << 3 | 1, COVERED | SEEN | ABSENT),
+                PageEntry::Parked(slot) => (slot.0 << 3 | 2, COVERED | SEEN | ABSENT),
+            };
+            word.set(entry | word.get() & kept);
         }
     }
-    fn set_page(&mut self, block: Block, gfn: Gfn, entry: PageEntry) {
-        if let Some(word) = self.pages.get_mut(Self::page_index(block, gfn)) {
-            let entry = match entry {
-                PageEntry::Hole => 0,
-                PageEntry::Ram(slot) => slot.0 << 3 | 1,
-                PageEntry::Parked(slot) => slot.0 << 3 | 2,
-                PageEntry::Stale(slot) => slot.0 << 3 | 3,
-                // One more, because a hole is the same with nothing. Slots have 24 bits.
-                PageEntry::Left(slot) => slot.0.saturating_add(1) << 3,
-            };
-            *word = entry | *word & COVERED;
+    fn set_flag(&self, block: Block, gfn: Gfn, flag: u32, set: bool) {
+        if let Some(word) = self.pages.get(Self::page_index(block, gfn)) {
+            word.set(word.get() & !flag | if set { flag } else { 0 });
         }
     }
 
     /// Whether an extra page lies over `gfn`, a frame of a bank.
     #[inline]
     fn is_covered(&self, block: Block, gfn: Gfn) -> bool {
-        let word = self.pages.get(Self::page_index(block, gfn));
-        word.is_some_and(|word| word & COVERED != 0)
+        self.word(block, gfn) & COVERED != 0
     }
     /// Remembers that an extra page lies over `gfn`, or not any more. Frames outside of the banks
     /// need no mark.
     fn set_covered(&mut self, gfn: Gfn, covered: bool) {
-        if let Some(block) = self.block_of(gfn)
-            && let Some(word) = self.pages.get_mut(Self::page_index(block, gfn))
-        {
-            *word = *word & !COVERED | u32::from(covered) << COVERED.trailing_zeros();
+        if let Some(block) = self.block_of(gfn) {
+            self.set_flag(block, gfn, COVERED, covered);
         }
     }
 
@@ -356,7 +382,7 @@ impl Pages for P2m<'_> {
         if !fits_page(gpa, len) {
             return None;
         }
-        if self.is_ram(gpa.gfn()) {
+        if self.is_in_sight(gpa.gfn()) {
             return Some(WindowAddr::new(gpa.raw()));
         }
         // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
@@ -364,6 +390,10 @@ impl Pages for P2m<'_> {
             Some(kind) => WindowAddr::extra(kind.index(), 0).checked_add(gpa.page_offset()),
             None => self.second_sight(gpa, len, true),
         }
+    }
+
+    fn reach<H: Host>(&self, host: &mut H, gpa: Gpa) {
+        self.bring_into_sight(host, gpa.gfn());
     }
 }
 

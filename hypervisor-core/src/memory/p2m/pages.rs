@@ -1,32 +1,18 @@
 //! Single pages in batches: what a balloon does by the thousand.
 //!
-//! The guest's side is unmapped when a page goes and mapped when one comes. The window side is left
-//! where it is: the entry becomes [`PageEntry::Stale`], which is a hole to everybody. The memory
-//! server gives a domain its own returned pages first and tells for which frame it had been
-//! ([`Placed::was`]). If that is the frame it comes back for, the window is right already.
-//! Otherwise the page is unmapped from where it was left, and what another returned page left at
-//! the new place makes way.
-//!
-//! What is believed about a stale entry:
-//! - if the window shows anything at that address, it is the page of the entry, which nobody holds
-//!   as RAM now;
-//! - it may show nothing: the server has revoked the page meanwhile, and may even have granted it
-//!   anew in the same slot, mapped elsewhere. So a stale page is unmapped only where it is in the
-//!   way;
-//! - if the server says that the page was for this frame, the window shows it here.
-//!
-//! The last is what an entry that the page left behind could get wrong: where the server is about
-//! to be told that the page is for the frame of that entry, without the page being mapped there,
-//! the entry becomes [`PageEntry::Left`].
+//! A page that goes is unmapped from the guest, and from the window if the VMM has looked at it; an
+//! absent one is mapped nowhere and goes without. A page that comes is mapped for the guest alone.
+//! The memory server gives a domain its own returned pages first, with the capabilities that they
+//! had.
 
-use hv_types::{FrameSize, Gfn, WindowAddr};
+use hv_types::{FrameSize, Gfn};
 use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
 
-use super::P2m;
-use super::entry::{Block, BlockEntry, PageEntry};
+use super::entry::{BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use crate::host::{Host, MapError};
+use super::{ABSENT, P2m};
+use crate::host::Host;
 
 impl P2m<'_> {
     /// Gives single pages back, in order, until one cannot be: at most [`MAX_BATCH`] of them, and
@@ -41,12 +27,13 @@ impl P2m<'_> {
     ) -> (usize, Option<Error>) {
         let splits = self.splits;
         let mut slots = Batch::EMPTY;
-        let mut parked = 0u64;
+        let (mut parked, mut absent) = (0u64, 0u64);
         let mut stopped = None;
         for gfn in gfns.iter().take(MAX_BATCH) {
             match self.hide(host, Gfn::new(*gfn)) {
-                Ok((slot, was_parked)) => {
+                Ok((slot, was_parked, was_absent)) => {
                     parked |= u64::from(was_parked) << slots.len();
+                    absent |= u64::from(was_absent) << slots.len();
                     slots.push(slot.0);
                 }
                 Err(error) => {
@@ -66,44 +53,54 @@ impl P2m<'_> {
             Ok(_) => (0, Some(MALFORMED)),
             Err(error) => (0, Some(error)),
         };
-        for (n, gfn) in gfns.iter().enumerate().take(slots.len()).skip(done) {
-            if self
-                .show_again(host, Gfn::new(*gfn), parked >> n & 1 != 0)
-                .is_err()
-            {
+        for (n, (gfn, slot)) in gfns.iter().zip(slots.items()).enumerate().skip(done) {
+            let hidden = (Slot(*slot), parked >> n & 1 != 0, absent >> n & 1 != 0);
+            if self.show_again(host, Gfn::new(*gfn), hidden).is_err() {
                 return (done, Some(Error::Broken));
             }
+        }
+        if done > 0
+            && let Some(copy) = self.copying.get()
+        {
+            // It may have been the last page that had to be copied.
+            self.end_copy(host, copy);
         }
         (done, error.or(stopped))
     }
 
-    /// Unmaps a frame from the guest, if it is mapped, and calls it stale; returns its slot and
-    /// whether it was parked.
-    fn hide<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, bool), Error> {
-        if !self.is_owned(gfn) {
-            return Err(Error::Nothing);
+    /// Makes a frame a hole; returns its slot, whether it was parked and whether it was absent.
+    fn hide<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, bool, bool), Error> {
+        let block = self.block_of(gfn).ok_or(Error::Nothing)?;
+        if let BlockEntry::Whole(_) = self.block(block) {
+            self.paged(host, gfn)?;
         }
-        let block = self.paged(host, gfn)?;
         let (slot, parked) = match self.page(block, gfn) {
-            PageEntry::Ram(slot) => {
-                host.unmap(slot).map_err(Error::Map)?;
-                (slot, false)
-            }
-            PageEntry::Parked(slot) => (slot, true),
-            PageEntry::Hole | PageEntry::Stale(_) | PageEntry::Left(_) => {
-                return Err(Error::Nothing);
-            }
+            PageEntry::Ram(slot) => (slot, false),
+            PageEntry::Parked(slot) if self.is_owned(gfn) => (slot, true),
+            PageEntry::Parked(_) | PageEntry::Hole => return Err(Error::Nothing),
         };
-        self.set_page(block, gfn, PageEntry::Stale(slot));
-        Ok((slot, parked))
+        self.unshow(host, block, gfn, slot)?;
+        let absent = self.word(block, gfn) & ABSENT != 0;
+        if absent {
+            self.set_present(block, gfn);
+        } else if !parked {
+            host.unmap(slot).map_err(Error::Map)?;
+        }
+        self.set_page(block, gfn, PageEntry::Hole);
+        Ok((slot, parked, absent))
     }
 
     /// Undoes [`P2m::hide`].
-    fn show_again<H: Host>(&mut self, host: &mut H, gfn: Gfn, parked: bool) -> Result<(), Error> {
+    fn show_again<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        (slot, parked, absent): (Slot, bool, bool),
+    ) -> Result<(), Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-        let PageEntry::Stale(slot) = self.page(block, gfn) else {
-            return Err(Error::Nothing);
-        };
+        if absent {
+            self.set_absent(block, gfn);
+        }
         if parked {
             self.set_page(block, gfn, PageEntry::Parked(slot));
             return Ok(());
@@ -176,17 +173,6 @@ impl P2m<'_> {
                 for page in pages.iter().skip(n) {
                     slots.push(page.slot.0);
                 }
-                // From now on the server takes each for the page that was at its frame; those
-                // behind never got there.
-                for (page, gfn) in pages.iter().zip(gfns.items()).skip(n + 1) {
-                    let gfn = Gfn::new(u64::from(*gfn));
-                    if page.was != Some(gfn)
-                        && let Some(block) = self.block_of(gfn)
-                        && self.block(block) == BlockEntry::Paged
-                    {
-                        self.distrust(block, gfn, page);
-                    }
-                }
                 let back = ask(host, Request::ReleasePages { slots });
                 if !matches!(back, Ok(Reply::Released(r)) if r.done == slots.len()) {
                     host.log(format_args!(
@@ -200,62 +186,16 @@ impl P2m<'_> {
         (pages.len(), pages.error.map(Error::Memory))
     }
 
-    /// Maps a page that was granted for `gfn`, a hole.
+    /// Maps a page that was granted for `gfn`, a hole. It is mapped nowhere.
     fn place<H: Host>(&mut self, host: &mut H, gfn: Gfn, page: Placed) -> Result<(), Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
         // Even a mapping that fails may leave a table of the last level behind.
         self.set_block(block, BlockEntry::Paged);
-        let stale = self.page(block, gfn);
-        if page.was != Some(gfn) || stale != PageEntry::Stale(page.slot) {
-            self.distrust(block, gfn, page);
-            self.move_window(host, block, gfn, page)?;
-            self.set_page(block, gfn, PageEntry::Stale(page.slot));
-        }
         self.map(host, page.slot, Space::Guest(gpa), FrameSize::Page)?;
         self.set_page(block, gfn, PageEntry::Ram(page.slot));
         self.note_mapped(gfn);
+        self.show_kept(host, gfn, 1);
         Ok(())
-    }
-
-    /// The server is about to believe that `page` was for `gfn`, where it is not mapped: an entry
-    /// that names it there, from an earlier time, must not be taken for a page that is right
-    /// already.
-    fn distrust(&mut self, block: Block, gfn: Gfn, page: Placed) {
-        if self.page(block, gfn) == PageEntry::Stale(page.slot) {
-            self.set_page(block, gfn, PageEntry::Left(page.slot));
-        }
-    }
-
-    /// Maps the window side of a page at `gfn`, a frame of `block`.
-    fn move_window<H: Host>(
-        &mut self,
-        host: &mut H,
-        block: Block,
-        gfn: Gfn,
-        page: Placed,
-    ) -> Result<(), Error> {
-        let cap = page.slot.window_cap();
-        if let Some(was) = page.was {
-            host.unmap(cap).map_err(Error::Map)?;
-            if let Some(block) = self.block_of(was)
-                && self.block(block) == BlockEntry::Paged
-                && self.page(block, was) == PageEntry::Stale(page.slot)
-            {
-                self.set_page(block, was, PageEntry::Hole);
-            }
-        }
-        let at = Space::Window(WindowAddr::new(gfn.raw() << hv_types::PAGE_SHIFT));
-        let mapped = self.map(host, cap, at, FrameSize::Page);
-        let (PageEntry::Stale(left) | PageEntry::Left(left)) = self.page(block, gfn) else {
-            return mapped;
-        };
-        if mapped != Err(Error::Map(MapError::Occupied)) {
-            return mapped;
-        }
-        host.unmap(left.window_cap()).map_err(Error::Map)?;
-        // Nothing is here, even if the next step is refused.
-        self.set_page(block, gfn, PageEntry::Hole);
-        self.map(host, cap, at, FrameSize::Page)
     }
 }

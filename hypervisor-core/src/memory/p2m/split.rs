@@ -1,14 +1,32 @@
 //! Making pages of a 2 MiB block, contents kept.
+//!
+//! A split itself moves nothing: the pages are absent, and come when somebody looks at one of their
+//! chunk (`touch`). Where they are other memory than the block was, their contents come with them,
+//! from the block at its scratch place in the window. There is one such place, so another block is
+//! split by copying when the one before is all copied.
 
-use guest_mem::Window;
-use hv_types::{BLOCK_SIZE, FrameSize, Gfn, Gpa, PAGES_PER_BLOCK, WindowAddr};
-use memory_server_api::{Error as MemoryError, Granted, Reply, Request, Slot, SplitKind};
+use hv_types::{FrameSize, Gfn, Gpa, PAGES_PER_BLOCK, WindowAddr};
+use memory_server_api::{Error as MemoryError, Reply, Request, Slot, SplitKind};
 
-use super::entry::{Block, BlockEntry, PageEntry};
+use super::entry::{Block, BlockEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{P2m, SCRATCH};
+use super::{ABSENT, P2m, PER_BLOCK, SCRATCH, block_start};
 use crate::host::{Host, MapError};
+
+/// A split whose contents are not all copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copying {
+    /// The block that was split.
+    pub(super) block: Block,
+    /// Its first frame.
+    first: Gfn,
+    /// The 2 MiB frame with the contents.
+    source: Slot,
+}
+
+/// Page tables at hand without which nothing is split.
+pub(super) const SPLIT_TABLES: usize = 3;
 
 impl P2m<'_> {
     /// Splits the whole block `slot` at `gfn`.
@@ -20,24 +38,20 @@ impl P2m<'_> {
         gfn: Gfn,
     ) -> Result<(), Error> {
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
+        // Whether this one will be a copy only the server knows.
+        while self.copying.get().is_some() {
+            self.go_on_copying(host)?;
+        }
         // Nothing may be missing once the block is gone: one table for the guest, one for the
         // window, one for the scratch place.
-        self.reserve_tables(host, 3)?;
+        self.reserve_tables(host, SPLIT_TABLES)?;
         let pages = match ask(host, Request::Split { slot }) {
-            Ok(Reply::Split { kind, pages }) if pages.count == PAGES_PER_BLOCK => match kind {
-                SplitKind::InPlace => {
-                    // There is no way back to the block, so a refusal gets a second chance; what is
-                    // mapped already is mapped again at its place.
-                    self.map_pages(host, pages, gpa)
-                        .or_else(|_| self.map_pages(host, pages, gpa))
-                        .map_err(|_| Error::Broken)?;
-                    pages
+            Ok(Reply::Split { kind, pages }) if pages.count == PAGES_PER_BLOCK => {
+                if kind == SplitKind::Copy {
+                    self.begin_copy(host, block, slot, gfn)?;
                 }
-                SplitKind::Copy => {
-                    self.copy_block(host, slot, pages, gpa)?;
-                    pages
-                }
-            },
+                pages
+            }
             Ok(_) => return Err(MALFORMED),
             Err(Error::Memory(MemoryError::Kernel)) => {
                 self.map_block_again(host, slot, gpa)?;
@@ -47,42 +61,110 @@ impl P2m<'_> {
         };
         self.splits = self.splits.wrapping_add(1);
         self.set_block(block, BlockEntry::Paged);
-        for n in 0..PAGES_PER_BLOCK {
-            let page = Gfn::new(gfn.raw() + u64::from(n));
-            self.set_page(block, page, PageEntry::Ram(pages.slot(n)));
+        let first = block.0 * PER_BLOCK;
+        let words = self.pages.get(first..first + PER_BLOCK).unwrap_or(&[]);
+        // RAM, and nothing lies over it. The guest waits for all 512.
+        let mut entry = ABSENT | pages.first.0 << 3 | 1;
+        let step = (pages.first.nth(1).0 - pages.first.0) << 3;
+        for word in words {
+            word.set(entry);
+            entry = entry.wrapping_add(step);
         }
+        self.absent
+            .set(self.absent.get().saturating_add(PAGES_PER_BLOCK));
+        // Kept for the guest's next touch; what is refused here is tried again there.
+        let _ = self
+            .map_table(host, Space::Guest(gpa))
+            .or_else(|_| self.map_table(host, Space::Guest(gpa)));
+        self.show_kept(host, gfn, u64::from(PAGES_PER_BLOCK));
         Ok(())
     }
 
-    /// Maps both sides of the pages of a block, whose own mappings are gone.
-    fn map_pages<H: Host>(&mut self, host: &mut H, pages: Granted, gpa: Gpa) -> Result<(), Error> {
-        self.map_run(host, pages, gpa, Side::Window)?;
-        self.map_run(host, pages, gpa, Side::Guest)
-    }
-
-    fn map_run<H: Host>(
+    /// Takes the block out of sight, to its scratch place. If that is refused, all is as it was.
+    fn begin_copy<H: Host>(
         &mut self,
         host: &mut H,
-        pages: Granted,
-        gpa: Gpa,
-        side: Side,
+        block: Block,
+        source: Slot,
+        first: Gfn,
     ) -> Result<(), Error> {
-        for (n, at) in (0..pages.count).zip(page_addresses(gpa)) {
-            let (slot, space) = side.of(pages.slot(n), at);
-            self.map(host, slot, space, FrameSize::Page)?;
+        let gpa = first.gpa().ok_or(Error::BadGfn)?;
+        let cap = source.window_cap();
+        let moved = host
+            .unmap(cap)
+            .and_then(|()| host.unmap(source))
+            .map_err(Error::Map)
+            .and_then(|()| self.map(host, cap, Space::Window(SCRATCH), FrameSize::Block));
+        if let Err(error) = moved {
+            ask(host, Request::SplitAbort { slot: source }).map_err(|_| Error::Broken)?;
+            self.map_block_again(host, source, gpa)?;
+            return Err(error);
         }
+        self.copying.set(Some(Copying {
+            block,
+            first,
+            source,
+        }));
         Ok(())
     }
 
-    /// The server could not split in place: the block is still ours, its mappings perhaps not.
+    /// Whether another block than that of `gfn`, which is whole, has to be copied to its end before
+    /// that can be split: [`P2m::go_on_copying`] does some of it.
+    pub fn has_copy_before(&self, gfn: Gfn) -> bool {
+        self.copying.get().is_some()
+            && self
+                .block_of(gfn)
+                .is_some_and(|block| matches!(self.block(block), BlockEntry::Whole(_)))
+    }
+
+    /// Copies the next chunk of the split in hand, or ends it if none is left.
+    ///
+    /// # Errors
+    /// The refusal of the server or the kernel; what is copied stays so.
+    pub fn go_on_copying<H: Host>(&self, host: &mut H) -> Result<(), Error> {
+        let Some(copy) = self.copying.get() else {
+            return Ok(());
+        };
+        match self.next_absent(copy) {
+            Some(gfn) => self.bring(host, copy.block, gfn),
+            None => self.give_source_back(host, copy),
+        }
+    }
+
+    /// The first page that is not copied.
+    fn next_absent(&self, copy: Copying) -> Option<Gfn> {
+        let first = copy.first.raw();
+        (first..first + u64::from(PAGES_PER_BLOCK))
+            .map(Gfn::new)
+            .find(|gfn| self.word(copy.block, *gfn) & ABSENT != 0)
+    }
+
+    /// Ends the copy if all of it is done; what the server refuses now is asked again before the
+    /// next one.
+    pub(super) fn end_copy<H: Host>(&self, host: &mut H, copy: Copying) {
+        if self.next_absent(copy).is_none() {
+            let _ = self.give_source_back(host, copy);
+        }
+    }
+
+    fn give_source_back<H: Host>(&self, host: &mut H, copy: Copying) -> Result<(), Error> {
+        ask(host, Request::SplitDone { slot: copy.source })?;
+        self.copying.set(None);
+        Ok(())
+    }
+
+    /// Maps a block whose mappings may be gone.
     pub(super) fn map_block_again<H: Host>(
         &mut self,
         host: &mut H,
         slot: Slot,
         gpa: Gpa,
     ) -> Result<(), Error> {
-        for side in [Side::Window, Side::Guest] {
-            let (slot, space) = side.of(slot, gpa);
+        let window = WindowAddr::new(gpa.raw());
+        for (slot, space) in [
+            (slot.window_cap(), Space::Window(window)),
+            (slot, Space::Guest(gpa)),
+        ] {
             match self.map(host, slot, space, FrameSize::Block) {
                 Ok(()) | Err(Error::Map(MapError::Occupied)) => {}
                 Err(_) => return Err(Error::Broken),
@@ -91,100 +173,12 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// Moves the contents of block `slot` to `pages`, which take its place.
-    fn copy_block<H: Host>(
-        &mut self,
-        host: &mut H,
-        slot: Slot,
-        pages: Granted,
-        gpa: Gpa,
-    ) -> Result<(), Error> {
-        let mut undo = Undo::default();
-        if let Err(error) = self.try_copy_block(host, slot, pages, gpa, &mut undo) {
-            self.undo_copy(host, slot, gpa, &undo)?;
-            return Err(error);
+    /// The block that holds `gfn` as pages: splits it if it is whole.
+    pub(super) fn paged<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Block, Error> {
+        let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
+        if let BlockEntry::Whole(slot) = self.block(block) {
+            self.split(host, block, slot, Gfn::new(block_start(gfn.raw())))?;
         }
-        Ok(())
+        Ok(block)
     }
-
-    fn try_copy_block<H: Host>(
-        &mut self,
-        host: &mut H,
-        slot: Slot,
-        pages: Granted,
-        gpa: Gpa,
-        undo: &mut Undo,
-    ) -> Result<(), Error> {
-        let window = WindowAddr::new(gpa.raw());
-        host.unmap(slot.window_cap()).map_err(Error::Map)?;
-        undo.window = true;
-        self.map(
-            host,
-            slot.window_cap(),
-            Space::Window(SCRATCH),
-            FrameSize::Block,
-        )?;
-        undo.window_table = Some(self.map_table(host, Space::Window(window))?);
-        self.map_run(host, pages, gpa, Side::Window)?;
-        let memory = host.window();
-        // A guest with its caches off wrote past ours.
-        memory.clean(SCRATCH, BLOCK_SIZE);
-        memory.copy(SCRATCH, window, BLOCK_SIZE);
-        memory.clean(window, BLOCK_SIZE);
-        host.unmap(slot).map_err(Error::Map)?;
-        undo.guest_table = Some(self.map_table(host, Space::Guest(gpa))?);
-        self.map_run(host, pages, gpa, Side::Guest)?;
-        ask(host, Request::SplitDone { slot }).map(|_| ())
-    }
-
-    /// Gives the pages back and maps the block again as it was.
-    fn undo_copy<H: Host>(
-        &mut self,
-        host: &mut H,
-        slot: Slot,
-        gpa: Gpa,
-        undo: &Undo,
-    ) -> Result<(), Error> {
-        // Revoking the pages unmaps them; their tables are then in the block's way.
-        ask(host, Request::SplitAbort { slot }).map_err(|_| Error::Broken)?;
-        for table in [undo.guest_table, undo.window_table].into_iter().flatten() {
-            host.unmap_table(table).map_err(|_| Error::Broken)?;
-            // Fits: it came from there.
-            let _ = self.tables.push(table);
-        }
-        if undo.window {
-            // Still at the scratch place, or nowhere.
-            let _ = host.unmap(slot.window_cap());
-        }
-        self.map_block_again(host, slot, gpa)
-    }
-}
-
-/// How far a copy came.
-#[derive(Default)]
-struct Undo {
-    window: bool,
-    window_table: Option<Slot>,
-    guest_table: Option<Slot>,
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Guest,
-    Window,
-}
-
-impl Side {
-    /// The capability and the place of this side for a frame at `gpa`.
-    fn of(self, slot: Slot, gpa: Gpa) -> (Slot, Space) {
-        match self {
-            Self::Guest => (slot, Space::Guest(gpa)),
-            Self::Window => (slot.window_cap(), Space::Window(WindowAddr::new(gpa.raw()))),
-        }
-    }
-}
-
-/// The addresses of the pages of the block at `gpa`.
-fn page_addresses(gpa: Gpa) -> impl Iterator<Item = Gpa> {
-    (0..u64::from(PAGES_PER_BLOCK)).filter_map(move |n| gpa.checked_add(n << hv_types::PAGE_SHIFT))
 }

@@ -36,6 +36,14 @@ pub fn faulting_address<H: VcpuHost, P: Pages>(
     })
 }
 
+/// First and last byte of the access at the PC, or `None` where it cannot be told; see
+/// [`faulting_address`].
+pub(crate) fn accessed<H: VcpuHost, P: Pages>(host: &mut H, pages: &P) -> Option<(Gva, Gva)> {
+    let word = fetch_word(host, pages, &mut Regime::new()).ok()?;
+    let Span { first, bytes } = decode(host, word)?;
+    Some((first, Gva::new(first.raw().wrapping_add(bytes - 1))))
+}
+
 /// What an instruction accesses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Span {

@@ -55,12 +55,12 @@ pub(super) fn permit(
 
 /// The entry at `at`, or `None` where the guest has no memory.
 pub(super) fn read_entry<H: VcpuHost, P: Pages>(
-    host: &H,
+    host: &mut H,
     pages: &P,
     sctlr: u64,
     at: Gpa,
 ) -> Option<u64> {
-    let there = pages.readable(at, 8)?;
+    let there = pages.readable_by(host, at, 8)?;
     if sctlr & SCTLR_C == 0 {
         // The guest wrote it past the caches.
         host.window().clean(there, 8);
@@ -76,7 +76,7 @@ pub(super) fn read_entry<H: VcpuHost, P: Pages>(
 /// Sets the flags that `wanted` differs in, all in the low half of the entry; `false` if the entry
 /// is not `entry` any more or read-only memory.
 pub(super) fn update_entry<H: VcpuHost, P: Pages>(
-    host: &H,
+    host: &mut H,
     pages: &P,
     sctlr: u64,
     at: Gpa,
@@ -92,7 +92,7 @@ pub(super) fn update_entry<H: VcpuHost, P: Pages>(
     } else {
         (old, new)
     };
-    let Some(there) = pages.writable(low, 4) else {
+    let Some(there) = pages.writable_by(host, low, 4) else {
         return false;
     };
     let done = host.window().compare_exchange_u32(there, old, new).is_ok();

@@ -152,6 +152,8 @@ pub fn fetch_hvc<H: VcpuHost, P: Pages>(
         .translate(host, pages, pc, Access::Read)
         .map_err(FetchError::Walk)?;
     let uncached = regime.uncached(host);
+    // Where the window does not show it yet.
+    let _ = pages.readable_by(host, gpa, 4);
     let mut site = read_site(host, pages, gpa, uncached)?;
     *slot = Some(Entry {
         page,
@@ -187,7 +189,9 @@ pub fn fetch_word<H: VcpuHost, P: Pages>(
     let gpa = regime
         .translate(host, pages, pc, Access::Read)
         .map_err(FetchError::Walk)?;
-    let there = pages.readable(gpa, 4).ok_or(FetchError::NoMemory(gpa))?;
+    let there = pages
+        .readable_by(host, gpa, 4)
+        .ok_or(FetchError::NoMemory(gpa))?;
     if regime.uncached(host) {
         host.window().clean(there, 4);
     }
