@@ -82,6 +82,7 @@ first_vectors:
 
     .section .vectors, "ax"
     .balign 0x800
+    .globl  vectors
 vectors:
     .set    number, 0
     .rept   16
