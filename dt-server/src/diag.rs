@@ -67,7 +67,6 @@ pub enum Rule {
     BigPages,
     DirectMap,
     Enhanced,
-    Xenstore,
     Console,
     Passthrough,
     Capabilities,

@@ -22,6 +22,7 @@ use crate::cpu::{self, Stopped};
 use crate::guest::{Guest, decode};
 use crate::serial::Console;
 use crate::services::{self, Services};
+use crate::store::Store;
 use crate::{gicd, gich};
 
 /// The console's number among the clients of the timer.
@@ -42,6 +43,7 @@ pub(crate) struct System {
     guests: Vec<Box<Guest>>,
     services: &'static Services,
     console: Console,
+    store: Store,
     gic: GicV2<'static>,
     /// The virtual timer's interrupt is masked in the distributor.
     timer_masked: bool,
@@ -63,7 +65,7 @@ impl System {
     pub(crate) fn new(
         guests: Vec<Box<Guest>>,
         services: &'static Services,
-        console: Console,
+        (console, store): (Console, Store),
         mut gic: GicV2<'static>,
     ) -> Self {
         gic.setup();
@@ -93,6 +95,7 @@ impl System {
             guests,
             services,
             console,
+            store,
             gic,
             timer_masked: true,
             loaded: None,
@@ -107,6 +110,7 @@ impl System {
     /// Runs for ever.
     pub(crate) fn run(&mut self) -> ! {
         self.pump();
+        self.pump_store();
         loop {
             match self.schedule.start() {
                 Some(index) => {
@@ -118,6 +122,8 @@ impl System {
                     self.schedule.stop(wants);
                     self.left = (!wants).then_some(index);
                 }
+                // Of the store's own there is more to do, and nobody else wants to run.
+                None if services::store_bells() => {}
                 None => {
                     let payer = self.left.take();
                     self.charge(payer);
@@ -129,6 +135,9 @@ impl System {
             }
             while services::bells() {
                 self.pump();
+            }
+            if services::store_bells() {
+                self.pump_store();
             }
         }
     }
@@ -212,8 +221,7 @@ impl System {
             if next != VcpuAction::Resume {
                 self.apply(index, next);
             }
-            if services::bells() {
-                self.pump();
+            if self.serve() {
                 self.catch_up(index);
             }
         }
@@ -318,6 +326,8 @@ impl System {
             clients &= clients - 1;
             if client == CONSOLE_TIMER {
                 self.pump();
+            } else if client == channel::TIMER_CLIENT_STORE {
+                self.pump_store();
             } else if client < MAX_DOMAINS {
                 self.wake(client, Signal::Time);
             }
@@ -349,6 +359,35 @@ impl System {
             if let Some(action) = guest.driver.catch_up(&mut guest.host) {
                 self.apply(index, action);
             }
+        }
+    }
+
+    /// Looks after servers that were rung; whether there were any.
+    #[inline]
+    fn serve(&mut self) -> bool {
+        let (console, store) = (services::bells(), services::store_bells());
+        if console {
+            self.pump();
+        }
+        if store {
+            self.pump_store();
+        }
+        console || store
+    }
+
+    /// Lets the store answer, on the time of whoever runs, and notifies guests.
+    #[cold]
+    fn pump_store(&mut self) {
+        let turn = self.store.turn();
+        if turn.wake_at.is_some() {
+            let client = channel::TIMER_CLIENT_STORE;
+            self.services.timer.borrow_mut().arm(client, turn.wake_at);
+        }
+        self.charge(self.schedule.current());
+        let mut notify = turn.notify;
+        while notify != 0 {
+            self.wake(notify.trailing_zeros() as usize, Signal::Store);
+            notify &= notify - 1;
         }
     }
 

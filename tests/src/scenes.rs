@@ -14,5 +14,6 @@ pub mod refused;
 pub mod registers;
 pub mod replaced;
 pub mod shell;
+pub mod store;
 pub mod system_calls;
 pub mod two_linux;

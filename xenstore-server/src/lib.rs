@@ -9,13 +9,15 @@
 //! A turn does at most one request for each guest, and a request takes at most about what it takes
 //! to look at all nodes, watches and messages that guests may have. All memory is [`Cell`]s; each
 //! guest has a share that the others cannot use. A guest that does not take its messages is not
-//! listened to when [`quota::OUTSTANDING`](xenstore_server_api::quota::OUTSTANDING) answers wait;
-//! events beyond its share are lost to it alone.
+//! listened to when
+//! [`quota::OUTSTANDING`](xenstore_server_api::quota::OUTSTANDING) answers wait; events beyond its
+//! share are lost to it alone.
 //!
 //! # Modules
 //! - `server`: turns; `ops`: the operations; `toolstack`: nodes that guests begin with.
 //! - `store`: looking and changing with somebody's eyes; `transaction`, `watch`, `queue`, `credit`.
-//! - `tree`: nodes by path; `pool`: memory, of `cell`s; `perms`, `path`, `text`: what payloads are made of.
+//! - `tree`: nodes by path; `pool`: memory, of `cell`s; `perms`, `path`, `text`: what payloads are
+//!   made of.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

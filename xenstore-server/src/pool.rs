@@ -73,19 +73,24 @@ macro_rules! cells_of {
 }
 
 impl<'m> Pool<'m> {
-    /// A pool without contents over `cells`, [`cells()`] of them.
-    pub(crate) const fn new(cells: &'m mut [Cell]) -> Self {
+    /// A pool that has no cells yet.
+    pub(crate) const fn new() -> Self {
         let mut shares = [Share {
             used: 0,
             most: GUEST,
         }; COUNT];
         shares[0].most = TOOLS;
         Self {
-            cells,
+            cells: &mut [],
             free: Ref::NONE,
             fresh: 0,
             shares,
         }
+    }
+
+    /// Its cells, [`cells()`] of them.
+    pub(crate) fn give(&mut self, cells: &'m mut [Cell]) {
+        self.cells = cells;
     }
 
     cells_of! {

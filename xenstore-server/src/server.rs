@@ -62,20 +62,18 @@ pub struct Server<'m> {
     frequency: u64,
 }
 
+impl Default for Server<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<'m> Server<'m> {
-    /// A server without guests. `memory` is everything that it will ever use besides itself,
-    /// [`cells`](crate::cells) of as many guests as are [added](Server::add).
-    pub const fn new(memory: &'m mut [Cell], frequency: u64) -> Self {
+    /// A server that knows nothing yet: [`Server::begin`] follows.
+    pub const fn new() -> Self {
         Self {
-            store: Store::new(Pool::new(memory)),
-            facts: [const {
-                Facts {
-                    name: heapless::String::new(),
-                    vcpus: 0,
-                    memory_kib: 0,
-                    most_kib: 0,
-                }
-            }; MAX_DOMAINS],
+            store: Store::new(Pool::new()),
+            facts: [const { Facts::new() }; MAX_DOMAINS],
             inputs: [const {
                 Input {
                     bytes: [0; HEADER + PAYLOAD_MAX],
@@ -85,13 +83,16 @@ impl<'m> Server<'m> {
             out: Payload::new(),
             ready: 0,
             paused: 0,
-            frequency,
+            frequency: 1,
         }
     }
 
-    /// Makes the nodes that there are without guests, and says how many domains there are, with
-    /// connections or without. Before the first turn.
-    pub fn begin(&mut self, domains: usize) {
+    /// Gives it everything that it will ever use besides itself: `memory`, [`cells`](crate::cells)
+    /// of as many guests as are [added](Server::add); a clock of `frequency` ticks a second; and
+    /// the number of domains, with connections or without. Once, before anything else.
+    pub fn begin(&mut self, memory: &'m mut [Cell], frequency: u64, domains: usize) {
+        self.store.tree.pool.give(memory);
+        self.frequency = frequency;
         self.store.domains = domains;
         self.store.set_up();
     }

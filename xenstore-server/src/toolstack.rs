@@ -36,6 +36,18 @@ pub struct Facts {
     pub most_kib: u64,
 }
 
+impl Facts {
+    /// A domain of which nothing is said.
+    pub const fn new() -> Self {
+        Self {
+            name: String::new(),
+            vcpus: 0,
+            memory_kib: 0,
+            most_kib: 0,
+        }
+    }
+}
+
 /// What is known when the guest begins to live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Birth {

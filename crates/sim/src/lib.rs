@@ -16,6 +16,7 @@ mod invariants;
 pub mod mem_host;
 pub mod memory;
 pub mod serial;
+mod store;
 pub mod system;
 mod vcpu;
 mod vmm;

@@ -127,8 +127,8 @@ pub fn xenstore(data: &[u8]) {
     let mut input = Input::new(data);
     let memory = [Memory::new(), Memory::new()];
     let mut store = vec![Cell::EMPTY; cells(2)];
-    let mut server = Box::new(Server::new(&mut store, FREQUENCY));
-    server.begin(2);
+    let mut server = Box::new(Server::new());
+    server.begin(&mut store, FREQUENCY, 2);
     let bells = Rc::new(Flags::new(0));
     let guests = [0, 1].map(|n| {
         let region = memory[n].region();

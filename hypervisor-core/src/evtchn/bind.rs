@@ -7,7 +7,7 @@ use hv_types::{DomId, Port, VcpuId};
 use xen_abi::Errno;
 use xen_abi::event::{NR_VIRQS, state, virq};
 
-use super::ports::{Binding, Channel, Service};
+use super::ports::{Binding, Channel};
 use super::{BOOT, Events};
 use crate::memory::pages::Pages;
 
@@ -301,7 +301,7 @@ impl Events {
             }
             // A guest of Xen finds the control domain's daemon at the other end; its port there is
             // its own affair.
-            Binding::Service(Service::Console) => (state::INTERDOMAIN, 0, port.into()),
+            Binding::Service(_) => (state::INTERDOMAIN, 0, port.into()),
             Binding::Virq(virq) => (state::VIRQ, virq.into(), 0),
             Binding::Ipi => (state::IPI, 0, 0),
         };

@@ -91,6 +91,13 @@ impl Vm<'_> {
         self.resettle(host)
     }
 
+    /// The store has something for the guest, or room for its requests.
+    pub fn on_store<H: Host>(&mut self, host: &mut H) -> VcpuAction {
+        let host = &mut OnVcpu::new(host, VcpuId::BOOT);
+        self.run_devices(host);
+        self.resettle(host)
+    }
+
     fn resettle<H: VcpuHost>(&mut self, host: &mut H) -> VcpuAction {
         let next = match self.vcpu(host.id()).wait {
             Wait::None => Disposition::Run,

@@ -165,6 +165,7 @@ impl<H: Host> Host for OnVcpu<'_, H> {
     type Window = H::Window;
     type Memory = H::Memory;
     type Console = H::Console;
+    type Store = H::Store;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut H::Vcpu {
@@ -185,6 +186,10 @@ impl<H: Host> Host for OnVcpu<'_, H> {
     #[inline]
     fn window_and_console(&mut self) -> (&H::Window, &mut H::Console) {
         self.host.window_and_console()
+    }
+    #[inline]
+    fn window_and_store(&mut self) -> (&H::Window, &mut H::Store) {
+        self.host.window_and_store()
     }
     #[inline]
     fn log(&mut self, line: fmt::Arguments<'_>) {

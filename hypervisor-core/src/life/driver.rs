@@ -38,6 +38,8 @@ pub enum Signal {
     Time,
     /// The console has input for the guest or room for its output.
     Console,
+    /// The store has something for the guest, or room for its requests.
+    Store,
 }
 
 /// What the guest's vCPU does.
@@ -59,6 +61,7 @@ pub struct Driver<'m, D> {
     stopped: Option<StopReason>,
     time: bool,
     console: bool,
+    store: bool,
 }
 
 impl<'m, D: DtServer> Driver<'m, D> {
@@ -72,6 +75,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
             stopped: None,
             time: false,
             console: false,
+            store: false,
         }
     }
 
@@ -122,13 +126,14 @@ impl<'m, D: DtServer> Driver<'m, D> {
         match signal {
             Signal::Time => self.time = true,
             Signal::Console => self.console = true,
+            Signal::Store => self.store = true,
         }
     }
 
     /// Whether signals have come with which it has not caught up.
     #[inline]
     pub const fn is_behind(&self) -> bool {
-        self.time || self.console
+        self.time || self.console || self.store
     }
 
     /// Does what the signals that have come mean. Returns what the host does with the vCPU, unless
@@ -144,6 +149,10 @@ impl<'m, D: DtServer> Driver<'m, D> {
         if !matches!(last, Some(VcpuAction::Stop(_))) && core::mem::take(&mut self.console) {
             host.flush_log();
             let action = self.on_console(host);
+            last = self.changed(host, action).or(last);
+        }
+        if !matches!(last, Some(VcpuAction::Stop(_))) && core::mem::take(&mut self.store) {
+            let action = self.life.as_mut().map(|life| life.on_store(host));
             last = self.changed(host, action).or(last);
         }
         self.show(host);

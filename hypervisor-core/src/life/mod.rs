@@ -309,6 +309,18 @@ impl<'m, D: DtServer> Life<'m, D> {
         }
     }
 
+    /// The store has something for the guest, or room for its requests.
+    pub fn on_store<H: Host>(&mut self, host: &mut H) -> VcpuAction {
+        let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
+            // The wake-up that was asked for goes on.
+            return VcpuAction::Wait;
+        };
+        match vm.on_store(host) {
+            VcpuAction::Stop(reason) => self.stop(host, reason),
+            next => next,
+        }
+    }
+
     /// The guest has stopped. Its vCPU does not: the host stops it before the wake-up asked for
     /// here.
     #[cold]

@@ -14,7 +14,7 @@ use memory_server_api::{MemoryServer as _, Remembering, Reply, Request};
 use topology::caps;
 use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
-use zazen_rt::log::{VmmConsole, vmm_console};
+use zazen_rt::log::{VmmConsole, VmmStore, vmm_console, vmm_store};
 use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::{Time, VcpuRegs};
@@ -28,6 +28,7 @@ pub(crate) struct GuestHost {
     memory: Remembering<MemoryClient>,
     window: RawWindow,
     console: GuestPort<VmmConsole>,
+    store: VmmStore,
     rate: LineRate,
     frequency: u64,
 }
@@ -45,6 +46,7 @@ impl GuestHost {
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
             console: GuestPort::new(vmm_console()),
+            store: vmm_store(),
             rate: LineRate::new(),
             frequency: clock::frequency(),
         }
@@ -91,6 +93,7 @@ impl Host for GuestHost {
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
+    type Store = VmmStore;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut VcpuRegs {
@@ -107,6 +110,9 @@ impl Host for GuestHost {
     }
     fn window_and_console(&mut self) -> (&RawWindow, &mut GuestPort<VmmConsole>) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&RawWindow, &mut VmmStore) {
+        (&self.window, &mut self.store)
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {

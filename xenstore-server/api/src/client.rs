@@ -5,10 +5,19 @@ use ring::{Consumer, Producer};
 use crate::control::{Control, Wish};
 
 /// A guest's connection as the hypervisor core uses it; never blocks.
+///
+/// After [`StorePort::begin`] and [`StorePort::again`] nothing may be sent before
+/// [`StorePort::is_ready`] says so.
 pub trait StorePort {
-    /// Makes a wish, after which [`StorePort::is_ready`] is false until the server has answered.
-    fn wish(&mut self, wish: Wish);
-    /// Whether the server has answered the last wish. What older connections left is dropped then.
+    /// A guest begins to live, whose event channel and page are these: gives it nodes and a
+    /// connection.
+    fn begin(&mut self, port: u32, gfn: u64);
+    /// The guest wants its connection afresh.
+    fn again(&mut self);
+    /// The guest's life has ended.
+    fn end(&mut self);
+    /// Whether the server has done what was wanted last. What older connections left is dropped
+    /// then.
     fn is_ready(&mut self) -> bool;
     /// Queues as much of `bytes` as fits now and returns how much that was. Where that is less than
     /// all, the server will notify the VMM once there is room.
@@ -45,13 +54,31 @@ impl<'a, F: FnMut()> Client<'a, F> {
             notify,
         }
     }
-}
 
-impl<F: FnMut()> StorePort for Client<'_, F> {
-    fn wish(&mut self, wish: Wish) {
+    /// Makes a wish, for tests of the other end; otherwise see [`StorePort`].
+    pub fn wish(&mut self, wish: Wish) {
         self.control.wish(wish);
         self.waits = true;
         (self.notify)();
+    }
+}
+
+impl<F: FnMut()> StorePort for Client<'_, F> {
+    fn begin(&mut self, port: u32, gfn: u64) {
+        self.wish(Wish::Connect {
+            life: self.control.life().wrapping_add(1),
+            port,
+            gfn,
+        });
+    }
+
+    fn again(&mut self) {
+        let wish = self.control.again();
+        self.wish(wish);
+    }
+
+    fn end(&mut self) {
+        self.wish(Wish::Down);
     }
 
     fn is_ready(&mut self) -> bool {
@@ -82,5 +109,27 @@ impl<F: FnMut()> StorePort for Client<'_, F> {
 
     fn error(&self) -> u32 {
         self.control.error()
+    }
+}
+
+/// The connection of a guest that has no store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore;
+
+impl StorePort for NoStore {
+    fn begin(&mut self, _: u32, _: u64) {}
+    fn again(&mut self) {}
+    fn end(&mut self) {}
+    fn is_ready(&mut self) -> bool {
+        false
+    }
+    fn send(&mut self, _: &[u8]) -> usize {
+        0
+    }
+    fn receive(&mut self, _: &mut [u8]) -> usize {
+        0
+    }
+    fn error(&self) -> u32 {
+        0
     }
 }

@@ -93,6 +93,21 @@ impl<'a> Control<'a> {
         self.store(WISH, number << KIND_BITS | kind);
     }
 
+    /// The life that was told last.
+    pub(crate) fn life(&self) -> u32 {
+        self.load(LIFE)
+    }
+
+    /// A connection for the guest that was told last.
+    pub(crate) fn again(&self) -> Wish {
+        let [low, high] = GFN.map(|at| u64::from(self.load(at)));
+        Wish::Connect {
+            life: self.load(LIFE),
+            port: self.load(PORT),
+            gfn: high << 32 | low,
+        }
+    }
+
     /// Whether the server has answered the last wish.
     pub(crate) fn is_answered(&self) -> bool {
         let wish = self.load(WISH);
@@ -118,14 +133,7 @@ impl<'a> Control<'a> {
         }
         let wish = match word & ((1 << KIND_BITS) - 1) {
             DOWN => Some(Wish::Down),
-            CONNECT => {
-                let [low, high] = GFN.map(|at| u64::from(self.load(at)));
-                Some(Wish::Connect {
-                    life: self.load(LIFE),
-                    port: self.load(PORT),
-                    gfn: high << 32 | low,
-                })
-            }
+            CONNECT => Some(self.again()),
             _ => None,
         };
         Some(Seen { word, wish })

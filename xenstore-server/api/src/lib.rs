@@ -21,7 +21,7 @@ mod client;
 mod control;
 mod region;
 
-pub use client::{Client, StorePort};
+pub use client::{Client, NoStore, StorePort};
 pub use control::{Seen, Wish};
 pub use region::{HEADER_SIZE, REGION_SIZE, RING_SIZE, Region, ServerEnd};
 

@@ -62,8 +62,8 @@ impl Rig {
     /// A store whose `count` guests have begun to live.
     pub(crate) fn new(count: usize) -> Self {
         let memory = vec![Cell::EMPTY; cells(count)].leak();
-        let mut server = Box::new(Server::new(memory, FREQUENCY));
-        server.begin(count);
+        let mut server = Box::new(Server::new());
+        server.begin(memory, FREQUENCY, count);
         let bells = Rc::new(StdCell::new(0));
         let guests = (0..count).map(|guest| {
             let region = region();
