@@ -197,8 +197,8 @@ pub(crate) const DOMAIN: &[Property] = &[
     },
     Property {
         name: "xen,enhanced", kind: "none, \"enabled\", \"legacy\", \"no-xenstore\" or \"disabled\"", default: "absent: \"disabled\"",
-        about: "Xen's interfaces: hypercalls beyond the basic ones, grants, events and the hypervisor node. Until there is a xenstore \"enabled\", \"legacy\" and no value mean \"no-xenstore\", with a warning.",
-        rules: &[Rule::Enhanced, Rule::Xenstore], example: "xen,enhanced = \"no-xenstore\";",
+        about: "Xen's interfaces: hypercalls beyond the basic ones, grants, events and the hypervisor node. \"enabled\" and no value bring xenstore, whose page there is from the start; with \"legacy\" the guest hears of the page when the store has connected; \"no-xenstore\" is everything but that.",
+        rules: &[Rule::Enhanced], example: "xen,enhanced = \"enabled\";",
     },
     Property {
         name: "xen,sci_type", kind: "string", default: "\"none\"",

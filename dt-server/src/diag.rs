@@ -66,7 +66,6 @@ pub enum Rule {
     BigPages,
     DirectMap,
     Enhanced,
-    Xenstore,
     Console,
     Passthrough,
     Capabilities,

@@ -229,9 +229,6 @@ const WARNINGS: &[Case] = &[
     case("ttyAMA0 without vpl011", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "quiet console=ttyAMA0,115200"); }, &["console=ttyAMA0", "vpl011"]),
     case("a console that no domain has", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "console=ttyS0"); }, &["console=ttyS0", "console=hvc0"]),
     case("no console at all", Rule::Console, |t| { t.remove(L1, "xen,enhanced").remove(L1_KERNEL, "bootargs"); }, &["neither xen,enhanced nor vpl011"]),
-    case("xenstore", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "enabled"); }, &["no xenstore"]),
-    case("xenstore, empty", Rule::Xenstore, |t| { t.flag(L1, "xen,enhanced"); }, &["no-xenstore"]),
-    case("xenstore, legacy", Rule::Xenstore, |t| { t.set(L1, "xen,enhanced", "legacy"); }, &["no xenstore"]),
     case("p2m memory little", Rule::P2mMemory, |t| { t.set(L1, "xen,domain-p2m-mem-mb", 1u32); }, &["3 MiB"]),
     case("maptrack", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0u32); }, &["not used yet"]),
     case("affinity", Rule::Vcpu, |t| { let p = format!("{L1}/v"); t.add(L1, "v").set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32).set(&p, "hard-affinity", "1"); }, &["CPU 0"]),
@@ -392,6 +389,25 @@ fn optional_properties_reach_the_record() {
         ),
         (PvFeatures::None, None, "")
     );
+}
+
+#[test]
+fn xen_enhanced_says_what_of_xen_there_is() {
+    for (value, pv) in [
+        (Some("enabled"), PvFeatures::Enabled),
+        (None, PvFeatures::Enabled),
+        (Some("legacy"), PvFeatures::Legacy),
+        (Some("no-xenstore"), PvFeatures::NoXenstore),
+        (Some("disabled"), PvFeatures::None),
+    ] {
+        let mut tree = Tree::two();
+        match value {
+            Some(value) => tree.set(L1, "xen,enhanced", value),
+            None => tree.flag(L1, "xen,enhanced"),
+        };
+        let config = parse(&tree.dtb(), &TestFiles).unwrap();
+        assert_eq!(config.domains[0].record.pv, pv, "{value:?}");
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
 use crate::serial::{Console, Direct, uart};
 use crate::services::{DtClient, Services, Timer};
+use crate::store::Store;
 use crate::system::System;
 use crate::vcpu::Vcpu;
 
@@ -138,12 +139,14 @@ extern "C" fn el2_main(tree: u64) -> ! {
         .unwrap_or_else(|error| panic!("the memory server's manifest: {error}"));
     let host = host_tables(&image, &mut own, &manifest);
     let console = Console::new(&mut own, uart);
+    let store = Store::new(&mut own, &config);
     let mut build = Build {
         image,
         own,
         config,
         plan_unused: plan.unused,
         console,
+        store,
         seeds: Some(Seeds::new(entropy)),
     };
     let (services, spaces) = build.services(&manifest, host);
@@ -151,7 +154,7 @@ extern "C" fn el2_main(tree: u64) -> ! {
     build.report(&manifest, services, &guests);
     // SAFETY: the board's GIC, mapped as device memory; made once.
     let gic = unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) };
-    System::new(guests, services, build.console, gic).run()
+    System::new(guests, services, (build.console, build.store), gic).run()
 }
 
 /// What the domains file says; the mistakes of an invalid one are the last that is heard.
@@ -218,6 +221,7 @@ struct Build {
     config: Config,
     plan_unused: u64,
     console: Console,
+    store: Store,
     /// The random numbers of guests, until the dt-server has them.
     seeds: Option<Seeds>,
 }
@@ -298,7 +302,8 @@ impl Build {
             let vcpus = core::array::from_fn(|_| {
                 Vcpu::new(*vttbr, ids.next().unwrap_or(VcpuId::BOOT), several)
             });
-            let mut host = GuestHost::new(services, domain, vcpus, window, port);
+            let store = self.store.add(&mut self.own, usize::from(index), config);
+            let mut host = GuestHost::new(services, domain, vcpus, window, port, store);
             let life = self.life(services, &mut host, index);
             let driver = Driver::new(life);
             let mut guest = Box::new(Guest {

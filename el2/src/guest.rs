@@ -19,6 +19,7 @@ use crate::log::Port;
 use crate::machine::{Machine, in_guest, in_window};
 use crate::paging::Kind;
 use crate::services::{DtClient, MemoryClient, Services};
+use crate::store::StoreEnd;
 use crate::vcpu::Vcpu;
 
 /// A guest.
@@ -68,6 +69,7 @@ pub(crate) struct GuestHost {
     memory: Remembering<MemoryClient>,
     window: RawWindow,
     console: GuestPort<Port>,
+    store: StoreEnd,
     rate: LineRate,
     frequency: u64,
 }
@@ -80,6 +82,7 @@ impl GuestHost {
         vcpus: [Vcpu; MAX_VCPUS],
         window: RawWindow,
         port: Port,
+        store: StoreEnd,
     ) -> Self {
         Self {
             vcpus,
@@ -88,6 +91,7 @@ impl GuestHost {
             memory: Remembering::new(MemoryClient::new(services, domain)),
             window,
             console: GuestPort::new(port),
+            store,
             rate: LineRate::new(),
             frequency: cpu::frequency(),
         }
@@ -164,6 +168,7 @@ impl Host for GuestHost {
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<Port>;
+    type Store = StoreEnd;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
@@ -181,6 +186,9 @@ impl Host for GuestHost {
     }
     fn window_and_console(&mut self) -> (&RawWindow, &mut GuestPort<Port>) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&RawWindow, &mut StoreEnd) {
+        (&self.window, &mut self.store)
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {

@@ -33,5 +33,6 @@ mod panic;
 mod serial;
 mod services;
 mod start;
+mod store;
 mod system;
 mod vcpu;

@@ -9,7 +9,7 @@ use memory_server::{DomainIndex, MemoryServer, Report};
 use memory_server_api::{Error, Reply, Request};
 use timer_server::Deadlines;
 use timer_server_api::{NEVER, OP_ARM};
-use topology::console_client;
+use topology::{MAX_DOMAINS, console_client};
 
 use crate::cpu;
 use crate::log::ServerLog;
@@ -27,7 +27,7 @@ fn ring<const N: usize>() {
 /// The notification of each client, by its number.
 pub(crate) const RING: [fn(); console_client::COUNT] = [
     ring::<0>, ring::<1>, ring::<2>, ring::<3>, ring::<4>, ring::<5>, ring::<6>, ring::<7>,
-    ring::<8>, ring::<9>, ring::<10>, ring::<11>,
+    ring::<8>, ring::<9>, ring::<10>, ring::<11>, ring::<12>,
 ];
 
 /// Whether a console client waits to be looked after.
@@ -39,6 +39,42 @@ pub(crate) fn bells() -> bool {
 /// The clients that wait to be looked after, of whom none does then.
 pub(crate) fn take_bells() -> u32 {
     BELLS.swap(0, Relaxed)
+}
+
+/// VMMs that have something for the store, a bit each.
+static STORE_BELLS: AtomicU32 = AtomicU32::new(0);
+
+/// VMM `N` notifies the store.
+fn ring_store<const N: usize>() {
+    STORE_BELLS.store(STORE_BELLS.load(Relaxed) | 1 << N, Relaxed);
+}
+
+/// The store has more to do than it did.
+pub(crate) fn ring_itself() {
+    ring_store::<31>();
+}
+
+/// The notification of each VMM, by its number.
+pub(crate) const STORE_RING: [fn(); MAX_DOMAINS] = [
+    ring_store::<0>,
+    ring_store::<1>,
+    ring_store::<2>,
+    ring_store::<3>,
+    ring_store::<4>,
+    ring_store::<5>,
+    ring_store::<6>,
+    ring_store::<7>,
+];
+
+/// Whether a VMM waits for the store.
+#[inline]
+pub(crate) fn store_bells() -> bool {
+    STORE_BELLS.load(Relaxed) != 0
+}
+
+/// The VMMs that wait for the store, of whom none does then.
+pub(crate) fn take_store_bells() -> u32 {
+    STORE_BELLS.swap(0, Relaxed)
 }
 
 /// What guests' hosts share.

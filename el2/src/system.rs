@@ -23,6 +23,7 @@ use crate::cpu::{self, Stopped};
 use crate::guest::Guest;
 use crate::serial::Console;
 use crate::services::{self, Services};
+use crate::store::Store;
 use crate::{gicd, gich};
 
 /// The console's number among the clients of the timer.
@@ -40,6 +41,7 @@ pub(crate) struct System {
     guests: Vec<Box<Guest>>,
     services: &'static Services,
     console: Console,
+    store: Store,
     gic: GicV2<'static>,
     /// The virtual timer's interrupt is masked in the distributor.
     timer_masked: bool,
@@ -65,7 +67,7 @@ impl System {
     pub(crate) fn new(
         guests: Vec<Box<Guest>>,
         services: &'static Services,
-        console: Console,
+        (console, store): (Console, Store),
         mut gic: GicV2<'static>,
     ) -> Self {
         gic.setup();
@@ -95,6 +97,7 @@ impl System {
             guests,
             services,
             console,
+            store,
             gic,
             timer_masked: true,
             loaded: None,
@@ -111,6 +114,7 @@ impl System {
     /// Runs for ever.
     pub(crate) fn run(&mut self) -> ! {
         self.pump();
+        self.pump_store();
         loop {
             match self.schedule.start() {
                 Some(index) => {
@@ -122,6 +126,8 @@ impl System {
                     self.schedule.stop(wants);
                     self.left = (!wants).then_some(index);
                 }
+                // Of the store's own there is more to do, and nobody else wants to run.
+                None if services::store_bells() => {}
                 None => {
                     let payer = self.left.take();
                     self.charge(payer);
@@ -133,6 +139,9 @@ impl System {
             }
             while services::bells() {
                 self.pump();
+            }
+            if services::store_bells() {
+                self.pump_store();
             }
         }
     }
@@ -256,8 +265,7 @@ impl System {
                     guest.turns.give_up();
                 }
             }
-            if services::bells() {
-                self.pump();
+            if self.serve() {
                 self.catch_up(index);
             }
         }
@@ -361,6 +369,8 @@ impl System {
             clients &= clients - 1;
             if client == CONSOLE_TIMER {
                 self.pump();
+            } else if client == channel::TIMER_CLIENT_STORE {
+                self.pump_store();
             } else if client < MAX_DOMAINS {
                 self.wake(client, Signal::Time);
             }
@@ -402,6 +412,35 @@ impl System {
     fn overtake(&mut self, index: usize) {
         self.yields |= self.schedule.wake(index, cpu::now());
         self.looks |= self.yields;
+    }
+
+    /// Looks after servers that were rung; whether there were any.
+    #[inline]
+    fn serve(&mut self) -> bool {
+        let (console, store) = (services::bells(), services::store_bells());
+        if console {
+            self.pump();
+        }
+        if store {
+            self.pump_store();
+        }
+        console || store
+    }
+
+    /// Lets the store answer, on the time of whoever runs, and notifies guests.
+    #[cold]
+    fn pump_store(&mut self) {
+        let turn = self.store.turn();
+        if turn.wake_at.is_some() {
+            let client = channel::TIMER_CLIENT_STORE;
+            self.services.timer.borrow_mut().arm(client, turn.wake_at);
+        }
+        self.charge(self.schedule.current());
+        let mut notify = turn.notify;
+        while notify != 0 {
+            self.wake(notify.trailing_zeros() as usize, Signal::Store);
+            notify &= notify - 1;
+        }
     }
 
     /// Lets the console move bytes and notifies its clients.

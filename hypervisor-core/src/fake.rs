@@ -9,6 +9,7 @@ use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::{VecWindow, Window};
 use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, VcpuId, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
+use xenstore_server_api::NoStore;
 
 use crate::host::on_vcpu::VcpuHost;
 use crate::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
@@ -40,6 +41,7 @@ pub(crate) struct FakeHost {
     pub window: VecWindow,
     pub memory: FakeMemory,
     pub console: FakeConsole,
+    pub store: NoStore,
     /// Lines logged.
     pub log: Vec<String>,
     /// Interrupts put into list registers: (list register, INTID, priority).
@@ -95,6 +97,7 @@ impl FakeHost {
                 input: VecDeque::new(),
                 room: usize::MAX,
             },
+            store: NoStore,
             log: Vec::new(),
             injected: Vec::new(),
             vtimer_acks: 0,
@@ -224,6 +227,7 @@ impl Host for FakeHost {
     type Window = VecWindow;
     type Memory = FakeMemory;
     type Console = FakeConsole;
+    type Store = NoStore;
 
     fn vcpu(&mut self, _: VcpuId) -> &mut Self {
         self
@@ -239,6 +243,9 @@ impl Host for FakeHost {
     }
     fn window_and_console(&mut self) -> (&VecWindow, &mut FakeConsole) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&VecWindow, &mut NoStore) {
+        (&self.window, &mut self.store)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));

@@ -11,6 +11,7 @@ use console_api::ConsolePort;
 use guest_mem::Window;
 use hv_types::{FrameSize, Gpa, Gva, VcpuId, WindowAddr};
 use memory_server_api::{MemoryServer, Slot};
+use xenstore_server_api::StorePort;
 
 use crate::vcpu::idregs;
 
@@ -194,6 +195,8 @@ pub trait Host: Clock + Stage2 {
     type Memory: MemoryServer;
     /// The guest's console stream.
     type Console: ConsolePort;
+    /// The guest's connection to the store.
+    type Store: StorePort;
 
     /// The vCPU of that number.
     fn vcpu(&mut self, id: VcpuId) -> &mut Self::Vcpu;
@@ -205,6 +208,12 @@ pub trait Host: Clock + Stage2 {
     fn console(&mut self) -> &mut Self::Console;
     /// Guest memory and the console stream at once, for moving bytes between them.
     fn window_and_console(&mut self) -> (&Self::Window, &mut Self::Console);
+    /// The guest's connection to the store.
+    fn store(&mut self) -> &mut Self::Store {
+        self.window_and_store().1
+    }
+    /// Guest memory and the connection to the store at once, for moving bytes between them.
+    fn window_and_store(&mut self) -> (&Self::Window, &mut Self::Store);
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
     /// Gives `vcpu`, which is stopped and has run before, the system registers, the interrupt

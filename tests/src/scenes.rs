@@ -15,5 +15,6 @@ pub mod registers;
 pub mod replaced;
 pub mod shell;
 pub mod smp;
+pub mod store;
 pub mod system_calls;
 pub mod two_linux;

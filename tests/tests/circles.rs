@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Crates, by their directory, and where one may have moved.
-const CRATES: [&[&str]; 5] = [
+const CRATES: [&[&str]; 6] = [
     &["hypervisor-core"],
     &["memory-server"],
     &["console"],
     &["el2"],
     &["crates/sim", "sim"],
+    &["xenstore-server"],
 ];
 /// Most files in a circle.
 const LONGEST: usize = 2;

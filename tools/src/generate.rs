@@ -192,6 +192,11 @@ impl Whole<'_> {
             Which::AllRings => table::clients(self.counter, self.config.domains.len())
                 .map(|(number, client)| one(self.own(RINGS, client), vaddr::console_client(number)))
                 .collect(),
+            Which::AllStores => table::members(self.counter, self.config.domains.len())
+                .filter(|member| member.pd.maps.contains(&map::STORE))
+                .filter_map(|vmm| Some((vmm.domain?, vmm)))
+                .map(|(domain, vmm)| one(self.own(STORES, vmm), vaddr::store_guest(domain)))
+                .collect(),
             Which::Modules => domain
                 .into_iter()
                 .flat_map(DomainConfig::modules)
@@ -224,7 +229,13 @@ impl Whole<'_> {
 }
 
 /// What names of rings begin with.
-const RINGS: &str = match map::RINGS.which {
-    Which::Own(prefix) => prefix,
-    _ => "",
-};
+const RINGS: &str = prefix(&map::RINGS);
+/// And those of what VMMs share with the xenstore server.
+const STORES: &str = prefix(&map::STORE);
+
+const fn prefix(map: &map::Map) -> &'static str {
+    match map.which {
+        Which::Own(prefix) => prefix,
+        _ => "",
+    }
+}

@@ -223,6 +223,7 @@ fn the_system_description_is_what_the_servers_expect() {
             "memory_server",
             "dt_server",
             "timer_server",
+            "xenstore_server",
             "pulse",
             "gate_linux1",
             "vmm_linux1",
@@ -249,10 +250,11 @@ fn the_system_description_is_what_the_servers_expect() {
             ("memory_server", "8"),
             ("dt_server", "9"),
             ("timer_server", "10"),
-            ("pulse", "20"),
-            ("gate_linux1", "12"),
+            ("xenstore_server", "12"),
+            ("pulse", "21"),
+            ("gate_linux1", "13"),
             ("vmm_linux1", "0"),
-            ("gate_linux2", "13"),
+            ("gate_linux2", "14"),
             ("vmm_linux2", "1")
         ]
     );
@@ -268,6 +270,7 @@ fn the_system_description_is_what_the_servers_expect() {
         ("vmm_linux1", [50, 50]),
         ("console", [50, 50]),
         ("timer_server", [50, 50]),
+        ("xenstore_server", [50, 50]),
         ("fault_server", [500, 500]),
     ] {
         assert_eq!(time(pd(name)), expected, "{name}");
@@ -288,6 +291,8 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(users("gicv"), ["linux1", "linux2"]);
     assert_eq!(users("module_Image"), ["vmm_linux1", "vmm_linux2"]);
     assert_eq!(users("console_linux2"), ["vmm_linux2", "console"]);
+    assert_eq!(users("store_linux2"), ["xenstore_server", "vmm_linux2"]);
+    assert_eq!(users("store"), ["xenstore_server"]);
     for map in all("map").filter(|map| map.attribute("mr").unwrap().starts_with("module_")) {
         assert_eq!(map.attribute("perms"), Some("r"));
     }
@@ -296,6 +301,7 @@ fn the_system_description_is_what_the_servers_expect() {
         BTreeSet::from(
             [
                 "console_linux2 0x10000000 rw",
+                "store_linux2 0x10100000 rw",
                 "p2m_linux2 0x1000000000 rw",
                 "module_Image 0x2000000000 r",
                 "module_initrd.cpio 0x2100000000 r",
@@ -313,8 +319,8 @@ fn the_system_description_is_what_the_servers_expect() {
         .collect();
     assert_eq!(irqs, [("30", "61"), ("33", "61")]);
 
-    // VMMs and their gates call, the console sets its deadlines and the fault server tells of VMMs
-    // that stopped; nobody else does.
+    // VMMs and their gates call, the console and the xenstore server set their deadlines and the
+    // fault server tells of VMMs that stopped; nobody else does.
     let callers: BTreeSet<_> = all("end")
         .filter(|end| end.attribute("pp") == Some("true"))
         .map(|end| end.attribute("pd").unwrap())
@@ -327,7 +333,8 @@ fn the_system_description_is_what_the_servers_expect() {
             "gate_linux1",
             "gate_linux2",
             "vmm_linux1",
-            "vmm_linux2"
+            "vmm_linux2",
+            "xenstore_server"
         ])
     );
     let between = |a: &str, b: &str| {
@@ -385,7 +392,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (22, 8 * 6 + 7));
+    assert_eq!((built.pds.len(), built.channels.len()), (23, 8 * 7 + 9));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions
@@ -571,13 +578,17 @@ fn zcu102_systems_tell_the_time_by_a_counter() {
                 .map(|(pd, map)| (pd, map.perms))
                 .collect();
             assert_eq!(
-                users[..2],
-                [("timer_server", "rw"), ("console", "r")],
+                users[..3],
+                [
+                    ("timer_server", "rw"),
+                    ("console", "r"),
+                    ("xenstore_server", "r")
+                ],
                 "{region}"
             );
-            assert_eq!(users.len(), 2 + loaded.config.domains.len());
+            assert_eq!(users.len(), 3 + loaded.config.domains.len());
             assert!(
-                users[2..]
+                users[3..]
                     .iter()
                     .all(|(pd, perms)| pd.starts_with("vmm_") && *perms == "r")
             );

@@ -14,6 +14,8 @@ const START: u64 = 1_000_000;
 
 /// Bit of a VMM's notification word for the timer server.
 pub(crate) const TIMER: u32 = 1 << channel::TIMER;
+/// Bit of a VMM's notification word for the store.
+pub(crate) const STORE: u32 = 1 << channel::STORE;
 /// Bit of a VMM's notification word for the console.
 pub(crate) const CONSOLE: u32 = 1 << channel::CONSOLE;
 
@@ -24,6 +26,9 @@ pub(crate) const CONSOLE: u32 = 1 << channel::CONSOLE;
 pub(crate) struct Bus {
     now: Cell<u64>,
     console: Cell<u32>,
+    store: Cell<u32>,
+    /// How often the store was woken.
+    store_wakes: Cell<usize>,
     vmms: [Cell<u32>; MAX_DOMAINS],
     deadlines: RefCell<Deadlines>,
     /// Ticks that a request to the memory server takes.
@@ -37,6 +42,8 @@ impl Bus {
         Rc::new(Self {
             now: Cell::new(START),
             console: Cell::new(0),
+            store: Cell::new(0),
+            store_wakes: Cell::new(0),
             vmms: Default::default(),
             deadlines: RefCell::new(Deadlines::new()),
             request: Cell::new(0),
@@ -72,6 +79,20 @@ impl Bus {
     pub(crate) fn take_console(&self) -> u32 {
         self.console.take()
     }
+    /// VMM `vmm`, or the timer server, notifies the store.
+    pub(crate) fn notify_store(&self, client: usize) {
+        self.store.set(self.store.get() | 1 << client);
+    }
+    pub(crate) fn take_store(&self) -> u32 {
+        let clients = self.store.take();
+        self.store_wakes
+            .set(self.store_wakes.get() + usize::from(clients != 0));
+        clients
+    }
+    /// How often the store was woken so far.
+    pub(crate) fn store_wakes(&self) -> usize {
+        self.store_wakes.get()
+    }
     pub(crate) fn notify_vmm(&self, vmm: usize, bit: u32) {
         let word = &self.vmms[vmm];
         word.set(word.get() | bit);
@@ -89,6 +110,11 @@ impl Bus {
         let answer = self.call_timer(channel::SERVER_CONSOLE, OP_ARM, &[at.unwrap_or(NEVER)]);
         assert_eq!(answer, 0, "the timer server understands its clients");
     }
+    /// The store asks for one.
+    pub(crate) fn arm_store(&self, at: Option<u64>) {
+        let answer = self.call_timer(channel::TIMER_CLIENT_STORE, OP_ARM, &[at.unwrap_or(NEVER)]);
+        assert_eq!(answer, 0, "the timer server understands its clients");
+    }
     /// The tick that the hardware timer is set to.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.deadlines.borrow().next()
@@ -99,6 +125,7 @@ impl Bus {
         while expired != 0 {
             match expired.trailing_zeros() as usize {
                 channel::SERVER_CONSOLE => self.notify_console(console_client::TIMER_SERVER),
+                channel::TIMER_CLIENT_STORE => self.notify_store(channel::STORE_TIMER),
                 vmm => self.notify_vmm(vmm, TIMER),
             }
             expired &= expired - 1;

@@ -110,6 +110,13 @@ impl Domain {
         self.heap()
     }
 
+    /// The same with `xen,enhanced` of this value.
+    #[must_use]
+    pub fn enhanced(mut self, value: &'static str) -> Self {
+        self.enhanced = Some(value);
+        self
+    }
+
     /// The same with a vpl011.
     #[must_use]
     pub fn with_vpl011(mut self) -> Self {

@@ -24,6 +24,8 @@ const LOG_MAX: usize = 10_000;
 
 /// A VMM's end of its console region.
 pub(crate) type Console = Client<'static, Box<dyn FnMut()>>;
+/// A VMM's end of the region that it shares with the store.
+pub(crate) type Store = xenstore_server_api::Client<'static, Box<dyn FnMut()>>;
 
 /// The host of one guest.
 pub(crate) struct SimHost {
@@ -40,10 +42,17 @@ pub(crate) struct SimHost {
     /// What instruction caches were last told of.
     synced: Option<(Gpa, u64)>,
     console: Console,
+    store: Store,
 }
 
 impl SimHost {
-    pub(crate) fn new(index: usize, bus: Rc<Bus>, memory: &Memory, console: Console) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        bus: Rc<Bus>,
+        memory: &Memory,
+        console: Console,
+        store: Store,
+    ) -> Self {
         let domain = DomainIndex(u8::try_from(index).expect("eight domains at most"));
         let machine = memory.machine().clone();
         Self {
@@ -57,6 +66,7 @@ impl SimHost {
             memory: Remembering::new(memory.client(domain)),
             synced: None,
             console,
+            store,
         }
     }
 }
@@ -96,6 +106,7 @@ impl Host for SimHost {
     type Window = SimWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = Console;
+    type Store = Store;
 
     fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
         &mut self.cpus[id.index()]
@@ -113,6 +124,9 @@ impl Host for SimHost {
     }
     fn window_and_console(&mut self) -> (&SimWindow, &mut Console) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&SimWindow, &mut Store) {
+        (&self.window, &mut self.store)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         let admission = self.rate.admit(self.now(), FREQUENCY);

@@ -17,6 +17,7 @@ pub mod meddler;
 pub mod mem_host;
 pub mod memory;
 pub mod serial;
+mod store;
 pub mod system;
 mod vcpu;
 mod vmm;

@@ -8,6 +8,7 @@ use hv_types::{Gpa, Gva, VcpuId, WindowAddr};
 use hypervisor_core::host::on_vcpu::VcpuHost;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use memory_server::DomainIndex;
+use xenstore_server_api::NoStore;
 
 use crate::caps::{Mapper, SimWindow};
 use crate::memory::{Memory, MemoryClient};
@@ -30,6 +31,7 @@ pub struct MemHost {
     pub sysregs: HashMap<u8, u64>,
     /// What went to the console.
     pub console: Output,
+    store: NoStore,
     /// Lines logged.
     pub log: Vec<String>,
     /// Interrupts put into list registers.
@@ -53,6 +55,7 @@ impl MemHost {
             pstate: 0x3c5,
             sysregs: HashMap::new(),
             console: Output::default(),
+            store: NoStore,
             log: Vec::new(),
             injected: Vec::new(),
         };
@@ -145,6 +148,7 @@ impl Host for MemHost {
     type Window = SimWindow;
     type Memory = MemoryClient;
     type Console = Output;
+    type Store = NoStore;
 
     fn vcpu(&mut self, _: VcpuId) -> &mut Self {
         self
@@ -160,6 +164,9 @@ impl Host for MemHost {
     }
     fn window_and_console(&mut self) -> (&SimWindow, &mut Output) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&SimWindow, &mut NoStore) {
+        (&self.window, &mut self.store)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(line.to_string());

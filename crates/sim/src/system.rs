@@ -21,6 +21,7 @@ use crate::domains::{self, Domain};
 use crate::host::{Console, SimHost};
 use crate::memory::Memory;
 use crate::serial::Serial;
+use crate::store::Store;
 use crate::vcpu::Thread;
 use crate::vmm::Vmm;
 
@@ -32,7 +33,7 @@ const MOST_EVENTS: usize = 100_000;
 /// Nothing runs by itself: a test has guests execute instructions ([`System::guest`]) and lets time
 /// pass ([`System::advance`]). Between two of those every protection domain has done what it had to
 /// do: protected calls are calls, and notifications are handled after the event that sent them, the
-/// highest priority (timer server, console, VMMs) first.
+/// highest priority (timer server, console, store, VMMs) first.
 pub struct System {
     pub(crate) bus: Rc<Bus>,
     pub(crate) vmms: Vec<Vmm>,
@@ -41,6 +42,8 @@ pub struct System {
     /// The dt-server; VMM `i` is its client `i`.
     pub dt: Rc<RefCell<DtServer>>,
     mux: Box<Mux<'static, COUNT>>,
+    /// The xenstore server; VMM `i` is its guest `i`.
+    store: Store,
     /// Client number of each of the multiplexer's clients.
     channels: Vec<usize>,
     memory_log: Logger<Console>,
@@ -91,6 +94,7 @@ impl System {
         mux.set_commands(SERVER_COMMANDS);
         let mut channels = Vec::new();
         let mut ends = Vec::new();
+        let (store, store_ends) = Store::new(&bus, &config);
         for (client, domain) in config.domains.iter().enumerate() {
             let region = region();
             let end = region.server().expect("the region has its size");
@@ -119,6 +123,7 @@ impl System {
             memory,
             dt: dt.clone(),
             mux,
+            store,
             channels,
             memory_log,
             memory_report: Report::default(),
@@ -128,8 +133,8 @@ impl System {
             seen: 0,
         };
         system.pump_console();
-        for (index, console) in ends.into_iter().enumerate() {
-            let host = SimHost::new(index, bus.clone(), &system.memory, console);
+        for (index, (console, store)) in ends.into_iter().zip(store_ends).enumerate() {
+            let host = SimHost::new(index, bus.clone(), &system.memory, console, store);
             system.vmms.push(Vmm::init(index, host, &dt, &files));
         }
         system.settle();
@@ -188,6 +193,16 @@ impl System {
     /// A domain's number for the memory server.
     pub fn domain(index: usize) -> DomainIndex {
         DomainIndex(u8::try_from(index).expect("eight domains at most"))
+    }
+
+    /// How often the store was woken so far.
+    pub fn store_wakes(&self) -> usize {
+        self.bus.store_wakes()
+    }
+
+    /// Bytes that the store keeps for guest `index`.
+    pub fn store_used(&self, index: usize) -> usize {
+        self.store.server.used(index)
     }
 
     /// Ticks of the system counter.
@@ -316,6 +331,11 @@ impl System {
             let clients = self.bus.take_console();
             if clients != 0 || self.serial.irq() {
                 self.console_notified(clients);
+                continue;
+            }
+            let clients = self.bus.take_store();
+            if clients != 0 {
+                self.store.notified(&self.bus, clients);
                 continue;
             }
             let Some((index, bits)) = (0..self.vmms.len()).find_map(|index| {

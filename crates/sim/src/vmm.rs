@@ -14,7 +14,7 @@ use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::{Driver, Signal};
 use hypervisor_core::vm::Vm;
 
-use crate::bus::{CONSOLE, TIMER};
+use crate::bus::{CONSOLE, STORE, TIMER};
 use crate::domains::Files;
 use crate::guest::way::Way;
 use crate::host::SimHost;
@@ -105,7 +105,11 @@ impl Vmm {
         if self.hangs {
             return;
         }
-        for (bit, signal) in [(TIMER, Signal::Time), (CONSOLE, Signal::Console)] {
+        for (bit, signal) in [
+            (TIMER, Signal::Time),
+            (CONSOLE, Signal::Console),
+            (STORE, Signal::Store),
+        ] {
             if bits & bit != 0 {
                 self.driver.note(signal);
             }

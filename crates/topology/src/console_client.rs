@@ -10,5 +10,7 @@ pub const DT_SERVER: usize = MAX_DOMAINS + 1;
 pub const TIMER_SERVER: usize = MAX_DOMAINS + 2;
 /// The fault server.
 pub const FAULT_SERVER: usize = MAX_DOMAINS + 3;
+/// The xenstore server.
+pub const XENSTORE_SERVER: usize = MAX_DOMAINS + 4;
 /// Number of clients at most.
-pub const COUNT: usize = MAX_DOMAINS + 4;
+pub const COUNT: usize = MAX_DOMAINS + 5;

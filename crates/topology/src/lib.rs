@@ -31,6 +31,9 @@ pub const MAX_MODULES: usize = 2;
 /// Bytes of a `console_<client>` region (console-api's `REGION_SIZE`).
 pub const CONSOLE_REGION_SIZE: u64 = 0x4000;
 
+/// Bytes of a `store_<domain>` region (xenstore-server-api's `REGION_SIZE`).
+pub const STORE_REGION_SIZE: u64 = 0x2000;
+
 /// Bytes of the UART's registers that the console maps.
 pub const UART_SIZE: u64 = 0x1000;
 
@@ -48,6 +51,9 @@ const _: () = {
     assert!(console_client::COUNT <= channel::CONSOLE_TIMER);
     assert!(channel::CONSOLE_TIMER < channel::IRQ);
     assert!(MAX_DOMAINS <= channel::TIMER_PULSE);
+    assert!(channel::TIMER_CLIENT_STORE < channel::TIMER_PULSE);
+    assert!(MAX_DOMAINS <= channel::STORE_TIMER && channel::STORE_TIMER < channel::SERVER_CONSOLE);
+    assert!(MAX_DOMAINS <= channel::TIMER_CLIENT_STORE);
     assert!(channel::TIMER_PULSE < channel::TIMER_CLIENT_CONSOLE);
     assert!(channel::TIMER_CLIENT_CONSOLE < channel::SERVER_CONSOLE);
     assert!(channel::IRQ <= channel::MICROKIT_MAX);
@@ -77,7 +83,7 @@ mod tests {
 
     const TOP: u64 = 1 << 40;
 
-    fn assert_disjoint(pd: &str, mut regions: [(u64, u64); 4]) {
+    fn assert_disjoint<const N: usize>(pd: &str, mut regions: [(u64, u64); N]) {
         regions.sort_unstable();
         for pair in regions.windows(2) {
             assert!(
@@ -102,6 +108,7 @@ mod tests {
             "vmm",
             [
                 (vaddr::CONSOLE_REGION, CONSOLE_REGION_SIZE),
+                (vaddr::STORE_REGION, STORE_REGION_SIZE),
                 (vaddr::P2M, p2m),
                 (vaddr::module(0), module * MAX_MODULES as u64),
                 (vaddr::WINDOW, vaddr::WINDOW_END - vaddr::WINDOW),
@@ -119,12 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn regions_of_the_xenstore_server_are_disjoint() {
+        let last = vaddr::store_guest(MAX_DOMAINS - 1);
+        assert!(vaddr::store_guest(1) - vaddr::store_guest(0) >= STORE_REGION_SIZE);
+        const { assert!(vaddr::STORE_REGION >= vaddr::CONSOLE_REGION + CONSOLE_REGION_SIZE) };
+        assert!(last + STORE_REGION_SIZE <= vaddr::CLOCK_PAGE);
+        const { assert!(vaddr::CLOCK_CODE + PAGE <= vaddr::STORE_MEMORY) };
+    }
+
+    #[test]
     fn channels_of_a_vmm_are_distinct() {
         let mut vmm = [
             channel::MEMORY,
             channel::DT,
             channel::TIMER,
             channel::CONSOLE,
+            channel::STORE,
         ];
         vmm.sort_unstable();
         assert!(vmm.windows(2).all(|pair| pair[0] != pair[1]), "{vmm:?}");

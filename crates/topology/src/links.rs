@@ -97,6 +97,15 @@ pub const CHANNELS: &[Row] = &[
         ..CALL
     },
     Row {
+        from: Party::Named(pd::VMM_PREFIX),
+        at: Number::Is(channel::STORE),
+        to: pd::XENSTORE_SERVER,
+        calls: false,
+        notifies: true,
+        answers: true,
+        ..CALL
+    },
+    Row {
         from: Party::Named(pd::FAULT_SERVER),
         at: Number::Is(channel::FAULTS_MEMORY),
         to: pd::MEMORY_SERVER,
@@ -118,6 +127,14 @@ pub const CHANNELS: &[Row] = &[
         at: Number::Is(channel::CONSOLE_TIMER),
         to: pd::TIMER_SERVER,
         number: Number::Is(channel::TIMER_CLIENT_CONSOLE),
+        answers: true,
+        ..CALL
+    },
+    Row {
+        from: Party::Named(pd::XENSTORE_SERVER),
+        at: Number::Is(channel::STORE_TIMER),
+        to: pd::TIMER_SERVER,
+        number: Number::Is(channel::TIMER_CLIENT_STORE),
         answers: true,
         ..CALL
     },

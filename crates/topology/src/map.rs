@@ -5,6 +5,8 @@ use crate::vaddr;
 
 /// Symbol of memory-server.elf that gets the size of the records.
 pub const RECORDS_SIZE_SYMBOL: &str = "zazen_records_bytes";
+/// Symbol of xenstore-server.elf that gets the size of its memory.
+pub const STORE_SIZE_SYMBOL: &str = "zazen_store_bytes";
 /// Symbol of programs that need the time: the address of the page that tells it.
 pub const CLOCK_PAGE_SYMBOL: &str = "zazen_clock_page";
 
@@ -17,6 +19,8 @@ pub enum Which {
     Own(&'static str),
     /// The rings of all of the console's clients, at [`vaddr::console_client`].
     AllRings,
+    /// What the xenstore server shares with each VMM, at [`vaddr::store_guest`].
+    AllStores,
     /// The domain's files, at [`vaddr::module`].
     Modules,
     /// The one of this name, where the domain's guest has the GIC's CPU interface.
@@ -83,6 +87,15 @@ const fn clock_counter(perms: &'static str) -> Map {
 pub const RINGS: Map = map(Which::Own("console_"), vaddr::CONSOLE_REGION, "rw");
 /// In the console, those of all its clients.
 pub const ALL_RINGS: Map = map(Which::AllRings, vaddr::CONSOLE_REGION, "rw");
+/// What a VMM shares with the xenstore server.
+pub const STORE: Map = map(Which::Own("store_"), vaddr::STORE_REGION, "rw");
+/// In the xenstore server, what it shares with all of them.
+pub const ALL_STORES: Map = map(Which::AllStores, vaddr::STORE_REGION, "rw");
+/// All that the xenstore server remembers.
+pub const STORE_MEMORY: Map = Map {
+    size_symbol: Some(STORE_SIZE_SYMBOL),
+    ..map(Which::One("store"), vaddr::STORE_MEMORY, "rw")
+};
 /// The table behind a VMM's p2m.
 pub const P2M: Map = map(Which::Own("p2m_"), vaddr::P2M, "rw");
 /// A VMM's files.

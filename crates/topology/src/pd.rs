@@ -16,6 +16,8 @@ pub const CONSOLE: &str = "console";
 /// The virtual machine of the timer server that reads the system counter, on boards where user
 /// level cannot.
 pub const CLOCK_VM: &str = "clock";
+/// The store, and the toolstack of all guests in it.
+pub const XENSTORE_SERVER: &str = "xenstore_server";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
 /// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to
@@ -59,6 +61,8 @@ pub mod priority {
     /// slices while it has the memory of a domain taken back, which the memory server does on its
     /// time.
     pub const FAULT_SERVER: u8 = VMM;
+    /// The xenstore server, which calls the timer server alone.
+    pub const XENSTORE_SERVER: u8 = 210;
     /// The console.
     pub const CONSOLE: u8 = 220;
     /// The timer server's virtual machine: above everybody who needs the time, so that it has run
@@ -115,6 +119,8 @@ pub mod time {
     pub const PASSIVE: Time = slice(500);
     /// The console: output of a guest that floods it is worth a tenth of another guest's slice.
     pub const CONSOLE: Time = slice(50);
+    /// The xenstore server: whoever asks it for much waits for it with all others.
+    pub const XENSTORE_SERVER: Time = slice(50);
     /// The fault server, which has a crashed VMM's domain taken apart in a guest's place.
     pub const FAULT_SERVER: Time = slice(500);
     /// The timer server: what callers and interrupts together can make it take of a round.

@@ -24,6 +24,10 @@ pub enum Holds {
     P2m,
     /// The text rings of one client: [`crate::CONSOLE_REGION_SIZE`].
     Rings,
+    /// Requests and answers between a VMM and the xenstore server: [`crate::STORE_REGION_SIZE`].
+    StoreRings,
+    /// The xenstore server's memory.
+    Store,
     /// A guest's file. Guests that name the same file share it.
     Module,
 }
@@ -86,6 +90,11 @@ pub const REGIONS: &[Region] = &[
         "What the memory server knows about each frame.",
         Holds::Records,
     ),
+    region(
+        "store",
+        "What the xenstore server remembers: a share for each domain that has a store.",
+        Holds::Store,
+    ),
     told(region(
         "timer",
         "Registers of the timer: the timer server alone.",
@@ -115,6 +124,11 @@ pub const REGIONS: &[Region] = &[
         "console_",
         "Text between {name} and the console.",
         Holds::Rings,
+    ),
+    own(
+        "store_",
+        "Requests and answers between the VMM of {name} and the xenstore server.",
+        Holds::StoreRings,
     ),
     Region {
         which: Which::Modules,

@@ -231,6 +231,25 @@ pub const PDS: &[Pd] = &[
         irq: Some(Irq::Uart),
         ..SERVER
     },
+    Pd {
+        name: pd::XENSTORE_SERVER,
+        program: "xenstore-server",
+        about: "Xenstore, and the toolstack of all guests in it.",
+        priority: priority::XENSTORE_SERVER,
+        time: time::XENSTORE_SERVER,
+        stack: stack::LARGE,
+        client: server_client(console_client::XENSTORE_SERVER),
+        child: Some(console_client::XENSTORE_SERVER),
+        maps: &[
+            map::RINGS,
+            map::ALL_STORES,
+            map::STORE_MEMORY,
+            map::CLOCK_PAGE,
+            map::CLOCK_COUNTER,
+        ],
+        stops: "what guests ask of the store is not answered any more; they go on",
+        ..SERVER
+    },
     // Guests can put the timer server's timer off.
     Pd {
         name: pd::PULSE,
@@ -277,6 +296,7 @@ pub const PDS: &[Pd] = &[
         child: Some(0),
         maps: &[
             map::RINGS,
+            map::STORE,
             map::P2M,
             map::MODULES,
             map::CLOCK_PAGE,
@@ -446,10 +466,10 @@ mod tests {
                 assert!(member.pd.irq.is_none() || number != channel::IRQ);
             }
         }
-        // Five for each domain and one as a client; three servers' rings, the fault server's own
-        // and its call, the console's call.
-        assert_eq!(links::channels(Counter::Told, 0).count(), 6);
-        assert_eq!(links::channels(Counter::Told, 2).count(), 6 + 2 * 6);
-        assert_eq!(links::channels(Counter::Readable, 2).count(), 7 + 2 * 6);
+        // Six for each domain and one as a client; four servers' rings, the fault server's own and
+        // its call, the calls of the console and the xenstore server.
+        assert_eq!(links::channels(Counter::Told, 0).count(), 8);
+        assert_eq!(links::channels(Counter::Told, 2).count(), 8 + 2 * 7);
+        assert_eq!(links::channels(Counter::Readable, 2).count(), 9 + 2 * 7);
     }
 }

@@ -8,6 +8,14 @@ pub const fn console_client(client: usize) -> u64 {
     CONSOLE_REGION + client as u64 * 0x1_0000
 }
 
+/// In a VMM: the region it shares with the xenstore server.
+pub const STORE_REGION: u64 = CONSOLE_REGION + 0x10_0000;
+
+/// In the xenstore server: the region it shares with the VMM of domain `domain`, from 0.
+pub const fn store_guest(domain: usize) -> u64 {
+    STORE_REGION + domain as u64 * 0x4000
+}
+
 /// On boards whose system counter is not readable from user level, in PDs that read the time: the
 /// clock page, and the registers of the board's counter. They share the last-level page table of
 /// [`CONSOLE_REGION`].
@@ -34,6 +42,9 @@ pub const P2M: u64 = 0x10_0000_0000;
 
 /// In the memory server: its records ([`crate::records_bytes`] long, zeroed at boot).
 pub const RECORDS: u64 = 0x10_0000_0000;
+
+/// In the xenstore server: all that it remembers.
+pub const STORE_MEMORY: u64 = 0x10_0000_0000;
 
 /// In a VMM: module region `region` (0 the kernel, 1 the RAM disk), read-only.
 pub const fn module(region: u8) -> u64 {

@@ -34,6 +34,7 @@ pub mod multicall;
 pub mod number;
 pub mod sched;
 pub mod shared;
+pub mod store;
 pub mod toolstack;
 pub mod vcpu;
 pub mod version;

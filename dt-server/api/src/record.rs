@@ -56,6 +56,17 @@ pub enum PvFeatures {
     None,
     /// Everything but xenstore.
     NoXenstore,
+    /// Everything.
+    Enabled,
+    /// Everything; where the xenstore ring is the guest hears when the store has connected.
+    Legacy,
+}
+
+impl PvFeatures {
+    /// Whether the domain has a xenstore ring.
+    pub const fn has_store(self) -> bool {
+        matches!(self, Self::Enabled | Self::Legacy)
+    }
 }
 
 /// Everything a VMM needs to build and run its domain.

@@ -64,10 +64,11 @@ fn record() -> impl Strategy<Value = DomainRecord> {
                     },
                     is_static,
                     direct_map,
-                    pv: if vpl011 {
-                        PvFeatures::NoXenstore
-                    } else {
-                        PvFeatures::None
+                    pv: match nr_spis % 4 {
+                        0 => PvFeatures::None,
+                        1 => PvFeatures::NoXenstore,
+                        2 => PvFeatures::Enabled,
+                        _ => PvFeatures::Legacy,
                     },
                     vpl011,
                     nr_spis,

@@ -53,17 +53,8 @@ pub(super) fn pv_features(at: &At<'_>, d: &mut Diagnostics) -> Option<PvFeatures
     match text {
         "disabled" => Some(PvFeatures::None),
         "no-xenstore" => Some(PvFeatures::NoXenstore),
-        "enabled" | "legacy" => {
-            let what = "there is no xenstore yet; the domain gets everything else";
-            at.warn(
-                d,
-                Rule::Xenstore,
-                Some(NAME),
-                what,
-                Hint::set("\"no-xenstore\""),
-            );
-            Some(PvFeatures::NoXenstore)
-        }
+        "enabled" => Some(PvFeatures::Enabled),
+        "legacy" => Some(PvFeatures::Legacy),
         _ => {
             let what = "must be \"enabled\", \"legacy\", \"no-xenstore\" or \"disabled\"";
             at.error(d, Rule::Enhanced, NAME, what, Hint::set(meant(text)));

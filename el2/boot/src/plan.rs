@@ -27,8 +27,9 @@ pub const STACK: u64 = 128 << 10;
 pub const GUARD: u64 = PAGE_SIZE;
 /// Page tables, console regions and what else a domain costs the host.
 const PER_DOMAIN: u64 = 96 << 10;
-/// The same independent of domains: page tables, the console with the regions of servers, rounding.
-const FIXED: u64 = 320 << 10;
+/// The same independent of domains: page tables, the console with the regions of servers, the
+/// xenstore server without its memory, rounding.
+const FIXED: u64 = 400 << 10;
 /// Blocks that can be split besides those that the domains' own RAM may come to: for extra pages
 /// and while copying.
 const SPARE_SPLITS: u64 = 4;
@@ -122,7 +123,7 @@ pub fn unclaimed(config: &Config) -> Ram {
 /// [`Plan`]'s tables and the guests come to.
 pub fn own_bytes(config: &Config) -> u64 {
     let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
-    let mut bytes = FIXED + HEAP + GUARD + STACK;
+    let mut bytes = FIXED + HEAP + GUARD + STACK + store_bytes(config);
     // Blocks that can be split, all of them at once, and blocks that are only there.
     let (mut split, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0);
     for domain in &config.domains {
@@ -147,6 +148,16 @@ pub fn own_bytes(config: &Config) -> u64 {
     // Any other: its record and two slots of the server's own CNode.
     bytes += whole * (record + 2 * size_of::<Chunk>() as u64 / CHUNK as u64 + 1);
     bytes.next_multiple_of(PAGE_SIZE)
+}
+
+/// Bytes of the xenstore server's memory.
+fn store_bytes(config: &Config) -> u64 {
+    let domains = config.domains.iter();
+    let guests = domains
+        .filter(|domain| domain.record.pv.has_store())
+        .count();
+    let bytes = xenstore_server::cells(guests) * size_of::<xenstore_server::Cell>();
+    bytes as u64
 }
 
 /// Bytes of heap that the domains need, see [`dt_server::heap_bytes`].

@@ -23,6 +23,7 @@
 //! | `hypercall` | registers and memory of a hypercall |
 //! | `exits` | whatever makes a vCPU stop, with any registers |
 //! | `timer_request` | requests to the timer server |
+//! | `xenstore` | a VMM's region of the store, and a guest's requests |
 #![forbid(unsafe_code)]
 
 mod console;
@@ -40,6 +41,7 @@ pub mod seeds;
 mod stage1;
 mod timer;
 mod trap;
+mod xenstore;
 
 pub use console::console_mux;
 pub use device_tree::{dt_tree, dt_wire};
@@ -53,6 +55,7 @@ pub use ring::byte_ring;
 pub use stage1::stage1;
 pub use timer::timer_request;
 pub use trap::trap;
+pub use xenstore::xenstore;
 
 /// A target's body.
 pub type Body = fn(&[u8]);
@@ -73,4 +76,5 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("hypercall", hypercall),
     ("exits", exits),
     ("timer_request", timer_request),
+    ("xenstore", xenstore),
 ];

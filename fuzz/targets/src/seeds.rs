@@ -62,6 +62,7 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "hypercall" => hypercall(),
         "exits" => exits(),
         "timer_request" => timer_request(),
+        "xenstore" => xenstore(),
         _ => Vec::new(),
     }
 }
@@ -918,6 +919,55 @@ fn timer_request() -> Vec<(&'static str, Vec<u8>)> {
                 [0u8, 1, 0],
                 [0u8, 1, 2, 5, 6],
                 [127u8, 1, 3, 1, 2, 3]
+            ],
+        ),
+    ]
+}
+
+/// Requests (the honest guest's 0 and 2, the other's 1 and 3; below 2 with a NUL at the end): kind,
+/// transaction, length, payload. 4 is bytes, 5 a word and its value, 6 takes what has come, 7 a
+/// wish.
+fn xenstore() -> Vec<(&'static str, Vec<u8>)> {
+    let (read, write, rm, perms, watch) = (2u8, 11u8, 13u8, 14u8, 4u8);
+    let (start, end) = (6u8, 7u8);
+    let request = |op: u8, kind: u8, tx: u8, payload: &[u8]| {
+        let len = u8::try_from(payload.len()).expect("a short payload");
+        seed![op, kind, tx, len, payload.to_vec()]
+    };
+    vec![
+        (
+            "read-and-write",
+            seed![
+                request(0, watch, 0, b"data\0t"),
+                request(2, write, 0, b"data/a/b\0value"),
+                request(0, read, 0, b"data/a"),
+                request(0, perms, 0, b"data/a\0n2\0r1"),
+                request(0, rm, 0, b"data/a"),
+            ],
+        ),
+        (
+            "transactions",
+            seed![
+                request(0, start, 0, b""),
+                request(2, write, 1, b"data/a\0mine"),
+                request(2, write, 0, b"data/a\0other"),
+                request(0, end, 1, b"T"),
+                request(1, start, 0, b""),
+                request(3, write, 1, b"data/x\0y"),
+                request(1, end, 1, b"T"),
+            ],
+        ),
+        (
+            "a-vmm-of-its-own-mind",
+            seed![
+                [5u8, 0, 0xff],
+                u64::from(u32::MAX),
+                [5u8, 6, 0x85],
+                [4u8, 16, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x20, 0, 0],
+                [7u8, 2, 1],
+                request(1, read, 0, b"domid"),
+                [6u8],
+                [7u8, 0],
             ],
         ),
     ]

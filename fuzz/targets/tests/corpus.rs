@@ -97,6 +97,7 @@ targets!(
     hypercall,
     exits,
     timer_request,
+    xenstore,
 );
 
 #[test]

@@ -10,3 +10,4 @@ pub mod pv_console;
 pub mod table;
 pub mod vgic;
 pub mod vpl011;
+pub mod xenstore;

@@ -106,6 +106,11 @@ pub trait Device: Sized {
         true
     }
 
+    /// The guest's life has ended: whoever is to be told is told.
+    fn end<H: Host>(&mut self, host: &mut H) {
+        let _ = host;
+    }
+
     /// Brings it to the state in which a guest's life begins, its pages included.
     fn reset<H: Host>(&mut self, host: &mut H);
 }
@@ -148,6 +153,11 @@ impl<D: Device> Device for Option<D> {
     }
     fn drain<H: Host>(&mut self, host: &mut H) -> bool {
         self.as_mut().is_none_or(|device| device.drain(host))
+    }
+    fn end<H: Host>(&mut self, host: &mut H) {
+        if let Some(device) = self {
+            device.end(host);
+        }
     }
     fn reset<H: Host>(&mut self, host: &mut H) {
         if let Some(device) = self {

@@ -9,6 +9,7 @@ use super::model::{Device, Line, Region, Words, Written};
 use super::pv_console::PvConsole;
 use super::vgic::VGic;
 use super::vpl011::{Pv, Vpl011};
+use super::xenstore::Xenstore;
 use crate::evtchn::Service;
 use crate::host::Host;
 use crate::host::on_vcpu::VcpuHost;
@@ -122,6 +123,11 @@ macro_rules! devices {
                 all
             }
 
+            /// The guest's life has ended; their pages go.
+            pub fn end<H: Host>(&mut self, host: &mut H) {
+                $(self.$field.end(host);)*
+            }
+
             /// Brings all to the state in which a guest's life begins; their pages exist.
             pub fn reset<H: Host>(&mut self, host: &mut H) {
                 self.notified = Set::NONE;
@@ -152,6 +158,8 @@ devices! {
     vpl011, Vpl011: Option<Vpl011>;
     /// The emergency console of console_io.
     console_io, ConsoleIo: ConsoleIo;
+    /// The xenstore ring, where the domain has one.
+    xenstore, Xenstore: Option<Xenstore>;
 }
 
 /// Some devices.
@@ -163,6 +171,8 @@ impl Set {
     pub const NONE: Self = Self(0);
     /// The two that share the guest's stream of the console server.
     pub const CONSOLES: Self = Self::NONE.with(Id::PvConsole).with(Id::Vpl011);
+    /// The xenstore ring.
+    pub const XENSTORE: Self = Self::NONE.with(Id::Xenstore);
 
     /// These and another one.
     #[must_use]
@@ -204,6 +214,7 @@ impl Devices {
                     uart.set_pv(Pv::Used);
                 }
             }
+            Service::Store => self.notify(Set::XENSTORE),
         }
     }
 

@@ -8,7 +8,7 @@ use xen_abi::Errno;
 use xen_abi::event::{NR_VIRQS, state, virq};
 
 use super::Events;
-use super::ports::{Binding, Channel, Service};
+use super::ports::{Binding, Channel};
 use crate::memory::pages::Pages;
 
 /// What `EVTCHNOP_status` tells of a port.
@@ -296,7 +296,7 @@ impl Events {
             }
             // A guest of Xen finds the control domain's daemon at the other end; its port there is
             // its own affair.
-            Binding::Service(Service::Console) => (state::INTERDOMAIN, 0, port.into()),
+            Binding::Service(_) => (state::INTERDOMAIN, 0, port.into()),
             Binding::Virq(virq) => (state::VIRQ, virq.into(), 0),
             Binding::Ipi => (state::IPI, 0, 0),
         };

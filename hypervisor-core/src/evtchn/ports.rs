@@ -19,11 +19,13 @@ const GROWTH: u16 = 64;
 pub enum Service {
     /// The PV console.
     Console,
+    /// The xenstore server.
+    Store,
 }
 
 impl Service {
     /// How many there are.
-    pub(super) const COUNT: usize = 1;
+    pub(super) const COUNT: usize = 2;
 }
 
 /// What a port is bound to (Xen's `ECS_*`).

@@ -200,6 +200,12 @@ impl Vm<'_> {
         self.end_wait(host, id);
     }
 
+    /// The store has something for the guest, or room for its requests.
+    pub fn on_store<H: Host>(&mut self, host: &mut H) {
+        self.run_devices(host);
+        self.look_after(host, self.all());
+    }
+
     /// Lets the devices do what there is to do.
     fn run_devices<H: Host>(&mut self, host: &mut H) {
         let Self {

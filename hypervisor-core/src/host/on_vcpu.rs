@@ -198,6 +198,7 @@ impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {
     type Window = H::Window;
     type Memory = H::Memory;
     type Console = H::Console;
+    type Store = H::Store;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut H::Vcpu {
@@ -218,6 +219,10 @@ impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {
     #[inline]
     fn window_and_console(&mut self) -> (&H::Window, &mut H::Console) {
         self.host.window_and_console()
+    }
+    #[inline]
+    fn window_and_store(&mut self) -> (&H::Window, &mut H::Store) {
+        self.host.window_and_store()
     }
     #[inline]
     fn log(&mut self, line: fmt::Arguments<'_>) {

@@ -8,6 +8,7 @@ use super::row::Status::Done;
 use super::row::family;
 
 use crate::device::table::Devices;
+use crate::device::xenstore::Xenstore;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{self, Copier};
@@ -66,9 +67,12 @@ fn monitor_request(arg: Gva) -> Result<i64, Errno> {
 
 fn get(devices: &Devices, index: u32) -> Result<u64, Errno> {
     let console = devices.pv_console.as_ref();
+    let store = devices.xenstore.as_ref();
     match index {
-        // The guest's device tree tells the event interrupt, and there is no xenstore.
-        param::CALLBACK_IRQ | param::STORE_PFN | param::STORE_EVTCHN => Ok(0),
+        // The guest's device tree tells the event interrupt.
+        param::CALLBACK_IRQ => Ok(0),
+        param::STORE_PFN => Ok(store.map_or(0, Xenstore::pfn_param)),
+        param::STORE_EVTCHN => Ok(store.map_or(0, |store| store.port().0.into())),
         param::CONSOLE_PFN => Ok(console.map_or(0, |console| console.gfn().raw())),
         param::CONSOLE_EVTCHN => Ok(console.map_or(0, |console| console.port().0.into())),
         param::MONITOR_RING_PFN => Err(Errno::Eperm),

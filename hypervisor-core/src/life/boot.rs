@@ -4,7 +4,7 @@
 use core::fmt;
 
 use dt_server_api::{DomainRecord, DtServer, PvFeatures};
-use hv_types::{Gfn, MAX_VCPUS, PAGE_SIZE, VcpuId};
+use hv_types::{Gfn, MAX_VCPUS, PAGE_SIZE, Port, VcpuId};
 use memory_server_api::{Extra, Request};
 
 mod error;
@@ -12,6 +12,7 @@ mod error;
 pub use error::BootError;
 
 use crate::device::table;
+use crate::device::xenstore::Xenstore;
 use crate::evtchn::Service;
 use crate::host::Host;
 use crate::life::loader::{self, DTB_MAX, LoadError};
@@ -232,21 +233,38 @@ impl<'m> Vm<'m> {
         if self.domain.record.pv == PvFeatures::None {
             return Ok(());
         }
-        self.create(host, Extra::Console)?;
+        // The store's port is the first, as on Xen.
+        if let Some(gfn) = self.devices.xenstore.as_ref().map(Xenstore::gfn) {
+            let port = self.create_ring(host, Extra::Xenstore, gfn, Service::Store)?;
+            if let Some(store) = &mut self.devices.xenstore {
+                store.bind(port);
+            }
+        }
         let gfn = self.domain.record.layout.magic.gfn();
-        self.domain
-            .p2m
-            .map_extra(host, Extra::Console, gfn)
-            .map_err(|error| BootError::Extra(Extra::Console, error))?;
-        let port = self
-            .domain
-            .events
-            .alloc_hypervisor_port(Service::Console)
-            .map_err(|_| BootError::NoPort)?;
+        let port = self.create_ring(host, Extra::Console, gfn, Service::Console)?;
         if let Some(console) = &mut self.devices.pv_console {
             console.bind(port);
         }
         Ok(())
+    }
+
+    /// Creates the page of a ring, shows it to the guest at `gfn`, and gives it a port.
+    fn create_ring<H: Host>(
+        &mut self,
+        host: &mut H,
+        kind: Extra,
+        gfn: Gfn,
+        service: Service,
+    ) -> Result<Port, BootError> {
+        self.create(host, kind)?;
+        self.domain
+            .p2m
+            .map_extra(host, kind, gfn)
+            .map_err(|error| BootError::Extra(kind, error))?;
+        self.domain
+            .events
+            .alloc_hypervisor_port(service)
+            .map_err(|_| BootError::NoPort)
     }
 
     fn create<H: Host>(&mut self, host: &mut H, kind: Extra) -> Result<(), BootError> {

@@ -40,6 +40,8 @@ pub enum Signal {
     Time,
     /// The console has input for the guest or room for its output.
     Console,
+    /// The store has something for the guest, or room for its requests.
+    Store,
 }
 
 /// A guest and its loop. As large as a [`Life`]: build it where it stays.
@@ -51,6 +53,7 @@ pub struct Driver<'m, D> {
     stopped: Option<StopReason>,
     time: bool,
     console: bool,
+    store: bool,
 }
 
 impl<'m, D: DtServer> Driver<'m, D> {
@@ -64,6 +67,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
             stopped: None,
             time: false,
             console: false,
+            store: false,
         }
     }
 
@@ -115,13 +119,14 @@ impl<'m, D: DtServer> Driver<'m, D> {
         match signal {
             Signal::Time => self.time = true,
             Signal::Console => self.console = true,
+            Signal::Store => self.store = true,
         }
     }
 
     /// Whether signals have come with which it has not caught up.
     #[inline]
     pub const fn is_behind(&self) -> bool {
-        self.time || self.console
+        self.time || self.console || self.store
     }
 
     /// Does what the signals that have come mean. The host then lets those vCPUs run, or stops
@@ -139,6 +144,12 @@ impl<'m, D: DtServer> Driver<'m, D> {
             host.flush_log();
             let reason = self.on_console(host);
             self.stopped_by(host, reason);
+        }
+        if !has_stopped
+            && core::mem::take(&mut self.store)
+            && let Some(life) = &mut self.life
+        {
+            life.on_store(host);
         }
         self.show(host);
     }

@@ -320,6 +320,13 @@ impl<'m, D: DtServer> Life<'m, D> {
         }
     }
 
+    /// The store has something for the guest, or room for its requests.
+    pub fn on_store<H: Host>(&mut self, host: &mut H) {
+        if let (State::Up, Some(vm)) = (&self.state, &mut self.vm) {
+            vm.on_store(host);
+        }
+    }
+
     /// The guest has stopped; why it did for good, if it did. Its vCPUs have not: the host stops
     /// them before the wake-up asked for here.
     #[cold]

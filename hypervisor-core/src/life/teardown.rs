@@ -3,9 +3,9 @@
 //! 1. Event channels are closed when the guest stops ([`crate::evtchn::Events::shut`]): nobody sets
 //!    a bit in `shared_info` any more (EV-3).
 //! 2. What the guest has written to its consoles goes out ([`Vm::drain`]).
-//! 3. [`Vm::end`]: the console ring is disconnected, watchdogs, polls and the runstate area are
-//!    forgotten with everything else that could write to guest memory, and no wake-up is asked for
-//!    any more.
+//! 3. [`Vm::end`]: the console ring is disconnected, the store hears that the guest has ended,
+//!    watchdogs, polls and the runstate area are forgotten with everything else that could write to
+//!    guest memory, and no wake-up is asked for any more.
 //! 4. The map is emptied: from here on no address of guest memory can be had.
 //! 5. Then, and only then, the memory server takes the extra pages back, after them RAM and page
 //!    tables ([`memory_server_api::Request::Relinquish`]).
@@ -44,11 +44,12 @@ impl<'m> Vm<'m> {
     /// # Panics
     /// If its event channels are not closed: a bug of the caller, and the place where the order of
     /// teardown is asserted (EX-7).
-    pub fn end<H: Host>(self, host: &mut H) -> Remains<'m> {
+    pub fn end<H: Host>(mut self, host: &mut H) -> Remains<'m> {
         assert!(
             self.domain.events.is_shut(),
             "event channels are closed before the pages they are in go"
         );
+        self.devices.end(host);
         host.wake_at(None);
         Remains {
             record: self.domain.record,

@@ -1,6 +1,6 @@
 //! What the memory server is to be handed, before it is known where that lies.
 
-use dt_server::{Config, Range};
+use dt_server::{Config, DomainConfig, Range};
 use untyped_plan::{Paddr, Span};
 use zazen_tools::board::Board;
 
@@ -14,8 +14,25 @@ pub struct Needs {
     /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
     /// outside the kernel's memory.
     pub ram: Vec<Span>,
+    /// What the xenstore server is told of each domain, in the order of `domains`.
+    pub store: Vec<StoreDomain>,
     /// The board.
     pub board: &'static Board,
+}
+
+/// What the xenstore server is told of a domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreDomain {
+    /// Its name.
+    pub name: String,
+    /// Its vCPUs.
+    pub vcpus: u8,
+    /// KiB of RAM that it starts with.
+    pub memory_kib: u64,
+    /// KiB of RAM that it may have.
+    pub most_kib: u64,
+    /// Whether it has a store.
+    pub has_store: bool,
 }
 
 /// One domain's demands.
@@ -74,6 +91,7 @@ impl Needs {
             domains: domains.collect(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
+            store: config.domains.iter().map(StoreDomain::of).collect(),
             board: config.board,
         }
     }
@@ -88,6 +106,18 @@ impl Needs {
             .iter()
             .flat_map(|d| d.static_mem.iter().copied());
         statics.chain(self.static_heap.iter().copied()).collect()
+    }
+}
+
+impl StoreDomain {
+    fn of(domain: &DomainConfig) -> Self {
+        Self {
+            name: domain.record.name.as_str().to_owned(),
+            vcpus: domain.record.vcpus,
+            memory_kib: domain.ram() >> 10,
+            most_kib: domain.max_ram() >> 10,
+            has_store: domain.record.pv.has_store(),
+        }
     }
 }
 

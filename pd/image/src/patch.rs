@@ -14,6 +14,8 @@ pub(crate) const MANIFEST: &str = "zazen_manifest";
 /// Names of the console's clients, for the console and the fault server: `[[u8; NAME_BYTES];
 /// console_client::COUNT]`, padded with zeroes.
 const CLIENT_NAMES: &str = "zazen_client_names";
+/// What the xenstore server knows of each domain: `[StoreDomain; MAX_DOMAINS]` of zazen-rt.
+const STORE_DOMAINS: &str = "zazen_store_domains";
 /// The console's UART: `[u64; 2]`, kind and clock.
 const UART: &str = "zazen_uart";
 const NAME_BYTES: usize = console_api::NAME_MAX;
@@ -70,8 +72,8 @@ pub(crate) fn manifest(elf: &mut ElfFile, words: &[u64; MANIFEST_WORDS]) -> Resu
     write(elf, MANIFEST, &bytes)
 }
 
-/// Writes the names of clients into the console and the fault server, if the system has them, and
-/// the kind of UART into the console.
+/// Writes the names of clients into the console and the fault server, if the system has them, the
+/// domains into the xenstore server, and the kind of UART into the console.
 ///
 /// # Errors
 /// As [`write`].
@@ -84,6 +86,9 @@ pub(crate) fn names(
     for server in named.iter().filter_map(|name| position(system, name).ok()) {
         write(&mut elfs[server], CLIENT_NAMES, &client_names(needs))?;
     }
+    if let Ok(store) = position(system, pd::XENSTORE_SERVER) {
+        write(&mut elfs[store], STORE_DOMAINS, &store_domains(needs))?;
+    }
     let Ok(console) = position(system, pd::CONSOLE) else {
         return Ok(());
     };
@@ -94,6 +99,23 @@ pub(crate) fn names(
         UART,
         words.map(u64::to_le_bytes).as_flattened(),
     )
+}
+
+fn store_domains(needs: &Needs) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for domain in needs.store.iter().take(topology::MAX_DOMAINS) {
+        let mut name = [0; NAME_BYTES];
+        for (to, from) in name.iter_mut().zip(domain.name.bytes()) {
+            *to = from;
+        }
+        bytes.extend(name);
+        let (vcpus, has) = (domain.vcpus.into(), domain.has_store.into());
+        for word in [vcpus, domain.memory_kib, domain.most_kib, has] {
+            bytes.extend(u64::to_le_bytes(word));
+        }
+    }
+    bytes.resize((NAME_BYTES + 32) * topology::MAX_DOMAINS, 0);
+    bytes
 }
 
 fn client_names(needs: &Needs) -> Vec<u8> {

@@ -7,7 +7,7 @@ use console_api::{Client, Logger};
 use sel4_microkit::{Channel, panicking, pd_name};
 use topology::{channel, pd};
 
-use crate::region::console_region;
+use crate::region::{console_region, store_region};
 
 /// A VMM's console stream: its guest's output and input, and the VMM's own lines.
 pub type VmmConsole = Client<'static, fn()>;
@@ -21,6 +21,20 @@ pub fn vmm_console() -> VmmConsole {
 
 fn notify_from_vmm() {
     Channel::new(channel::CONSOLE).notify();
+}
+
+/// A VMM's end of its guest's connection to the store.
+pub type VmmStore = xenstore_server_api::Client<'static, fn()>;
+
+/// The connection of this VMM's guest; taken once.
+pub fn vmm_store() -> VmmStore {
+    store_region(0)
+        .client(notify_store as fn())
+        .expect("the region has the geometry of its API")
+}
+
+fn notify_store() {
+    Channel::new(channel::STORE).notify();
 }
 
 fn notify_from_server() {

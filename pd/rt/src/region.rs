@@ -32,6 +32,25 @@ pub fn console_region(client: usize) -> Region<'static> {
     Region::new(header, data).expect("the lengths are the geometry's own")
 }
 
+/// The region shared between the xenstore server and the VMM of domain `domain`, from 0; in a VMM
+/// its own is number 0.
+pub fn store_region(domain: usize) -> xenstore_server_api::Region<'static> {
+    use xenstore_server_api::{HEADER_SIZE, REGION_SIZE, Region};
+    let base = vaddr::store_guest(domain);
+    // SAFETY: as that of the console.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let (header, data) = unsafe {
+        (
+            core::slice::from_raw_parts(base as *const AtomicU32, HEADER_SIZE / 4),
+            core::slice::from_raw_parts(
+                (base as usize + HEADER_SIZE) as *const AtomicU8,
+                REGION_SIZE - HEADER_SIZE,
+            ),
+        )
+    };
+    Region::new(header, data).expect("the lengths are the geometry's own")
+}
+
 /// The window of a VMM onto its guest's memory.
 pub fn guest_window() -> RawWindow {
     // SAFETY: the system description maps nothing in the range, and no Rust object is placed there;
@@ -103,7 +122,7 @@ pub fn boot_dtb() -> &'static [u8] {
     }
 }
 
-/// The memory server's records, handed out piece by piece.
+/// A server's records, handed out piece by piece.
 #[derive(Debug)]
 pub struct Records {
     next: u64,
@@ -111,11 +130,19 @@ pub struct Records {
 }
 
 impl Records {
-    /// The region; the image builder states its size, `bytes`. Taken once.
+    /// The memory server's region; the image builder states its size, `bytes`. Taken once.
     pub fn take(bytes: u64) -> Self {
         Self {
             next: vaddr::RECORDS,
             end: vaddr::RECORDS + bytes,
+        }
+    }
+
+    /// The same of the xenstore server.
+    pub fn of_store(bytes: u64) -> Self {
+        Self {
+            next: vaddr::STORE_MEMORY,
+            end: vaddr::STORE_MEMORY + bytes,
         }
     }
 

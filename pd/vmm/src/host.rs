@@ -16,7 +16,7 @@ use zazen_rt::clients::{MemoryClient, arm_timer};
 use zazen_rt::clock;
 use zazen_rt::event::Signals;
 use zazen_rt::lent::Replies;
-use zazen_rt::log::{VmmConsole, vmm_console};
+use zazen_rt::log::{VmmConsole, VmmStore, vmm_console, vmm_store};
 use zazen_rt::region;
 use zazen_rt::stage2::Mapper;
 use zazen_rt::vcpu::{Time, VcpuRegs};
@@ -34,6 +34,7 @@ pub(crate) struct GuestHost {
     memory: Remembering<MemoryClient>,
     window: RawWindow,
     console: GuestPort<VmmConsole>,
+    store: VmmStore,
     rate: LineRate,
     frequency: u64,
 }
@@ -53,6 +54,7 @@ impl GuestHost {
             memory: Remembering::new(MemoryClient::take()),
             window: region::guest_window(),
             console: GuestPort::new(vmm_console()),
+            store: vmm_store(),
             rate: LineRate::new(),
             frequency: clock::frequency(),
         }
@@ -99,6 +101,7 @@ impl Host for GuestHost {
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
+    type Store = VmmStore;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut VcpuRegs {
@@ -115,6 +118,9 @@ impl Host for GuestHost {
     }
     fn window_and_console(&mut self) -> (&RawWindow, &mut GuestPort<VmmConsole>) {
         (&self.window, &mut self.console)
+    }
+    fn window_and_store(&mut self) -> (&RawWindow, &mut VmmStore) {
+        (&self.window, &mut self.store)
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {

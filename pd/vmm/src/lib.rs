@@ -139,6 +139,7 @@ impl lent::Vmm for Vmm {
         for (id, signal) in [
             (channel::TIMER, Signal::Time),
             (channel::CONSOLE, Signal::Console),
+            (channel::STORE, Signal::Store),
         ] {
             if signals.contains(id) {
                 self.driver.note(signal);

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
     compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers, smp,
-    system_calls, two_linux,
+    store, system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -87,7 +87,7 @@ fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run:
 }
 
 /// What is tried in every configuration of the board that is tested most.
-const EVERYWHERE: [Run; 10] = [
+const EVERYWHERE: [Run; 11] = [
     two_linux::run,
     smp::run,
     probe::bad_guest,
@@ -96,6 +96,7 @@ const EVERYWHERE: [Run; 10] = [
     memory::of_static,
     memory::growth,
     reboot::run,
+    store::run,
     registers::run,
     processors::seeds,
 ];

@@ -142,6 +142,27 @@ fn a_text_ring_that_a_third_reaches() {
 }
 
 #[test]
+fn a_connection_to_the_store_that_a_third_reaches() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::new().give(table, HIGH, "frame_mr_store_linux1_000000000");
+    broken("sharing-store", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn the_console_with_a_connection_to_the_store() {
+    let table = "pt_console_vaddr_0x10000000";
+    let system = System::new().give(table, HIGH, "frame_mr_store_linux1_000000000");
+    broken("sharing-store-console", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_reaches_what_the_store_remembers() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::new().give(table, HIGH, "frame_mr_store_000000000");
+    broken("sharing-store-memory", "sharing", &[], &system.authority());
+}
+
+#[test]
 fn a_page_that_two_guests_have() {
     let ring = "frame_mr_p2m_linux1_000000001";
     let system = System::new()

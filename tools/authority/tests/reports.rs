@@ -42,6 +42,7 @@ fn everybody_is_there_by_priority() {
             ("fault_server", Role::Server),
             ("gate_linux1", Role::Server),
             ("gate_linux2", Role::Server),
+            ("xenstore_server", Role::Server),
             ("vmm_linux1", Role::Vmm),
             ("vmm_linux2", Role::Vmm),
             ("linux1", Role::Guest),

@@ -73,7 +73,7 @@ pub(super) fn regions(whole: &Whole<'_>, board: &Board) -> Vec<Region> {
                 }
             }
             // Mapped, never a region of their own.
-            Which::AllRings | Which::AtCpuInterface(_) => {}
+            Which::AllRings | Which::AllStores | Which::AtCpuInterface(_) => {}
         }
     }
     regions
@@ -137,9 +137,26 @@ fn region(
             let domain = member.and_then(|member| whole.domain(member));
             ram(topology::p2m_bytes(domain.map_or(0, DomainConfig::max_ram)))
         }
+        Holds::Store => ram(store_bytes(whole.config)),
+        Holds::StoreRings => Region {
+            page_size: Some(PAGE),
+            ..ram(topology::STORE_REGION_SIZE)
+        },
         Holds::Rings => Region {
             page_size: Some(PAGE),
             ..ram(topology::CONSOLE_REGION_SIZE)
         },
     }
+}
+
+/// Bytes of the xenstore server's memory, in whole pages.
+fn store_bytes(config: &Config) -> u64 {
+    let domains = config.domains.iter();
+    let guests = domains
+        .filter(|domain| domain.record.pv.has_store())
+        .count();
+    let bytes = xenstore_server::cells(guests) * size_of::<xenstore_server::Cell>();
+    u64::try_from(bytes)
+        .unwrap_or(u64::MAX)
+        .next_multiple_of(PAGE)
 }

@@ -184,6 +184,16 @@ fn mapped(system: &System, member: Member, map: &map::Map) -> Vec<Map> {
                 one(region, vaddr::console_client(number))
             })
             .collect(),
+        Which::AllStores => members(system)
+            .filter(|member| member.pd.maps.contains(&map::STORE))
+            .filter_map(|vmm| {
+                let region = match map::STORE.which {
+                    Which::Own(prefix) => own(prefix, system, vmm),
+                    _ => String::new(),
+                };
+                Some(one(region, vaddr::store_guest(vmm.domain?)))
+            })
+            .collect(),
         Which::Modules => domain
             .into_iter()
             .flat_map(|domain| &domain.modules)
@@ -248,6 +258,7 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
         let bytes = match row.holds {
             Holds::Page => Some(PAGE),
             Holds::Rings => Some(topology::CONSOLE_REGION_SIZE),
+            Holds::StoreRings => Some(topology::STORE_REGION_SIZE),
             _ => device.map(|device| device.size),
         };
         let mut add = |name: String, bytes| {
@@ -280,7 +291,7 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
                 }
             }
             // Mapped, never a region of their own.
-            Which::AllRings | Which::AtCpuInterface(_) => {}
+            Which::AllRings | Which::AllStores | Which::AtCpuInterface(_) => {}
         }
     }
     found

@@ -1,5 +1,7 @@
 //! Memory regions that more than one may reach, and devices: who may, by the region's name.
 
+use topology::pd;
+
 use crate::memory::What;
 use crate::spec::Rights;
 use crate::{Authority, Role};
@@ -82,6 +84,22 @@ pub(super) fn named(what: &What) -> Option<Named<'_>> {
                 owned(authority, who, Role::Console, Access::Nothing)
             },
             of: client,
+        });
+    }
+    if let Some(domain) = region.strip_prefix("store_") {
+        return Some(Named {
+            device: false,
+            why: "requests and answers between one VMM and the xenstore server",
+            access: |authority, who, domain| match authority.subjects.get(who) {
+                Some(subject)
+                    if subject.role == Role::Vmm && subject.domain() == Some(domain)
+                        || subject.name == pd::XENSTORE_SERVER =>
+                {
+                    Access::Write
+                }
+                _ => Access::Nothing,
+            },
+            of: domain,
         });
     }
     if region.starts_with("module_") {
