@@ -1,13 +1,13 @@
 //! Stage-2 aborts: accesses to devices, and accesses to nothing.
 
 use dt_server_api::DomainRecord;
-use hv_types::{Gpa, Gva};
+use hv_types::{Gpa, Gva, Vcpus};
 
 use super::absent;
 use super::disposition::Disposition;
 use super::hvc::INSTRUCTION;
 use super::mmio::{self, Mmio, instruction};
-use super::syndrome::Abort;
+use super::syndrome::{Abort, FaultStatus};
 use super::trap::AARCH32;
 use crate::device::table::{Devices, Id, Set};
 use crate::device::vgic;
@@ -15,6 +15,7 @@ use crate::diag::fault::Aborted;
 use crate::diag::guest_map::GuestMap;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
+use crate::memory::pages::Pages as _;
 use crate::vcpu::walk::{Regime, stub};
 use crate::vcpu::{Vcpu, inject};
 
@@ -37,7 +38,7 @@ pub(super) fn on_abort<H: VcpuHost>(
     }
     if !fetch
         && let Some(access) = Mmio::from_abort(gpa, iss)
-        && access_device(&domain.record, vcpu, devices, host, access)
+        && access_device(domain, vcpu, devices, host, (access, iss))
     {
         skip(host);
         return Disposition::Run;
@@ -66,6 +67,9 @@ fn on_other_abort<H: VcpuHost>(
     (gpa, iss, fetch): (Gpa, u32, bool),
 ) {
     let abort = Abort::new(iss);
+    if was_away(domain, devices, host, gpa, iss) {
+        return;
+    }
     if !fetch && !abort.has_syndrome() && undescribed(domain, vcpu, devices, host, (gpa, abort)) {
         skip(host);
         return;
@@ -80,6 +84,21 @@ fn on_other_abort<H: VcpuHost>(
     };
     host.log(format_args!("{aborted}"));
     inject::abort(host, &domain.p2m, gpa, abort, fetch);
+}
+
+/// Whether there is memory at `gpa` that was not there when a vCPU looked: another one made the VMM
+/// change the map at that moment (to split a block takes the whole block away for a while). The
+/// instruction is then executed again.
+fn was_away<H: VcpuHost>(
+    domain: &Domain<'_>,
+    devices: &Devices,
+    host: &H,
+    gpa: Gpa,
+    iss: u32,
+) -> bool {
+    devices.gic.online() != Vcpus::only(host.id())
+        && Abort::new(iss).status() == FaultStatus::Translation
+        && domain.p2m.readable(gpa, 1).is_some()
 }
 
 /// The guest's physical map, for words about addresses.
@@ -121,7 +140,7 @@ fn undescribed<H: VcpuHost>(
     let Some(access) = form.access(gpa, abort, base) else {
         return false;
     };
-    let done = access_device_again(&domain.record, vcpu, devices, host, access);
+    let done = access_device_again(domain, vcpu, devices, host, (access, abort.iss()));
     if done {
         instruction::set_base(host, form.base, form.moved(base));
     }
@@ -132,26 +151,30 @@ fn undescribed<H: VcpuHost>(
 #[cold]
 #[inline(never)]
 fn access_device_again<H: VcpuHost>(
-    record: &DomainRecord,
+    domain: &Domain<'_>,
     vcpu: &mut Vcpu,
     devices: &mut Devices,
     host: &mut H,
-    access: Mmio,
+    access: (Mmio, u32),
 ) -> bool {
-    access_device(record, vcpu, devices, host, access)
+    access_device(domain, vcpu, devices, host, access)
 }
 
-/// Carries out an access to a device; false where there is none, or none of that size. With most
+/// Carries out an access to a device, of an abort with `iss`; false where there is none, or none of that size. With most
 /// aborts, so it is in line there.
 #[inline(always)]
 fn access_device<H: VcpuHost>(
-    record: &DomainRecord,
+    domain: &Domain<'_>,
     vcpu: &mut Vcpu,
     devices: &mut Devices,
     host: &mut H,
-    access: Mmio,
+    (access, iss): (Mmio, u32),
 ) -> bool {
+    let record = &domain.record;
     let Some((id, offset)) = devices.find(access.gpa) else {
+        if !record.trap_unmapped && was_away(domain, devices, host, access.gpa, iss) {
+            return false;
+        }
         // A domain may ask for reads of all ones and ignored writes where nothing is.
         if !record.trap_unmapped && !access.write {
             access.finish_load(host, u64::MAX);

@@ -135,6 +135,21 @@ fn the_system_suspends_when_one_is_left() {
     assert_eq!(ran, Ran::Stopped(StopReason::Suspend));
 }
 
+/// On Microkit a vCPU may look for a page while the VMM splits the block that it is in.
+#[test]
+fn what_was_away_for_a_moment_is_looked_for_again() {
+    let mut sys = smp();
+    let mut guest = sys.guest(0);
+    let pc = guest.ptr(RAM + 0x2000);
+    let ran = guest.fetch_fault_at(pc);
+    assert!(matches!(ran, Ran::Exception(_)), "alone it has no excuse");
+    assert_eq!(guest.cpu_on(1, TEXT, 0), 0);
+    assert_eq!(guest.on(1).fetch_fault_at(pc), Ran::Again);
+    assert_eq!(guest.fetch_fault_at(pc), Ran::Again);
+    let hole = guest.fetch_fault_at(0x3000_0000);
+    assert!(matches!(hole, Ran::Exception(_)));
+}
+
 #[test]
 fn a_guest_of_eight() {
     let mut sys = System::new(&[sim::Domain::new("linux1").with_cpus(8)]);
