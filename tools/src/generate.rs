@@ -135,11 +135,12 @@ impl Whole<'_> {
         });
         let maps = member.maps(self.counter);
         let parent = member.child();
+        let vcpus = self.domain(member).map_or(&[][..], |d| &d.vcpu_times);
         Pd {
             name: self.name(member),
             comment: self.about(member),
             priority: row.priority,
-            time: row.time,
+            time: member.time(vcpus),
             stack: row.stack,
             image: format!("{}.elf", row.program),
             maps: maps.flat_map(|map| self.maps(member, map)).collect(),
@@ -147,7 +148,8 @@ impl Whole<'_> {
             vm: row.vm.map(|vm| Vm {
                 name: vm.name.unwrap_or(self.of_domain(member)).to_owned(),
                 priority: vm.priority,
-                time: vm.time,
+                // One vCPU so far.
+                time: vcpus.first().copied().unwrap_or(vm.time),
                 maps: vm
                     .maps
                     .iter()
