@@ -20,7 +20,6 @@ use zazen_rt::log::vmm_console;
 use zazen_rt::{Channel, MessageInfo, clock, invoke, with_msg_regs, with_msg_regs_mut};
 use zazen_vmm::Vmm;
 
-
 /// Words of the longest reply to a fault.
 const REPLY_WORDS: usize = 9;
 
