@@ -129,11 +129,12 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
 fn pd(system: &System, member: Member) -> Pd {
     let row = member.pd;
     let maps = member.maps(counter(system));
+    let vcpus = of_domain(system, member).map_or(&[][..], |domain| &domain.vcpu_times);
     Pd {
         name: name(system, member),
         priority: row.in_image,
-        time: row.time,
-        on_callers_time: row.on_callers_time,
+        time: member.time(vcpus),
+        on_callers_time: member.on_callers_time(vcpus),
         parent: member.child().map(|number| (pd::FAULT_SERVER, number)),
         stack: row.stack,
         maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
@@ -146,7 +147,8 @@ fn pd(system: &System, member: Member) -> Pd {
             Vm {
                 name: vm.name.map_or(label(system, member), str::to_owned),
                 priority: vm.priority,
-                time: vm.time,
+                // One vCPU so far.
+                time: vcpus.first().copied().unwrap_or(vm.time),
                 maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
             }
         }),
