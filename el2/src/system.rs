@@ -15,6 +15,7 @@ use hypervisor_core::exit::Reason;
 use hypervisor_core::host::Vcpu as _;
 use hypervisor_core::life::driver::Signal;
 use hypervisor_core::vcpu::action::VcpuAction;
+use topology::pd::time::Time;
 use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
@@ -59,9 +60,10 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// The system with these guests; nothing runs yet.
+    /// The system with these guests, which have `times` of the processor; nothing runs yet.
     pub(crate) fn new(
         guests: Vec<Box<Guest>>,
+        times: &[Time],
         services: &'static Services,
         console: Console,
         mut gic: GicV2<'static>,
@@ -83,7 +85,7 @@ impl System {
             let _ = gic.enable_interrupt(intid, true);
         }
         let now = cpu::now();
-        let mut schedule = Schedule::new(guests.len(), cpu::frequency());
+        let mut schedule = Schedule::new(times, cpu::frequency());
         for (index, guest) in guests.iter().enumerate() {
             if guest.wants_to_run() {
                 schedule.wake(index, now);
@@ -108,7 +110,7 @@ impl System {
     pub(crate) fn run(&mut self) -> ! {
         self.pump();
         loop {
-            match self.schedule.start() {
+            match self.schedule.start(cpu::now()) {
                 Some(index) => {
                     self.run_guest(index);
                     let wants = self
@@ -122,6 +124,7 @@ impl System {
                     let payer = self.left.take();
                     self.charge(payer);
                     self.mask_timer(true);
+                    self.set_slice();
                     cpu::wait_for_interrupt();
                     self.charge(None);
                     self.interrupt(None);
@@ -171,10 +174,13 @@ impl System {
         }
     }
 
-    /// Sets the timer to the end of the slice of the guest that runs, up to now charged.
+    /// Sets the timer to the end of the slice of the guest that runs, up to now charged, or to when
+    /// one that has used its budget may run again.
     fn set_slice(&mut self) {
         let left = self.schedule.left();
         let end = left.map(|left| self.charged.saturating_add(left));
+        let release = self.schedule.release(self.charged);
+        let end = end.into_iter().chain(release).min();
         self.services.timer.borrow_mut().set_slice(end);
     }
 
