@@ -13,7 +13,7 @@ readonly ROOT BUILD LOGS
 # Names of the boards, the default one first, from their table.
 mapfile -t BOARDS < <(sed -nE 's/^ *name: "(.+)",$/\1/p' "$ROOT/crates/board/src/boards.rs")
 
-for part in common count doctor sdk guest image el2 qemu check test bench figures fairness inspect; do
+for part in common count doctor sdk guest image el2 qemu check test bench figures fairness budgets inspect; do
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/$part.sh"
 done
@@ -36,6 +36,7 @@ UPDATE=no       # bench: commit the figures
 INSTALL=no
 FILTER=         # test, check: only what has this in its name; bench --fairness: only such attacks
 FAIRNESS=no
+BUDGETS=no
 
 usage() {
     cat <<'END'
@@ -133,7 +134,7 @@ END
 
 usage_bench() {
     cat <<'END'
-Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--check | --update | --fairness [--filter TEXT]]
+Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--check | --update | --fairness | --budgets] [--filter TEXT]
 
 Instruction counts of single operations and of a boot on the default board, as a table beside Xen's
 and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
@@ -145,7 +146,9 @@ and the hypervisor's RAM and the size of the image are shown too.
   --update               write what was measured to docs/figures.tsv and the table in docs/figures.md
   --fairness             instead: what guests get of the processor beside guests that attack it, as a
                          table in Markdown; ends 1 where one gets too little or waits for too long
-  --filter TEXT          only the attacks whose name contains TEXT
+  --budgets              instead: what a guest gets beside one that attacks and has a budget in each period,
+                         and beside the same without it
+  --filter TEXT          with these two: only the attacks whose name contains TEXT
 END
     usage_environment
 }
@@ -187,7 +190,7 @@ parse() {
         test) allowed='--check --host-only --filter' ;;
         image) allowed='--host --board --config --domains --system -o' ;;
         run) allowed='--host --board --config --domains --system --until --timeout --icount --dry-run' ;;
-        bench) allowed='--host --config --check --update --fairness --filter' ;;
+        bench) allowed='--host --config --check --update --fairness --budgets --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
         *) allowed='' ;;
@@ -208,7 +211,7 @@ parse() {
         fi
         [[ " $allowed " == *" $option "* ]] || usage_error "$command" "'$option' is not an option of '$command'"
         case $option in
-            --install | --check | --update | --host-only | --icount | --dry-run | --all | --fairness) shift ;;
+            --install | --check | --update | --host-only | --icount | --dry-run | --all | --fairness | --budgets) shift ;;
             *)
                 (($# >= 2)) || usage_error "$command" "'$option' needs a value"
                 value=$2
@@ -224,6 +227,7 @@ parse() {
             --dry-run) DRY_RUN=yes ;;
             --all) CLEAN_ALL=yes ;;
             --fairness) FAIRNESS=yes ;;
+            --budgets) BUDGETS=yes ;;
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
             --board) BOARD=$(one_of --board "$value" "${BOARDS[@]}") ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;

@@ -260,6 +260,16 @@ pub(crate) const VCPU: &[Property] = &[
         about: "Number of the vCPU, below cpus; each once.",
         rules: &[Rule::Vcpu], example: "id = <0>;",
     },
+    Property {
+        name: "zazen,budget", kind: "one cell, microseconds", default: "500 divided by cpus, without a period",
+        about: "Zazen's own. With zazen,period: the most that the vCPU runs in each period, 50 to 700. Without: its slice, 50 to 1950; who has used it waits for one turn of each other, so slices are weights. What its VMM does for it is taken from it.",
+        rules: &[Rule::CpuBudget, Rule::CpuTurn, Rule::CpuSum], example: "zazen,budget = <500>; /* with a period of 2500: 20 % */",
+    },
+    Property {
+        name: "zazen,period", kind: "one cell, microseconds", default: "absent: no bound",
+        about: "Zazen's own. The period of zazen,budget, from that to 100000; the same as zazen,budget is no bound. All vCPUs of a domain have one, or none.",
+        rules: &[Rule::CpuPeriod, Rule::CpuMixed, Rule::CpuLate], example: "zazen,period = <2500>;",
+    },
 ];
 
 /// Properties of: Static shared memory.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use dt_server_api::{Bank, DomainRecord};
 use hv_types::BLOCK_SIZE;
+use topology::pd::time::Time;
 
 use crate::diag::Diagnostics;
 use crate::range::{Range, total};
@@ -38,6 +39,9 @@ pub struct DomainConfig {
     pub static_mem: Vec<Range>,
     /// Bytes of RAM taken from the heap at the start; 0 with static memory (SM-26).
     pub heap: u64,
+    /// Processor time of its vCPUs, by their numbers: a slice in each turn, or a budget in each
+    /// period (`zazen,budget`, `zazen,period`).
+    pub vcpu_times: Vec<Time>,
     /// Bytes for page tables, those of the guest and of the VMM's window together
     /// (`xen,domain-p2m-mem-mb`, or Xen's formula). Kernel-owned memory, never device memory.
     pub tables: u64,

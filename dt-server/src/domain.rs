@@ -3,6 +3,7 @@
 mod console;
 mod memory;
 mod options;
+mod time;
 
 use alloc::format;
 use alloc::string::String;
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
 use dtoolkit::Node;
 use topology::pd;
+use topology::pd::time::Time;
 
 use crate::config::{DomainConfig, Files};
 use crate::diag::{Diagnostics, Edit, Hint, Rule};
@@ -24,6 +26,8 @@ use crate::{binding, budget, features, known};
 pub(crate) struct Draft {
     pub(crate) static_mem: Vec<Range>,
     pub(crate) heap: u64,
+    /// Time of its vCPUs, by their numbers.
+    pub(crate) times: Vec<Time>,
     /// Modules with addresses in host memory, with the paths of their nodes.
     pub(crate) placed: Vec<(Range, String)>,
     pub(crate) config: Option<DomainConfig>,
@@ -56,7 +60,7 @@ pub(crate) fn read(
     let tables = memory::tables(at, vcpus.unwrap_or(1), max.unwrap_or(0), d);
     let bank0 = map.as_ref().and_then(|map| map.banks.first()).copied();
     let bank0 = bank0.map(|bank| bank.size());
-    let modules = children(at, vcpus, (bank0, host.ram()), files, d);
+    let (modules, times) = children(at, vcpus, (bank0, host.ram()), files, d);
     let placed = modules.placed.clone();
     let consoles = console::Consoles { pv, vpl011 };
     console::check(at, &consoles, &modules.bootargs, modules.kernel_path(), d);
@@ -89,6 +93,7 @@ pub(crate) fn read(
             record,
             static_mem: static_mem.clone(),
             heap,
+            vcpu_times: times.clone(),
             tables: tables?,
             extra: budget::extra(max_grant_frames),
             bootargs: modules.bootargs.clone(),
@@ -99,6 +104,7 @@ pub(crate) fn read(
     Draft {
         static_mem,
         heap,
+        times,
         placed,
         config,
     }
@@ -154,16 +160,17 @@ fn children(
     (bank0, most): (Option<u64>, u64),
     files: &dyn Files,
     d: &mut Diagnostics,
-) -> Modules {
+) -> (Modules, Vec<Time>) {
     let mut modules = Modules::default();
     let mut vcpu_ids = Vec::new();
+    let mut times = time::Times::new(vcpus);
     for node in at.node.children() {
         let child = at.leaf(node);
         if modules.read(&child, files, d) {
             continue;
         }
         if child.is_compatible(&["xen,vcpu"]) {
-            vcpu(&child, vcpus, &mut vcpu_ids, d);
+            vcpu(&child, vcpus, &mut vcpu_ids, &mut times, d);
         } else if child.is_compatible(&["xen,domain-shared-memory-v1"]) {
             known::check(&child, binding::SHARED_MEMORY, d);
         } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
@@ -189,10 +196,16 @@ fn children(
         }
     }
     modules.check(at, bank0, most, d);
-    modules
+    (modules, times.check(at, d))
 }
 
-fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics) {
+fn vcpu(
+    at: &At<'_>,
+    vcpus: Option<u8>,
+    seen: &mut Vec<u32>,
+    times: &mut time::Times,
+    d: &mut Diagnostics,
+) {
     known::check(at, binding::VCPU, d);
     if !at.has("id") {
         let free = (0..u32::from(vcpus.unwrap_or(1))).find(|id| !seen.contains(id));
@@ -231,6 +244,7 @@ fn vcpu(at: &At<'_>, vcpus: Option<u8>, seen: &mut Vec<u32>, d: &mut Diagnostics
         );
     } else if seen.len() < usize::from(u8::MAX) {
         seen.push(id);
+        times.read(at, id, d);
     }
     if at.has("hard-affinity") {
         let what = "affinity is not supported yet; the vCPU runs on CPU 0";

@@ -21,6 +21,7 @@ mod binding;
 mod budget;
 mod chosen;
 mod config;
+mod cpu_time;
 mod diag;
 mod direct;
 mod domain;

@@ -11,6 +11,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 
 use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
+use crate::cpu_time;
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::direct::Host;
 use crate::domain;
@@ -181,6 +182,7 @@ fn read(
             "add memory@… with device_type = \"memory\" and reg",
         );
     }
+    cpu_time::check(&found, &mut d);
     chosen::heap_fits(&chosen_node, &static_heap, &found, &mut d);
     // Without an error every domain is complete; were one not, nothing may start either.
     let domains: Option<Vec<_>> = found

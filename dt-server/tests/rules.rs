@@ -12,6 +12,7 @@ use dt_server::{
 };
 use dt_server_api::PvFeatures;
 use hv_types::Gpa;
+use topology::pd::time::Time;
 
 const CHOSEN: &str = "/chosen";
 
@@ -51,6 +52,19 @@ fn link(t: &mut Tree, path: &str, phandle: u32, ends: &[u32]) {
         .set(&node, "compatible", "xen,evtchn-v1")
         .set(&node, "phandle", phandle)
         .set(&node, "xen,evtchn", ends.to_vec());
+}
+
+/// A node for vCPU `id` of the domain `path` with this budget and period.
+fn cpu(t: &mut Tree, path: &str, id: u32, budget: Option<u32>, period: Option<u32>) {
+    let node = format!("{path}/vcpu{id}");
+    t.add(path, &format!("vcpu{id}"))
+        .set(&node, "compatible", "xen,vcpu")
+        .set(&node, "id", id);
+    for (name, value) in [("zazen,budget", budget), ("zazen,period", period)] {
+        if let Some(value) = value {
+            t.set(&node, name, value);
+        }
+    }
 }
 
 #[rustfmt::skip]
@@ -163,6 +177,18 @@ const ERRORS: &[Case] = &[
     case("vcpu without id", Rule::Vcpu, |t| { t.add(L1, "vcpu0").set("/chosen/linux1/vcpu0", "compatible", "xen,vcpu"); }, &["id: missing"]),
     case("vcpu that is not there", Rule::Vcpu, |t| { t.add(L1, "vcpu1").set("/chosen/linux1/vcpu1", "compatible", "xen,vcpu").set("/chosen/linux1/vcpu1", "id", 1u32); }, &["fewer CPUs"]),
     case("vcpu twice", Rule::Vcpu, |t| { for n in ["a", "b"] { let p = format!("{L1}/{n}"); t.add(L1, n).set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32); } }, &["/chosen/linux1/b", "same id"]),
+    case("budget 0", Rule::CpuBudget, |t| cpu(t, L1, 0, Some(0), None), &["/chosen/linux1/vcpu0", "never runs", "zazen,budget = <50>"]),
+    case("budget below the kernel's", Rule::CpuBudget, |t| cpu(t, L1, 0, Some(10), Some(100)), &["10 us are too few", "zazen,budget = <50> and zazen,period = <500>"]),
+    case("budget of a share that is too small", Rule::CpuBudget, |t| cpu(t, L1, 0, Some(10), Some(90_000)), &["10 us are too few", "write zazen,budget = <50>"]),
+    case("budget of a long turn", Rule::CpuBudget, |t| cpu(t, L1, 0, Some(20_000), Some(100_000)), &["20000 us keep", "at most 700", "<700> and zazen,period = <3500>"]),
+    case("slice of a long turn", Rule::CpuBudget, |t| cpu(t, L1, 0, Some(1951), None), &["at most 1950", "zazen,budget = <1950>"]),
+    case("budget in two cells", Rule::CpuBudget, |t| { cpu(t, L1, 0, None, None); t.set("/chosen/linux1/vcpu0", "zazen,budget", 500u64); }, &["32 bits, not 8 bytes"]),
+    case("period alone", Rule::CpuPeriod, |t| cpu(t, L1, 0, None, Some(1000)), &["without zazen,budget"]),
+    case("period below budget", Rule::CpuPeriod, |t| cpu(t, L1, 0, Some(500), Some(499)), &["shorter than the budget, 500 us"]),
+    case("period 0", Rule::CpuPeriod, |t| cpu(t, L1, 0, Some(500), Some(0)), &["shorter than the budget"]),
+    case("period too long", Rule::CpuPeriod, |t| cpu(t, L1, 0, Some(500), Some(100_001)), &["100001 us", "at most 100000"]),
+    case("more than a CPU", Rule::CpuSum, |t| { cpu(t, L1, 0, Some(500), Some(1000)); cpu(t, L2, 0, Some(500), Some(1200)); }, &[L2, "linux1 55.0 %, linux2 45.9 %"]),
+    case("more than a CPU with the VMM", Rule::CpuSum, |t| cpu(t, L1, 0, Some(600), Some(650)), &["linux1 101.6 %"]),
     case("shared memory", Rule::SharedMemory, |t| share(t, L1, "frames", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]), &["shared memory"]),
     case("event channel to itself", Rule::StaticEvtchn, |t| link(t, L1, 1, &[7, 1]), &["event channels are not supported yet"]),
     case("shared memory, id of 16", Rule::SharedMemoryRegion, |t| { share(t, L1, "sixteen-letters!", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]); }, &["xen,shm-id = \"sixteen-letters!\"", "16 characters"]),
@@ -232,6 +258,7 @@ const WARNINGS: &[Case] = &[
     case("p2m memory little", Rule::P2mMemory, |t| { t.set(L1, "xen,domain-p2m-mem-mb", 1u32); }, &["3 MiB"]),
     case("maptrack", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0u32); }, &["not used yet"]),
     case("affinity", Rule::Vcpu, |t| { let p = format!("{L1}/v"); t.add(L1, "v").set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32).set(&p, "hard-affinity", "1"); }, &["CPU 0"]),
+    case("period that is shorter than the others' turns", Rule::CpuLate, |t| cpu(t, L1, 0, Some(500), Some(1799)), &[L1, "500 us come only once in 1800 us, not in 1799"]),
     case("bootargs at the domain", Rule::Bootargs, |t| { t.set(L1, "bootargs", "quiet"); }, &["kernel"]),
     case("bootargs at the RAM disk", Rule::Bootargs, |t| { t.set(L1_RAMDISK, "bootargs", "quiet"); }, &["kernel's node"]),
 ];
@@ -280,18 +307,100 @@ fn each_oddity_gives_one_warning_and_a_system() {
 
 #[test]
 fn every_rule_has_a_case() {
-    // `Fdt` and `Truncated` are tested below.
+    // `Fdt`, `Truncated` and what needs several vCPUs are tested below.
     let mut covered: Vec<Rule> = ERRORS
         .iter()
         .chain(WARNINGS)
         .map(|case| case.rule)
         .collect();
-    covered.extend([Rule::Fdt, Rule::Truncated]);
+    covered.extend([Rule::Fdt, Rule::Truncated, Rule::CpuMixed, Rule::CpuTurn]);
     covered.sort_unstable();
     covered.dedup();
     let mut all = Rule::ALL.to_vec();
     all.sort_unstable();
     assert_eq!(covered, all);
+}
+
+/// What is wrong with budgets of `linux1`'s vCPUs.
+fn several(vcpus: &[(u32, Option<u32>)]) -> Vec<String> {
+    let mut tree = Tree::two();
+    tree.set(L1, "cpus", u32::try_from(vcpus.len()).unwrap());
+    for (id, (budget, period)) in (0..).zip(vcpus) {
+        cpu(&mut tree, L1, id, Some(*budget), *period);
+    }
+    let found = match parse(&tree.dtb(), &TestFiles) {
+        Ok(config) => config.warnings,
+        Err(found) => found,
+    };
+    let about = [
+        Rule::CpuBudget,
+        Rule::CpuPeriod,
+        Rule::CpuMixed,
+        Rule::CpuTurn,
+        Rule::CpuSum,
+        Rule::CpuLate,
+    ];
+    let about = found.iter().filter(|found| about.contains(&found.rule));
+    about
+        .map(|found| format!("{:?} {found}", found.rule))
+        .collect()
+}
+
+#[test]
+fn vcpus_of_a_domain_are_looked_at_together() {
+    let said = several(&[(500, Some(2500)), (500, None)]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("CpuMixed") && said[0].contains("vCPU 1 has no"),
+        "{said:?}"
+    );
+    let said = several(&[(351, Some(4000)), (350, Some(4000))]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("CpuTurn") && said[0].contains("701 us together"),
+        "{said:?}"
+    );
+    let said = several(&[(1000, None), (951, None)]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("CpuTurn") && said[0].contains("at most 1950"),
+        "{said:?}"
+    );
+    // One that is wrong is told alone.
+    let said = several(&[(500, Some(2500)), (0, None)]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("CpuBudget"),
+        "{said:?}"
+    );
+    for fine in [
+        &[(350, Some(4000)); 2][..],
+        &[(1950, None)],
+        &[(975, None); 2],
+        &[(243, None); 8],
+    ] {
+        assert_eq!(several(fine), Vec::<String>::new(), "{fine:?}");
+    }
+}
+
+#[test]
+fn time_is_read_as_it_is_written() {
+    let slice = |budget| Time {
+        budget,
+        period: budget,
+    };
+    let times = |budget, period| {
+        let mut tree = Tree::two();
+        cpu(&mut tree, L1, 0, budget, period);
+        let config = parse(&tree.dtb(), &TestFiles).unwrap();
+        assert!(config.warnings.is_empty(), "{}", config.warnings);
+        assert_eq!(config.domains[1].vcpu_times, [slice(500)]);
+        config.domains[0].vcpu_times.clone()
+    };
+    assert_eq!(times(None, None), [slice(500)]);
+    assert_eq!(times(Some(250), None), [slice(250)]);
+    assert_eq!(times(Some(250), Some(250)), [slice(250)]);
+    let bounded = Time {
+        budget: 500,
+        period: 2500,
+    };
+    assert_eq!(times(Some(500), Some(2500)), [bounded]);
 }
 
 #[test]

@@ -31,7 +31,8 @@ use memory_server::{
     BlockRecord, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables, UntypedRecord,
 };
 use soft_caps::{CNode, Caps, Chunk, Place};
-use topology::{console_client, pd};
+use topology::pd::time::Time;
+use topology::{console_client, pd, share};
 
 use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
@@ -152,9 +153,14 @@ extern "C" fn el2_main(tree: u64) -> ! {
     let (services, spaces) = build.services(&manifest, host);
     let guests = build.guests(services, &spaces);
     build.report(&manifest, services, &guests);
+    // All that is done for a guest is taken from the time of its vCPUs together.
+    let domains = build.config.domains.iter();
+    let times: Vec<Time> = domains
+        .map(|domain| share::domain(&domain.vcpu_times))
+        .collect();
     // SAFETY: the board's GIC, mapped as device memory; made once.
     let gic = unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) };
-    System::new(guests, services, (build.console, build.store), gic).run()
+    System::new(guests, &times, services, (build.console, build.store), gic).run()
 }
 
 /// What the domains file says; the mistakes of an invalid one are the last that is heard.

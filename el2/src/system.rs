@@ -16,6 +16,7 @@ use hypervisor_core::host::Vcpu as _;
 use hypervisor_core::host::on_vcpu::{Boot, Which};
 use hypervisor_core::life::driver::Signal;
 use hypervisor_core::vcpu::action::VcpuAction;
+use topology::pd::time::Time;
 use topology::{MAX_DOMAINS, channel, console_client};
 
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
@@ -63,9 +64,10 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// The system with these guests; nothing runs yet.
+    /// The system with these guests, which have `times` of the processor; nothing runs yet.
     pub(crate) fn new(
         guests: Vec<Box<Guest>>,
+        times: &[Time],
         services: &'static Services,
         (console, store): (Console, Store),
         mut gic: GicV2<'static>,
@@ -87,7 +89,7 @@ impl System {
             let _ = gic.enable_interrupt(intid, true);
         }
         let now = cpu::now();
-        let mut schedule = Schedule::new(guests.len(), cpu::frequency());
+        let mut schedule = Schedule::new(times, cpu::frequency());
         for (index, guest) in guests.iter().enumerate() {
             if guest.wants_to_run() {
                 schedule.wake(index, now);
@@ -116,7 +118,7 @@ impl System {
         self.pump();
         self.pump_store();
         loop {
-            match self.schedule.start() {
+            match self.schedule.start(cpu::now()) {
                 Some(index) => {
                     self.run_guest(index);
                     let wants = self
@@ -132,6 +134,7 @@ impl System {
                     let payer = self.left.take();
                     self.charge(payer);
                     self.mask_timer(true);
+                    self.set_slice(None);
                     cpu::wait_for_interrupt();
                     self.charge(None);
                     self.interrupt(None);
@@ -188,13 +191,16 @@ impl System {
         self.loaded = Some((index, id));
     }
 
-    /// Sets the timer to the end of the slice of guest `index`, which runs, up to now charged, and
-    /// to that of the turn of its vCPU.
-    fn set_slice(&mut self, index: usize) {
+    /// Sets the timer to the end of the slice of the guest that runs, up to now charged, to that of
+    /// the turn of its vCPU, or to when one that has used its budget may run again.
+    fn set_slice(&mut self, runs: Option<usize>) {
         let left = self.schedule.left();
         self.slice_end = left.map(|left| self.charged.saturating_add(left));
-        let turn = self.guests.get(index).and_then(|guest| guest.turns.end());
-        let end = self.slice_end.into_iter().chain(turn).min();
+        let guest = runs.and_then(|index| self.guests.get(index));
+        let turn = guest.and_then(|guest| guest.turns.end());
+        let release = self.schedule.release(self.charged);
+        let ends = self.slice_end.into_iter().chain(turn);
+        let end = ends.chain(release).min();
         self.services.timer.borrow_mut().set_slice(end);
     }
 
@@ -224,7 +230,7 @@ impl System {
         while !self.yields
             && let Some(id) = next
         {
-            self.set_slice(index);
+            self.set_slice(Some(index));
             self.looks = false;
             if id == VcpuId::BOOT {
                 self.run_vcpu(index, Boot);
@@ -321,7 +327,7 @@ impl System {
     fn after_interrupt(&mut self, current: Option<usize>) {
         if let Some(index) = current {
             self.catch_up(index);
-            self.set_slice(index);
+            self.set_slice(Some(index));
         }
     }
 

@@ -31,12 +31,14 @@ pub enum Who<'a> {
 }
 
 /// Children that have no processor time of their own once they wait: gates, VMMs, and the servers
-/// that run on their callers' time.
-pub fn passive_children(names: &Names) -> impl Iterator<Item = usize> {
+/// that run on their callers' time; but for those with a bit in `active`, gates of domains whose
+/// vCPUs have a budget in each period ([`topology::share`]).
+pub fn passive_children(names: &Names, active: u64) -> impl Iterator<Item = usize> {
     let there = |domain: usize| names.get(domain).is_some_and(|name| name[0] != 0);
     members(Counter::Readable, MAX_DOMAINS)
         .filter(move |member| member.pd.on_callers_time && member.domain.is_none_or(there))
         .filter_map(|member| member.child())
+        .filter(move |child| active & (1 << child) == 0)
 }
 
 impl<'a> Who<'a> {

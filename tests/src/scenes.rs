@@ -1,6 +1,7 @@
 //! What is tested on booted images.
 
 pub mod balloon;
+pub mod budget;
 pub mod compare;
 pub mod crash;
 pub mod fairness;

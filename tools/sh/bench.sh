@@ -207,7 +207,11 @@ command_bench() {
         bench_fairness "$config"
         return
     fi
-    [[ ! $FILTER ]] || fail "--filter goes with --fairness"
+    if [[ $BUDGETS == yes ]]; then
+        bench_budgets "$config"
+        return
+    fi
+    [[ ! $FILTER ]] || fail "--filter goes with --fairness and --budgets"
     JSON=()
     bench_operations "$config"
     bench_native

@@ -35,6 +35,22 @@ attack_domains() {
     while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t(${attack}[0-9]*$suffix) \{/\1/p" "$3")
 }
 
+# Boots the domains file $1 in configuration $2, counting instructions, until $3 lines match UNTIL;
+# what it says goes to $4. $5 is what it is for.
+boot_counted() {
+    BOARD=${BOARDS[0]} CONFIG=$2 DOMAINS=$1 ICOUNT=yes
+    # The configuration's own headers: the kernels number their invocations differently.
+    choose_host
+    PLAN=()
+    build_image >/dev/null
+    qemu_command "$(image_path)"
+    RUN_MATCHES=$3 run_until 300 </dev/null >"$LOGS/fairness-run.log" 2>&1 || {
+        tail -n 20 "$LOGS/fairness-run.log" >&2
+        fail "no figures for $5; the whole output is in build/log/serial.log"
+    }
+    tr -d '\r' <"$LOGS/serial.log" >"$4"
+}
+
 # Boots domains/$1.dts with attack $2 in configuration $3 and prints the least share of a measuring
 # guest in permille, and the longest gap in microseconds.
 measure_attack() {
@@ -42,19 +58,9 @@ measure_attack() {
     mkdir -p "$BUILD/domains"
     attack_domains "$domains" "$attack" "$BUILD/domains/$file.dts"
     victims=$(grep -c 'probe=share' "$BUILD/domains/$file.dts")
-    BOARD=${BOARDS[0]} CONFIG=$3 DOMAINS=$BUILD/domains/$file.dts ICOUNT=yes
     # What is measured says so once; the last of them ends the run.
     UNTIL='share: done .* us$'
-    # The configuration's own headers: the kernels number their invocations differently.
-    choose_host
-    PLAN=()
-    build_image >/dev/null
-    qemu_command "$(image_path)"
-    RUN_MATCHES=$victims run_until 300 </dev/null >"$LOGS/fairness-run.log" 2>&1 || {
-        tail -n 20 "$LOGS/fairness-run.log" >&2
-        fail "no figures for attack $attack on $domains ($3); the whole output is in build/log/serial.log"
-    }
-    tr -d '\r' <"$LOGS/serial.log" >"$log"
+    boot_counted "$BUILD/domains/$file.dts" "$3" "$victims" "$log" "attack $attack on $domains ($3)"
     case $attack in
         vmm:*) line="\\[hostile\\] ${attack#vmm:}" line="${line%-lent} begins" ;;
         *) line="storm: $attack begins" ;;

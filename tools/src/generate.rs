@@ -140,11 +140,12 @@ impl Whole<'_> {
         });
         let maps = member.maps(self.counter);
         let parent = member.child();
+        let vcpus = self.domain(member).map_or(&[][..], |d| &d.vcpu_times);
         Pd {
             name: self.name(member),
             comment: self.about(member),
             priority: row.priority,
-            time: row.time,
+            time: member.time(vcpus),
             stack: row.stack,
             image: format!("{}.elf", row.program),
             maps: maps.flat_map(|map| self.maps(member, map)).collect(),
@@ -152,7 +153,7 @@ impl Whole<'_> {
             vm: row.vm.map(|vm| Vm {
                 name: vm.name.unwrap_or(self.of_domain(member)).to_owned(),
                 priority: vm.priority,
-                time: vm.time.shared_by(self.vcpus(member)),
+                time: vcpus.first().copied().unwrap_or(vm.time),
                 vcpus: self.vcpus(member),
                 maps: vm
                     .maps

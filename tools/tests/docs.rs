@@ -103,7 +103,16 @@ fn file_with(node: &str, property: &Property) -> Option<String> {
         "/chosen" => chosen.push_str(&example),
         "Domain" => domain.push_str(&example),
         "Kernel and RAM disk" => kernel.push_str(&example),
-        "vCPU" => vcpu = format!("vcpu {{ compatible = \"xen,vcpu\"; {example} }};"),
+        "vCPU" => {
+            vcpu = format!("vcpu {{ compatible = \"xen,vcpu\"; {example}");
+            if property.name != "id" {
+                vcpu.push_str("id = <0>; ");
+            }
+            if property.name == "zazen,period" {
+                vcpu.push_str("zazen,budget = <500>; ");
+            }
+            vcpu.push_str("};");
+        }
         _ => return None,
     }
     for (name, text) in [

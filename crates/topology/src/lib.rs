@@ -18,6 +18,7 @@ pub mod links;
 pub mod map;
 pub mod pd;
 pub mod region;
+pub mod share;
 pub mod stack;
 pub mod table;
 pub mod vaddr;

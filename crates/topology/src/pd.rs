@@ -103,6 +103,20 @@ pub mod time {
                 period: self.period / count,
             }
         }
+
+        /// Whether it bounds what is used: with budget and period alike a thread that has used its
+        /// budget has the next after all others' turns, at once if nobody else wants to run.
+        #[must_use]
+        pub const fn is_bound(self) -> bool {
+            self.budget < self.period
+        }
+
+        /// The part of a processor, in millionths, that it is a bound for; rounded down.
+        #[must_use]
+        pub const fn millionths(self) -> u64 {
+            let period = if self.period == 0 { 1 } else { self.period };
+            self.budget.saturating_mul(1_000_000) / period
+        }
     }
 
     const fn slice(budget: u64) -> Time {

@@ -18,14 +18,26 @@
 //!
 //! What a domain has is its vCPUs' together: they take [turns](Turns) within it, so how many there
 //! are is nothing to other domains.
+//!
+//! # Budgets
+//!
+//! A domain may have a budget in each period (`budget`), from which the same is taken. Who has used
+//! it up is *held*: it is neither in the queue nor asleep, and wakes when enough has come back. To
+//! the others that is one more that sleeps. A domain without a period may have a longer or shorter
+//! slice than others; the longest in the system has [`SLICE_US`].
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod budget;
 mod turns;
 
 pub use turns::{TURN_US, Turns};
 
 use topology::MAX_DOMAINS;
+use topology::pd::time::{self, Time};
+use topology::share::LEAST_BUDGET;
+
+use crate::budget::Budget;
 
 /// A slice, in microseconds. Two thirds of what a domain may keep each other one waiting: the
 /// longest piece of work that the host does to its end for a guest takes half a millisecond.
@@ -36,8 +48,16 @@ pub const SLICE_US: u64 = 1500;
 struct Domain {
     /// Ticks until it has to go behind the others. Below 0 it has used more than it had.
     credit: i64,
+    /// Ticks of credit in each of its turns.
+    slice: i64,
     /// It does not want to run.
     asleep: bool,
+    /// What it may use in each period, if it is bounded.
+    budget: Option<Budget>,
+    /// It wants to run and has used its budget.
+    held: bool,
+    /// All that it ever used.
+    total: u64,
     /// What it has used in the round that has this number, and in the one before.
     used: [i64; 2],
     round: u64,
@@ -55,6 +75,11 @@ impl Domain {
         self.round = round;
     }
 
+    /// Whether it has used its budget.
+    fn is_spent(&self) -> bool {
+        self.budget.is_some_and(|budget| budget.left() == 0)
+    }
+
     fn used(&self) -> i64 {
         self.used[0].saturating_add(self.used[1])
     }
@@ -63,7 +88,6 @@ impl Domain {
 /// The queue of those who want to run, and everybody's credit.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    slice: i64,
     domains: [Domain; MAX_DOMAINS],
     /// How many domains there are.
     count: usize,
@@ -80,24 +104,48 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `count` domains, at most [`MAX_DOMAINS`], on a counter of `frequency` ticks a second. All
-    /// sleep.
+    /// A domain for each of `times`, of which the first [`MAX_DOMAINS`] count, on a counter of
+    /// `frequency` ticks a second. All sleep.
     #[must_use]
-    pub fn new(count: usize, frequency: u64) -> Self {
-        let slice = frequency.saturating_mul(SLICE_US) / 1_000_000;
-        let slice = i64::try_from(slice)
-            .unwrap_or(i64::MAX)
-            .clamp(1, i64::MAX / 16);
+    pub fn new(times: &[Time], frequency: u64) -> Self {
+        let times = &times[..times.len().min(MAX_DOMAINS)];
+        // What a slice is to others: one that is bounded has what others have.
+        let weight = |time: &Time| match time.is_bound() {
+            true => time::VCPU.budget,
+            false => time.budget.max(1),
+        };
+        let most = times.iter().map(weight).max().unwrap_or(time::VCPU.budget);
+        let ticks = |us: u64| {
+            let ticks = u128::from(frequency) * u128::from(us) / 1_000_000;
+            u64::try_from(ticks).unwrap_or(u64::MAX)
+        };
+        let slice = |time: &Time| {
+            let slice = u128::from(ticks(SLICE_US)) * u128::from(weight(time)) / u128::from(most);
+            let slice = i64::try_from(slice).unwrap_or(i64::MAX);
+            slice.clamp(1, i64::MAX / 16)
+        };
+        let domain = |time: &Time| Domain {
+            credit: slice(time),
+            slice: slice(time),
+            asleep: true,
+            budget: time
+                .is_bound()
+                .then(|| Budget::new(ticks(time.budget), ticks(time.period), ticks(LEAST_BUDGET))),
+            held: false,
+            total: 0,
+            used: [0; 2],
+            round: 0,
+        };
+        let mut domains = [domain(&time::VCPU); MAX_DOMAINS];
+        for (slot, time) in domains.iter_mut().zip(times) {
+            *slot = domain(time);
+        }
+        let slices = times.iter().map(|time| slice(time).cast_unsigned());
+        let least = slices.clone().min().unwrap_or(1);
         Self {
-            slice,
-            domains: [Domain {
-                credit: slice,
-                asleep: true,
-                used: [0; 2],
-                round: 0,
-            }; MAX_DOMAINS],
-            count: count.min(MAX_DOMAINS),
-            length: slice.cast_unsigned() * count.min(MAX_DOMAINS).saturating_sub(1).max(1) as u64,
+            domains,
+            count: times.len(),
+            length: slices.sum::<u64>().saturating_sub(least).max(least),
             round: 0,
             round_end: 0,
             queue: [0; MAX_DOMAINS],
@@ -133,15 +181,22 @@ impl Schedule {
     /// runs, which then has to be [stopped](Schedule::stop). Nothing changes where it runs or waits
     /// already, or is none of the domains.
     pub fn wake(&mut self, index: usize, now: u64) -> bool {
-        let (slice, round) = (self.slice, self.round(now));
+        let round = self.round(now);
         let Some(domain) = self.domains[..self.count].get_mut(index) else {
             return false;
         };
         if !core::mem::take(&mut domain.asleep) {
             return false;
         }
+        if let Some(budget) = &mut domain.budget
+            && budget.ready(now).is_err()
+        {
+            domain.held = true;
+            return false;
+        }
         domain.enter(round);
-        domain.credit = domain.credit.max(slice.saturating_sub(domain.used()));
+        let rest = domain.slice.saturating_sub(domain.used());
+        domain.credit = domain.credit.max(rest);
         let overtakes = domain.credit > 0;
         if overtakes {
             self.insert(self.overtaking, index);
@@ -152,15 +207,43 @@ impl Schedule {
         overtakes
     }
 
-    /// The next domain, which runs from now on; none where nobody wants to. The one that ran before
-    /// has been stopped.
-    pub fn start(&mut self) -> Option<usize> {
+    /// When a domain that is held can run again, at tick `now`; the processor then has to be given
+    /// up, so that it is [started](Schedule::start).
+    pub fn release(&mut self, now: u64) -> Option<u64> {
+        let held = self.domains[..self.count].iter_mut();
+        let held = held.filter(|domain| domain.held);
+        let ready =
+            held.filter_map(|domain| domain.budget.as_mut()?.ready(now).err().or(Some(now)));
+        ready.min()
+    }
+
+    /// Wakes who was held and is no longer.
+    fn wake_held(&mut self, now: u64) {
+        for index in 0..self.count {
+            let domain = &mut self.domains[index];
+            let ready = |budget: &mut Budget| budget.ready(now).is_ok();
+            if domain.held && domain.budget.as_mut().is_none_or(ready) {
+                domain.held = false;
+                domain.asleep = true;
+                self.wake(index, now);
+            }
+        }
+    }
+
+    /// The next domain, which runs from tick `now` on; none where nobody wants to, or may. The one
+    /// that ran before has been stopped.
+    pub fn start(&mut self, now: u64) -> Option<usize> {
+        self.wake_held(now);
         // Each turn through the queue brings everybody nearer to credit.
         while self.len != 0 {
             let index = usize::from(self.queue[0]);
             self.queue.copy_within(1..self.len, 0);
             self.len -= 1;
             self.overtaking = self.overtaking.saturating_sub(1);
+            if self.domains[index].is_spent() {
+                self.domains[index].held = true;
+                continue;
+            }
             if self.domains[index].credit > 0 || self.len == 0 {
                 self.current = Some(index);
                 return self.current;
@@ -178,6 +261,8 @@ impl Schedule {
         };
         if !wants {
             self.domains[index].asleep = true;
+        } else if self.domains[index].is_spent() {
+            self.domains[index].held = true;
         } else if self.domains[index].credit > 0 {
             // It was overtaken, and goes on behind those who did that.
             self.insert(self.overtaking, index);
@@ -192,27 +277,42 @@ impl Schedule {
     pub fn charge(&mut self, index: usize, ticks: u64, now: u64) {
         let (alone, round) = (self.len == 0, self.round(now));
         if let Some(domain) = self.domains.get_mut(index) {
+            domain.total = domain.total.saturating_add(ticks);
+            if let Some(budget) = &mut domain.budget {
+                budget.charge(ticks, now);
+            }
             let ticks = i64::try_from(ticks).unwrap_or(i64::MAX);
             domain.enter(round);
             domain.used[0] = domain.used[0].saturating_add(ticks);
             domain.credit = domain.credit.saturating_sub(ticks);
             if alone && domain.credit <= 0 {
-                domain.credit = self.slice;
+                domain.credit = domain.slice;
             }
         }
     }
 
-    /// Ticks that the one that runs has left; none where nobody else wants to run.
+    /// Ticks that the one that runs has left; none where it is not bounded and nobody else wants to
+    /// run.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
-        let index = self.current.filter(|_| self.contended())?;
-        Some(self.domains[index].credit.max(0).cast_unsigned())
+        let domain = &self.domains[self.current?];
+        let credit = self
+            .contended()
+            .then(|| domain.credit.max(0).cast_unsigned());
+        let budget = domain.budget.map(|budget| budget.left());
+        credit.into_iter().chain(budget).min()
+    }
+
+    /// Ticks that domain `index` has used since the beginning, all that was done for it included.
+    #[must_use]
+    pub fn total(&self, index: usize) -> u64 {
+        self.domains.get(index).map_or(0, |domain| domain.total)
     }
 
     /// Gives `index` a new slice, at the end of the queue.
     fn put_last(&mut self, index: usize) {
         let domain = &mut self.domains[index];
-        domain.credit = domain.credit.saturating_add(self.slice).min(self.slice);
+        domain.credit = domain.credit.saturating_add(domain.slice).min(domain.slice);
         self.insert(self.len, index);
     }
 

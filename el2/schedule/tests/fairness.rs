@@ -4,6 +4,8 @@
 use el2_schedule::{SLICE_US, Schedule};
 use proptest::prelude::*;
 use topology::MAX_DOMAINS;
+use topology::pd::time::{Time, VCPU};
+use topology::share::{LEAST_BUDGET, MOST_BOUNDED, MOST_SLICE};
 
 /// Ticks a second: a tick is a microsecond.
 const FREQUENCY: u64 = 1_000_000;
@@ -35,6 +37,8 @@ struct Domain {
     waits: Option<u64>,
     ran: u64,
     longest: u64,
+    /// When it ran, from and to.
+    uses: Vec<(u64, u64)>,
 }
 
 impl Domain {
@@ -47,6 +51,7 @@ impl Domain {
             waits: None,
             ran: 0,
             longest: 0,
+            uses: Vec::new(),
         }
     }
 
@@ -64,8 +69,13 @@ struct Machine {
 
 impl Machine {
     fn new(scripts: Vec<Vec<Step>>) -> Self {
+        let times = vec![VCPU; scripts.len()];
+        Self::with(&times, scripts)
+    }
+
+    fn with(times: &[Time], scripts: Vec<Vec<Step>>) -> Self {
         Self {
-            schedule: Schedule::new(scripts.len(), FREQUENCY),
+            schedule: Schedule::new(times, FREQUENCY),
             domains: scripts.into_iter().map(Domain::new).collect(),
             now: 0,
         }
@@ -86,12 +96,18 @@ impl Machine {
 
     fn next_wake(&self) -> u64 {
         let times = self.domains.iter().filter_map(|domain| domain.wakes);
-        times.min().unwrap_or(u64::MAX)
+        // The machine's timer is set for both.
+        let release = self.schedule.clone().release(self.now);
+        times.chain(release).min().unwrap_or(u64::MAX)
     }
 
     fn spend(&mut self, index: usize, ticks: u64) {
         self.now += ticks;
         self.domains[index].ran += ticks;
+        if ticks != 0 {
+            let domain = &mut self.domains[index];
+            domain.uses.push((self.now - ticks, self.now));
+        }
         self.schedule.charge(index, ticks, self.now);
     }
 
@@ -99,7 +115,7 @@ impl Machine {
     fn run(&mut self, end: u64) {
         while self.now < end {
             self.wake_due();
-            let Some(index) = self.schedule.start() else {
+            let Some(index) = self.schedule.start(self.now) else {
                 self.now = self.next_wake().min(end);
                 continue;
             };
@@ -134,7 +150,8 @@ impl Machine {
                     return;
                 }
             }
-            let over = self.schedule.left() == Some(0);
+            let release = self.schedule.release(self.now);
+            let over = self.schedule.left() == Some(0) || release.is_some_and(|at| at <= self.now);
             if self.wake_due() || over || self.now >= end {
                 self.domains[index].waits = Some(self.now);
                 self.schedule.stop(true);
@@ -217,6 +234,116 @@ proptest! {
     }
 }
 
+/// The most that somebody who ran at these times had of the processor in `length` ticks.
+fn most_within(uses: &[(u64, u64)], length: u64) -> u64 {
+    // It is in a window that begins with a use.
+    let within = |from: u64, to: u64| -> u64 {
+        let uses = uses.iter().skip_while(|(_, end)| *end <= from);
+        let uses = uses.take_while(|(start, _)| *start < to);
+        uses.map(|(start, end)| end.min(&to) - start.max(&from))
+            .sum()
+    };
+    let starts = uses.iter().map(|(start, _)| *start);
+    starts
+        .map(|from| within(from, from + length))
+        .max()
+        .unwrap_or(0)
+}
+
+/// A bounded time of which others can have as many as there may be.
+fn bounded() -> impl Strategy<Value = Time> {
+    (LEAST_BUDGET..=MOST_BOUNDED, 1..20_u64).prop_map(|(budget, times)| Time {
+        budget,
+        period: budget + budget * times / 2 + 1,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Nobody has more than its budget in any period, wherever that begins, but for the one piece
+    /// of work that the host does to its end; and the others have the fair share that they have
+    /// without budgets.
+    #[test]
+    fn a_budget_is_a_bound_in_any_period(
+        bounds in prop::collection::vec(bounded(), 1..MAX_DOMAINS),
+        others in prop::collection::vec(prop::collection::vec(step(), 1..12), MAX_DOMAINS),
+    ) {
+        let mut scripts = vec![busy()];
+        scripts.extend(others.into_iter().take(bounds.len()));
+        let mut times = vec![VCPU];
+        times.extend(&bounds);
+        let count = scripts.len() as u64;
+        let mut machine = Machine::with(&times, scripts);
+        machine.run(WINDOW);
+        machine.domains[0].ran = 0;
+        let start = machine.now;
+        machine.run(start + WINDOW);
+        let length = machine.now - start;
+        prop_assert!(machine.domains[0].ran * count * 10 >= length * 8);
+        prop_assert!(machine.domains[0].longest <= EACH * (count - 1) + MORE);
+        for (domain, time) in machine.domains[1..].iter().zip(&bounds) {
+            let most = most_within(&domain.uses, time.period);
+            prop_assert!(most <= time.budget + LONGEST, "{most} of {time:?}");
+        }
+    }
+
+    /// Who is bounded gets all of its budget in each period, if nobody else wants the processor and
+    /// while it wants it.
+    #[test]
+    fn a_budget_comes_whole(time in bounded()) {
+        let mut machine = Machine::with(&[time], vec![busy()]);
+        machine.run(10 * WINDOW);
+        let least = machine.now / time.period * time.budget;
+        let ran = machine.domains[0].ran;
+        prop_assert!(ran >= least && ran <= least + 2 * time.budget, "{ran} of {least}");
+    }
+}
+
+/// Slices are weights: who has half the slice of another has half its time.
+#[test]
+fn slices_are_weights() {
+    let slice = |budget| Time {
+        budget,
+        period: budget,
+    };
+    for (a, b) in [(500, 250), (MOST_SLICE, LEAST_BUDGET), (1000, 500)] {
+        let mut machine = Machine::with(&[slice(a), slice(b)], vec![busy(), busy()]);
+        machine.run(10 * WINDOW);
+        let ran: Vec<u64> = machine.domains.iter().map(|domain| domain.ran).collect();
+        let wanted = machine.now * a / (a + b);
+        assert!(ran[0].abs_diff(wanted) <= wanted / 50, "{a}:{b} {ran:?}");
+        assert!(machine.domains.iter().all(|d| d.longest <= EACH));
+        assert_eq!(machine.schedule.total(0), ran[0]);
+    }
+}
+
+/// Who sleeps with its budget used is woken when there is some, and not before.
+#[test]
+fn who_wakes_with_nothing_left_waits_for_the_period() {
+    let time = Time {
+        budget: 100,
+        period: 1000,
+    };
+    let mut schedule = Schedule::new(&[time, VCPU], FREQUENCY);
+    assert!(schedule.wake(0, 0));
+    assert_eq!(schedule.start(0), Some(0));
+    // Nobody else wants to run, and it is bounded all the same.
+    assert_eq!(schedule.left(), Some(100));
+    schedule.charge(0, 100, 100);
+    assert_eq!(schedule.left(), Some(0));
+    schedule.stop(false);
+    assert!(!schedule.wake(0, 200) && !schedule.wake(0, 300));
+    assert_eq!(
+        (schedule.start(999), schedule.release(999)),
+        (None, Some(1000))
+    );
+    assert_eq!(
+        (schedule.start(1000), schedule.release(1000)),
+        (Some(0), None)
+    );
+}
+
 /// Two that compute and one that wakes more often than a slice ends: the one of the two that comes
 /// behind it starved.
 #[test]
@@ -277,12 +404,12 @@ fn who_was_alone_owes_nothing() {
 /// Domains that there are not, and who wants to run already, change nothing.
 #[test]
 fn wakes_that_mean_nothing() {
-    let mut schedule = Schedule::new(2, FREQUENCY);
+    let mut schedule = Schedule::new(&[VCPU; 2], FREQUENCY);
     assert!(!schedule.wake(2, 0) && !schedule.wake(MAX_DOMAINS, 0));
-    assert_eq!(schedule.start(), None);
+    assert_eq!(schedule.start(0), None);
     assert!(schedule.wake(1, 0));
     assert!(!schedule.wake(1, 1));
-    assert_eq!(schedule.start(), Some(1));
+    assert_eq!(schedule.start(1), Some(1));
     assert!(!schedule.wake(1, 2) && !schedule.contended());
     assert_eq!(schedule.left(), None);
     schedule.charge(1, 10, 2);
@@ -290,5 +417,5 @@ fn wakes_that_mean_nothing() {
     assert_eq!(schedule.left(), Some(SLICE_US - 10));
     schedule.stop(true);
     schedule.stop(true);
-    assert_eq!((schedule.start(), schedule.current()), (Some(0), Some(0)));
+    assert_eq!((schedule.start(3), schedule.current()), (Some(0), Some(0)));
 }

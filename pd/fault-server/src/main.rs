@@ -24,7 +24,7 @@ struct Pd {
 fn init() -> Pd {
     let names = patched::console_names();
     let mut log = ServerLog::take();
-    for child in passive_children(names) {
+    for child in passive_children(names, patched::active_children()) {
         if !make_passive(child) {
             log.line(format_args!(
                 "child {child} keeps time of its own: the image is not as it should be"

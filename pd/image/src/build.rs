@@ -125,7 +125,7 @@ impl Inputs<'_> {
             expected_allocations: HashMap::new(),
         };
         extend::extend(&mut container, layout)?;
-        time::arrange(&mut container, layout)?;
+        time::arrange(&mut container, layout, self.request.needs)?;
         order::sort(&mut container, self.config());
         if !layout.untypeds.is_empty() {
             let words = layout.manifest(self.request.needs)?;
@@ -200,7 +200,7 @@ impl Inputs<'_> {
             ..layout.clone()
         };
         extend::extend(&mut container, &without)?;
-        time::arrange(&mut container, &without)?;
+        time::arrange(&mut container, &without, self.request.needs)?;
         order::sort(&mut container, config);
         let objects = order::planned(&container, config);
         let simulation = simulate(&objects, &attempt.boot)

@@ -91,6 +91,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     let memory_server = patch::position(&system, pd::MEMORY_SERVER)?;
     patch::check(&elfs[memory_server], patch::MANIFEST, MANIFEST_WORDS * 8)?;
     patch::names(&system, &mut elfs, request.needs)?;
+    patch::gates(&system, &mut elfs, request.needs)?;
     if request.heap == Heap::All {
         let kernel = available.regions.iter().map(MemoryRegion::size);
         let others = free_ram(&request.needs.ram, &device_untypeds(config), &[]);

@@ -1,6 +1,7 @@
 //! What the memory server is to be handed, before it is known where that lies.
 
 use dt_server::{Config, DomainConfig, Range};
+use topology::pd::time::Time;
 use untyped_plan::{Paddr, Span};
 use zazen_tools::board::Board;
 
@@ -36,7 +37,7 @@ pub struct StoreDomain {
 }
 
 /// One domain's demands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DomainNeeds {
     /// Its name; its VMM's PD is `vmm_<name>`, its VM `<name>`.
     pub name: String,
@@ -54,6 +55,8 @@ pub struct DomainNeeds {
     pub tables: u64,
     /// Bytes of extra pages at most.
     pub extra: u64,
+    /// Processor time of its vCPUs, by their numbers.
+    pub vcpu_times: Vec<Time>,
 }
 
 /// How much heap the memory server gets where the domains file names no `xen,static-heap`; where it
@@ -86,6 +89,7 @@ impl Needs {
             heap: domain.heap,
             tables: domain.tables,
             extra: domain.extra,
+            vcpu_times: domain.vcpu_times.clone(),
         });
         Self {
             domains: domains.collect(),
@@ -142,11 +146,10 @@ mod tests {
             name: "a".into(),
             domid: 1,
             max_ram: heap,
-            direct: false,
-            static_mem: vec![],
             heap,
             tables,
             extra,
+            ..DomainNeeds::default()
         }
     }
 

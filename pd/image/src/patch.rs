@@ -3,8 +3,9 @@
 use memory_server::manifest::MANIFEST_WORDS;
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::SystemDescription;
+use topology::share::is_bounded;
 use topology::table::{self, Counter};
-use topology::{console_client, pd};
+use topology::{child, console_client, pd};
 
 use crate::Error;
 use crate::needs::Needs;
@@ -18,6 +19,10 @@ const CLIENT_NAMES: &str = "zazen_client_names";
 const STORE_DOMAINS: &str = "zazen_store_domains";
 /// The console's UART: `[u64; 2]`, kind and clock.
 const UART: &str = "zazen_uart";
+/// Of a gate: `u64`, 1 if it has time of its own.
+const GATE_PAYS: &str = "zazen_gate_pays";
+/// Of the fault server: `u64`, a bit for each child that keeps its time.
+const ACTIVE_CHILDREN: &str = "zazen_active_children";
 const NAME_BYTES: usize = console_api::NAME_MAX;
 
 /// Position of PD `name` among the programs.
@@ -118,6 +123,32 @@ fn store_domains(needs: &Needs) -> Vec<u8> {
     bytes
 }
 
+/// Tells gates that have time of their own, because their domains are bounded, and the fault server
+/// that they keep it.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn gates(
+    system: &SystemDescription,
+    elfs: &mut [ElfFile],
+    needs: &Needs,
+) -> Result<(), Error> {
+    let mut active = 0_u64;
+    for (index, domain) in needs.domains.iter().enumerate() {
+        if is_bounded(&domain.vcpu_times) {
+            let gate = position(system, &format!("{}{}", pd::GATE_PREFIX, domain.name))?;
+            write(&mut elfs[gate], GATE_PAYS, &1_u64.to_le_bytes())?;
+            active |= 1 << (child::GATE + index);
+        }
+    }
+    match position(system, pd::FAULT_SERVER) {
+        Ok(server) if active != 0 => {
+            write(&mut elfs[server], ACTIVE_CHILDREN, &active.to_le_bytes())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn client_names(needs: &Needs) -> Vec<u8> {
     let mut names = [[0; NAME_BYTES]; console_client::COUNT];
     // Clients have the same names on all boards.
@@ -142,12 +173,7 @@ mod tests {
         let domain = |name: &str| DomainNeeds {
             name: name.into(),
             domid: 1,
-            max_ram: 0,
-            direct: false,
-            static_mem: vec![],
-            heap: 0,
-            tables: 0,
-            extra: 0,
+            ..DomainNeeds::default()
         };
         let needs = Needs {
             domains: vec![domain("linux1"), domain("a-name-of-seventeen")],

@@ -5,12 +5,14 @@
 use microkit_tool::capdl::CapDLSpecContainer;
 use sel4_capdl_initializer_types::{Cap, Object, Rights, Word, cap, object};
 use topology::pd::priority;
+use topology::pd::time::Time;
 use topology::table::{self, Counter};
 use topology::{caps, pd};
 
 use crate::Error;
 use crate::extend::{add, find, insert_leaf};
 use crate::layout::Layout;
+use crate::needs::Needs;
 
 /// No right at all: a notification to which a scheduling context is bound needs none.
 const NONE: Rights = Rights {
@@ -20,13 +22,22 @@ const NONE: Rights = Rights {
     grant_reply: false,
 };
 
-/// Sets priorities, and gives VMMs, gates and passive servers to the fault server to be made
-/// passive.
+/// Sets priorities and the time of vCPUs, and gives VMMs, gates and passive servers to the fault
+/// server to be made passive.
 ///
 /// # Errors
 /// An object that Microkit's specification should have and has not.
-pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Result<(), Error> {
+pub(crate) fn arrange(
+    container: &mut CapDLSpecContainer,
+    layout: &Layout,
+    needs: &Needs,
+) -> Result<(), Error> {
     share_priority(container);
+    for domain in &needs.domains {
+        for (vcpu, time) in domain.vcpu_times.iter().enumerate() {
+            set_time(container, &format!("{}_{vcpu}", domain.name), *time)?;
+        }
+    }
     for domain in &layout.domains {
         let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
         let leaf = find(container, &format!("cnode_{vmm}"))?;
@@ -39,7 +50,11 @@ pub(crate) fn arrange(container: &mut CapDLSpecContainer, layout: &Layout) -> Re
         }
     }
     let members = table::members(counter(container), layout.domains.len());
-    for member in members.filter(|member| member.pd.on_callers_time) {
+    for member in members {
+        let needs = member.domain.and_then(|index| needs.domains.get(index));
+        if !member.on_callers_time(needs.map_or(&[], |domain| &domain.vcpu_times)) {
+            continue;
+        }
         let domain = member.domain.and_then(|index| layout.domains.get(index));
         let name = member.name(domain.map_or("", |domain| &domain.name));
         if let Some(number) = member.child() {
@@ -54,6 +69,17 @@ fn vcpus(container: &CapDLSpecContainer, name: &str) -> Result<usize, Error> {
     find(container, &format!("tcb_{name}_0"))?;
     let there = |number: &usize| find(container, &format!("tcb_{name}_{number}")).is_ok();
     Ok((0..hv_types::MAX_VCPUS).take_while(there).count())
+}
+
+/// Gives the scheduling context of thread `name` this time: Microkit's system description has one
+/// for all vCPUs of a virtual machine.
+fn set_time(container: &mut CapDLSpecContainer, name: &str, time: Time) -> Result<(), Error> {
+    let id = find(container, &format!("sched_context_{name}"))?;
+    if let Object::SchedContext(context) = &mut container.spec.objects[usize::from(id)].object {
+        context.extra.budget = time.budget;
+        context.extra.period = time.period;
+    }
+    Ok(())
 }
 
 /// How the system's protection domains tell the time.
@@ -114,7 +140,9 @@ fn share_priority(container: &mut CapDLSpecContainer) {
 mod tests {
     use super::*;
     use crate::layout::DomainLayout;
+    use crate::needs::DomainNeeds;
     use sel4_capdl_initializer_types::CapSlot;
+    use topology::pd::time::VCPU;
     use topology::{child, console_client};
 
     fn thread(prio: u8) -> Object<microkit_tool::capdl::FrameFill> {
@@ -185,6 +213,18 @@ mod tests {
         }
     }
 
+    fn needs(vcpu_times: &[Time]) -> Needs {
+        let domain = DomainNeeds {
+            name: "a".into(),
+            vcpu_times: vcpu_times.to_vec(),
+            ..DomainNeeds::default()
+        };
+        Needs {
+            domains: vec![domain],
+            ..Needs::default()
+        }
+    }
+
     fn priorities(container: &CapDLSpecContainer) -> Vec<(&str, u8, u8)> {
         let threads = container.spec.objects.iter().filter_map(|named| {
             let Object::Tcb(tcb) = &named.object else {
@@ -199,7 +239,7 @@ mod tests {
     #[test]
     fn all_share_one_priority_and_nobody_sets_any() {
         let mut container = whole();
-        arrange(&mut container, &layout()).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
         for (name, prio, max_prio) in priorities(&container) {
             assert_eq!((prio, max_prio), (100, 0), "{name}");
         }
@@ -209,7 +249,7 @@ mod tests {
     fn who_tells_the_time_runs_before_all_others() {
         let mut container = whole();
         add(&mut container, "tcb_clock_0".into(), thread(225));
-        arrange(&mut container, &layout()).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
         for (name, prio, max_prio) in priorities(&container) {
             let expected = match name {
                 "timer_server" => 230,
@@ -223,7 +263,7 @@ mod tests {
     #[test]
     fn the_fault_server_alone_holds_the_time_of_passive_children() {
         let mut container = whole();
-        arrange(&mut container, &layout()).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
         let objects = &container.spec.objects;
         let name = |id: usize| objects[id].name.clone().unwrap();
         let mut held = Vec::new();
@@ -267,7 +307,7 @@ mod tests {
         let mut container = whole();
         add(&mut container, "tcb_a_1".into(), thread(100));
         add(&mut container, "tcb_a_2".into(), thread(100));
-        arrange(&mut container, &layout()).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
         let leaf = find(&container, "cnode_vmm_a").unwrap();
         let slots = container.spec.objects[usize::from(leaf)].object.slots();
         let slots = slots.unwrap();
@@ -278,14 +318,49 @@ mod tests {
     }
 
     #[test]
+    fn each_vcpu_has_its_own_time_and_a_bounded_domains_gate_keeps_its() {
+        let mut container = whole();
+        let time = object::SchedContext {
+            size_bits: 8,
+            extra: object::SchedContextExtraInfo {
+                period: 500,
+                budget: 500,
+                badge: Word(0),
+            },
+        };
+        let second = Object::SchedContext(time);
+        add(&mut container, "sched_context_a_1".into(), second);
+        let times = [(500, 2500), (300, 3000)].map(|(budget, period)| Time { budget, period });
+        arrange(&mut container, &layout(), &needs(&times)).unwrap();
+        for (vcpu, time) in times.iter().enumerate() {
+            let id = find(&container, &format!("sched_context_a_{vcpu}")).unwrap();
+            let Object::SchedContext(found) = &container.spec.objects[usize::from(id)].object
+            else {
+                panic!("a scheduling context");
+            };
+            let found = (found.extra.budget, found.extra.period);
+            assert_eq!(found, (time.budget, time.period));
+        }
+        let holder = find(&container, "cnode_fault_server").unwrap();
+        let slots = container.spec.objects[usize::from(holder)].object.slots();
+        let slot = |slot: u64| CapSlot(u32::try_from(slot).unwrap());
+        let has = |child| {
+            let mut all = slots.unwrap().iter();
+            all.any(|entry| entry.slot == slot(caps::child_time(child)))
+        };
+        assert!(has(0) && !has(child::GATE));
+    }
+
+    #[test]
     fn a_system_without_gates_is_refused() {
         let mut container = system(&[
             ("fault_server", 100),
             ("memory_server", 250),
             ("dt_server", 240),
             ("vmm_a", 100),
+            ("a_0", 100),
         ]);
-        let error = arrange(&mut container, &layout()).unwrap_err();
+        let error = arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap_err();
         assert!(error.to_string().contains("gate_a"), "{error}");
     }
 }

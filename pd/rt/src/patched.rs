@@ -75,6 +75,18 @@ pub fn uart() -> [u64; 2] {
     *var!(zazen_uart: [u64; 2] = [0; 2])
 }
 
+/// Whether a gate has time of its own, with which it pays for what servers do for its VMM. Symbol
+/// `zazen_gate_pays` of gates.
+pub fn gate_pays() -> bool {
+    *var!(zazen_gate_pays: u64 = 0) != 0
+}
+
+/// Children of the fault server that keep time of their own, a bit for each. Symbol
+/// `zazen_active_children` of the fault server.
+pub fn active_children() -> u64 {
+    *var!(zazen_active_children: u64 = 0)
+}
+
 /// Bytes of a name in [`console_names`].
 pub const NAME_BYTES: usize = 16;
 

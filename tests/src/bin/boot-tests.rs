@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    compare, crash, fairness, hostile, memory, probe, processors, reboot, refused, registers, smp,
-    store, system_calls, two_linux,
+    budget, compare, crash, fairness, hostile, memory, probe, processors, reboot, refused,
+    registers, smp, store, system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -117,6 +117,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for scene in fairness::GUESTS {
         add("el2", scene);
     }
+    add("el2", budget::run);
     add("el2", fairness::short_lives);
     add("el2", refused::run);
     for config in on_other_boards("el2") {
@@ -142,6 +143,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for scene in fairness::GUESTS.into_iter().chain(fairness::VMMS) {
         add("release", scene);
     }
+    add("release", budget::run);
     add("release", fairness::wake_ups);
     add("debug", fairness::short_lives);
     add("debug", refused::run);

@@ -163,11 +163,15 @@ fn held(
 }
 
 /// Least share in permille and longest gap in microseconds.
-type Figures = (u64, u64);
+pub(super) type Figures = (u64, u64);
 
 /// What each of the `count` guests that measure has seen beside the attack that begins with a line
 /// that contains `begins`.
-fn measured(machine: &Machine, begins: &str, count: usize) -> Result<Vec<Figures>, Failure> {
+pub(super) fn measured(
+    machine: &Machine,
+    begins: &str,
+    count: usize,
+) -> Result<Vec<Figures>, Failure> {
     let line = r"share: done \d+ windows, permille \d+, least (\d+), longest gap (\d+) us$";
     // One after the other: each expectation looks for one more of the same lines.
     let lines = vec![line; count].join(r"(?s:.*)");
@@ -207,19 +211,22 @@ pub fn wake_ups(suite: &mut Suite, lab: &Lab, config: &str) {
             ];
             let file = lab.changed(config, "storm.dts", &name, &changes)?;
             let machine = lab.clone().counting().boot_file(config, &file, &name)?;
-            machine.expect(&format!("storm: {attack} begins"), PATIENCE)?;
-            let found =
-                machine.expect(r"late: done \d+ sleeps, (\d+) us late at most", PATIENCE)?;
-            let late: u64 = found
-                .get(1)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(u64::MAX);
+            let late = latest(&machine, attack)?;
             if late <= EACH + MORE {
                 return Ok(());
             }
             Err(Failure(format!("{late} us late (at most {})", EACH + MORE)))
         });
     }
+}
+
+/// Microseconds by which a guest that sleeps (`probe=late`) was woken too late at most, beside
+/// `attack`.
+pub(super) fn latest(machine: &Machine, attack: &str) -> Result<u64, Failure> {
+    machine.expect(&format!("storm: {attack} begins"), PATIENCE)?;
+    let found = machine.expect(r"late: done \d+ sleeps, (\d+) us late at most", PATIENCE)?;
+    let late = found.get(1).and_then(|text| text.parse().ok());
+    late.ok_or_else(|| Failure("the guest says no number of microseconds".into()))
 }
 
 /// Whether one of `domains` domains got enough, and soon enough.

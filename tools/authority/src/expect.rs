@@ -19,6 +19,7 @@ mod zazen;
 use std::collections::HashMap;
 
 use board::Board;
+use topology::pd::time::Time;
 use topology::{MAX_MODULES, caps, pd, vaddr};
 use untyped_plan::Span;
 
@@ -59,6 +60,8 @@ pub struct Domain {
     pub p2m: Option<u64>,
     /// Its static memory; `None` if that is not known.
     pub static_mem: Option<Vec<Span>>,
+    /// Processor time of its vCPUs, by their numbers.
+    pub vcpu_times: Vec<Time>,
 }
 
 impl System {
@@ -88,6 +91,7 @@ impl System {
                 modules: modules.collect(),
                 p2m: None,
                 static_mem: None,
+                vcpu_times: vcpu_times(spec, &name),
                 name,
             }
         };
@@ -97,6 +101,19 @@ impl System {
             benchmark: benchmark(spec),
         }
     }
+}
+
+/// The time that the vCPUs of domain `name` have.
+fn vcpu_times(spec: &Spec, name: &str) -> Vec<Time> {
+    let time = |vcpu: usize| {
+        let context = spec.find(&format!("sched_context_{name}_{vcpu}"))?;
+        let time = spec.get(context)?.time?;
+        Some(Time {
+            budget: time.budget,
+            period: time.period,
+        })
+    };
+    (0..).map_while(time).collect()
 }
 
 fn find<'a>(subjects: &'a [Subject], name: &str) -> Option<&'a Subject> {

@@ -4,6 +4,7 @@ mod dot;
 mod json;
 mod svg;
 mod table;
+mod time;
 
 pub use dot::dot;
 pub use json::json;

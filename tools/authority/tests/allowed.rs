@@ -551,6 +551,56 @@ fn a_scheduling_context_with_other_time() {
     );
 }
 
+/// The scheduling contexts are those of the domains file: one that says that `linux1` has a budget
+/// in each period is not that of an image without, and an image of it passes.
+#[test]
+fn a_budget_of_the_domains_file_is_looked_for() {
+    let mut bounded = described();
+    bounded.domains[0].vcpu_times = vec![topology::pd::time::Time {
+        budget: 500,
+        period: 2500,
+    }];
+    let told = |system: System| -> Vec<String> {
+        let checks = Authority::of(system.spec).check_as(&bounded);
+        let breaches = checks.into_iter().flat_map(|check| check.breaches);
+        breaches.map(|breach| breach.message).collect()
+    };
+    let text = told(of()).join("\n");
+    for part in [
+        "sched_context_linux1_0 has 500 us in each 500 us, badge 0x100; expected is 500 us in each 2500 us, badge 0x100",
+        "sched_context_vmm_linux1 has 50 us in each 50 us, badge 0x106; expected is 50 us in each 2500 us, badge 0x106",
+        "sched_context_gate_linux1 has 500 us in each 500 us, badge 0x105; expected is 1250 us in each 6250 us, badge 0x105",
+        "cnode_fault_server is sched context sched_context_gate_linux1; nothing is expected",
+    ] {
+        assert!(text.contains(part), "no '{part}' in {text}");
+    }
+    assert!(!text.contains("linux2"), "{text}");
+
+    let time = |system: System, name: &str, budget, period| {
+        system.change(name, |object| {
+            let badge = object.time.map_or(0, |time| time.badge);
+            object.time = Some(Time {
+                budget,
+                period,
+                badge,
+            });
+        })
+    };
+    let gate = topology::child::GATE;
+    let slots = [
+        topology::caps::child_time(gate),
+        topology::caps::child_notification(gate),
+    ];
+    let image = time(of(), "sched_context_linux1_0", 500, 2500);
+    let image = time(image, "sched_context_vmm_linux1", 50, 2500);
+    let image = time(image, "sched_context_gate_linux1", 1250, 6250);
+    let image = image.change("cnode_fault_server", |cnode| {
+        let gone = |slot: u32| slots.contains(&u64::from(slot));
+        cnode.slots.retain(|(slot, _)| !gone(*slot));
+    });
+    assert_eq!(told(image), Vec::<String>::new());
+}
+
 /// Authority that nothing uses: over what is its own anyway.
 #[test]
 fn authority_that_nobody_uses() {

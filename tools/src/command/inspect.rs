@@ -177,6 +177,7 @@ fn domains(config: &Config) -> Vec<Domain> {
                 .collect(),
             p2m: Some(topology::p2m_bytes(domain.max_ram())),
             static_mem: Some(spans(domain)),
+            vcpu_times: domain.vcpu_times.clone(),
         })
         .collect()
 }

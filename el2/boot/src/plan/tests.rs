@@ -41,6 +41,7 @@ fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
         heap: if fixed.is_some() { 0 } else { ram },
         tables: 3 * MIB,
         extra: 67 * PAGE_SIZE,
+        vcpu_times: Vec::new(),
         bootargs: "".into(),
         kernel_file: "Image".into(),
         ramdisk_file: None,

@@ -22,11 +22,11 @@ fn domain(name: &str, domid: u16, static_mem: Vec<Span>, heap: u64) -> DomainNee
         name: name.into(),
         domid,
         max_ram,
-        direct: false,
         static_mem,
         heap,
         tables: 5 << 19,
         extra: 67 << 12,
+        ..DomainNeeds::default()
     }
 }
 

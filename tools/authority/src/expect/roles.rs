@@ -131,11 +131,12 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
 fn pd(system: &System, member: Member) -> Pd {
     let row = member.pd;
     let maps = member.maps(counter(system));
+    let times = of_domain(system, member).map_or(&[][..], |domain| &domain.vcpu_times);
     Pd {
         name: name(system, member),
         priority: row.in_image,
-        time: row.time,
-        on_callers_time: row.on_callers_time,
+        time: member.time(times),
+        on_callers_time: member.on_callers_time(times),
         parent: member.child().map(|number| (pd::FAULT_SERVER, number)),
         stack: row.stack,
         maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
@@ -149,7 +150,7 @@ fn pd(system: &System, member: Member) -> Pd {
             Vm {
                 name: vm.name.map_or(label(system, member), str::to_owned),
                 priority: vm.priority,
-                time: vm.time.shared_by(vcpus),
+                time: times.first().copied().unwrap_or(vm.time),
                 vcpus,
                 maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
             }

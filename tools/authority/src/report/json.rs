@@ -6,7 +6,7 @@
 use serde::Serialize;
 use untyped_plan::Span;
 
-use super::{run_time_text, who};
+use super::{run_time_text, time, who};
 use crate::{Authority, Check, Held, Run, Subject, Way};
 
 /// Names the schema; a change that readers must know of changes the number.
@@ -28,11 +28,20 @@ struct JsonSubject<'a> {
     name: &'a str,
     role: String,
     priority: u8,
+    time: Vec<JsonTime<'a>>,
     capabilities: Vec<JsonCap<'a>>,
     mappings: Vec<JsonMapping>,
     calls: Vec<JsonEdge<'a>>,
     notifies: Vec<JsonEdge<'a>>,
     reports_faults_to: Vec<JsonEdge<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonTime<'a> {
+    name: &'a str,
+    budget: u64,
+    period: u64,
+    for_notifications: bool,
 }
 
 #[derive(Serialize)]
@@ -192,6 +201,15 @@ fn json_subject<'a>(
         name: &subject.name,
         role: subject.role.to_string(),
         priority: subject.priority,
+        time: time::shares(authority, subject)
+            .into_iter()
+            .map(|share| JsonTime {
+                name: share.name,
+                budget: share.budget,
+                period: share.period,
+                for_notifications: share.bound,
+            })
+            .collect(),
         capabilities: subject
             .held
             .iter()

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use untyped_plan::human;
 
-use super::{ram, run_time_text, who};
+use super::{ram, run_time_text, time, who};
 use crate::spec::Kind;
 use crate::{Authority, Check, Memory, Role, Subject, Way, What};
 
@@ -31,6 +31,10 @@ fn write(out: &mut String, authority: &Authority, checks: &[Check]) -> fmt::Resu
     )?;
     memory(out, authority)?;
     calls(out, authority)?;
+    heading(out, "Who can use how much of the processor")?;
+    for (name, much) in time::text(authority) {
+        writeln!(out, "  {name:24} {much}")?;
+    }
     heading(out, "What can change while the system runs")?;
     for line in run_time_text(authority, &authority.run_time()) {
         wrapped(out, "  ", "    ", &line)?;

@@ -174,6 +174,7 @@ pub(crate) fn described() -> authority::System {
         ],
         p2m: Some(topology::p2m_bytes(192 << 20)),
         static_mem: Span::sized(Paddr(start), 192 << 20).map(|span| vec![span]),
+        vcpu_times: vec![topology::pd::time::VCPU],
     };
     authority::System {
         board: &board::QEMU_VIRT,
