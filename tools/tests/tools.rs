@@ -365,6 +365,7 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(between("memory_server", "console"), pair("60", "8"));
     assert_eq!(between("console", "timer_server"), pair("60", "59"));
     assert_eq!(between("fault_server", "memory_server"), pair("59", "59"));
+    assert!(between("vmm_linux2", "xenstore_server").is_some());
     assert_eq!(all("channel").count(), 2 * 7 + 9);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
