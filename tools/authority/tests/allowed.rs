@@ -568,8 +568,8 @@ fn a_budget_of_the_domains_file_is_looked_for() {
     let text = told(of()).join("\n");
     for part in [
         "sched_context_linux1_0 has 500 us in each 500 us, badge 0x100; expected is 500 us in each 2500 us, badge 0x100",
-        "sched_context_vmm_linux1 has 50 us in each 50 us, badge 0x106; expected is 50 us in each 2500 us, badge 0x106",
-        "sched_context_gate_linux1 has 500 us in each 500 us, badge 0x105; expected is 1250 us in each 6250 us, badge 0x105",
+        "sched_context_vmm_linux1 has 50 us in each 50 us, badge 0x107; expected is 50 us in each 2500 us, badge 0x107",
+        "sched_context_gate_linux1 has 500 us in each 500 us, badge 0x106; expected is 1250 us in each 6250 us, badge 0x106",
         "cnode_fault_server is sched context sched_context_gate_linux1; nothing is expected",
     ] {
         assert!(text.contains(part), "no '{part}' in {text}");
