@@ -150,7 +150,14 @@ pub struct SplitRecord {
     granted: [u16; CHUNKS as usize],
     pub(crate) page: [PageRecord; PAGES],
 }
+
 const _: () = assert!(CHUNKS == u32::BITS && CHUNK_PAGES == u16::BITS);
+
+/// The chunk of page `page` of a block.
+#[inline]
+const fn chunk(page: u32) -> u32 {
+    page / CHUNK_PAGES % CHUNKS
+}
 
 const _: () = assert!(size_of::<PageRecord>() == 12);
 
@@ -192,15 +199,15 @@ impl SplitRecord {
     /// Whether the frame of page `page` exists.
     #[inline]
     pub(crate) fn is_made(&self, page: u32) -> bool {
-        self.made >> (page / CHUNK_PAGES & (CHUNKS - 1)) & 1 != 0
+        self.made >> chunk(page) & 1 != 0
     }
     /// Whether the holder of page `page` has its guest-side capability.
     #[inline]
     pub(crate) fn is_granted(&self, page: u32) -> bool {
-        self.granted[(page / CHUNK_PAGES & (CHUNKS - 1)) as usize] >> (page % CHUNK_PAGES) & 1 != 0
+        self.granted[chunk(page) as usize] >> (page % CHUNK_PAGES) & 1 != 0
     }
     pub(crate) fn set_granted(&mut self, page: u32, granted: bool) {
-        let word = &mut self.granted[(page / CHUNK_PAGES & (CHUNKS - 1)) as usize];
+        let word = &mut self.granted[chunk(page) as usize];
         let bit = page % CHUNK_PAGES;
         *word = *word & !(1 << bit) | u16::from(granted) << bit;
     }

@@ -3,11 +3,12 @@
 //! A balloon mostly takes back what it gave (SM-12). So the capabilities of a returned page or
 //! block stay in its last holder's grant CNode. Only that domain can reach it, and its contents are
 //! that domain's anyway. The same domain gets its oldest returned page or block first, without a
-//! kernel operation (but for the capabilities of a page that never had any, see `split`). Anybody else gets it only after it is revoked, that is, free (SM-5); so does
-//! merging, splitting, or use as an extra page. The heap serves others from free memory first, then
-//! revokes returned pages, and only then makes pages of a block. Static memory that was returned is
-//! part of its domain's reserve. Everything that gives RAM back takes this path: a balloon, a list
-//! of extents, a parked page (BL-5).
+//! kernel operation (but for the capabilities of a page that never had any, see `split`). Anybody
+//! else gets it only after it is revoked, that is, free (SM-5); so does merging, splitting, or use
+//! as an extra page. The heap serves others from free memory first, then revokes returned pages,
+//! and only then makes pages of a block. Static memory that was returned is part of its domain's
+//! reserve. Everything that gives RAM back takes this path: a balloon, a list of extents, a parked
+//! page (BL-5).
 
 use hv_types::Gfn;
 use memory_server_api::{Error, Placed, Slot};

@@ -122,8 +122,8 @@ impl MemoryServer<'_> {
         self.record_pages(b, s, PageRecord::free(last));
     }
 
-    /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are on
-    /// no list.
+    /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are
+    /// on no list.
     pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: PageRecord) {
         let pages = self.untyped_of(b).pages();
         let is_short = self.is_short(b);

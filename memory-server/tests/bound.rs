@@ -139,9 +139,9 @@ fn pages_with_all_aliases_in_one_batch() {
     assert_eq!(s.kernel.deleted - deleted, 7 * (2 * 73 + ALIASES));
 }
 
-/// A split of either kind is cheap, whatever its block was before, and so is each chunk of it, in any
-/// order and however often it is asked for. The end of the domain in the middle of it leaves nothing
-/// behind and loses nothing.
+/// A split of either kind is cheap, whatever its block was before, and so is each chunk of it, in
+/// any order and however often it is asked for. The end of the domain in the middle of it leaves
+/// nothing behind and loses nothing.
 #[test]
 fn a_split_and_its_chunks_are_small() {
     for device in [false, true] {
@@ -207,8 +207,8 @@ fn a_split_and_its_chunks_are_small() {
     }
 }
 
-/// A page is given back and comes again whether or not it ever had capabilities, and so does one that
-/// another domain gets.
+/// A page is given back and comes again whether or not it ever had capabilities, and so does one
+/// that another domain gets.
 #[test]
 fn pages_without_capabilities_are_given_back() {
     for device in [false, true] {

@@ -283,7 +283,8 @@ fn split_in_place() {
     assert_eq!(fail_each_step(returned, D0, request), 2);
 }
 
-/// SM-9: a chunk that is refused at any step comes when it is asked for again: all of its pages, once.
+/// SM-9: a chunk that is refused at any step comes when it is asked for again: all of its pages,
+/// once.
 #[test]
 fn chunks_and_windows() {
     for (d, both) in [(D0, false), (D0, true), (D1, true)] {

@@ -147,8 +147,8 @@ bench_millions() {
     awk -v ticks="$1" 'BEGIN { printf "%.1f", ticks * 16 / 1e6 }'
 }
 
-# What one-linux.dts takes: on Microkit as the image builder counts it, on EL2 as the host says itself
-# when it boots, and its packer. $1 is the configuration.
+# What one-linux.dts takes: on Microkit as the image builder counts it, on EL2 as the host says
+# itself when it boots, and its packer. $1 is the configuration.
 bench_size() {
     local ram image report=$BUILD/image/${BOARDS[0]}-$1/one-linux.img.report
     if [[ $1 != el2 ]]; then

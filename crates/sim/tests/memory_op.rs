@@ -347,9 +347,9 @@ fn gfn_numbers_are_what_the_tests_say() {
     assert_eq!(g.vm.domain.p2m.max_gfn(), Gfn::new(GFN + 4095));
 }
 
-/// UP-5: the guest's own table walk meets a page that is absent, and the kernel does not tell which.
-/// The instruction names the address; where it does not, chunk after chunk comes. What is still not
-/// there then is the guest's mistake.
+/// UP-5: the guest's own table walk meets a page that is absent, and the kernel does not tell
+/// which. The instruction names the address; where it does not, chunk after chunk comes. What is
+/// still not there then is the guest's mistake.
 #[test]
 fn a_table_walk_brings_the_tables() {
     for kind in [Kind::Heap, Kind::Static] {

@@ -97,8 +97,8 @@ impl Guest {
             .guest_write(D0, Gpa::new(gfn << 12), byte)
             .expect("the guest sees it");
     }
-    /// What the guest sees is what the map says: RAM but for what is absent. The window shows the same
-    /// frames, and RAM in it is the guest's; nothing is lost or counted twice.
+    /// What the guest sees is what the map says: RAM but for what is absent. The window shows the
+    /// same frames, and RAM in it is the guest's; nothing is lost or counted twice.
     fn check(&self) {
         let totals = self.memory.totals();
         assert_eq!(totals.sum(), totals.all);
@@ -706,8 +706,8 @@ fn one_block(is_static: bool) -> Guest {
     g
 }
 
-/// SM-9: whatever is refused while the pages of a split block come, each has its contents in the end,
-/// for the guest and for the VMM, and none is there twice.
+/// SM-9: whatever is refused while the pages of a split block come, each has its contents in the
+/// end, for the guest and for the VMM, and none is there twice.
 #[test]
 fn refused_steps_of_a_touch_lose_nothing_sm_9() {
     for is_static in [true, false] {

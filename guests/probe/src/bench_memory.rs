@@ -1,8 +1,8 @@
 //! What ballooning costs: lists of single pages as Linux sends them, and whole 2 MiB extents.
 //!
 //! The same rows for every kind of RAM; the domains file decides which kind this guest has. RAM
-//! starts at a multiple of 1 GiB, and 4..10 MiB of it hold nothing: not this program (at its start),
-//! nor the device tree (at its end).
+//! starts at a multiple of 1 GiB, and 4..10 MiB of it hold nothing: not this program (at its
+//! start), nor the device tree (at its end).
 
 use crate::page::{self, Use};
 use crate::xen::{SELF, call_with, call2, nr};
@@ -50,8 +50,9 @@ pub fn run() {
     }
 }
 
-/// Touches the pages of a block, of which the first is gone, in the order that `frame` gives, and in
-/// the middle looks at one with the hypervisor's eyes: the longest pause, and all of them together.
+/// Touches the pages of a block, of which the first is gone, in the order that `frame` gives, and
+/// in the middle looks at one with the hypervisor's eyes: the longest pause, and all of them
+/// together.
 fn touches(name: &str, frame: impl Fn(u64) -> u64) {
     let (mut longest, mut sum, mut looked) = (0, 0, 0);
     // Pauses of more than 60,000, 40,000, 20,000 and 1,000 instructions, and all shorter ones.

@@ -2,9 +2,9 @@
 //!
 //! After a split the pages of a block come when the guest touches them, a chunk at a time. The
 //! instruction is then executed again. Where it was the guest's own table walk that came upon an
-//! absent page, the stock seL4 kernel does not tell which: the kernel asks the processor to walk the
-//! same tables once more, which fails at the same place. So the tables are walked in software for
-//! the address that the instruction names, and what the walk reads comes on the way.
+//! absent page, the stock seL4 kernel does not tell which: the kernel asks the processor to walk
+//! the same tables once more, which fails at the same place. So the tables are walked in software
+//! for the address that the instruction names, and what the walk reads comes on the way.
 
 use hv_types::Gpa;
 
@@ -79,8 +79,8 @@ fn on_table_walk<H: VcpuHost>(
             return Ok(true);
         }
     }
-    // Tables that can all be read now were brought by another vCPU. Where the address cannot be told
-    // one chunk after the other comes, until it was the right one; if none is left, it is the
+    // Tables that can all be read now were brought by another vCPU. Where the address cannot be
+    // told one chunk after the other comes, until it was the right one; if none is left, it is the
     // guest's mistake.
     Ok(complete || p2m.touch_any(host)?)
 }

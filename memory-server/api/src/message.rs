@@ -101,9 +101,9 @@ ipc::requests! {
             /// Which alias.
             alias: u32 where 0..ALIASES,
         },
-        /// The guest-side capability of each page that the caller holds among the [`crate::CHUNK_PAGES`] of
-        /// the page in `slot`, and that has none; after [`SplitKind::Copy`] the window side comes
-        /// with it if `both`. Reply: [`Reply::Done`].
+        /// The guest-side capability of each page that the caller holds among the
+        /// [`crate::CHUNK_PAGES`] of the page in `slot`, and that has none; after
+        /// [`SplitKind::Copy`] the window side comes with it if `both`. Reply: [`Reply::Done`].
         ///
         /// After [`Error::Kernel`] some of them may be there: repeating brings the others.
         22 Idempotent Chunk {
@@ -112,8 +112,8 @@ ipc::requests! {
             /// The window-side capabilities as well.
             both: bool,
         },
-        /// The window-side capability of a page that the caller holds: a new one, mapped nowhere; if
-        /// there was one it goes first. Reply: [`Reply::Done`].
+        /// The window-side capability of a page that the caller holds: a new one, mapped nowhere;
+        /// if there was one it goes first. Reply: [`Reply::Done`].
         23 Idempotent Window {
             /// The page's guest-side slot.
             slot: Slot,

@@ -99,9 +99,9 @@ pub enum SplitKind {
     /// The 512 pages are the same memory with its contents; the block's capabilities are gone
     /// (memory the kernel does not own). No page has capabilities yet.
     InPlace,
-    /// The 512 pages are other, zeroed memory and the block is still granted: the caller copies,
-    /// in parts if it likes, and then sends [`crate::Request::SplitDone`] or [`crate::Request::SplitAbort`] (memory the
-    /// kernel owns, which it wipes when it is retyped).
+    /// The 512 pages are other, zeroed memory and the block is still granted: the caller copies, in
+    /// parts if it likes, and then sends [`crate::Request::SplitDone`] or
+    /// [`crate::Request::SplitAbort`] (memory the kernel owns, which it wipes when it is retyped).
     Copy,
 }
 

@@ -222,8 +222,8 @@ fn memory_given_away_by_one_guest_is_empty_when_another_gets_it() {
     let left = sys.memory.usage(System::domain(0)).returned;
     assert!(left < 512, "none of them came to the other guest");
     sys.assert_consistent();
-    // The first guest gets what is left of its own, and for the rest other pages. All are empty: the
-    // block was split by copying, and pages that went before they were copied had no contents.
+    // The first guest gets what is left of its own, and for the rest other pages. All are empty:
+    // the block was split by copying, and pages that went before they were copied had no contents.
     assert_eq!(populate(&mut sys.guest(0), &gfns), 512);
     let mut guest = sys.guest(0);
     let full = |guest: &mut Guest<'_>, byte| {

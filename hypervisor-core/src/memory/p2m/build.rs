@@ -8,7 +8,7 @@ use super::balloon::run;
 use super::entry::{BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, ask, give_back};
-use super::split::SPLIT_TABLES;
+use super::pool::SPLIT_TABLES;
 use super::{P2m, block_start};
 use crate::host::Host;
 

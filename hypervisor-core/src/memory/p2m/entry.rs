@@ -3,7 +3,13 @@
 use hv_types::{Gfn, PAGE_SHIFT, PageOrder, WindowAddr};
 use memory_server_api::{Extra, Slot};
 
-use super::{ABSENT, SEEN};
+/// Bit of a page's word: an extra page lies over the frame.
+pub(super) const COVERED: u32 = 4;
+/// Bit of a page's word: the window shows the page at its address.
+pub(super) const SEEN: u32 = 1 << 30;
+/// Bit of a page's word: the guest's address space does not have the page yet, and after a split by
+/// copying neither does it have its contents.
+pub(super) const ABSENT: u32 = 1 << 31;
 
 /// Frame numbers end with the 40 bits of an intermediate physical address.
 pub(super) const MAX_GFN: u64 = (1 << (40 - PAGE_SHIFT)) - 1;
@@ -28,6 +34,17 @@ pub enum Page {
 /// Number of a block record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Block(pub(super) usize);
+
+/// A split whose contents are not all copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copying {
+    /// The block that was split.
+    pub(super) block: Block,
+    /// Its first frame.
+    pub(super) first: Gfn,
+    /// The 2 MiB frame with the contents.
+    pub(super) source: Slot,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BlockEntry {

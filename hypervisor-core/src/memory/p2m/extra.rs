@@ -3,10 +3,10 @@
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Extra, Reply, Request, Slot};
 
-use super::entry::{AliasId, Block, BlockEntry, MAX_GFN, PageEntry};
+use super::P2m;
+use super::entry::{ABSENT, AliasId, Block, BlockEntry, MAX_GFN, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{ABSENT, P2m};
 use crate::host::Host;
 
 impl P2m<'_> {

@@ -10,10 +10,10 @@
 //! each page. A page is a hole, RAM, or *parked*: the domain holds the frame but the guest does not
 //! see it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
-//! A page is mapped when somebody looks at it. The pages of a block that was split are *absent* from
-//! the guest's address space until it touches one of their chunk (`touch`), and no page is *seen* in
-//! the window before the VMM looks at it (`sight`). A page that the guest gives up disappears from
-//! both at once.
+//! A page is mapped when somebody looks at it. The pages of a block that was split are *absent*
+//! from the guest's address space until it touches one of their chunk (`touch`), and no page is
+//! *seen* in the window before the VMM looks at it (`sight`). A page that the guest gives up
+//! disappears from both at once.
 //!
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! `Error::Broken`: a mapping that existed could not be made again, and the guest must be
@@ -27,6 +27,7 @@ mod error;
 mod extra;
 mod map;
 mod pages;
+mod pool;
 mod sight;
 mod split;
 mod tables;
@@ -47,9 +48,8 @@ use memory_server_api::{ALIASES, Extra, Slot};
 use crate::host::Host;
 use crate::memory::pages::Pages;
 
-use entry::{Block, BlockEntry, PageEntry, Words};
-use split::Copying;
-use tables::Tables;
+use entry::{ABSENT, Block, BlockEntry, COVERED, Copying, PageEntry, SEEN, Words};
+use pool::{TABLE_BATCH, Tables};
 
 /// Where a block lies in the window while it is copied: the first 2 MiB after the extra pages.
 const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE);
@@ -58,16 +58,6 @@ const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE);
 const EXTRAS: usize = Extra::COUNT as usize;
 const ALIAS_WORDS: usize = ALIASES as usize * size_of::<Words>() / size_of::<u32>();
 const PER_BLOCK: usize = PAGES_PER_BLOCK as usize;
-/// Page tables that are made at a time, and kept until they are needed.
-const TABLE_BATCH: u32 = 8;
-
-/// Bit of a page's word: an extra page lies over the frame.
-const COVERED: u32 = 4;
-/// Bit of a page's word: the window shows the page at its address.
-const SEEN: u32 = 1 << 30;
-/// Bit of a page's word: the guest's address space does not have the page yet, and after a split by
-/// copying neither does it have its contents.
-const ABSENT: u32 = 1 << 31;
 
 /// A RAM bank in frames, and where its records are.
 #[derive(Clone, Copy, Debug)]

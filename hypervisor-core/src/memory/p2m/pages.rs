@@ -8,10 +8,10 @@
 use hv_types::{FrameSize, Gfn};
 use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
 
-use super::entry::{BlockEntry, PageEntry};
+use super::P2m;
+use super::entry::{ABSENT, BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{ABSENT, P2m};
 use crate::host::Host;
 
 impl P2m<'_> {

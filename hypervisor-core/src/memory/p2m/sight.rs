@@ -7,10 +7,10 @@
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
 use memory_server_api::{Request, Slot};
 
-use super::entry::{Block, BlockEntry, PageEntry};
+use super::P2m;
+use super::entry::{ABSENT, Block, BlockEntry, PageEntry, SEEN};
 use super::error::Error;
 use super::map::{Space, ask};
-use super::{ABSENT, P2m, SEEN};
 use crate::host::{Host, MapError};
 
 impl P2m<'_> {

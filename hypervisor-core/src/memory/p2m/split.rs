@@ -8,25 +8,12 @@
 use hv_types::{FrameSize, Gfn, Gpa, PAGES_PER_BLOCK, WindowAddr};
 use memory_server_api::{Error as MemoryError, Reply, Request, Slot, SplitKind};
 
-use super::entry::{Block, BlockEntry};
+use super::entry::{ABSENT, Block, BlockEntry, Copying};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{ABSENT, P2m, PER_BLOCK, SCRATCH, block_start};
+use super::pool::SPLIT_TABLES;
+use super::{P2m, PER_BLOCK, SCRATCH, block_start};
 use crate::host::{Host, MapError};
-
-/// A split whose contents are not all copied.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Copying {
-    /// The block that was split.
-    pub(super) block: Block,
-    /// Its first frame.
-    first: Gfn,
-    /// The 2 MiB frame with the contents.
-    source: Slot,
-}
-
-/// Page tables at hand without which nothing is split.
-pub(super) const SPLIT_TABLES: usize = 3;
 
 impl P2m<'_> {
     /// Splits the whole block `slot` at `gfn`.

@@ -1,50 +1,12 @@
 //! Page tables: some are kept at hand, because a split must not miss one.
 
-use core::cell::Cell;
-
 use memory_server_api::{Error as MemoryError, Reply, Request, Slot};
 
+use super::P2m;
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
-use super::{P2m, TABLE_BATCH};
+use super::pool::TABLE_BATCH;
 use crate::host::Host;
-
-const ROOM: usize = 2 * TABLE_BATCH as usize;
-
-/// Slots of page tables that are installed nowhere.
-#[derive(Debug)]
-pub(super) struct Tables {
-    slots: [Cell<u32>; ROOM],
-    len: Cell<usize>,
-}
-
-impl Tables {
-    pub(super) const fn new() -> Self {
-        Self {
-            slots: [const { Cell::new(0) }; ROOM],
-            len: Cell::new(0),
-        }
-    }
-    fn len(&self) -> usize {
-        self.len.get()
-    }
-    /// Adds one; false if there is no room.
-    fn push(&self, table: Slot) -> bool {
-        let Some(place) = self.slots.get(self.len()) else {
-            return false;
-        };
-        place.set(table.0);
-        self.len.set(self.len() + 1);
-        true
-    }
-    fn last(&self) -> Option<Slot> {
-        let place = self.slots.get(self.len().checked_sub(1)?)?;
-        Some(Slot(place.get()))
-    }
-    fn drop_last(&self) {
-        self.len.set(self.len().saturating_sub(1));
-    }
-}
 
 impl P2m<'_> {
     /// Has at least `count` page tables at hand.

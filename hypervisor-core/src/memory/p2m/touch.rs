@@ -4,10 +4,10 @@ use guest_mem::Window;
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
 use memory_server_api::{CHUNK_PAGES, Request, Slot};
 
-use super::entry::{Block, BlockEntry, PageEntry};
+use super::entry::{ABSENT, Block, BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{Space, ask};
-use super::{ABSENT, P2m, PER_BLOCK, SCRATCH};
+use super::{P2m, PER_BLOCK, SCRATCH};
 use crate::host::Host;
 
 impl P2m<'_> {
