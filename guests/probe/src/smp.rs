@@ -16,9 +16,9 @@ const SET: &str = "smp";
 const AFFINITY_INFO: u64 = 0xc400_0004;
 const SYSTEM_SUSPEND: u64 = 0xc400_000e;
 /// How often vCPUs are turned on and off.
-const ROUNDS: u64 = 1000;
+const ROUNDS: u64 = 100;
 /// How often two turn a third on at a time.
-const RACES: u64 = 50;
+const RACES: u64 = 20;
 /// Where `vcpu_info` of vCPU `n` is in the page for them.
 const fn info(n: u64) -> u64 {
     64 * n

@@ -78,7 +78,7 @@ pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume
 /// refused. `sel4` has that register for multicore kernels alone.
 pub fn identify(vcpu: u64, mpidr: u64) -> bool {
     with_msg_regs_mut(|mrs| {
-        mrs[0] = sel4::sys::seL4_VCPUReg::seL4_VCPUReg_VMPIDR_EL2.into();
+        mrs[0] = sel4::sys::seL4_VCPUReg::seL4_VCPUReg_VMPIDR_EL2;
         mrs[1] = mpidr;
     });
     let label = sel4::sys::invocation_label::ARMVCPUWriteReg;

@@ -62,6 +62,9 @@ fn return_codes(suite: &mut Suite, lab: &Lab, config: &str, set: &str) {
     if !suite.wants(&tests) {
         return;
     }
+    // Four vCPUs that wait for each other make no way on a busy host.
+    let counting = lab.clone().counting();
+    let lab = if set == "smp" { &counting } else { lab };
     let mut machine = None;
     for (domain, test) in ["static", "heap"].iter().zip(&tests) {
         suite.run(test, || {
