@@ -403,15 +403,23 @@ impl System {
     /// was anything.
     #[inline]
     fn catch_up(&mut self, index: usize) -> bool {
-        let mut done = false;
+        let guest = self.guests.get(index);
+        let behind = guest.is_some_and(|guest| guest.driver.is_behind());
+        if behind {
+            self.tell(index);
+        }
+        behind
+    }
+
+    /// [`System::catch_up`] where there is something.
+    #[inline(never)]
+    fn tell(&mut self, index: usize) {
         while let Some(guest) = self.guests.get_mut(index)
             && guest.driver.is_behind()
         {
             guest.driver.catch_up(&mut guest.host);
-            done = true;
         }
-        self.looks |= done;
-        done
+        self.looks = true;
     }
 
     /// Guest `index` would like to run, maybe before the one that does.

@@ -50,8 +50,9 @@ impl<'m> Vm<'m> {
     }
 
     /// The vCPUs that the guest has.
+    #[inline]
     pub(crate) const fn all(&self) -> Vcpus {
-        Vcpus::first(self.domain.record.vcpus)
+        self.devices.gic.all()
     }
 
     /// Those of them that are on.

@@ -61,6 +61,9 @@ impl Turns {
             (self.over, self.end) = (false, None);
             return Some(self.current);
         }
+        if running.is_empty() {
+            return None;
+        }
         self.take_one_of(running, now())
     }
 

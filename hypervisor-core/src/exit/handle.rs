@@ -68,7 +68,7 @@ impl Vm<'_> {
             }
             Reason::VirtualTimer => {
                 let vcpu = &mut self.vcpus[host.id().index()];
-                vcpu.timer.on_fire(&mut self.devices.gic);
+                vcpu.timer.on_fire(host.id(), &mut self.devices.gic);
                 Disposition::Run
             }
             Reason::Unknown { pc } => {
@@ -158,6 +158,7 @@ impl Vm<'_> {
 
     /// Asks to be woken at the next deadline. What was asked for before may have been an earlier
     /// one, or is used up; where there is none, one that is too many does no harm.
+    #[inline(never)]
     fn rearm<H: Host>(&self, host: &mut H) {
         if let Some(deadline) = self.next_deadline() {
             host.wake_at(Some(deadline));
@@ -246,7 +247,10 @@ impl Vm<'_> {
         if !gic.kicked().with(self.polls).is_empty() {
             return self.settle_others(host, next);
         }
-        self.go_on(host, next)
+        match next {
+            Disposition::Run => self.run(host),
+            next => self.go_on(host, next),
+        }
     }
 
     /// The end of [`Vm::settle`] where there may be something for other vCPUs.
@@ -283,7 +287,7 @@ impl Vm<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn run<H: VcpuHost>(&mut self, host: &mut H) -> VcpuAction {
         let id = host.id();
         if self.vcpu(id).wait != Wait::None {
@@ -358,9 +362,10 @@ fn look_at_timer<H: Host>(vcpu: &mut Vcpu, gic: &mut VGic, host: &mut H) {
     vcpu.ptimer.look(gic, host.now());
 }
 
+#[inline]
 fn on_maintenance<H: VcpuHost>(vcpu: &mut Vcpu, gic: &mut VGic, host: &mut H, lr: Option<u8>) {
     // The levels of the event upcall and of the UART are settled with every exit.
-    if gic.on_maintenance(vcpu.id(), lr) == Some(VTIMER) {
-        vcpu.timer.on_eoi(gic, host);
+    if gic.on_maintenance(host.id(), lr) == Some(VTIMER) {
+        vcpu.timer.on_eoi(host.id(), gic, host);
     }
 }

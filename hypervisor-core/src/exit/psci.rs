@@ -203,6 +203,8 @@ fn vcpu_of(mpidr: u64) -> Option<VcpuId> {
 }
 
 /// `CPU_ON`, checked in Xen's order: which vCPU is to be turned on.
+#[cold]
+#[inline(never)]
 fn cpu_on(power: Power, mpidr: u64, entry: u64) -> Result<VcpuId, i64> {
     let vcpu = vcpu_of(mpidr).filter(|id| power.all.contains(*id));
     let vcpu = vcpu.ok_or(INVALID_PARAMETERS)?;
@@ -217,6 +219,8 @@ fn cpu_on(power: Power, mpidr: u64, entry: u64) -> Result<VcpuId, i64> {
 }
 
 /// `AFFINITY_INFO`: on if any vCPU in the affinity instance is.
+#[cold]
+#[inline(never)]
 fn affinity_info(on: Vcpus, mpidr: u64, level: u64) -> u64 {
     let ignored = match level {
         0 => 0,

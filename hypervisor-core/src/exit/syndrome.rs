@@ -158,6 +158,7 @@ impl Abort {
 }
 
 /// Decodes `esr`; every value has an answer.
+#[inline(always)]
 pub const fn decode(esr: u32) -> Trap {
     let class = (esr >> 26) as u8;
     let imm = (esr & 0xffff) as u16;

@@ -57,15 +57,18 @@ impl VTimer {
         }
     }
 
-    /// The host reports that the timer's interrupt fired.
-    pub fn on_fire(&mut self, gic: &mut VGic) {
+    /// The host reports that the timer's interrupt fired. Its vCPU is `cpu`: the caller may know the
+    /// number when it is compiled.
+    #[inline]
+    pub fn on_fire(&mut self, cpu: VcpuId, gic: &mut VGic) {
         self.fired = true;
-        gic.set_private_level(self.cpu, VTIMER, true);
+        gic.set_private_level(cpu, VTIMER, true);
     }
 
-    /// The guest has ended PPI 27.
-    pub fn on_eoi<I: Interrupts>(&mut self, gic: &mut VGic, host: &mut I) {
-        gic.set_private_level(self.cpu, VTIMER, false);
+    /// The guest has ended PPI 27. `cpu` as for [`VTimer::on_fire`].
+    #[inline]
+    pub fn on_eoi<I: Interrupts>(&mut self, cpu: VcpuId, gic: &mut VGic, host: &mut I) {
+        gic.set_private_level(cpu, VTIMER, false);
         if self.fired {
             self.fired = false;
             host.ack_vtimer();
@@ -82,7 +85,7 @@ impl VTimer {
             return;
         }
         if fires_at(host).is_none_or(|tick| tick > host.now()) {
-            self.on_eoi(gic, host);
+            self.on_eoi(self.cpu, gic, host);
         }
     }
 
@@ -177,7 +180,7 @@ mod tests {
                 !self.masked && fires_at(&mut self.host).is_some_and(|tick| tick <= self.host.now);
             if fires {
                 self.masked = true;
-                self.timer.on_fire(&mut self.gic);
+                self.timer.on_fire(BOOT, &mut self.gic);
                 self.gic.flush(BOOT, &mut self.host);
             }
             fires
@@ -186,7 +189,7 @@ mod tests {
         fn end(&mut self) {
             assert_eq!(self.gic.on_maintenance(BOOT, Some(0)), Some(VTIMER));
             let before = self.host.vtimer_acks;
-            self.timer.on_eoi(&mut self.gic, &mut self.host);
+            self.timer.on_eoi(BOOT, &mut self.gic, &mut self.host);
             self.masked &= self.host.vtimer_acks == before;
         }
         fn ticks(&self) -> usize {

@@ -78,7 +78,7 @@ impl VGic {
     }
 
     /// Puts what is deliverable to `cpu` into its free list registers, the most urgent first.
-    #[inline]
+    #[inline(always)]
     pub fn flush<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I) {
         if self.enabled && self.cpu(cpu).summary != 0 {
             self.fill(cpu, interface);

@@ -184,7 +184,14 @@ impl VGic {
         self.update(cpu, n);
     }
 
+    /// The vCPUs that exist.
+    #[inline]
+    pub const fn all(&self) -> Vcpus {
+        self.all
+    }
+
     /// The vCPUs that are on.
+    #[inline]
     pub const fn online(&self) -> Vcpus {
         self.online
     }
