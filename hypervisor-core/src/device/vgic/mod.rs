@@ -32,7 +32,7 @@
 //!
 //! The CPU interface signals the most urgent of what is in the list registers, so a more urgent
 //! interrupt must get in. Where the host can take back what the guest has not acknowledged
-//! ([`Interrupts::recall`](crate::host::Interrupts::recall)), the least urgent one makes way, as on
+//! ([`Interrupts::recall`]), the least urgent one makes way, as on
 //! Xen. Where it cannot, the last free list register is kept for an interrupt that is more urgent
 //! than all that were put in. So four that wait behind the guest's priority mask, or behind a
 //! handler, keep no urgent one out. What is left: while the last one is taken too, by an urgent
