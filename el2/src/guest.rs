@@ -46,8 +46,8 @@ impl Guest {
         self.is_ready() || self.driver.is_behind()
     }
 
-    /// Hands the exception that stopped a vCPU to the core. It says what it was in registers, and is
-    /// matched where it is read.
+    /// Hands the exception that stopped a vCPU to the core. It says what it was in registers, and
+    /// is matched where it is read.
     #[inline(never)]
     pub(crate) fn stopped(&mut self, vcpu: VcpuId) -> VcpuAction {
         self.handle(vcpu, decode(cpu::syndrome()))

@@ -277,7 +277,8 @@ impl System {
         }
     }
 
-    /// Takes one physical interrupt; `current` is the guest whose vCPU, which is loaded, it stopped.
+    /// Takes one physical interrupt; `current` is the guest whose vCPU, which is loaded, it
+    /// stopped.
     fn interrupt(&mut self, current: Option<usize>) -> VcpuAction {
         let Some(intid) = self
             .gic

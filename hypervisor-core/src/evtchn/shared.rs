@@ -28,8 +28,8 @@ const fn field(at: WindowAddr, offset: u16) -> WindowAddr {
 }
 
 impl Events {
-    /// Signals `port` from the hypervisor. Returns whose upcall was raised by it: the PPI 31 of that
-    /// vCPU must go high.
+    /// Signals `port` from the hypervisor. Returns whose upcall was raised by it: the PPI 31 of
+    /// that vCPU must go high.
     ///
     /// A port that is not bound is left alone.
     pub fn raise<W: Window, P: Pages>(
@@ -81,8 +81,8 @@ impl Events {
         })
     }
 
-    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whose upcall
-    /// was raised.
+    /// `EVTCHNOP_unmask` (EV-2): clears the mask, and delivers what is pending. Returns whose
+    /// upcall was raised.
     ///
     /// # Errors
     /// `Einval`: no room for such a port. (A free port and port 0 are left alone, as on Xen.)
@@ -203,9 +203,9 @@ impl Events {
     /// `VCPUOP_register_vcpu_info` for `cpu`: its `vcpu_info` is from now on at byte `offset` of
     /// frame `gfn`.
     ///
-    /// The contents move there, where it had one; then every selector bit is set and the upcall raised, so that
-    /// nothing is lost that happened meanwhile. The guest expects this spurious upcall: PPI 31 must
-    /// go high.
+    /// The contents move there, where it had one; then every selector bit is set and the upcall
+    /// raised, so that nothing is lost that happened meanwhile. The guest expects this spurious
+    /// upcall: PPI 31 must go high.
     ///
     /// # Errors
     /// In this order: `Einval` where frame and offset do not name a place in that frame; `Ebusy`

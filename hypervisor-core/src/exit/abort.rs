@@ -160,8 +160,8 @@ fn access_device_again<H: VcpuHost>(
     access_device(domain, vcpu, devices, host, access)
 }
 
-/// Carries out an access to a device, of an abort with `iss`; false where there is none, or none of that size. With most
-/// aborts, so it is in line there.
+/// Carries out an access to a device, of an abort with `iss`; false where there is none, or none of
+/// that size. With most aborts, so it is in line there.
 #[inline(always)]
 fn access_device<H: VcpuHost>(
     domain: &Domain<'_>,

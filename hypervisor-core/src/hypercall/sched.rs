@@ -121,7 +121,8 @@ fn poll<H: VcpuHost>(
         if domain.events.is_pending(host.window(), port) {
             return Ok(Outcome::Return(0));
         }
-        // There is room: nr_ports was checked against the capacity; and what is bound is below 1024.
+        // There is room: nr_ports was checked against the capacity; and what is bound is below
+        // 1024.
         let _ = u16::try_from(port.0).map(|port| ports.push(port));
         at = at
             .checked_add(size_of::<u32>() as u64)

@@ -168,8 +168,8 @@ impl<'m> Boot<'m> {
         host.renew_vcpu(id, page, there).map_err(BootError::Vcpu)
     }
 
-    /// Creates the pages of the ABI and starts the boot vCPU, in its reset state. The guest is built
-    /// where it stays, in `vm`.
+    /// Creates the pages of the ABI and starts the boot vCPU, in its reset state. The guest is
+    /// built where it stays, in `vm`.
     ///
     /// # Errors
     /// [`BootError`]; the vCPU was not started, and `vm` is `None`.

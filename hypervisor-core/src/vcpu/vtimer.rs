@@ -57,8 +57,8 @@ impl VTimer {
         }
     }
 
-    /// The host reports that the timer's interrupt fired. Its vCPU is `cpu`: the caller may know the
-    /// number when it is compiled.
+    /// The host reports that the timer's interrupt fired. Its vCPU is `cpu`: the caller may know
+    /// the number when it is compiled.
     #[inline]
     pub fn on_fire(&mut self, cpu: VcpuId, gic: &mut VGic) {
         self.fired = true;

@@ -14,8 +14,9 @@
 //! While a vCPU waits for its reply, maybe for long (it sleeps in WFI), the VMM receives with
 //! another reply object: the kernel would take the one that is in use from the vCPU that waits. So
 //! it has one more than there are vCPUs. It goes on having the time of the vCPU that waits, the
-//! *lender*, until it replies to that one; a second vCPU that faults meanwhile keeps its own, and is
-//! answered at any moment. Whoever is answered last runs next, others behind those who are ready.
+//! *lender*, until it replies to that one; a second vCPU that faults meanwhile keeps its own, and
+//! is answered at any moment. Whoever is answered last runs next, others behind those who are
+//! ready.
 
 use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 use sel4::cap;

@@ -33,7 +33,8 @@ pub enum Ask {
     Take,
     /// Sleeps until it has one.
     Sleep,
-    /// [`Ask::Sleep`]; then wakes the boot CPU. The counter at which it was awake is in its mailbox.
+    /// [`Ask::Sleep`]; then wakes the boot CPU. The counter at which it was awake is in its
+    /// mailbox.
     Answer,
     /// The same without sleeping.
     Spin,

@@ -57,8 +57,8 @@ impl VGic {
         })
     }
 
-    /// `cpu` writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`] would
-    /// answer `None`.
+    /// `cpu` writes the low `size` bytes of `value` at `offset`. `false` where [`VGic::mmio_read`]
+    /// would answer `None`.
     ///
     /// The caller sets the levels of its sources anew and then flushes: an interrupt may have been
     /// enabled.
