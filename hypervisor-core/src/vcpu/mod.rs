@@ -95,6 +95,6 @@ impl Vcpu {
 ///
 /// A watchdog counts while the guest runs, too.
 pub fn next_deadline(vcpus: &[Vcpu], watchdogs: &Watchdogs) -> Option<u64> {
-    let vcpus = vcpus.iter().filter_map(Vcpu::deadline);
-    vcpus.chain(watchdogs.next()).min()
+    let deadlines = vcpus.iter().map(Vcpu::deadline);
+    deadlines.fold(watchdogs.next(), earliest)
 }

@@ -315,18 +315,25 @@ impl VGic {
     }
 
     /// Recomputes what is derived from word `n`, that of `cpu` where it is the private one.
-    #[inline]
+    #[inline(always)]
     fn update(&mut self, cpu: VcpuId, n: usize) {
-        if let Some(word) = self.word_mut(cpu, n) {
+        if n == 0 {
+            self.cpu_mut(cpu).private.refresh();
+            self.summarise(cpu, 0);
+        } else {
+            self.update_shared(n);
+        }
+    }
+
+    /// [`VGic::update`] of a word of shared interrupts.
+    #[inline(never)]
+    fn update_shared(&mut self, n: usize) {
+        if let Some(word) = n.checked_sub(1).and_then(|spi| self.spis.get_mut(spi)) {
             word.refresh();
         }
-        if n == 0 {
-            self.summarise(cpu, n);
-        } else {
-            for cpu in self.all {
-                if self.summarise(cpu, n) {
-                    self.kick(cpu);
-                }
+        for cpu in self.all {
+            if self.summarise(cpu, n) {
+                self.kick(cpu);
             }
         }
     }
