@@ -152,8 +152,15 @@ impl Guest<'_> {
             [Side::Guest, Side::Window].map(|side| Mapped::of(&self.memory, side));
         let bank = RAM >> PAGE_SHIFT..(RAM + RAM_SIZE) >> PAGE_SHIFT;
         for gfn in bank.chain(guest.pages()) {
-            let at = match self.vm.domain.p2m.lookup(Gfn::new(gfn)) {
+            let p2m = &self.vm.domain.p2m;
+            let at = match p2m.lookup(Gfn::new(gfn)) {
                 Page::Hole => None,
+                // It comes when the guest touches it, and into the window when the VMM looks.
+                Page::Ram if p2m.is_absent(Gfn::new(gfn)) => None,
+                Page::Ram if !p2m.is_seen(Gfn::new(gfn)) => {
+                    assert!(guest.get(gfn).is_some(), "frame {gfn:#x}");
+                    continue;
+                }
                 Page::Ram => Some(gfn),
                 Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),
                 Page::Extra(kind) => Some(WindowAddr::extra(kind.index(), 0).raw() >> PAGE_SHIFT),
