@@ -136,7 +136,7 @@ impl Vm<'_> {
         }
         let gic = &mut devices.gic;
         let upcall = domain.events.upcall_pending(host.window(), &domain.p2m, id);
-        gic.set_level(id, EVENT_UPCALL, upcall);
+        gic.set_private_level(id, EVENT_UPCALL, upcall);
         gic.flush(id, host.vcpu(id));
         if vcpu.wait == Wait::Interrupt
             && (gic.deliverable(id) || vcpu.has_polled(&domain.events, host))

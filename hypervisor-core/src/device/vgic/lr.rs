@@ -95,17 +95,12 @@ impl VGic {
             }
             return;
         }
-        // Mostly there is one, and nothing to choose.
-        let words = self.cpu(cpu).summary;
-        let n = words.trailing_zeros();
-        let ready = self.ready(cpu, n as usize);
-        if words.is_power_of_two() && ready.is_power_of_two() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "below 32 * 32, and below 16"
-            )]
+        // Mostly there is one, a private one, and nothing to choose.
+        let own = self.cpu(cpu);
+        if own.summary == 1 && own.private.ready.is_power_of_two() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 32, and below 16")]
             let (intid, lr) = (
-                (32 * n + ready.trailing_zeros()) as u16,
+                (own.private.ready.trailing_zeros() & 31) as u16,
                 free.trailing_zeros() as u8,
             );
             let priority = self.priority(cpu, intid);
@@ -115,7 +110,7 @@ impl VGic {
         }
     }
 
-    /// [`VGic::flush`] of several, into the list registers `free`, at least two. The last is kept
+    /// [`VGic::flush`] of several, or of a shared one, into the list registers `free`, at least two. The last is kept
     /// where nothing can be recalled.
     #[inline(never)]
     fn choose<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I, mut free: u32) {

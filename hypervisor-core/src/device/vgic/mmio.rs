@@ -217,11 +217,22 @@ impl VGic {
             // Reserved.
             _ => Vcpus::NONE,
         };
-        for target in targets.and(self.online) {
-            self.pulse_from(target, (value & 0xf) as u16, own.bits());
-            if target != cpu {
-                self.kick(target);
-            }
+        let (targets, intid) = (targets.and(self.online), (value & 0xf) as u16);
+        if targets.contains(cpu) {
+            self.pulse_from(cpu, intid, own.bits());
+        }
+        let others = targets.without(own);
+        if !others.is_empty() {
+            self.send_to(others, intid, own);
+        }
+    }
+
+    /// SGI `intid` from `own` comes to these others.
+    #[inline(never)]
+    fn send_to(&mut self, others: Vcpus, intid: u16, own: Vcpus) {
+        for target in others {
+            self.pulse_from(target, intid, own.bits());
+            self.kick(target);
         }
     }
 
