@@ -49,7 +49,7 @@ pub(crate) struct System {
     /// Whose registers are in the processor: guest and vCPU.
     loaded: Option<(usize, VcpuId)>,
     schedule: Schedule,
-    /// When the slice of the guest that runs ends.
+    /// When the guest that runs has to make way: its slice ends, or one that was held may run.
     slice_end: Option<u64>,
     /// The guest that runs has to make way.
     yields: bool,
@@ -194,13 +194,13 @@ impl System {
     /// Sets the timer to the end of the slice of the guest that runs, up to now charged, to that of
     /// the turn of its vCPU, or to when one that has used its budget may run again.
     fn set_slice(&mut self, runs: Option<usize>) {
-        let left = self.schedule.left();
-        self.slice_end = left.map(|left| self.charged.saturating_add(left));
+        let slice = self.schedule.left();
+        let slice = slice.map(|left| self.charged.saturating_add(left));
+        let release = self.schedule.release(self.charged);
+        self.slice_end = slice.into_iter().chain(release).min();
         let guest = runs.and_then(|index| self.guests.get(index));
         let turn = guest.and_then(|guest| guest.turns.end());
-        let release = self.schedule.release(self.charged);
-        let ends = self.slice_end.into_iter().chain(turn);
-        let end = ends.chain(release).min();
+        let end = self.slice_end.into_iter().chain(turn).min();
         self.services.timer.borrow_mut().set_slice(end);
     }
 
