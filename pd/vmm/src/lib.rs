@@ -154,9 +154,14 @@ impl lent::Vmm for Vmm {
     }
 
     fn fault(&mut self, id: VcpuId, info: MessageInfo) -> Answer {
-        self.runs = self.runs.without(Vcpus::only(id));
         let exit = self.exit(id, &info);
         let action = self.driver.exit(&mut self.host, exit);
+        // Most exits change nothing for other vCPUs, and this one goes on.
+        let unchanged = self.runs.contains(id) && self.driver.running() == self.runs;
+        if unchanged && action == VcpuAction::Resume && self.host.replies.waits(id) {
+            return Some((id, self.host.vcpu(id).resume()?));
+        }
+        self.runs = self.runs.without(Vcpus::only(id));
         self.hold();
         self.resume(Some(id), action == VcpuAction::Yield)
     }
