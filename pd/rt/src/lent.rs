@@ -77,6 +77,7 @@ impl Replies {
     }
 
     /// The reply object of `id`, which does not wait any more.
+    #[inline]
     fn take(&mut self, id: VcpuId) -> Option<u8> {
         let number = self.of[id.index()].take()?;
         self.used &= !(1 << number);
@@ -94,6 +95,7 @@ impl Replies {
 
     /// Receives the next event. `reply` is the answer to a vCPU that is to continue now, the last
     /// of all.
+    #[inline]
     pub fn next(&mut self, reply: Option<(VcpuId, MessageInfo)>) -> Event {
         let input = cap::Endpoint::from_bits(caps::INPUT);
         let answered = reply.and_then(|(id, info)| Some((self.take(id)?, info)));

@@ -105,6 +105,14 @@ impl Vmm {
         Some((last, self.host.vcpu(last).resume()?))
     }
 
+    /// After an exit of `id`: who else runs may be another.
+    #[inline(never)]
+    fn settle(&mut self, id: VcpuId, action: VcpuAction) -> Answer {
+        self.runs = self.runs.without(Vcpus::only(id));
+        self.hold();
+        self.resume(Some(id), action == VcpuAction::Yield)
+    }
+
     #[inline]
     fn exit(&mut self, vcpu: VcpuId, info: &MessageInfo) -> Exit {
         let regs = self.host.vcpu(vcpu);
@@ -153,6 +161,7 @@ impl lent::Vmm for Vmm {
         self.resume(None, false)
     }
 
+    #[inline]
     fn fault(&mut self, id: VcpuId, info: MessageInfo) -> Answer {
         let exit = self.exit(id, &info);
         let action = self.driver.exit(&mut self.host, exit);
@@ -161,11 +170,10 @@ impl lent::Vmm for Vmm {
         if unchanged && action == VcpuAction::Resume && self.host.replies.waits(id) {
             return Some((id, self.host.vcpu(id).resume()?));
         }
-        self.runs = self.runs.without(Vcpus::only(id));
-        self.hold();
-        self.resume(Some(id), action == VcpuAction::Yield)
+        self.settle(id, action)
     }
 
+    #[inline]
     fn next(&mut self, answer: Answer) -> Event {
         self.host.replies.next(answer)
     }
