@@ -144,9 +144,10 @@ impl Stage2 for GuestHost {
         })
     }
     fn map_window(&mut self, slot: Slot, at: WindowAddr, size: FrameSize) -> Result<(), MapError> {
-        self.with_slot(slot, |machine, domain| {
-            machine.map(domain, slot, in_window(at), size)
-        })
+        // A page of a split block has no window capability before the core has asked for one, which
+        // it does when this is refused.
+        let mut machine = self.services.machine.borrow_mut();
+        machine.map(self.domain, slot, in_window(at), size)
     }
     fn unmap(&mut self, slot: Slot) -> Result<(), MapError> {
         self.with_slot(slot, |machine, domain| machine.unmap(domain, slot))
