@@ -76,8 +76,11 @@ fn whole<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let next = lines.iter().skip(1).map(Some).chain([None]);
     let pairs = lines.iter().zip(next);
     let begins = |line: &&str, next: Option<&&str>| {
-        let shown = line.strip_suffix(WITHDRAWN.trim_end()).unwrap_or(line);
-        next.is_some_and(|next| next.len() > shown.len() && next.starts_with(shown))
+        let withdrawn = line.strip_suffix(WITHDRAWN.trim_end());
+        let shown = withdrawn.unwrap_or(line);
+        // One that was withdrawn may have been whole but for its end.
+        let longer = |next: &str| withdrawn.is_some() || next.len() > shown.len();
+        next.is_some_and(|next| longer(next) && next.starts_with(shown))
     };
     let kept = pairs.filter(|(line, next)| !begins(line, *next));
     kept.map(|(line, _)| *line).collect()
@@ -165,9 +168,14 @@ mod tests {
             "a: hal\x1b[K",
             "a: half",
             "a: half",
+            "a: all\x1b[K",
+            "a: all",
             "a: other\x1b[K",
         ];
-        assert_eq!(whole(&seen), ["a: half", "a: half", "a: other\x1b[K"]);
+        assert_eq!(
+            whole(&seen),
+            ["a: half", "a: half", "a: all", "a: other\x1b[K"]
+        );
         assert_eq!(whole(&[]), [""; 0]);
     }
 
