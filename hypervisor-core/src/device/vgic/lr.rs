@@ -110,8 +110,8 @@ impl VGic {
         }
     }
 
-    /// [`VGic::flush`] of several, or of a shared one, into the list registers `free`, at least two. The last is kept
-    /// where nothing can be recalled.
+    /// [`VGic::flush`] of several, or of a shared one, into the list registers `free`, at least
+    /// two. The last is kept where nothing can be recalled.
     #[inline(never)]
     fn choose<I: Interrupts>(&mut self, cpu: VcpuId, interface: &mut I, mut free: u32) {
         let kept = u32::from(!interface.can_recall());
