@@ -6,6 +6,7 @@
 pub mod bus;
 pub mod console_io;
 pub mod model;
+mod page_ring;
 pub mod pv_console;
 pub mod table;
 pub mod vgic;

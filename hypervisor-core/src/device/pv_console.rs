@@ -19,11 +19,26 @@ use xen_abi::console::ring::{
 };
 
 use super::model::{Device, Words};
+use super::page_ring::PageRing;
 use crate::evtchn::Service;
 use crate::host::Host;
 
-/// Bytes moved at a time.
-const CHUNK: usize = 256;
+/// From the console to the guest.
+const INPUT: PageRing = PageRing {
+    page: Extra::Console,
+    prod: IN_PROD,
+    cons: IN_CONS,
+    bytes: IN,
+    size: IN_SIZE,
+};
+/// From the guest to the console.
+const OUTPUT: PageRing = PageRing {
+    page: Extra::Console,
+    prod: OUT_PROD,
+    cons: OUT_CONS,
+    bytes: OUT,
+    size: OUT_SIZE,
+};
 
 /// Which of the two rings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +144,7 @@ impl PvConsole {
     /// move.
     pub fn drain_to<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
         self.pump_out(w, c);
-        let (prod, cons) = (w.load_u32(at(OUT_PROD)), w.load_u32(at(OUT_CONS)));
+        let (prod, cons) = (OUTPUT.prod(w), OUTPUT.cons(w));
         self.distance(Ring::Out, prod, cons)
             .is_none_or(|left| left == 0)
     }
@@ -140,82 +155,30 @@ impl PvConsole {
     }
 
     fn pump_out<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
-        // The sequentially consistent loads and stores of `Window` are the full barriers that the
-        // protocol asks for between the indices and the bytes.
-        let prod = w.load_u32(at(OUT_PROD));
-        let mut cons = w.load_u32(at(OUT_CONS));
-        let Some(mut left) = self.distance(Ring::Out, prod, cons) else {
-            return false;
-        };
-        let mut moved = false;
-        let mut chunk = [0; CHUNK];
-        // At most the ring's size, because `prod` is not read again: a guest that goes on writing
-        // sends another event.
-        while left > 0 {
-            let (offset, run) = run(cons, left, OUT_SIZE);
-            let Some(bytes) = chunk.get_mut(..run) else {
-                break;
-            };
-            w.read(at(OUT + offset), bytes);
-            let taken = c.write(bytes).min(run);
-            // At most CHUNK.
-            let step = u32::try_from(taken).unwrap_or(0);
-            cons = cons.wrapping_add(step);
-            left -= step;
-            moved |= taken > 0;
-            if taken < run {
-                break;
-            }
-        }
-        if moved {
-            w.store_u32(at(OUT_CONS), cons);
-        }
-        moved
+        let (prod, cons) = (OUTPUT.prod(w), OUTPUT.cons(w));
+        self.distance(Ring::Out, prod, cons)
+            .is_some_and(|used| OUTPUT.drain(w, cons, used, |bytes| c.write(bytes)))
     }
 
     fn pump_in<W: Window, C: ConsolePort>(&mut self, w: &W, c: &mut C) -> bool {
-        let cons = w.load_u32(at(IN_CONS));
-        let mut prod = w.load_u32(at(IN_PROD));
-        let Some(used) = self.distance(Ring::In, prod, cons) else {
-            return false;
-        };
-        let mut room = IN_SIZE - used;
-        let mut moved = false;
-        let mut chunk = [0; CHUNK];
-        while room > 0 {
-            let (offset, run) = run(prod, room, IN_SIZE);
-            let Some(into) = chunk.get_mut(..run) else {
-                break;
-            };
-            let got = c.read(into).min(run);
-            let step = u32::try_from(got).unwrap_or(0);
-            if step == 0 {
-                break;
-            }
-            w.write(at(IN + offset), chunk.get(..got).unwrap_or(&[]));
-            prod = prod.wrapping_add(step);
-            room -= step;
-            moved = true;
-        }
-        if moved {
-            w.store_u32(at(IN_PROD), prod);
-        }
-        moved
+        let (cons, prod) = (INPUT.cons(w), INPUT.prod(w));
+        self.distance(Ring::In, prod, cons)
+            .is_some_and(|used| INPUT.fill(w, prod, used, |into| c.read(into)))
     }
 
     /// `prod - cons` if that is possible, else remembers to say so.
     fn distance(&mut self, ring: Ring, prod: u32, cons: u32) -> Option<u32> {
-        let (said, size) = match ring {
-            Ring::In => (&mut self.said[0], IN_SIZE),
-            Ring::Out => (&mut self.said[1], OUT_SIZE),
+        let (said, place) = match ring {
+            Ring::In => (&mut self.said[0], INPUT),
+            Ring::Out => (&mut self.said[1], OUTPUT),
         };
-        let distance = prod.wrapping_sub(cons);
-        let broken = distance > size;
+        let used = place.used(prod, cons);
+        let broken = used.is_none();
         if broken && !*said {
             self.report = Some(Broken { ring, prod, cons });
         }
         *said = broken;
-        (!broken).then_some(distance)
+        used
     }
 }
 
@@ -255,15 +218,6 @@ impl Device for PvConsole {
         *self = Self::new(self.gfn, self.port);
         self.connect(host.window());
     }
-}
-
-/// Byte offset of free-running `index` in a ring of `size` bytes, and how many of `count` bytes lie
-/// there in a row, at most [`CHUNK`].
-fn run(index: u32, count: u32, size: u32) -> (u16, usize) {
-    let offset = index & (size - 1);
-    let run = usize::try_from(count.min(size - offset)).unwrap_or(0);
-    // Below `size`, which is at most 2048.
-    (u16::try_from(offset).unwrap_or(0), run.min(CHUNK))
 }
 
 /// A byte of the console page.

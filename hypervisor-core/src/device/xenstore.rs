@@ -22,11 +22,26 @@ use xen_abi::store::{CONNECTED, RECONNECT, error, feature};
 use xenstore_server_api::StorePort;
 
 use super::model::{Device, Words};
+use super::page_ring::PageRing;
 use crate::evtchn::Service;
 use crate::host::Host;
 
-/// Bytes moved at a time.
-const CHUNK: usize = 256;
+/// From the guest to the store.
+const REQUESTS: PageRing = PageRing {
+    page: Extra::Xenstore,
+    prod: REQ_PROD,
+    cons: REQ_CONS,
+    bytes: REQ,
+    size: SIZE,
+};
+/// From the store to the guest.
+const ANSWERS: PageRing = PageRing {
+    page: Extra::Xenstore,
+    prod: RSP_PROD,
+    cons: RSP_CONS,
+    bytes: RSP,
+    size: SIZE,
+};
 
 /// What the store offers.
 const FEATURES: u32 =
@@ -156,72 +171,24 @@ impl Xenstore {
     }
 
     fn pump_requests<W: Window, S: StorePort>(&mut self, w: &W, store: &mut S) -> Option<bool> {
-        // The sequentially consistent loads and stores of `Window` are the full barriers that the
-        // protocol asks for between the indices and the bytes.
-        let prod = w.load_u32(at(REQ_PROD));
-        let mut cons = w.load_u32(at(REQ_CONS));
-        let mut left = self.distance("req", prod, cons)?;
-        let mut moved = false;
-        let mut chunk = [0; CHUNK];
-        // At most the ring's size, because `prod` is not read again: a guest that goes on writing
-        // sends another event.
-        while left > 0 {
-            let (offset, run) = run(cons, left);
-            let Some(bytes) = chunk.get_mut(..run) else {
-                break;
-            };
-            w.read(at(REQ + offset), bytes);
-            let taken = store.send(bytes).min(run);
-            // At most CHUNK.
-            let step = u32::try_from(taken).unwrap_or(0);
-            cons = cons.wrapping_add(step);
-            left -= step;
-            moved |= taken > 0;
-            if taken < run {
-                break;
-            }
-        }
-        if moved {
-            w.store_u32(at(REQ_CONS), cons);
-        }
-        Some(moved)
+        let (prod, cons) = (REQUESTS.prod(w), REQUESTS.cons(w));
+        let used = self.used(&REQUESTS, "req", prod, cons)?;
+        Some(REQUESTS.drain(w, cons, used, |bytes| store.send(bytes)))
     }
 
     fn pump_answers<W: Window, S: StorePort>(&mut self, w: &W, store: &mut S) -> Option<bool> {
-        let cons = w.load_u32(at(RSP_CONS));
-        let mut prod = w.load_u32(at(RSP_PROD));
-        let mut room = SIZE - self.distance("rsp", prod, cons)?;
-        let mut moved = false;
-        let mut chunk = [0; CHUNK];
-        while room > 0 {
-            let (offset, run) = run(prod, room);
-            let Some(into) = chunk.get_mut(..run) else {
-                break;
-            };
-            let got = store.receive(into).min(run);
-            let step = u32::try_from(got).unwrap_or(0);
-            if step == 0 {
-                break;
-            }
-            w.write(at(RSP + offset), chunk.get(..got).unwrap_or(&[]));
-            prod = prod.wrapping_add(step);
-            room -= step;
-            moved = true;
-        }
-        if moved {
-            w.store_u32(at(RSP_PROD), prod);
-        }
-        Some(moved)
+        let (cons, prod) = (ANSWERS.cons(w), ANSWERS.prod(w));
+        let used = self.used(&ANSWERS, "rsp", prod, cons)?;
+        Some(ANSWERS.fill(w, prod, used, |into| store.receive(into)))
     }
 
-    /// `prod - cons` if that is possible, else remembers to say so.
-    fn distance(&mut self, name: &'static str, prod: u32, cons: u32) -> Option<u32> {
-        let distance = prod.wrapping_sub(cons);
-        if distance > SIZE {
+    /// Bytes in `ring`, if that is possible, else remembers to say so.
+    fn used(&mut self, ring: &PageRing, name: &'static str, prod: u32, cons: u32) -> Option<u32> {
+        let used = ring.used(prod, cons);
+        if used.is_none() {
             self.report = Some(Broken { name, prod, cons });
-            return None;
         }
-        Some(distance)
+        used
     }
 }
 
@@ -274,15 +241,6 @@ impl Device for Xenstore {
         let (port, gfn) = (self.port.0, self.gfn.raw());
         host.store().begin(port, gfn);
     }
-}
-
-/// Byte offset of free-running `index` in a ring, and how many of `count` bytes lie there in a row,
-/// at most [`CHUNK`].
-fn run(index: u32, count: u32) -> (u16, usize) {
-    let offset = index & (SIZE - 1);
-    let run = usize::try_from(count.min(SIZE - offset)).unwrap_or(0);
-    // Below `SIZE`, which is 1024.
-    (u16::try_from(offset).unwrap_or(0), run.min(CHUNK))
 }
 
 /// A byte of the page.
