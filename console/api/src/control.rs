@@ -4,12 +4,8 @@
 //! A VMM that writes nonsense is shown as one that has said nothing; it can speak of no guest but
 //! its own. The console never writes but what was typed at its monitor.
 
-use ring::sync::{AtomicU32, Ordering};
-
-/// First word of the block in the header page; the rings' headers are before it.
-pub(crate) const CONTROL: usize = 128;
-/// Words of the block.
-pub(crate) const CONTROL_WORDS: usize = 8;
+use ring::Words;
+use ring::sync::AtomicU32;
 
 /// The console's: an order, and how many there have been.
 const ORDER: usize = 0;
@@ -152,59 +148,43 @@ impl Order {
 
 /// The block, for either side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Control<'a>(&'a [AtomicU32]);
+pub(crate) struct Control<'a>(Words<'a>);
 
 impl<'a> Control<'a> {
     /// The block in a region's header page; `None` where that is too short.
     pub(crate) fn new(header: &'a [AtomicU32]) -> Option<Self> {
-        Some(Self(header.get(CONTROL..CONTROL + CONTROL_WORDS)?))
-    }
-
-    fn load(&self, at: usize) -> u32 {
-        self.0
-            .get(at)
-            .map_or(0, |word| word.load(Ordering::Acquire))
-    }
-
-    fn store(&self, at: usize, value: u32) {
-        if let Some(word) = self.0.get(at) {
-            word.store(value, Ordering::Release);
-        }
+        Words::new(header).map(Self)
     }
 
     pub(crate) fn show(&self, shown: Shown) {
-        let [low, high] = SINCE;
-        #[expect(clippy::cast_possible_truncation, reason = "the high word follows")]
-        self.store(low, shown.since as u32);
-        self.store(high, (shown.since >> 32) as u32);
-        self.store(RESTARTS, shown.restarts);
-        self.store(STATE, shown.state.encode());
+        self.0.store_u64(SINCE, shown.since);
+        self.0.store(RESTARTS, shown.restarts);
+        self.0.store(STATE, shown.state.encode());
     }
 
     /// The state alone.
     pub(crate) fn state(&self) -> State {
-        State::decode(self.load(STATE))
+        State::decode(self.0.load(STATE))
     }
 
     pub(crate) fn shown(&self) -> Shown {
         let state = self.state();
-        let [low, high] = SINCE.map(|at| u64::from(self.load(at)));
         Shown {
             state,
-            since: high << 32 | low,
-            restarts: self.load(RESTARTS),
+            since: self.0.load_u64(SINCE),
+            restarts: self.0.load(RESTARTS),
         }
     }
 
     /// Gives an order. One that was not taken yet is forgotten.
     pub(crate) fn order(&self, order: Order) {
-        let count = (self.load(ORDER) >> 8).wrapping_add(1);
-        self.store(ORDER, count << 8 | order.number());
+        let count = (self.0.load(ORDER) >> 8).wrapping_add(1);
+        self.0.store(ORDER, count << 8 | order.number());
     }
 
     /// The order that is not the one that `taken` remembers.
     pub(crate) fn take_order(&self, taken: &mut u32) -> Option<Order> {
-        let word = self.load(ORDER);
+        let word = self.0.load(ORDER);
         if core::mem::replace(taken, word) == word {
             return None;
         }
@@ -215,11 +195,11 @@ impl<'a> Control<'a> {
     }
 
     pub(crate) fn add_stopped(&self, clients: u32) {
-        self.store(STOPPED, self.load(STOPPED) | clients);
+        self.0.store(STOPPED, self.0.load(STOPPED) | clients);
     }
 
     pub(crate) fn stopped(&self) -> u32 {
-        self.load(STOPPED)
+        self.0.load(STOPPED)
     }
 }
 
@@ -230,7 +210,7 @@ mod tests {
     use std::vec::Vec;
 
     fn words() -> Vec<AtomicU32> {
-        (0..CONTROL + CONTROL_WORDS)
+        (0..Words::FIRST + Words::COUNT)
             .map(|_| AtomicU32::new(0))
             .collect()
     }
@@ -251,7 +231,7 @@ mod tests {
             assert_eq!(control.shown(), shown);
         }
         for nonsense in [5, 4, 0x0a04, 0x0104_0001, u32::MAX] {
-            control.store(STATE, nonsense);
+            control.0.store(STATE, nonsense);
             assert_eq!(control.shown().state, State::Unknown, "{nonsense:#x}");
         }
         assert!(Control::new(&words[1..]).is_none());
@@ -273,7 +253,7 @@ mod tests {
         control.order(Order::Start);
         control.order(Order::Stop);
         assert_eq!(control.take_order(&mut taken), Some(Order::Stop));
-        control.store(ORDER, 0xffff_ffff);
+        control.0.store(ORDER, 0xffff_ffff);
         assert_eq!(
             control.take_order(&mut taken),
             None,

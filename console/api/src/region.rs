@@ -1,10 +1,10 @@
 //! The shared region and its two ends.
 
 use ring::sync::{AtomicU8, AtomicU32};
-use ring::{Consumer, HEADER_WORDS, Header, Producer};
+use ring::{Consumer, HEADER_WORDS, Header, Producer, Words};
 
 use crate::client::Client;
-use crate::control::{CONTROL, CONTROL_WORDS, Control, Order, Shown, State};
+use crate::control::{Control, Order, Shown, State};
 use crate::{REGION_SIZE, RX_SIZE, TX_SIZE};
 
 /// Bytes at the start of the region that hold the indices of both rings, as 32-bit words.
@@ -14,8 +14,8 @@ const RX_HEADER: usize = 64;
 
 const _: () = assert!(REGION_SIZE == HEADER_SIZE + TX_SIZE + RX_SIZE);
 const _: () = assert!(TX_SIZE.is_power_of_two() && RX_SIZE.is_power_of_two());
-const _: () = assert!(HEADER_WORDS <= RX_HEADER && RX_HEADER + HEADER_WORDS <= CONTROL);
-const _: () = assert!(4 * (CONTROL + CONTROL_WORDS) <= HEADER_SIZE);
+const _: () = assert!(HEADER_WORDS <= RX_HEADER && RX_HEADER + HEADER_WORDS <= Words::FIRST);
+const _: () = assert!(4 * (Words::FIRST + Words::COUNT) <= HEADER_SIZE);
 
 /// The region that one client shares with the console server.
 ///

@@ -7,6 +7,7 @@
 //! - [`Header`]: the three words that both sides share (producer index, consumer index, and the
 //!   flag by which a producer asks to be woken).
 //! - [`Producer::write`], [`Consumer::read`] (or [`Consumer::peek`] and [`Consumer::advance`]).
+//! - [`Words`]: a few words beside the headers of two rings.
 //! - [`Corrupt`]: what the other side wrote as its index cannot be.
 //!
 //! # The peer is not trusted
@@ -40,10 +41,12 @@
 mod consumer;
 mod header;
 mod producer;
+mod words;
 
 pub use consumer::Consumer;
 pub use header::{Corrupt, HEADER_WORDS, Header};
 pub use producer::Producer;
+pub use words::Words;
 
 /// The atomics of the machine, or loom's when the model checker runs.
 pub mod sync {

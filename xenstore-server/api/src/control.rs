@@ -3,12 +3,8 @@
 //! Each side has words of its own and reads the other's; neither waits. A VMM that writes nonsense
 //! does no more to its connection than its guest can.
 
-use ring::sync::{AtomicU32, Ordering};
-
-/// First word of the block in the header page; the rings' headers are before it.
-pub(crate) const CONTROL: usize = 128;
-/// Words of the block.
-pub(crate) const CONTROL_WORDS: usize = 8;
+use ring::Words;
+use ring::sync::AtomicU32;
 
 /// The VMM's: the number of its wish, and what it is.
 const WISH: usize = 0;
@@ -25,6 +21,7 @@ const ERROR: usize = 6;
 
 /// Bits of a wish below its number.
 const KIND_BITS: u32 = 8;
+const KIND: u32 = (1 << KIND_BITS) - 1;
 const DOWN: u32 = 1;
 const CONNECT: u32 = 2;
 
@@ -55,71 +52,54 @@ pub struct Seen {
 
 /// The block, for either side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Control<'a>(&'a [AtomicU32]);
+pub(crate) struct Control<'a>(Words<'a>);
 
 impl<'a> Control<'a> {
     /// The block in a region's header page; `None` where that is too short.
     pub(crate) fn new(header: &'a [AtomicU32]) -> Option<Self> {
-        Some(Self(header.get(CONTROL..CONTROL + CONTROL_WORDS)?))
-    }
-
-    fn load(&self, at: usize) -> u32 {
-        self.0
-            .get(at)
-            .map_or(0, |word| word.load(Ordering::Acquire))
-    }
-
-    fn store(&self, at: usize, value: u32) {
-        if let Some(word) = self.0.get(at) {
-            word.store(value, Ordering::Release);
-        }
+        Words::new(header).map(Self)
     }
 
     /// Makes the VMM's next wish.
     pub(crate) fn wish(&self, wish: Wish) {
-        let number = (self.load(WISH) >> KIND_BITS).wrapping_add(1);
+        let number = (self.0.load(WISH) >> KIND_BITS).wrapping_add(1);
         let kind = match wish {
             Wish::Down => DOWN,
             Wish::Connect { life, port, gfn } => {
-                self.store(LIFE, life);
-                self.store(PORT, port);
-                let [low, high] = GFN;
-                #[expect(clippy::cast_possible_truncation, reason = "the high word follows")]
-                self.store(low, gfn as u32);
-                self.store(high, (gfn >> 32) as u32);
+                self.0.store(LIFE, life);
+                self.0.store(PORT, port);
+                self.0.store_u64(GFN, gfn);
                 CONNECT
             }
         };
-        self.store(WISH, number << KIND_BITS | kind);
+        self.0.store(WISH, number << KIND_BITS | kind);
     }
 
     /// The life that was told last.
     pub(crate) fn life(&self) -> u32 {
-        self.load(LIFE)
+        self.0.load(LIFE)
     }
 
     /// A connection for the guest that was told last.
     pub(crate) fn again(&self) -> Wish {
-        let [low, high] = GFN.map(|at| u64::from(self.load(at)));
         Wish::Connect {
-            life: self.load(LIFE),
-            port: self.load(PORT),
-            gfn: high << 32 | low,
+            life: self.0.load(LIFE),
+            port: self.0.load(PORT),
+            gfn: self.0.load_u64(GFN),
         }
     }
 
     /// Whether the server has answered the last wish.
     pub(crate) fn is_answered(&self) -> bool {
-        let wish = self.load(WISH);
-        wish != 0 && self.load(DONE) == wish
+        let wish = self.0.load(WISH);
+        wish != 0 && self.0.load(DONE) == wish
     }
 
     /// Why the server does not use the connection any more; an error of an earlier one is none.
     pub(crate) fn error(&self) -> u32 {
-        let word = self.load(ERROR);
-        let mask = (1 << KIND_BITS) - 1;
-        if word & !mask == self.load(WISH) & !mask {
-            word & mask
+        let word = self.0.load(ERROR);
+        if word & !KIND == self.0.load(WISH) & !KIND {
+            word & KIND
         } else {
             0
         }
@@ -127,11 +107,11 @@ impl<'a> Control<'a> {
 
     /// The wish that is not answered yet.
     pub(crate) fn seen(&self, answered: u32) -> Option<Seen> {
-        let word = self.load(WISH);
+        let word = self.0.load(WISH);
         if word == answered {
             return None;
         }
-        let wish = match word & ((1 << KIND_BITS) - 1) {
+        let wish = match word & KIND {
             DOWN => Some(Wish::Down),
             CONNECT => Some(self.again()),
             _ => None,
@@ -140,12 +120,11 @@ impl<'a> Control<'a> {
     }
 
     pub(crate) fn answer(&self, word: u32) {
-        self.store(DONE, word);
+        self.0.store(DONE, word);
     }
 
     /// The connection of wish `word` is not used any more for this reason.
     pub(crate) fn fail(&self, word: u32, error: u32) {
-        let mask = (1 << KIND_BITS) - 1;
-        self.store(ERROR, word & !mask | error & mask);
+        self.0.store(ERROR, word & !KIND | error & KIND);
     }
 }

@@ -1,10 +1,10 @@
 //! The shared region: one page of indices and words, then the bytes of both rings.
 
 use ring::sync::{AtomicU8, AtomicU32};
-use ring::{Consumer, HEADER_WORDS, Header, Producer};
+use ring::{Consumer, HEADER_WORDS, Header, Producer, Words};
 
 use crate::client::Client;
-use crate::control::{CONTROL, CONTROL_WORDS, Control, Seen};
+use crate::control::{Control, Seen};
 
 /// Bytes of the region.
 pub const REGION_SIZE: usize = 0x2000;
@@ -17,8 +17,8 @@ const ANSWERS: usize = 64;
 
 const _: () = assert!(REGION_SIZE == HEADER_SIZE + 2 * RING_SIZE);
 const _: () = assert!(RING_SIZE.is_power_of_two());
-const _: () = assert!(HEADER_WORDS <= ANSWERS && ANSWERS + HEADER_WORDS <= CONTROL);
-const _: () = assert!(4 * (CONTROL + CONTROL_WORDS) <= HEADER_SIZE);
+const _: () = assert!(HEADER_WORDS <= ANSWERS && ANSWERS + HEADER_WORDS <= Words::FIRST);
+const _: () = assert!(4 * (Words::FIRST + Words::COUNT) <= HEADER_SIZE);
 
 /// The region that one VMM shares with the xenstore server.
 ///
