@@ -128,3 +128,33 @@ impl<'a> Control<'a> {
         self.0.store(ERROR, word & !KIND | error & KIND);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    /// Whatever number stands for what a VMM wants, two of them mean something.
+    #[test]
+    fn nonsense_is_answered_and_is_no_wish() {
+        let words: Vec<AtomicU32> = (0..Words::FIRST + Words::COUNT)
+            .map(|_| AtomicU32::new(0))
+            .collect();
+        let control = Control::new(&words).unwrap();
+        for kind in 0..=KIND {
+            let word = 1 << KIND_BITS | kind;
+            control.0.store(WISH, word);
+            let seen = control.seen(0).unwrap();
+            let expected = match kind {
+                DOWN => Some(Wish::Down),
+                CONNECT => Some(control.again()),
+                _ => None,
+            };
+            assert_eq!((seen.word, seen.wish), (word, expected));
+            control.answer(seen.word);
+            assert!(control.is_answered());
+            assert_eq!(control.seen(seen.word), None);
+        }
+    }
+}
