@@ -1,6 +1,6 @@
 //! The boards.
 
-use crate::{Area, Board, Gic, Timer, Uart, UartKind};
+use crate::{Area, Board, Disk, Gic, Timer, Uart, UartKind};
 
 /// All boards, the default one first.
 pub const BOARDS: &[&Board] = &[&QEMU_VIRT, &ZCU102];
@@ -36,7 +36,14 @@ pub const QEMU_VIRT: Board = Board {
         maintenance: 25,
     },
     timer: Timer::System { intid: 30 },
+    // Slot 0 of 32. Slots 0 to 7 share a page, so these are disks or nothing.
+    disks: &[Disk {
+        name: "virtio0",
+        registers: Area::new(0x0a00_0000, 0x200),
+        intid: 48,
+    }],
     smmu: false,
+    cores: 4,
 };
 
 /// Xilinx' ZCU102 with a Zynq UltraScale+ MPSoC: four Cortex-A53, a GIC-400 and 4 GiB of RAM in two
@@ -81,5 +88,7 @@ pub const ZCU102: Board = Board {
         intid: 68,
         counter: Area::new(0xff12_0000, 0x1000),
     },
+    disks: &[],
     smmu: true,
+    cores: 4,
 };

@@ -16,6 +16,10 @@ pub use boards::{BOARDS, QEMU_VIRT, ZCU102};
 /// Property of `/chosen` that names the board. A tree without it is for [`DEFAULT`].
 pub const PROPERTY: &str = "zazen,board";
 
+/// Property of `/chosen` with the number of cores that the kernel of the image uses; one without
+/// it.
+pub const CORES_PROPERTY: &str = "zazen,cores";
+
 /// The board where nothing says which.
 pub const DEFAULT: &Board = &QEMU_VIRT;
 
@@ -134,6 +138,33 @@ impl Timer {
     }
 }
 
+/// A disk of a board: a virtio-blk device behind virtio-mmio registers (Virtio 1.2, 4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// What domains files call it.
+    pub name: &'static str,
+    /// Its registers. Others may lie in the same page: whoever has one of them has them all.
+    pub registers: Area,
+    /// Its interrupt, which comes as an edge.
+    pub intid: u32,
+}
+
+/// What an image is for: a board, and how many of its cores the kernel uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The board.
+    pub board: &'static Board,
+    /// Cores, from 1 to the board's [`Board::cores`].
+    pub cores: u8,
+}
+
+impl From<&'static Board> for Target {
+    /// One core: that of a kernel that is not for several.
+    fn from(board: &'static Board) -> Self {
+        Self { board, cores: 1 }
+    }
+}
+
 /// One board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Board {
@@ -153,8 +184,12 @@ pub struct Board {
     pub gic: Gic,
     /// What the timer server has.
     pub timer: Timer,
+    /// Disks, all within one page of registers: one driver has them.
+    pub disks: &'static [Disk],
     /// Whether there is an SMMU that could confine devices.
     pub smmu: bool,
+    /// Cores that the stock SDK's multicore kernels use.
+    pub cores: u8,
 }
 
 impl Board {
@@ -201,6 +236,16 @@ mod tests {
                     "{}: {device:x?} is no whole number of pages",
                     board.name
                 );
+            }
+            for disk in board.disks {
+                let page = |area: &Area| area.start / 0x1000;
+                let all = board.disks.iter();
+                assert!(
+                    all.clone()
+                        .all(|o| page(&o.registers) == page(&disk.registers))
+                );
+                assert_eq!(all.filter(|o| o.name == disk.name).count(), 1);
+                assert!(within(board.devices, &disk.registers), "{disk:x?}");
             }
             for kernel in board.kernel_ram {
                 assert!(within(board.ram, kernel), "{}: {kernel:x?}", board.name);

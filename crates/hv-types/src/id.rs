@@ -21,6 +21,9 @@ impl DomId {
     }
 }
 
+/// Most pages of others that a domain can have at once: grants that it has mapped.
+pub const LENDS: u32 = 2048;
+
 /// Most virtual CPUs of a domain: as many as a GICv2 knows.
 pub const MAX_VCPUS: usize = 8;
 

@@ -9,10 +9,12 @@
 
 mod addr;
 mod id;
+mod mac;
 mod page;
 
 pub use addr::{Gfn, Gpa, Gva, WindowAddr};
-pub use id::{DomId, Gref, MAX_VCPUS, Port, VcpuId, Vcpus, VcpusIter};
+pub use id::{DomId, Gref, LENDS, MAX_VCPUS, Port, VcpuId, Vcpus, VcpusIter};
+pub use mac::Mac;
 pub use page::{
     BLOCK_SHIFT, BLOCK_SIZE, FrameSize, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, PageOrder,
 };

@@ -1,7 +1,8 @@
-//! Byte rings over memory that two protection domains share.
+//! Rings over memory that two protection domains share.
 //!
 //! One side holds the [`Producer`], the other the [`Consumer`]. Both are built over words and
-//! bytes that the protection domain's runtime has mapped; this crate itself is safe code.
+//! cells (bytes, or words for rings of records) that the protection domain's runtime has mapped;
+//! this crate itself is safe code.
 //!
 //! # Key types
 //! - [`Header`]: the three words that both sides share (producer index, consumer index, and the
@@ -15,7 +16,7 @@
 //! peer can spoil no more than its own. The peer's index is read once per call and used only if
 //! the distance is at most the ring's size; otherwise the ring counts as full for the producer and
 //! empty for the consumer, [`Producer::check`] and [`Consumer::check`] say [`Corrupt`], and things
-//! go on if the peer puts it right. Bytes may change while they are copied; that is the
+//! go on if the peer puts it right. Cells may change while they are copied; that is the
 //! peer's loss.
 //!
 //! # Wake-ups
@@ -38,11 +39,13 @@
     reason = "`loom` is set by hand for the model-checking test alone"
 )]
 
+mod cell;
 mod consumer;
 mod header;
 mod producer;
 mod words;
 
+pub use cell::Cell;
 pub use consumer::Consumer;
 pub use header::{Corrupt, HEADER_WORDS, Header};
 pub use producer::Producer;

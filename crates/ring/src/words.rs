@@ -16,7 +16,12 @@ impl<'a> Words<'a> {
 
     /// The block in `header`; `None` where that is too short.
     pub fn new(header: &'a [AtomicU32]) -> Option<Self> {
-        Some(Self(header.get(Self::FIRST..Self::FIRST + Self::COUNT)?))
+        Self::at(header, Self::FIRST, Self::COUNT)
+    }
+
+    /// A block of `count` words from word `first` on; `None` where `header` is too short.
+    pub fn at(header: &'a [AtomicU32], first: usize, count: usize) -> Option<Self> {
+        Some(Self(header.get(first..first.checked_add(count)?)?))
     }
 
     /// Word `at`; 0 where there is none.

@@ -71,7 +71,7 @@ fn a_size_that_is_no_power_of_two_is_refused() {
     let shared = Shared::new(12);
     assert!(Producer::new(Header::new(&shared.words).unwrap(), &shared.data).is_none());
     assert!(Header::new(&shared.words[1..]).is_none());
-    assert!(Consumer::new(Header::new(&shared.words).unwrap(), &[]).is_none());
+    assert!(Consumer::<AtomicU8>::new(Header::new(&shared.words).unwrap(), &[]).is_none());
 }
 
 #[test]

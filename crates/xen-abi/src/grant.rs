@@ -35,6 +35,8 @@ pub const CMD_MASK: u64 = 0xfff;
 
 /// Entries in one frame of a version 1 table.
 pub const ENTRIES_PER_FRAME: u32 = 512;
+/// Most frames that a table can have here (Xen's default of `max_grant_frames`).
+pub const MAX_FRAMES: u16 = 64;
 /// References below this are reserved for tools (`GNTTAB_NR_RESERVED_ENTRIES`).
 pub const RESERVED_ENTRIES: u32 = 8;
 /// Reference of the console ring (`GNTTAB_RESERVED_CONSOLE`).

@@ -23,6 +23,7 @@ macro_rules! layout {
 }
 
 pub mod assist;
+pub mod blkif;
 pub mod console;
 mod errno;
 pub mod event;
@@ -31,13 +32,16 @@ mod handle;
 pub mod hvm;
 pub mod memory;
 pub mod multicall;
+pub mod netif;
 pub mod number;
+pub mod ring;
 pub mod sched;
 pub mod shared;
 pub mod store;
 pub mod toolstack;
 pub mod vcpu;
 pub mod version;
+pub mod xenbus;
 
 pub use errno::Errno;
 pub use handle::GuestHandle;
