@@ -11,9 +11,9 @@ LOGS=$BUILD/log
 readonly ROOT BUILD LOGS
 
 # Names of the boards, the default one first, from their table.
-mapfile -t BOARDS < <(sed -nE 's/^ *name: "(.+)",$/\1/p' "$ROOT/crates/board/src/boards.rs")
+mapfile -t BOARDS < <(sed -nE 's/^    name: "(.+)",$/\1/p' "$ROOT/crates/board/src/boards.rs")
 
-for part in common count doctor sdk guest image el2 qemu check test bench figures fairness budgets inspect; do
+for part in common count doctor sdk guest debian image el2 qemu check test bench figures fairness budgets inspect; do
     # shellcheck source=/dev/null
     source "$ROOT/tools/sh/$part.sh"
 done
@@ -28,6 +28,7 @@ TIMEOUT=        # seconds, or empty
 ICOUNT=no
 DRY_RUN=no
 OUTPUT=         # image -o, inspect -o
+DISK=           # run: file of the board's disk, or its size; empty: the Debian's where the domains file wants that, else none
 SYSTEM=         # system description instead of the generated one
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
@@ -61,7 +62,7 @@ usage_image_options() {
   --host microkit|el2    what carries the hypervisor (default: microkit if an SDK is found, else el2)
   --board BOARD          one of: ${BOARDS[*]} (default: the first; docs/BOARD.md has notes on others)
   --config CONFIG        seL4's configuration (microkit only): debug (default), release or benchmark; smp-debug and smp-release are
-                         the multicore kernel, on which everything still runs on the first core
+                         the multicore kernel: vCPUs run on all cores (docs/design/cores.md)
   --domains FILE.dts     domains file (default: domains/two-linux.dts, for other boards domains/BOARD-two-linux.dts)
   --system FILE.xml      system description instead of the one that follows from the domains file: docs/own-pds.md (microkit only)
 END
@@ -126,6 +127,9 @@ usage_run() {
     cat <<'END'
   --until REGEX          end with 0 when a line of the serial output matches (grep -E)
   --timeout SECONDS      end with 1 after so long (default with --until: 120)
+  --disk FILE|SIZE       the board's disk: a raw image, or an empty one of that size (such as 64M) in build/disk.img, which is
+                         kept. Without it a domains file with the partition "debian" gets build/debian/run.img, a copy of
+                         the Debian that is made once
   --icount               count instructions: one is 1 ns of virtual time, runs repeat exactly
   --dry-run              print QEMU's command line instead; builds nothing
 END
@@ -148,7 +152,7 @@ and the hypervisor's RAM and the size of the image are shown too.
                          table in Markdown; ends 1 where one gets too little or waits for too long
   --budgets              instead: what a guest gets beside one that attacks and has a budget in each period,
                          and beside the same without it
-  --filter TEXT          with these two: only the attacks whose name contains TEXT
+  --filter TEXT          with these two: only the attacks whose name contains TEXT; without them "disk": only what disks cost
 END
     usage_environment
 }
@@ -189,7 +193,7 @@ parse() {
         check) allowed='--filter' ;;
         test) allowed='--check --host-only --filter' ;;
         image) allowed='--host --board --config --domains --system -o' ;;
-        run) allowed='--host --board --config --domains --system --until --timeout --icount --dry-run' ;;
+        run) allowed='--host --board --config --domains --system --disk --until --timeout --icount --dry-run' ;;
         bench) allowed='--host --config --check --update --fairness --budgets --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
@@ -233,6 +237,7 @@ parse() {
             --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;
             --domains) DOMAINS=$value ;;
             --system) SYSTEM=$value ;;
+            --disk) DISK=$value ;;
             --until) UNTIL=$value ;;
             --timeout)
                 [[ $value =~ ^[1-9][0-9]*$ ]] || usage_error "$command" "--timeout takes whole seconds, not '$value'"
@@ -306,6 +311,7 @@ parse "$COMMAND" "$@"
 
 # `run --until`, like `run` itself, is told where to find files relative to the caller's directory.
 [[ ! $DOMAINS ]] || DOMAINS=$(absolute "$DOMAINS")
+[[ ! $DISK || $DISK =~ ^[0-9]+[KMG]$ ]] || DISK=$(absolute "$DISK")
 [[ ! $SYSTEM ]] || SYSTEM=$(absolute "$SYSTEM")
 [[ ! $OUTPUT ]] || OUTPUT=$(absolute "$OUTPUT")
 [[ ! ${ZAZEN_KERNEL-} ]] || ZAZEN_KERNEL=$(absolute "$ZAZEN_KERNEL")

@@ -27,7 +27,9 @@ pub enum Action {
     Guest,
     /// Lists the guests.
     Domains,
-    /// Takes the name or number of a guest, up to Enter.
+    /// Lists their vCPUs.
+    Vcpus,
+    /// Takes the name or number of a guest, or other words, up to Enter.
     Which(Purpose),
     /// Types the key for the client of this name, a server that answers by lines of its log.
     Ask(&'static str),
@@ -36,23 +38,32 @@ pub enum Action {
 }
 
 /// The commands that servers of Zazen answer, for [`crate::mux::Mux::set_commands`].
-pub const SERVER_COMMANDS: &[Command] = &[Command {
-    key: console_key::MEMORY,
-    help: "memory: what each domain holds, and where all memory is",
-    action: Action::Ask(pd::MEMORY_SERVER),
-}];
+pub const SERVER_COMMANDS: &[Command] = &[
+    Command {
+        key: console_key::MEMORY,
+        help: "memory: what each domain holds, and where all memory is",
+        action: Action::Ask(pd::MEMORY_SERVER),
+    },
+    Command {
+        key: console_key::STORE,
+        help: "store: shutdown GUEST, reboot GUEST, mem-set GUEST MIB, ls PATH, and Enter",
+        action: Action::Which(Purpose::Tell(pd::XENSTORE_SERVER)),
+    },
+];
 
-/// What a guest is asked for.
+/// What an answer is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     /// The focus moves there.
     Focus,
     /// Its VMM gets an order.
     Order(Order),
+    /// No guest but a line of words, which the client of this name gets.
+    Tell(&'static str),
 }
 
 /// The multiplexer's own commands; they come before those of [`crate::mux::Mux::set_commands`].
-pub(crate) const OWN: [Command; 9] = [
+pub(crate) const OWN: [Command; 10] = [
     Command {
         key: b'h',
         help: "list the keys",
@@ -82,6 +93,11 @@ pub(crate) const OWN: [Command; 9] = [
         key: b'd',
         help: "list the domains: what each does, for how long, and how often it restarted",
         action: Action::Domains,
+    },
+    Command {
+        key: b'v',
+        help: "list the vCPUs: what each does, on which core, and its processor time",
+        action: Action::Vcpus,
     },
     Command {
         key: b's',

@@ -7,7 +7,17 @@ pub(crate) enum Job {
     Help { row: usize },
     Clients { row: usize },
     Domains { row: usize },
+    Vcpus(VcpuRow),
     Backlog(Replay),
+}
+
+/// Where the list of vCPUs is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum VcpuRow {
+    /// Its first line.
+    Head,
+    /// Of the guest and the vCPU of these numbers.
+    Of(usize, usize),
 }
 
 /// Where a replay of a backlog is.

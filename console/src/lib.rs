@@ -47,6 +47,7 @@ mod power;
 mod screen;
 mod serve;
 mod set;
+mod vcpus;
 mod which;
 mod wire;
 

@@ -7,7 +7,7 @@ use topology::pd::CONSOLE_MONITOR as MONITOR;
 
 use crate::command::{Action, FIRST_GUEST, OWN};
 use crate::filter::{Filter, Item};
-use crate::job::{Job, Replay};
+use crate::job::{Job, Replay, VcpuRow};
 use crate::line::Line;
 use crate::mux::Mux;
 
@@ -40,6 +40,7 @@ impl<const N: usize> Mux<'_, N> {
             Some(Action::Guest) => self.jump(0),
             Some(Action::Which(purpose)) => self.ask_which(purpose),
             Some(Action::Domains) => self.job = Job::Domains { row: 0 },
+            Some(Action::Vcpus) => self.ask_vcpus(),
             Some(Action::Ask(name)) => self.ask(name, key),
             Some(Action::Request(number)) => {
                 if self.requests.push_back(number).is_err() {
@@ -60,7 +61,7 @@ impl<const N: usize> Mux<'_, N> {
     }
 
     /// Hands `key` to the client called `name`.
-    fn ask(&mut self, name: &str, key: u8) {
+    pub(crate) fn ask(&mut self, name: &str, key: u8) {
         let mut clients = self.clients.iter_mut().enumerate();
         let found = clients.find(|(_, client)| client.name == name);
         match found.map(|(index, client)| (index, client.accept(key))) {
@@ -79,6 +80,7 @@ impl<const N: usize> Mux<'_, N> {
     /// Prints the next line of a report; `false` when there is none.
     pub(crate) fn job_step(&mut self) -> bool {
         match core::mem::replace(&mut self.job, Job::None) {
+            Job::None if self.vcpus_known() => self.job = Job::Vcpus(VcpuRow::Head),
             Job::None => return false,
             Job::Help { row } => {
                 if let Some(command) = OWN.iter().chain(self.commands).nth(row) {
@@ -116,6 +118,7 @@ impl<const N: usize> Mux<'_, N> {
                 }
             }
             Job::Domains { row } => self.domains_step(row),
+            Job::Vcpus(row) => self.vcpus_step(row),
             Job::Backlog(replay) => self.replay_step(replay),
         }
         true

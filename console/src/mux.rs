@@ -58,11 +58,15 @@ pub struct Mux<'a, const N: usize> {
     pub(crate) any_up: bool,
     /// The last guest has gone down and that has not been said yet.
     pub(crate) last_words: bool,
+    /// Who answers for processor times.
+    pub(crate) timekeeper: Option<usize>,
+    /// The list of vCPUs has been asked for and not been printed.
+    pub(crate) vcpus_asked: bool,
     pub(crate) bell: bool,
     /// Ctrl-a's that may become a switch.
     pub(crate) held: u8,
     /// Keys for the monitor.
-    pub(crate) keys: Deque<u8, 16>,
+    pub(crate) keys: Deque<u8, 128>,
     /// Which guest is meant by what is typed at the monitor.
     pub(crate) question: Option<Question>,
     pub(crate) commands: &'static [Command],
@@ -91,6 +95,8 @@ impl<'a, const N: usize> Mux<'a, N> {
             stopped: ClientSet::EMPTY,
             any_up: false,
             last_words: false,
+            timekeeper: None,
+            vcpus_asked: false,
             commands: &[],
             requests: Deque::new(),
             job: Job::None,

@@ -37,12 +37,8 @@ impl<const N: usize> Mux<'_, N> {
     }
 
     /// What guest `index` does, in words.
-    fn doing(&self, index: usize) -> (&'static str, &'static str, Shown) {
-        let unknown = Shown {
-            state: State::Unknown,
-            since: 0,
-            restarts: 0,
-        };
+    pub(crate) fn doing(&self, index: usize) -> (&'static str, &'static str, Shown) {
+        let unknown = Shown::UNKNOWN;
         let shown = self
             .clients
             .get(index)

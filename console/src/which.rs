@@ -1,6 +1,5 @@
 //! Which guest the user at the monitor means.
 
-use console_api::NAME_MAX;
 use heapless::String;
 
 use crate::client::Role;
@@ -12,8 +11,11 @@ use crate::mux::Mux;
 pub(crate) struct Question {
     purpose: Purpose,
     /// What was typed so far.
-    answer: String<NAME_MAX>,
+    answer: String<ANSWER_MAX>,
 }
+
+/// Longest answer.
+const ANSWER_MAX: usize = 112;
 
 /// Why an answer is no guest.
 enum Unclear {
@@ -41,6 +43,9 @@ impl<const N: usize> Mux<'_, N> {
             purpose,
             answer: String::new(),
         });
+        if let Purpose::Tell(name) = purpose {
+            return self.say(format_args!("what is {name} to do? Words, and Enter"));
+        }
         let last = self.last_guest.filter(|_| purpose != Purpose::Focus);
         match last.and_then(|index| self.clients.get(index)) {
             Some(guest) => {
@@ -60,11 +65,17 @@ impl<const N: usize> Mux<'_, N> {
         match key {
             b'\r' | b'\n' => return self.answered(&question),
             // Ctrl-c, Ctrl-u and Escape.
-            0x03 | 0x15 | 0x1b => return self.say(format_args!("no guest then")),
+            0x03 | 0x15 | 0x1b => {
+                let what = match question.purpose {
+                    Purpose::Tell(_) => "nothing",
+                    Purpose::Focus | Purpose::Order(_) => "no guest",
+                };
+                return self.say(format_args!("{what} then"));
+            }
             0x08 | 0x7f => {
                 question.answer.pop();
             }
-            key if key.is_ascii_graphic() => {
+            key if key.is_ascii_graphic() || key == b' ' => {
                 // What is longer is no guest's name; the end is not needed to know it.
                 let _ = question.answer.push(char::from(key));
             }
@@ -74,10 +85,17 @@ impl<const N: usize> Mux<'_, N> {
     }
 
     fn answered(&mut self, Question { purpose, answer }: &Question) {
+        let answer = answer.trim();
+        if let Purpose::Tell(name) = purpose {
+            self.say(format_args!("{name}: {answer}"));
+            let words = answer.bytes().chain([b'\n']);
+            return words.for_each(|byte| self.ask(name, byte));
+        }
         match self.meant(answer, *purpose) {
             Ok(index) => match purpose {
                 Purpose::Focus => self.choose(index),
                 Purpose::Order(order) => self.order(index, *order),
+                Purpose::Tell(_) => {}
             },
             Err(Unclear::Nothing) => self.say(format_args!("no guest then")),
             Err(Unclear::NoGuest) => {

@@ -3,7 +3,7 @@
 
 mod common;
 use common::{MS, Rig};
-use console::{Action, Command, Role};
+use console::{Action, Command, Purpose, Role};
 use console_api::RX_SIZE;
 
 const SWITCH: &[u8] = b"\x01\x01\x01";
@@ -112,6 +112,7 @@ fn the_monitor_explains_itself() {
          zazen: 1  to 9: move the input to that guest, as c numbers them\r\n\
          zazen: /  and a name, or how it begins, or a number, and Enter: move the input there\r\n\
          zazen: d  list the domains: what each does, for how long, and how often it restarted\r\n\
+         zazen: v  list the vCPUs: what each does, on which core, and its processor time\r\n\
          zazen: s  start a guest that is down; asks which, as / does\r\n\
          zazen: x  stop a guest at once, as if its power was cut; asks which\r\n\
          zazen: r  stop a guest at once and start it again; asks which\r\n"
@@ -277,10 +278,34 @@ fn more_commands_can_be_added_and_reach_the_protection_domain() {
 #[test]
 fn a_flood_of_keys_for_the_monitor_rings_and_stays_bounded() {
     let mut rig = monitor();
-    for _ in 0..100 {
+    for _ in 0..200 {
         rig.mux.on_uart_rx(b"c");
     }
     let seen = rig.seen();
-    assert_eq!(seen.matches("name").count(), 16);
+    assert_eq!(seen.matches("name").count(), 128);
     assert!(seen.starts_with('\x07'));
+}
+
+#[test]
+fn the_monitor_hands_words_to_a_server() {
+    const TELL: &[Command] = &[Command {
+        key: b't',
+        help: "words",
+        action: Action::Which(Purpose::Tell("memory")),
+    }];
+    let mut rig = monitor();
+    rig.mux.set_commands(TELL);
+    let asked = "zazen: what is memory to do? Words, and Enter\r\n";
+    rig.type_in(b"t mem-set  linux1 46\x7f4\r");
+    assert_eq!(
+        rig.seen(),
+        format!("{asked}zazen: memory: mem-set  linux1 44\r\n")
+    );
+    assert_eq!(rig.read(2), b"mem-set  linux1 44\n");
+    assert!(rig.read(0).is_empty());
+    for (typed, told) in [("tls\x1b", "zazen: nothing then\r\n"), ("tls", "")] {
+        rig.type_in(typed.as_bytes());
+        assert_eq!(rig.seen(), format!("{asked}{told}"));
+        assert!(rig.read(2).is_empty(), "nothing without Enter");
+    }
 }

@@ -369,7 +369,7 @@ fn a_damaged_ring_is_named_once_and_works_again_when_mended() {
     let seen = rig.seen();
     assert_eq!(
         seen,
-        "*** linux2: its output ring is damaged: the indices are 2415919104 bytes apart in a ring of 8192 bytes; \
+        "*** linux2: its output ring is damaged: the indices are 2415919104 apart in a ring of 8192; \
          ignored until linux2 repairs it ***\r\nlinux1: fine\r\n"
     );
     rig.headers[1][0].store(0, Ordering::Relaxed);
@@ -380,7 +380,7 @@ fn a_damaged_ring_is_named_once_and_works_again_when_mended() {
     rig.write(1, b"x\n");
     assert_eq!(
         rig.seen(),
-        "*** linux2: its input ring is damaged: the indices are 4294967291 bytes apart in a ring of 4096 bytes; \
+        "*** linux2: its input ring is damaged: the indices are 4294967291 apart in a ring of 4096; \
          ignored until linux2 repairs it ***\r\nlinux2: x\r\n"
     );
 }

@@ -12,6 +12,7 @@ fn show(rig: &mut Rig, i: usize, state: State) {
         state,
         since: rig.now.saturating_sub(61_000 * MS),
         restarts: 2,
+        ..Shown::UNKNOWN
     });
 }
 

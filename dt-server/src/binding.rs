@@ -101,6 +101,11 @@ pub(crate) const CHOSEN: &[Property] = &[
         rules: &[Rule::Board], example: "zazen,board = \"qemu_virt_aarch64\";",
     },
     Property {
+        name: board::CORES_PROPERTY, kind: "one cell", default: "that of --cores: 1",
+        about: "Cores that the kernel of the image uses. The image builder writes it; a file need not have it.",
+        rules: &[Rule::Board], example: "zazen,cores = <4>;",
+    },
+    Property {
         name: "zazen,heap", kind: "\"needed\" or \"all\"", default: "\"needed\"",
         about: "Zazen's own. How much memory the memory server gets for domains without static memory: what they need, or all that is left over.",
         rules: &[Rule::Heap], example: "zazen,heap = \"all\";",
@@ -251,9 +256,9 @@ pub(crate) const MODULE: &[Property] = &[
 #[rustfmt::skip]
 pub(crate) const VCPU: &[Property] = &[
     Property {
-        name: "hard-affinity", kind: "string", default: "",
-        about: "Ignored with a warning: domains run on CPU 0.",
-        rules: &[Rule::Vcpu], example: "",
+        name: "hard-affinity", kind: "string", default: "all",
+        about: "CPUs that the vCPU may be on, as Xen writes them. It is on one of them from boot on: one where its domain has no other vCPU, if there is one. An image for one core has all on CPU 0, whatever it says.",
+        rules: &[Rule::Vcpu], example: "hard-affinity = \"1-3\";",
     },
     Property {
         name: "id", kind: "one cell", default: "required",
@@ -297,8 +302,73 @@ pub(crate) const SHARED_MEMORY: &[Property] = &[
 pub(crate) const EVTCHN: &[Property] = &[
     Property {
         name: "xen,evtchn", kind: "(port, phandle)", default: "required",
-        about: "A port of this domain, 1 to 1023, and the node at the other end.",
-        rules: &[Rule::EvtchnLink], example: "xen,evtchn = <1 &other_end>;",
+        about: "A port of this domain, up to 1023, and the node at the other end. The one that comes first in the file starts quiet, the other one with an event pending, as on Xen.",
+        rules: &[Rule::EvtchnLink], example: "xen,evtchn = <10 &other_end>;",
+    },
+];
+
+/// Properties of: Pair of domains.
+#[rustfmt::skip]
+pub(crate) const PAIR: &[Property] = &[
+    Property {
+        name: "zazen,domains", kind: "two strings", default: "required",
+        about: "Zazen's own. The names of the two domains.",
+        rules: &[Rule::PairDomains], example: "zazen,domains = \"linux1\", \"linux2\";",
+    },
+    Property {
+        name: "zazen,events", kind: "flag", default: "absent",
+        about: "Zazen's own. Each of the two may bind event channels to ports that the other one has set aside for it.",
+        rules: &[Rule::PairEvents], example: "zazen,events;",
+    },
+    Property {
+        name: "zazen,grants", kind: "one or two strings", default: "absent",
+        about: "Zazen's own. Whose pages the other one may map: of those that it grants to it, and as it grants them.",
+        rules: &[Rule::PairGrants], example: "zazen,grants = \"linux1\";",
+    },
+];
+
+/// Properties of: Disk.
+#[rustfmt::skip]
+pub(crate) const DISK: &[Property] = &[
+    Property {
+        name: "read-only", kind: "flag", default: "absent",
+        about: "The guest may not write. A disk that two domains have is read-only for both.",
+        rules: &[Rule::DiskShared], example: "read-only;",
+    },
+    Property {
+        name: "zazen,device", kind: "string", default: "",
+        about: "The device of the board that the disk is, or is a part of: \"virtio0\" on QEMU virt, which is virtio-mmio slot 0.",
+        rules: &[Rule::DiskSource, Rule::DiskShared], example: "zazen,device = \"virtio0\";",
+    },
+    Property {
+        name: "zazen,file", kind: "string, 1 to 255 characters", default: "",
+        about: "A file that the image builder embeds, as a RAM disk: what is written to it is lost when the machine stops. Whole sectors of 512 bytes. It is looked for as the files of modules are.",
+        rules: &[Rule::DiskSource, Rule::FileMissing, Rule::DiskShared], example: "zazen,file = \"rescue.img\";",
+    },
+    Property {
+        name: "zazen,partition", kind: "string, or one cell", default: "absent: the whole device",
+        about: "The partition of the device, by its label or its number in the device's GPT.",
+        rules: &[Rule::DiskPart], example: "zazen,partition = \"debian\";",
+    },
+    Property {
+        name: "zazen,size", kind: "two cells", default: "written by the image builder",
+        about: "The file's exact bytes.",
+        rules: &[Rule::FileSize], example: "",
+    },
+];
+
+/// Properties of: Network interface.
+#[rustfmt::skip]
+pub(crate) const NET: &[Property] = &[
+    Property {
+        name: "zazen,mac", kind: "string", default: "00:16:3e, the domain's id and the interface's number",
+        about: "The interface's address. Frames that the guest sends from another one go nowhere.",
+        rules: &[Rule::NetMac], example: "zazen,mac = \"02:00:00:00:00:01\";",
+    },
+    Property {
+        name: "zazen,network", kind: "string, 1 to 15 characters", default: "",
+        about: "The network that the interface is in: it hears the interfaces that name the same one, and no others.",
+        rules: &[Rule::NetNetwork], example: "zazen,network = \"lan\";",
     },
 ];
 
@@ -326,13 +396,28 @@ pub const NODES: &[NodeKind] = &[
         rules: &[Rule::Vcpu],
     },
     NodeKind {
+        name: "Disk", compatible: "zazen,disk", properties: DISK,
+        about: "Zazen's own. A child of a domain. The first one is the guest's xvda, the next xvdb, up to eight; the block server serves them (docs/disks.md).",
+        rules: &[Rule::DiskCount, Rule::DiskStore],
+    },
+    NodeKind {
+        name: "Network interface", compatible: "zazen,net", properties: NET,
+        about: "Zazen's own. A child of a domain. The first one is the guest's interface 0 (eth0 of a Linux), up to four; the net server connects those that name the same network (docs/networks.md).",
+        rules: &[Rule::NetCount, Rule::NetStore],
+    },
+    NodeKind {
+        name: "Pair of domains", compatible: "zazen,pair", properties: PAIR,
+        about: "Zazen's own, a child of /chosen. Two domains that may meet, and for what. Between two domains that no such node names there is nothing: no channel, no page and no call.",
+        rules: &[Rule::PairDomains, Rule::PairEvents, Rule::PairGrants],
+    },
+    NodeKind {
         name: "Static shared memory", compatible: "xen,domain-shared-memory-v1", properties: SHARED_MEMORY,
         about: "A child of a domain. Checked, then refused: not supported yet.",
         rules: &[Rule::SharedMemory],
     },
     NodeKind {
         name: "Static event channel", compatible: "xen,evtchn-v1", properties: EVTCHN,
-        about: "A child of a domain. Checked, then refused: not supported yet.",
+        about: "A child of a domain. A channel between two domains that there is from the start, and again when a guest restarts. Naming each other is all the leave that the two need for it.",
         rules: &[Rule::StaticEvtchn],
     },
 ];

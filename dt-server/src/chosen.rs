@@ -4,9 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use board::Board;
+use board::{Board, Target};
 use dtoolkit::Node;
 use hv_types::BLOCK_SIZE;
+use peer_server_api::StaticChannel;
 use topology::MAX_DOMAINS;
 
 use crate::config::Files;
@@ -15,12 +16,12 @@ use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::node::At;
 use crate::range::{Range, total};
-use crate::{binding, known, shared_memory, static_evtchn};
+use crate::{binding, known, pair, shared_memory, static_evtchn};
 
 /// A domain's draft and its node.
 pub(crate) struct Found<'a> {
     pub(crate) at: At<'a>,
-    pub(crate) draft: Draft,
+    pub(crate) draft: Draft<'a>,
 }
 
 /// Reads `/chosen`.
@@ -134,12 +135,29 @@ pub(crate) fn heap_fits(chosen: &At<'_>, heap: &[Range], found: &[Found<'_>], d:
     chosen.error(d, Rule::HeapTooSmall, "xen,static-heap", what, hint);
 }
 
+/// What the image is for: `wanted`, which the tree must not contradict, else what the tree says.
+pub(crate) fn target(chosen: &At<'_>, wanted: Option<Target>, d: &mut Diagnostics) -> Target {
+    let board = board(chosen, wanted.map(|target| target.board), d);
+    let before = d.error_count();
+    let told = if chosen.has(board::CORES_PROPERTY) {
+        chosen.u32(board::CORES_PROPERTY, Rule::Board, d)
+    } else {
+        None
+    };
+    let cores = u8::try_from(told.unwrap_or(1)).unwrap_or(0);
+    let is_possible = (1..=board.cores).contains(&cores);
+    if !is_possible && d.error_count() == before {
+        let what = format!("{} has {} cores", board.name, board.cores);
+        let hint = "remove it: the image builder writes it";
+        chosen.error(d, Rule::Board, board::CORES_PROPERTY, what, hint);
+    }
+    let found = if is_possible { cores } else { 1 };
+    let cores = wanted.map_or(found, |target| target.cores.clamp(1, board.cores));
+    Target { board, cores }
+}
+
 /// The board: `wanted`, which the tree must not contradict, else the one that the tree names.
-pub(crate) fn board(
-    chosen: &At<'_>,
-    wanted: Option<&'static Board>,
-    d: &mut Diagnostics,
-) -> &'static Board {
+fn board(chosen: &At<'_>, wanted: Option<&'static Board>, d: &mut Diagnostics) -> &'static Board {
     let name = chosen.str(board::PROPERTY, Rule::Board, d);
     let found = name.and_then(Board::by_name);
     if name.is_some() && found.is_none() {
@@ -163,12 +181,14 @@ pub(crate) fn board(
     wanted.or(found).unwrap_or(board::DEFAULT)
 }
 
-/// What domains have in common: event channels, and shared memory, which is returned where it has a
-/// host address.
-pub(crate) fn links<'a>(found: &[Found<'a>], d: &mut Diagnostics) -> Vec<(Range, At<'a>)> {
+/// What domains have in common: shared memory where it has a host address, and event channels.
+pub(crate) fn links<'a>(
+    found: &[Found<'a>],
+    d: &mut Diagnostics,
+) -> (Vec<(Range, At<'a>)>, Vec<StaticChannel>) {
     let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
-    static_evtchn::check(&domains, d);
-    shared_memory::check(&domains, d)
+    let channels = static_evtchn::read(&domains, d);
+    (shared_memory::check(&domains, d), channels)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {
@@ -228,6 +248,8 @@ fn other_child(at: &At<'_>, d: &mut Diagnostics) {
             "is a module of dom0, and there is no dom0",
             hint,
         );
+    } else if at.is_compatible(&[pair::COMPATIBLE]) {
+        // Read when all domains are known.
     } else if at.is_compatible(&["xen,cpupool"]) {
         at.warn(
             d,

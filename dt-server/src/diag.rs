@@ -89,6 +89,20 @@ pub enum Rule {
     SharedMemoryRegion,
     StaticEvtchn,
     EvtchnLink,
+    // Disks.
+    DiskSource,
+    DiskPart,
+    DiskShared,
+    DiskCount,
+    DiskStore,
+    // Network interfaces.
+    NetNetwork,
+    NetMac,
+    NetCount,
+    NetStore,
+    PairDomains,
+    PairEvents,
+    PairGrants,
     // Modules.
     NoKernel,
     ModuleKind,

@@ -23,6 +23,8 @@ const MAGIC: u64 = BLOCK_SIZE;
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) board: &'static Board,
+    /// Cores that the kernel uses.
+    pub(crate) cores: u8,
     /// RAM, as the `memory` nodes give it and as the board can have it, and what firmware reserved.
     occupied: Vec<Range>,
 }
@@ -41,8 +43,14 @@ impl Host {
         let all: Vec<Range> = known.chain(more).collect();
         Self {
             board,
+            cores: 1,
             occupied: merged(&all),
         }
+    }
+
+    /// The same with a kernel that uses so many cores.
+    pub(crate) fn with_cores(self, cores: u8) -> Self {
+        Self { cores, ..self }
     }
 
     /// Bytes of RAM that the board has at most.

@@ -1,12 +1,16 @@
 //! A domain: a child of `/chosen` compatible with "xen,domain".
 
+mod affinity;
 mod console;
+mod disks;
 mod memory;
+mod nics;
 mod options;
 mod time;
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use dt_server_api::{DomainName, DomainRecord, NAME_MAX, XEN_LAYOUT};
@@ -15,6 +19,7 @@ use topology::pd;
 use topology::pd::time::Time;
 
 use crate::config::{DomainConfig, Files};
+use crate::cores::Cores;
 use crate::diag::{Diagnostics, Edit, Hint, Rule};
 use crate::direct::Host;
 use crate::module::Modules;
@@ -22,26 +27,41 @@ use crate::node::{At, Cells};
 use crate::range::Range;
 use crate::{binding, budget, features, known};
 
+pub(crate) use disks::{Disk, check_shared};
+pub(crate) use nics::{Nic, check_addresses};
+
 /// A domain as far as it could be read; `config` only if nothing in it is wrong.
-pub(crate) struct Draft {
+pub(crate) struct Draft<'a> {
     pub(crate) static_mem: Vec<Range>,
     pub(crate) heap: u64,
     /// Time of its vCPUs, by their numbers.
     pub(crate) times: Vec<Time>,
+    /// Its disks, with the paths of their nodes.
+    pub(crate) disks: Vec<Disk<'a>>,
+    /// Its network interfaces, likewise.
+    pub(crate) nics: Vec<Nic<'a>>,
+    /// vCPUs whose time is what they have without `zazen,budget`, by their numbers.
+    pub(crate) unnamed: Vec<bool>,
+    /// Some of its budgets are wrong, or do not go together.
+    pub(crate) times_are_wrong: bool,
+    /// Cores that its vCPUs may be on, by their numbers.
+    pub(crate) affinities: Vec<Cores>,
+    /// Where they are.
+    pub(crate) cores: Vec<u8>,
     /// Modules with addresses in host memory, with the paths of their nodes.
     pub(crate) placed: Vec<(Range, String)>,
     pub(crate) config: Option<DomainConfig>,
 }
 
 /// Reads the domain `at`, whose `xen,static-mem` is in `/chosen`'s cells `outer`.
-pub(crate) fn read(
-    at: &At<'_>,
+pub(crate) fn read<'a>(
+    at: &At<'a>,
     outer: Cells,
     domid: u16,
     host: &Host,
     files: &dyn Files,
     d: &mut Diagnostics,
-) -> Draft {
+) -> Draft<'a> {
     known::check(at, binding::DOMAIN, d);
     features::check(at, d);
     let name = name(at, d);
@@ -60,7 +80,15 @@ pub(crate) fn read(
     let tables = memory::tables(at, vcpus.unwrap_or(1), max.unwrap_or(0), d);
     let bank0 = map.as_ref().and_then(|map| map.banks.first()).copied();
     let bank0 = bank0.map(|bank| bank.size());
-    let (modules, times) = children(at, vcpus, (bank0, host.ram()), files, d);
+    let (modules, vcpu_nodes) = children(at, vcpus, (bank0, host), files, d);
+    let VcpuNodes {
+        times,
+        unnamed,
+        times_are_wrong,
+        affinities,
+    } = vcpu_nodes;
+    let disks = disks::read(at, pv, host.board, files, d);
+    let nics = nics::read(at, pv, domid, d);
     let placed = modules.placed.clone();
     let consoles = console::Consoles { pv, vpl011 };
     console::check(at, &consoles, &modules.bootargs, modules.kernel_path(), d);
@@ -88,26 +116,50 @@ pub(crate) fn read(
             trap_unmapped: trap_unmapped?,
             kernel: kernel.module,
             ramdisk: modules.ramdisk().map(|file| file.module),
+            // Known when all are.
+            meets: 0,
         };
         Some(DomainConfig {
             record,
             static_mem: static_mem.clone(),
             heap,
             vcpu_times: times.clone(),
+            vcpu_cores: Vec::new(),
             tables: tables?,
             extra: budget::extra(max_grant_frames),
+            devices: {
+                let mut devices = disks::devices(&disks);
+                nics::add(&nics, &mut devices);
+                devices
+            },
             bootargs: modules.bootargs.clone(),
             kernel_file: kernel.name.clone(),
             ramdisk_file: modules.ramdisk().map(|file| file.name.clone()),
+            disks: disks.iter().map(|disk| disk.config.clone()).collect(),
+            nics: nics.iter().map(|nic| nic.config.clone()).collect(),
         })
     })();
     Draft {
         static_mem,
         heap,
         times,
+        unnamed,
+        times_are_wrong,
+        affinities,
+        cores: Vec::new(),
         placed,
+        disks,
+        nics,
         config,
     }
+}
+
+/// What `xen,vcpu` nodes say, by the numbers of vCPUs.
+struct VcpuNodes {
+    times: Vec<Time>,
+    unnamed: Vec<bool>,
+    times_are_wrong: bool,
+    affinities: Vec<Cores>,
 }
 
 fn name(at: &At<'_>, d: &mut Diagnostics) -> Option<DomainName> {
@@ -157,20 +209,31 @@ pub(crate) fn wrong_name(name: &str) -> Option<(String, &'static str)> {
 fn children(
     at: &At<'_>,
     vcpus: Option<u8>,
-    (bank0, most): (Option<u64>, u64),
+    (bank0, host): (Option<u64>, &Host),
     files: &dyn Files,
     d: &mut Diagnostics,
-) -> (Modules, Vec<Time>) {
+) -> (Modules, VcpuNodes) {
+    let most = host.ram();
     let mut modules = Modules::default();
     let mut vcpu_ids = Vec::new();
     let mut times = time::Times::new(vcpus);
+    let mut affinities = vec![Cores::ANY; usize::from(vcpus.unwrap_or(1))];
     for node in at.node.children() {
         let child = at.leaf(node);
         if modules.read(&child, files, d) {
             continue;
         }
-        if child.is_compatible(&["xen,vcpu"]) {
-            vcpu(&child, vcpus, &mut vcpu_ids, &mut times, d);
+        if disks::is_disk(&child) {
+            known::check(&child, binding::DISK, d);
+        } else if nics::is_nic(&child) {
+            known::check(&child, binding::NET, d);
+        } else if child.is_compatible(&["xen,vcpu"]) {
+            if let Some(id) = vcpu(&child, vcpus, &mut vcpu_ids, &mut times, d)
+                && let Some(cores) = affinity::read(&child, host, d)
+                && let Some(slot) = affinities.get_mut(id)
+            {
+                *slot = cores;
+            }
         } else if child.is_compatible(&["xen,domain-shared-memory-v1"]) {
             known::check(&child, binding::SHARED_MEMORY, d);
         } else if child.is_compatible(&["xen,evtchn-v1", "xen,evtchn"]) {
@@ -196,16 +259,25 @@ fn children(
         }
     }
     modules.check(at, bank0, most, d);
-    (modules, times.check(at, d))
+    let unnamed = times.unnamed();
+    let (times, times_are_wrong) = times.check(at, d);
+    let nodes = VcpuNodes {
+        times,
+        unnamed,
+        times_are_wrong,
+        affinities,
+    };
+    (modules, nodes)
 }
 
+/// Reads a vCPU's node; its number, if that is one.
 fn vcpu(
     at: &At<'_>,
     vcpus: Option<u8>,
     seen: &mut Vec<u32>,
     times: &mut time::Times,
     d: &mut Diagnostics,
-) {
+) -> Option<usize> {
     known::check(at, binding::VCPU, d);
     if !at.has("id") {
         let free = (0..u32::from(vcpus.unwrap_or(1))).find(|id| !seen.contains(id));
@@ -218,11 +290,9 @@ fn vcpu(
         };
         seen.extend(free);
         at.error(d, Rule::Vcpu, "id", "missing", hint);
-        return;
+        return None;
     }
-    let Some(id) = at.u32("id", Rule::Vcpu, d) else {
-        return;
-    };
+    let id = at.u32("id", Rule::Vcpu, d)?;
     if vcpus.is_some_and(|count| id >= u32::from(count)) {
         at.error(
             d,
@@ -245,9 +315,7 @@ fn vcpu(
     } else if seen.len() < usize::from(u8::MAX) {
         seen.push(id);
         times.read(at, id, d);
+        return usize::try_from(id).ok();
     }
-    if at.has("hard-affinity") {
-        let what = "affinity is not supported yet; the vCPU runs on CPU 0";
-        at.warn(d, Rule::Vcpu, Some("hard-affinity"), what, Hint::Remove);
-    }
+    None
 }

@@ -136,7 +136,7 @@ fn grants(at: &At<'_>, d: &mut Diagnostics) {
             );
         }
         Some(_) => {
-            let what = "is not used yet: guests cannot map grants of others";
+            let what = "is not used: there is room for 2048 pages of others and 256 of one's own";
             at.warn(d, Rule::Maptrack, Some("max_maptrack_frames"), what, "");
         }
     }

@@ -21,6 +21,7 @@ mod binding;
 mod budget;
 mod chosen;
 mod config;
+mod cores;
 mod cpu_time;
 mod diag;
 mod direct;
@@ -34,6 +35,7 @@ mod layout;
 mod module;
 mod names;
 mod node;
+mod pair;
 mod parse;
 mod range;
 mod rules;
@@ -45,11 +47,14 @@ mod text;
 mod units;
 
 pub use binding::{NODES, NodeKind, Property};
-pub use config::{Config, DomainConfig, FileInfo, Files, NoFiles, heap_bytes};
+pub use config::{
+    Config, DiskConfig, DiskSource, DomainConfig, FileInfo, Files, NicConfig, NoFiles, heap_bytes,
+};
 pub use diag::{Diagnostic, Diagnostics, Edit, MAX_DIAGNOSTICS, Place, Rule, Severity};
 pub use guest_tree::guest_tree;
 pub use host_memory::{Claim, ClaimKind};
 pub use module::FILE_MAX;
+pub use pair::Pair;
 pub use parse::{DTB_MAX, Survey, parse, parse_for, survey};
 pub use range::Range;
 pub use rules::RuleInfo;

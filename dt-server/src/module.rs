@@ -352,19 +352,7 @@ fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Opti
         );
         return None;
     }
-    let name = at.str("zazen,file", Rule::ModuleFile, d)?;
-    if name.is_empty() || name.len() > FILE_MAX || name.chars().any(char::is_control) {
-        let what =
-            format!("must be a file name of 1 to {FILE_MAX} bytes, without control characters");
-        at.error(
-            d,
-            Rule::ModuleFile,
-            "zazen,file",
-            what,
-            "write zazen,file = \"name\"",
-        );
-        return None;
-    }
+    let name = file_name(at, d)?;
     let info = info(at, name, files, d)?;
     let memory = match kind {
         Kind::Kernel => kernel_image::memory(at, &info, d)?,
@@ -382,8 +370,31 @@ fn file(at: &At<'_>, kind: Kind, files: &dyn Files, d: &mut Diagnostics) -> Opti
     })
 }
 
+/// `zazen,file`, if it can be a file's name.
+pub(crate) fn file_name<'a>(at: &At<'a>, d: &mut Diagnostics) -> Option<&'a str> {
+    let name = at.str("zazen,file", Rule::ModuleFile, d)?;
+    if name.is_empty() || name.len() > FILE_MAX || name.chars().any(char::is_control) {
+        let what =
+            format!("must be a file name of 1 to {FILE_MAX} bytes, without control characters");
+        at.error(
+            d,
+            Rule::ModuleFile,
+            "zazen,file",
+            what,
+            "write zazen,file = \"name\"",
+        );
+        return None;
+    }
+    Some(name)
+}
+
 /// Size and contents: from the file, from `zazen,size`, or both if they agree.
-fn info(at: &At<'_>, name: &str, files: &dyn Files, d: &mut Diagnostics) -> Option<FileInfo> {
+pub(crate) fn info(
+    at: &At<'_>,
+    name: &str,
+    files: &dyn Files,
+    d: &mut Diagnostics,
+) -> Option<FileInfo> {
     let written = match at.bytes("zazen,size") {
         None => None,
         Some(value) => match value.try_into() {

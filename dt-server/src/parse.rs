@@ -5,21 +5,22 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use board::Board;
+use board::Target;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
 use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
-use crate::cpu_time;
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::direct::Host;
 use crate::domain;
 use crate::host_memory::{self, Claim, ClaimKind};
 use crate::names::{self, BadName};
 use crate::node::At;
+use crate::pair;
 use crate::range::Range;
 use crate::text::shown_name;
+use crate::{cores, cpu_time};
 
 /// Most bytes of a device tree (Xen's limit).
 pub const DTB_MAX: usize = 2 << 20;
@@ -34,19 +35,19 @@ const NESTING_MAX: u32 = 16;
 /// # Errors
 /// All mistakes and all warnings; where there is no mistake, warnings are in [`Config::warnings`].
 pub fn parse(dtb: &[u8], files: &dyn Files) -> Result<Config, Diagnostics> {
-    parse_for(dtb, files, None)
+    parse_for(dtb, files, None::<Target>)
 }
 
-/// [`parse()`] for `board`; a tree that names another one is wrong.
+/// [`parse()`] for `target`; a tree that names another one is wrong.
 ///
 /// # Errors
 /// As [`parse()`].
 pub fn parse_for(
     dtb: &[u8],
     files: &dyn Files,
-    board: Option<&'static Board>,
+    target: Option<impl Into<Target>>,
 ) -> Result<Config, Diagnostics> {
-    survey(dtb, files, board).result
+    survey(dtb, files, target).result
 }
 
 /// What was found in a device tree, right or wrong: for tools that know more rules.
@@ -61,10 +62,10 @@ pub struct Survey {
 }
 
 /// [`parse_for`], together with what could be read of a tree that is wrong.
-pub fn survey(dtb: &[u8], files: &dyn Files, board: Option<&'static Board>) -> Survey {
+pub fn survey(dtb: &[u8], files: &dyn Files, target: Option<impl Into<Target>>) -> Survey {
     let mut claims = Vec::new();
     let mut memory = Vec::new();
-    let result = read(dtb, files, board, &mut claims, &mut memory);
+    let result = read(dtb, files, target.map(Into::into), &mut claims, &mut memory);
     Survey {
         result,
         claims,
@@ -75,7 +76,7 @@ pub fn survey(dtb: &[u8], files: &dyn Files, board: Option<&'static Board>) -> S
 fn read(
     dtb: &[u8],
     files: &dyn Files,
-    board: Option<&'static Board>,
+    target: Option<Target>,
     claims: &mut Vec<Claim>,
     memory: &mut Vec<Range>,
 ) -> Result<Config, Diagnostics> {
@@ -135,16 +136,18 @@ fn read(
         return Err(d);
     };
     let chosen_node = root.child(node, &mut d);
-    let board = chosen::board(&chosen_node, board, &mut d);
+    let Target { board, cores } = chosen::target(&chosen_node, target, &mut d);
     let static_heap = host_memory::static_heap(&root, &chosen_node, &mut d);
     let heap_all = host_memory::heap_all(&chosen_node, &static_heap, &mut d);
     let more = ram
         .iter()
         .copied()
         .chain(claims.iter().map(|claim| claim.range));
-    let host = Host::new(board, more);
-    let found = chosen::read(&chosen_node, &host, files, &mut d);
-    let shared = chosen::links(&found, &mut d);
+    let host = Host::new(board, more).with_cores(cores);
+    let mut found = chosen::read(&chosen_node, &host, files, &mut d);
+    cores::place(&mut found, cores);
+    let (shared, channels) = chosen::links(&found, &mut d);
+    let pairs = pair::read(&chosen_node, &found, &mut d);
 
     claim(claims, &static_heap, ClaimKind::StaticHeap, &chosen_node);
     for domain in &found {
@@ -182,7 +185,9 @@ fn read(
             "add memory@… with device_type = \"memory\" and reg",
         );
     }
-    cpu_time::check(&found, &mut d);
+    domain::check_shared(&found, &mut d);
+    domain::check_addresses(&found, &mut d);
+    cpu_time::check(&found, cores, &mut d);
     chosen::heap_fits(&chosen_node, &static_heap, &found, &mut d);
     // Without an error every domain is complete; were one not, nothing may start either.
     let domains: Option<Vec<_>> = found
@@ -190,14 +195,21 @@ fn read(
         .map(|domain| domain.draft.config)
         .collect();
     match domains.map(number) {
-        Some(domains) if !d.has_errors() => Ok(Config {
-            board,
-            domains,
-            static_heap,
-            heap_all,
-            memory: ram,
-            warnings: d,
-        }),
+        Some(domains) if !d.has_errors() => {
+            let mut config = Config {
+                board,
+                cores,
+                domains,
+                static_heap,
+                heap_all,
+                pairs,
+                channels,
+                memory: ram,
+                warnings: d,
+            };
+            introduce(&mut config);
+            Ok(config)
+        }
         _ => Err(d),
     }
 }
@@ -223,6 +235,18 @@ fn number(mut domains: Vec<DomainConfig>) -> Vec<DomainConfig> {
         domain.record.domains = count;
     }
     domains
+}
+
+/// Tells each domain whom it meets, and sets aside what it needs for that.
+fn introduce(config: &mut Config) {
+    let (meets, lends) = (config.meets(), config.lends());
+    for (number, domain) in config.domains.iter_mut().enumerate() {
+        domain.record.meets = meets.of(number).fold(0, |bits, other| bits | 1 << other);
+        if lends.lenders(number) != 0 {
+            // What it finds where a page was that its owner has taken back.
+            domain.extra = domain.extra.saturating_add(hv_types::PAGE_SIZE);
+        }
+    }
 }
 
 fn claim(claims: &mut Vec<Claim>, ranges: &[Range], kind: ClaimKind, at: &At<'_>) {

@@ -1,12 +1,14 @@
 //! Static event channels (dom0less binding, "xen,evtchn-v1"): each node names a local port and the
 //! phandle of the node at the other end, which must name this one.
 //!
-//! Zazen has none yet and says so; before that it says what is wrong with them, all at once.
+//! Naming each other is all the leave that two domains need for such a channel; others between them
+//! need a pair that may have events ([`crate::pair`]).
 
 use alloc::format;
 use alloc::vec::Vec;
 
 use dtoolkit::Node;
+use peer_server_api::{CHANNELS_MAX, StaticChannel};
 
 use crate::diag::{Diagnostics, Hint, Place, Rule, Severity};
 use crate::node::At;
@@ -14,8 +16,8 @@ use crate::node::At;
 /// The highest port of a guest (Xen: `max_evtchn_port` of a domain that is not the hardware
 /// domain).
 const PORT_MAX: u32 = 1023;
-/// Nodes that are looked at; what lies beyond is refused all the same.
-const MAX_LINKS: usize = 256;
+/// Nodes that are looked at.
+const MAX_LINKS: usize = 2 * CHANNELS_MAX;
 const NAMES: [&str; 2] = ["xen,evtchn-v1", "xen,evtchn"];
 const PROPERTY: &str = "xen,evtchn";
 
@@ -24,28 +26,38 @@ struct Link<'a> {
     /// Position of the domain among the domains.
     domain: usize,
     phandle: Option<u32>,
+    /// Ports of the domain that the hypervisor takes.
+    taken: u32,
     /// (local port, phandle of the other end).
     ends: Option<(u32, u32)>,
 }
 
-/// Checks the event channels of `domains`.
-pub(crate) fn check(domains: &[At<'_>], d: &mut Diagnostics) {
+/// The event channels of `domains`; the end that comes first in the file is the first.
+pub(crate) fn read(domains: &[At<'_>], d: &mut Diagnostics) -> Vec<StaticChannel> {
     let links: Vec<Link<'_>> = domains
         .iter()
         .enumerate()
         .flat_map(|(domain, at)| {
             let children = at.node.children().map(|node| at.leaf(node));
-            children.map(move |at| (domain, at))
+            let taken = taken(at);
+            children.map(move |at| (domain, taken, at))
         })
-        .filter(|(_, at)| at.is_compatible(&NAMES))
-        .take(MAX_LINKS)
-        .map(|(domain, at)| Link {
+        .filter(|(_, _, at)| at.is_compatible(&NAMES))
+        .take(MAX_LINKS + 1)
+        .map(|(domain, taken, at)| Link {
             domain,
+            taken,
             phandle: phandle(&at),
             ends: None,
             at,
         })
         .collect();
+    if let Some(last) = links.get(MAX_LINKS) {
+        let what = format!("a system has at most {CHANNELS_MAX} static event channels");
+        let hint = "let the guests bind some of them when they run";
+        last.at.node_error(d, Rule::StaticEvtchn, what, hint);
+        return Vec::new();
+    }
     let links: Vec<Link<'_>> = links
         .into_iter()
         .map(|link| Link {
@@ -53,22 +65,41 @@ pub(crate) fn check(domains: &[At<'_>], d: &mut Diagnostics) {
             ..link
         })
         .collect();
+    let mut channels = Vec::new();
     for (i, link) in links.iter().enumerate() {
         let Some((port, peer)) = link.ends else {
             continue;
         };
-        let before = d.error_count();
         let earlier = links.get(..i).unwrap_or_default();
         ports(link, port, earlier, d);
         mutual(link, peer, &links, d);
-        if d.error_count() == before {
-            link.at.node_error(
-                d,
-                Rule::StaticEvtchn,
-                "static event channels are not supported yet",
-                Hint::RemoveNode,
-            );
+        let mut later = links.get(i + 1..).unwrap_or_default().iter();
+        if let Some(other) = later.find(|other| other.phandle == Some(peer))
+            && let Some((other_port, _)) = other.ends
+        {
+            channels.push(channel([(link, port), (other, other_port)]));
         }
+    }
+    channels
+}
+
+/// A channel with these ends, whose numbers were checked; one of a file that is refused may be
+/// anything.
+fn channel(ends: [(&Link<'_>, u32); 2]) -> StaticChannel {
+    let ends = ends.map(|(link, port)| {
+        let domain = u8::try_from(link.domain).unwrap_or(u8::MAX);
+        (domain, u16::try_from(port).unwrap_or(0))
+    });
+    StaticChannel { ends }
+}
+
+/// How many ports of the domain `at` the hypervisor takes, from 1 on: the store's and the
+/// console's.
+fn taken(at: &At<'_>) -> u32 {
+    match at.bytes("xen,enhanced") {
+        None | Some(b"disabled\0") => 0,
+        Some(b"no-xenstore\0") => 1,
+        Some(_) => 2,
     }
 }
 
@@ -100,6 +131,13 @@ fn ends(at: &At<'_>, d: &mut Diagnostics) -> Option<(u32, u32)> {
 }
 
 fn ports(link: &Link<'_>, port: u32, earlier: &[Link<'_>], d: &mut Diagnostics) {
+    let taken = link.taken;
+    if (1..=taken).contains(&port) {
+        let what = format!("port {port} of this domain is the console's or the store's");
+        let hint = format!("the first that is free is {}", taken + 1);
+        link.at.error(d, Rule::EvtchnLink, PROPERTY, what, hint);
+        return;
+    }
     if port == 0 || port > PORT_MAX {
         let what = format!("port {port}: ports of a guest are 1 to {PORT_MAX}");
         let hint = "low numbers are best; 0 would mean any";
@@ -124,6 +162,13 @@ fn mutual(link: &Link<'_>, peer: u32, links: &[Link<'_>], d: &mut Diagnostics) {
         link.at.error(d, Rule::EvtchnLink, PROPERTY, what, hint);
         return;
     };
+    if other.domain == link.domain {
+        let what = "both ends are in one domain";
+        let hint =
+            "a domain binds channels to itself when it runs; name the node of another domain";
+        link.at.error(d, Rule::EvtchnLink, PROPERTY, what, hint);
+        return;
+    }
     let back = other.ends.map(|(_, back)| back);
     if back.is_some() && (back != link.phandle || link.phandle.is_none()) {
         let what = format!("is not mutual: {} does not name this node", other.at.path);

@@ -3,12 +3,13 @@
 
 mod common;
 
+use block_server_api::Part;
 use common::{
     INITRD_SIZE, KERNEL_SIZE, L1, L1_KERNEL, L1_RAMDISK, L2, TestFiles, Tree, image_header,
 };
 use dt_server::{
-    Diagnostics, Edit as Change, FileInfo, Files, MAX_DIAGNOSTICS, NoFiles, Range, Rule, Severity,
-    parse,
+    Diagnostics, DiskSource, Edit as Change, FileInfo, Files, MAX_DIAGNOSTICS, NoFiles, Range,
+    Rule, Severity, parse,
 };
 use dt_server_api::PvFeatures;
 use hv_types::Gpa;
@@ -52,6 +53,45 @@ fn link(t: &mut Tree, path: &str, phandle: u32, ends: &[u32]) {
         .set(&node, "compatible", "xen,evtchn-v1")
         .set(&node, "phandle", phandle)
         .set(&node, "xen,evtchn", ends.to_vec());
+}
+
+/// An interface `name` of the domain `path`, which has a store then, in "lan" with this address.
+fn nic(t: &mut Tree, path: &str, name: &str, mac: Option<&str>) -> String {
+    let node = format!("{path}/{name}");
+    t.set(path, "xen,enhanced", "enabled")
+        .add(path, name)
+        .set(&node, "compatible", "zazen,net")
+        .set(&node, "zazen,network", "lan");
+    if let Some(mac) = mac {
+        t.set(&node, "zazen,mac", mac);
+    }
+    node
+}
+
+/// A disk `name` of the domain `path`, which has a store then.
+fn disk(t: &mut Tree, path: &str, name: &str) -> String {
+    let node = format!("{path}/{name}");
+    t.set(path, "xen,enhanced", "enabled")
+        .add(path, name)
+        .set(&node, "compatible", "zazen,disk");
+    node
+}
+
+/// The same, which is a part of the device.
+fn part(t: &mut Tree, path: &str, name: &str, label: &str) -> String {
+    let node = disk(t, path, name);
+    t.set(&node, "zazen,device", "virtio0")
+        .set(&node, "zazen,partition", label);
+    node
+}
+
+/// A node that lets the domains `names` meet for events.
+fn pair(t: &mut Tree, name: &str, names: &str) {
+    let node = format!("/chosen/{name}");
+    t.add(CHOSEN, name)
+        .set(&node, "compatible", "zazen,pair")
+        .set(&node, "zazen,domains", names)
+        .flag(&node, "zazen,events");
 }
 
 /// A node for vCPU `id` of the domain `path` with this budget and period.
@@ -190,7 +230,9 @@ const ERRORS: &[Case] = &[
     case("more than a CPU", Rule::CpuSum, |t| { cpu(t, L1, 0, Some(500), Some(1000)); cpu(t, L2, 0, Some(500), Some(1200)); }, &[L2, "linux1 55.0 %, linux2 45.9 %"]),
     case("more than a CPU with the VMM", Rule::CpuSum, |t| cpu(t, L1, 0, Some(600), Some(650)), &["linux1 101.6 %"]),
     case("shared memory", Rule::SharedMemory, |t| share(t, L1, "frames", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]), &["shared memory"]),
-    case("event channel to itself", Rule::StaticEvtchn, |t| link(t, L1, 1, &[7, 1]), &["event channels are not supported yet"]),
+    case("event channels without end", Rule::StaticEvtchn, |t| { for n in 1..=65 { link(t, L1, n, &[n + 1, n + 100]); link(t, L2, n + 100, &[n + 1, n]); } }, &["at most 64"]),
+    case("event channel to itself", Rule::EvtchnLink, |t| link(t, L1, 1, &[7, 1]), &["both ends are in one domain"]),
+    case("event channel of the console", Rule::EvtchnLink, |t| { link(t, L1, 1, &[1, 2]); link(t, L2, 2, &[7, 1]); }, &["port 1", "the first that is free is"]),
     case("shared memory, id of 16", Rule::SharedMemoryRegion, |t| { share(t, L1, "sixteen-letters!", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]); }, &["xen,shm-id = \"sixteen-letters!\"", "16 characters"]),
     case("shared memory without id", Rule::SharedMemoryRegion, |t| { share(t, L1, "x", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]); t.remove("/chosen/linux1/shm", "xen,shm-id"); }, &["xen,shm-id: missing"]),
     case("shared memory without place", Rule::SharedMemoryRegion, |t| { share(t, L1, "x", [0; 6]); t.remove("/chosen/linux1/shm", "xen,shared-mem"); }, &["xen,shared-mem: missing"]),
@@ -201,7 +243,44 @@ const ERRORS: &[Case] = &[
     case("shared memory, role", Rule::SharedMemoryRegion, |t| { share(t, L1, "x", [0, 0x7000_0000, 0, 0x7000_0000, 0, 0x1000]); t.set("/chosen/linux1/shm", "role", "lender"); }, &["role = \"lender\"", "borrower"]),
     case("evtchn empty", Rule::EvtchnLink, |t| { link(t, L1, 1, &[]); }, &["0 bytes"]),
     case("evtchn without property", Rule::EvtchnLink, |t| { link(t, L1, 1, &[1]); t.remove("/chosen/linux1/ec1", "xen,evtchn"); }, &["xen,evtchn: missing"]),
+    case("pair without names", Rule::PairDomains, |t| { pair(t, "p", ""); t.remove("/chosen/p", "zazen,domains"); }, &["zazen,domains: missing"]),
+    case("pair of one", Rule::PairDomains, |t| pair(t, "p", "linux1"), &["names of two domains"]),
+    case("pair of three", Rule::PairDomains, |t| pair(t, "p", "linux1\0linux2\0linux1"), &["names of two domains"]),
+    case("pair with a stranger", Rule::PairDomains, |t| pair(t, "p", "linux1\0linux3"), &["no domain is named \"linux3\"", "linux1, linux2"]),
+    case("pair with itself", Rule::PairDomains, |t| pair(t, "p", "linux1\0linux1"), &["itself"]),
+    case("pair twice", Rule::PairDomains, |t| { pair(t, "p", "linux1\0linux2"); pair(t, "q", "linux2\0linux1"); }, &["/chosen/q", "the same two domains"]),
+    case("pair with grants", Rule::PairGrants, |t| { pair(t, "p", "linux1\0linux2"); t.set("/chosen/p", "zazen,grants", "linux3"); }, &["none of the two"]),
+    case("pair that grants twice", Rule::PairGrants, |t| { pair(t, "p", "linux1\0linux2"); t.set("/chosen/p", "zazen,grants", "linux1\0linux1"); }, &["named twice"]),
     case("evtchn of nobody", Rule::EvtchnLink, |t| { link(t, L1, 1, &[7, 99]); }, &["0x63", "no event channel"]),
+    // Disks.
+    case("disk without xenstore", Rule::DiskStore, |t| { part(t, L1, "d", "root"); t.set(L1, "xen,enhanced", "no-xenstore"); }, &["/chosen/linux1/d", "no xenstore"]),
+    case("disk of nothing", Rule::DiskSource, |t| { disk(t, L1, "d"); }, &["/chosen/linux1/d", "does not say"]),
+    case("disk of two things", Rule::DiskSource, |t| { let d = part(t, L1, "d", "root"); t.set(&d, "zazen,file", "disk"); }, &["one of them"]),
+    case("disk that the board has not", Rule::DiskSource, |t| { let d = disk(t, L1, "d"); t.set(&d, "zazen,device", "sda"); }, &["has no disk \"sda\"", "virtio0"]),
+    case("disk of half a sector", Rule::DiskSource, |t| { let d = disk(t, L1, "d"); t.set(&d, "zazen,file", "text"); }, &["10 bytes", "truncate -s 512"]),
+    case("disk's file missing", Rule::FileMissing, |t| { let d = disk(t, L1, "d"); t.set(&d, "zazen,file", "nowhere"); }, &["no file"]),
+    case("partition 0", Rule::DiskPart, |t| { let d = part(t, L1, "d", "x"); t.set(&d, "zazen,partition", 0u32); }, &["from 1"]),
+    case("partition without a name", Rule::DiskPart, |t| { part(t, L1, "d", ""); }, &["0 characters"]),
+    case("label of 37 characters", Rule::DiskPart, |t| { part(t, L1, "d", &"x".repeat(37)); }, &["37 characters"]),
+    case("partition of two cells", Rule::DiskPart, |t| { let d = part(t, L1, "d", "x"); t.set(&d, "zazen,partition", 1u64); }, &["one string"]),
+    case("two writers", Rule::DiskShared, |t| { part(t, L1, "d", "root"); part(t, L2, "d", "root"); }, &["/chosen/linux2/d", "linux1 has the same disk"]),
+    case("writer and reader", Rule::DiskShared, |t| { part(t, L1, "d", "root"); let d = part(t, L2, "d", "root"); t.flag(&d, "read-only"); }, &["linux1 has the same disk"]),
+    case("partition and whole", Rule::DiskShared, |t| { part(t, L1, "d", "root"); let d = part(t, L2, "d", "x"); t.remove(&d, "zazen,partition"); }, &["linux1 has the same disk"]),
+    case("two writers of a file", Rule::DiskShared, |t| { for path in [L1, L2] { let d = disk(t, path, "d"); t.set(&d, "zazen,file", "disk"); } }, &["linux1 has the same disk"]),
+    case("one domain twice", Rule::DiskShared, |t| { part(t, L1, "d", "root"); part(t, L1, "e", "root"); }, &["/chosen/linux1/e", "linux1 has the same disk"]),
+    case("nine disks", Rule::DiskCount, |t| { for n in 0..9 { part(t, L1, &format!("d{n}"), &format!("p{n}")); } }, &["/chosen/linux1/d8", "at most 8"]),
+    case("nine RAM disks", Rule::DiskCount, |t| { for n in 0..9 { let d = disk(t, if n < 5 { L1 } else { L2 }, &format!("d{n}")); t.set(&d, "zazen,file", format!("disk{n}").as_str()); } }, &["/chosen/linux2/d8", "RAM disk too many"]),
+    // Network interfaces.
+    case("interface without xenstore", Rule::NetStore, |t| { nic(t, L1, "n", None); t.set(L1, "xen,enhanced", "no-xenstore"); }, &["/chosen/linux1/n", "no xenstore"]),
+    case("five interfaces", Rule::NetCount, |t| { for n in 0..5 { nic(t, L1, &format!("n{n}"), None); } }, &["/chosen/linux1/n4", "at most 4"]),
+    case("interface of no network", Rule::NetNetwork, |t| { let n = nic(t, L1, "n", None); t.remove(&n, "zazen,network"); }, &["/chosen/linux1/n", "does not name"]),
+    case("network with a space", Rule::NetNetwork, |t| { let n = nic(t, L1, "n", None); t.set(&n, "zazen,network", "the lan"); }, &["\"the lan\"", "1 to 15 letters"]),
+    case("network of 16 letters", Rule::NetNetwork, |t| { let n = nic(t, L1, "n", None); t.set(&n, "zazen,network", "sixteen-letters-"); }, &["sixteen-letters-"]),
+    case("address of five pairs", Rule::NetMac, |t| { nic(t, L1, "n", Some("02:00:00:00:01")); }, &["no Ethernet address"]),
+    case("address of a group", Rule::NetMac, |t| { nic(t, L1, "n", Some("ff:ff:ff:ff:ff:ff")); }, &["a group"]),
+    case("address of nobody", Rule::NetMac, |t| { nic(t, L1, "n", Some("00:00:00:00:00:00")); }, &["no station's"]),
+    case("two with one address", Rule::NetMac, |t| { for path in [L1, L2] { nic(t, path, "n", Some("02:00:00:00:00:01")); } }, &["/chosen/linux2/n", "02:00:00:00:00:01, too"]),
+    case("an address that another is made of", Rule::NetMac, |t| { nic(t, L1, "n", None); nic(t, L2, "n", Some("00:16:3e:00:01:00")); }, &["/chosen/linux2/n", "too"]),
     // Modules.
     case("module of no bytes", Rule::ModuleReg, |t| { t.remove(L1_KERNEL, "zazen,file").set(L1_KERNEL, "reg", [0u32, 0xa000_0000, 0, 0]); }, &["boot loader"]),
     case("no kernel", Rule::NoKernel, |t| { t.remove_node(L1, "kernel"); }, &[L1, "multiboot,kernel"]),
@@ -244,6 +323,7 @@ const WARNINGS: &[Case] = &[
     case("options", Rule::XenOptions, |t| { t.set(CHOSEN, "xen,xen-bootargs", "dom0_mem=1G"); }, &["xen,xen-bootargs = \"dom0_mem=1G\""]),
     case("dom0 options", Rule::Dom0, |t| { t.set(CHOSEN, "xen,dom0-bootargs", "x"); }, &["no dom0"]),
     case("dom0 shared memory", Rule::Dom0, |t| { t.add(CHOSEN, "shm").set("/chosen/shm", "compatible", "xen,domain-shared-memory-v1"); }, &["no dom0"]),
+    case("pair for nothing", Rule::PairEvents, |t| { pair(t, "p", "linux1\0linux2"); t.remove("/chosen/p", "zazen,events"); }, &["may do nothing"]),
     case("CPU pool", Rule::CpuPool, |t| { t.add(CHOSEN, "pool").set("/chosen/pool", "compatible", "xen,cpupool"); }, &["/chosen/pool"]),
     case("domain's CPU pool", Rule::CpuPool, |t| { t.set(L1, "domain-cpupool", 1u32); }, &["CPU 0"]),
     case("memory in pages", Rule::BigPages, |t| { *t = Tree::heap(); t.set(L1, "memory", 0x2_0004u64); }, &["2 MiB"]),
@@ -255,8 +335,10 @@ const WARNINGS: &[Case] = &[
     case("ttyAMA0 without vpl011", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "quiet console=ttyAMA0,115200"); }, &["console=ttyAMA0", "vpl011"]),
     case("a console that no domain has", Rule::Console, |t| { t.set(L1_KERNEL, "bootargs", "console=ttyS0"); }, &["console=ttyS0", "console=hvc0"]),
     case("no console at all", Rule::Console, |t| { t.remove(L1, "xen,enhanced").remove(L1_KERNEL, "bootargs"); }, &["neither xen,enhanced nor vpl011"]),
+    case("partition of a file", Rule::DiskPart, |t| { let d = disk(t, L1, "d"); t.set(&d, "zazen,file", "disk").set(&d, "zazen,partition", "x"); }, &["no effect on a file"]),
+    case("disk property misspelt", Rule::Unknown, |t| { let d = part(t, L1, "d", "x"); t.flag(&d, "readonly"); }, &["readonly: is not known"]),
     case("p2m memory little", Rule::P2mMemory, |t| { t.set(L1, "xen,domain-p2m-mem-mb", 1u32); }, &["3 MiB"]),
-    case("maptrack", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0u32); }, &["not used yet"]),
+    case("maptrack", Rule::Maptrack, |t| { t.set(L1, "max_maptrack_frames", 0u32); }, &["is not used"]),
     case("affinity", Rule::Vcpu, |t| { let p = format!("{L1}/v"); t.add(L1, "v").set(&p, "compatible", "xen,vcpu").set(&p, "id", 0u32).set(&p, "hard-affinity", "1"); }, &["CPU 0"]),
     case("period that is shorter than the others' turns", Rule::CpuLate, |t| cpu(t, L1, 0, Some(500), Some(1799)), &[L1, "500 us come only once in 1800 us, not in 1799"]),
     case("bootargs at the domain", Rule::Bootargs, |t| { t.set(L1, "bootargs", "quiet"); }, &["kernel"]),
@@ -379,6 +461,129 @@ fn vcpus_of_a_domain_are_looked_at_together() {
     }
 }
 
+/// What `tree` says for a kernel that uses `cores` cores.
+fn on(cores: u8, tree: &Tree) -> Result<dt_server::Config, Diagnostics> {
+    let board = board::DEFAULT;
+    let target = board::Target { board, cores };
+    dt_server::parse_for(&tree.dtb(), &TestFiles, Some(target))
+}
+
+/// The cores of all vCPUs, by domain.
+fn places(cores: u8, tree: &Tree) -> Vec<Vec<u8>> {
+    let config = on(cores, tree).unwrap();
+    let domains = config.domains.iter();
+    domains.map(|domain| domain.vcpu_cores.clone()).collect()
+}
+
+/// Adds a node with `hard-affinity`.
+fn affinity(tree: &mut Tree, path: &str, id: u32, cores: &str) {
+    cpu(tree, path, id, None, None);
+    tree.set(&format!("{path}/vcpu{id}"), "hard-affinity", cores);
+}
+
+#[test]
+fn vcpus_are_spread_over_the_cores() {
+    let mut tree = Tree::two();
+    assert_eq!(places(1, &tree), [[0], [0]]);
+    // The first core has the servers.
+    assert_eq!(places(4, &tree), [[1], [2]]);
+    for path in [L1, L2] {
+        tree.set(path, "cpus", 4_u32);
+    }
+    assert_eq!(places(1, &tree), [[0; 4]; 2]);
+    assert_eq!(places(4, &tree), [[1, 2, 3, 0], [2, 3, 0, 1]]);
+    // More than cores: as even as can be, and the slice is shared on each.
+    tree.set(L1, "cpus", 8_u32);
+    let config = on(4, &tree).unwrap();
+    let [first, second] = config.domains.as_slice() else {
+        panic!("two domains")
+    };
+    for core in 0..4 {
+        let there = first.vcpu_cores.iter().filter(|at| **at == core).count();
+        assert_eq!(there, 2, "{:?}", first.vcpu_cores);
+    }
+    assert!(first.vcpu_times.iter().all(|time| time.budget == 250));
+    assert!(second.vcpu_times.iter().all(|time| time.budget == 500));
+}
+
+#[test]
+fn a_vcpu_is_where_its_affinity_says() {
+    let mut tree = Tree::two();
+    affinity(&mut tree, L2, 0, "1");
+    // The one that has no choice comes first.
+    assert_eq!(places(4, &tree), [[2], [1]]);
+    let config = on(1, &tree).unwrap();
+    let warnings: Vec<Rule> = config.warnings.iter().map(|found| found.rule).collect();
+    assert_eq!(warnings, [Rule::Vcpu]);
+    assert_eq!(config.domains[1].vcpu_cores, [0]);
+
+    let mut tree = Tree::two();
+    tree.set(L1, "cpus", 3_u32);
+    affinity(&mut tree, L1, 0, "0,2-3");
+    affinity(&mut tree, L1, 1, "3");
+    assert_eq!(places(4, &tree)[0], [2, 3, 1]);
+    // One of them is this kernel's: nothing to be said.
+    let config = on(1, &tree).unwrap();
+    assert_eq!(config.warnings.iter().count(), 1, "{}", config.warnings);
+
+    for (text, says) in [
+        ("4", "has no CPU 4"),
+        ("0-4", "has no CPU 4"),
+        ("", "is no list"),
+        ("3-1", "is no list"),
+        ("1,", "is no list"),
+        ("one", "is no list"),
+        ("99999999999", "is no list"),
+    ] {
+        let mut tree = Tree::two();
+        affinity(&mut tree, L1, 0, text);
+        let found = on(4, &tree).unwrap_err();
+        assert_eq!(found.errors().len(), 1, "{text}: {found}");
+        assert_eq!(found.errors()[0].rule, Rule::Vcpu, "{text}");
+        assert!(found.errors()[0].to_string().contains(says), "{found}");
+    }
+}
+
+#[test]
+fn budgets_add_up_on_each_core() {
+    let rules = |cores, budget, period, affinities: &[&str]| -> Vec<Rule> {
+        let mut tree = Tree::two();
+        tree.set(L1, "cpus", 4_u32);
+        for id in 0..4 {
+            cpu(&mut tree, L1, id, Some(budget), period);
+        }
+        for (id, cores) in affinities.iter().enumerate() {
+            tree.set(&format!("{L1}/vcpu{id}"), "hard-affinity", *cores);
+        }
+        match on(cores, &tree) {
+            Ok(_) => Vec::new(),
+            Err(found) => found.errors().iter().map(|error| error.rule).collect(),
+        }
+    };
+    // Four times 60 % are too much for one core. On four each has its own, and a VMM 24 %.
+    assert_eq!(rules(1, 150, Some(250), &[]), [Rule::CpuSum]);
+    assert_eq!(rules(4, 150, Some(250), &[]), []);
+    assert_eq!(
+        rules(4, 150, Some(250), &["1", "1", "1", "1"]),
+        [Rule::CpuSum]
+    );
+    assert_eq!(rules(1, 1000, None, &[]), [Rule::CpuTurn]);
+    assert_eq!(rules(4, 1000, None, &[]), []);
+    assert_eq!(rules(4, 1000, None, &["2", "2"]), [Rule::CpuTurn]);
+}
+
+#[test]
+fn cores_are_the_boards() {
+    let mut tree = Tree::two();
+    tree.set("/chosen", board::CORES_PROPERTY, 4_u32);
+    assert_eq!(parse(&tree.dtb(), &TestFiles).unwrap().cores, 4);
+    for wrong in [0_u32, 5, u32::MAX] {
+        tree.set("/chosen", board::CORES_PROPERTY, wrong);
+        let found = parse(&tree.dtb(), &TestFiles).unwrap_err();
+        assert_eq!(found.errors()[0].rule, Rule::Board, "{found}");
+    }
+}
+
 #[test]
 fn time_is_read_as_it_is_written() {
     let slice = |budget| Time {
@@ -455,7 +660,8 @@ fn the_valid_tree_is_read_whole() {
     );
     assert_eq!(config.static_total(), 512 << 20);
     assert_eq!(config.heap_total(), 2 * ((3 << 20) + 67 * 4096));
-    assert_eq!(config.handed(), 576 << 20);
+    // The extra pages, and 8 MiB for what ends of ranges come to.
+    assert_eq!(config.recorded(), (512 + 2 * 2 + 8) << 20);
 }
 
 #[test]
@@ -905,4 +1111,50 @@ fn bytes(value: &str) -> Vec<u8> {
         None => cell.parse().unwrap(),
     };
     cells.flat_map(|cell| number(cell).to_be_bytes()).collect()
+}
+
+#[test]
+fn disks_are_what_their_nodes_say() {
+    let mut t = Tree::two();
+    part(&mut t, L1, "a", "root");
+    let b = part(&mut t, L1, "b", "x");
+    t.set(&b, "zazen,partition", 7u32).flag(&b, "read-only");
+    // A label of three letters is as long as a number.
+    part(&mut t, L1, "c", "usr");
+    for path in [L1, L2] {
+        let d = disk(&mut t, path, "d");
+        t.set(&d, "zazen,file", "disk").flag(&d, "read-only");
+    }
+    let config = parse(&t.dtb(), &TestFiles).unwrap();
+    let device = |part| DiskSource::Device { device: 0, part };
+    let label = |label: &str| device(Part::Label(label.try_into().expect("short")));
+    let (name, size) = ("disk".into(), 0x1_0000);
+    let expected = [
+        (label("root"), false),
+        (device(Part::Number(7)), true),
+        (label("usr"), false),
+        (DiskSource::File { name, size }, true),
+    ];
+    let disks = config.domains[0].disks.iter();
+    let disks = disks.map(|disk| (disk.source.clone(), disk.read_only));
+    assert!(disks.eq(expected));
+    assert_eq!(config.ram_disks(), [("disk", 0x1_0000)]);
+    assert!(config.has_device_disks());
+    // What the block server is told: RAM disks are numbered behind the board's.
+    for (domain, hardware, numbers) in [
+        (0, 1, &[0, 0, 0, 1][..]),
+        (0, 3, &[0, 0, 0, 3]),
+        (1, 0, &[0]),
+    ] {
+        let domain = &config.domains[domain];
+        let volumes = config.volumes(domain, hardware);
+        assert!(volumes.iter().map(|volume| &volume.device).eq(numbers));
+        for (volume, disk) in volumes.iter().zip(&domain.disks) {
+            let part = match &disk.source {
+                DiskSource::Device { part, .. } => part,
+                DiskSource::File { .. } => &Part::Whole,
+            };
+            assert_eq!((&volume.part, volume.read_only), (part, disk.read_only));
+        }
+    }
 }

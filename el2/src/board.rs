@@ -60,12 +60,20 @@ pub(crate) const LINE: Line = Line {
 
 const BLOCK: u64 = 2 << 20;
 /// 2 MiB blocks of device memory that the host maps.
-pub(crate) const DEVICES: [u64; 2] = [GICD / BLOCK * BLOCK, UART / BLOCK * BLOCK];
+pub(crate) const DEVICES: [u64; 3] = [
+    GICD / BLOCK * BLOCK,
+    UART / BLOCK * BLOCK,
+    match BOARD.disks {
+        [disk, ..] => disk.registers.start / BLOCK * BLOCK,
+        // Behind the UART, whatever is there: nobody looks.
+        [] => UART / BLOCK * BLOCK + BLOCK,
+    },
+];
 /// The GiB that they lie in, which the boot tables map.
 pub(crate) const DEVICE_GIB: u64 = UART >> 30;
 
 const _: () = {
     assert!(GICD >> 30 == DEVICE_GIB);
     assert!(GICC / BLOCK == GICD / BLOCK && GICH / BLOCK == GICD / BLOCK);
-    assert!(DEVICES[0] != DEVICES[1]);
+    assert!(DEVICES[0] != DEVICES[1] && DEVICES[0] != DEVICES[2] && DEVICES[1] != DEVICES[2]);
 };

@@ -34,14 +34,17 @@ use soft_caps::{CNode, Caps, Chunk, Place};
 use topology::pd::time::Time;
 use topology::{console_client, pd, share};
 
+use crate::block::Blocks;
 use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
 use crate::cpu;
 use crate::firmware;
 use crate::guest::{Guest, GuestHost};
 use crate::log::ServerLog;
 use crate::machine::Machine;
+use crate::net::Nets;
 use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
+use crate::peers::Pages;
 use crate::serial::{Console, Direct, uart};
 use crate::services::{DtClient, Services, Timer};
 use crate::store::Store;
@@ -138,9 +141,12 @@ extern "C" fn el2_main(tree: u64) -> ! {
     let manifest = plan
         .manifest()
         .unwrap_or_else(|error| panic!("the memory server's manifest: {error}"));
-    let host = host_tables(&image, &mut own, &manifest);
+    let host = host_tables(&image, &config, &mut own, &manifest);
     let console = Console::new(&mut own, uart);
     let store = Store::new(&mut own, &config);
+    let blocks = Blocks::new(&mut own, &config, &image.payload);
+    let nets = Nets::new(&mut own, &config);
+    let peers = Pages::new(&mut own, &config);
     let mut build = Build {
         image,
         own,
@@ -148,11 +154,14 @@ extern "C" fn el2_main(tree: u64) -> ! {
         plan_unused: plan.unused,
         console,
         store,
+        blocks,
+        nets,
+        peers,
         seeds: Some(Seeds::new(entropy)),
     };
     let (services, spaces) = build.services(&manifest, host);
     let guests = build.guests(services, &spaces);
-    build.report(&manifest, services, &guests);
+    let log = build.report(&manifest, services, &guests);
     // All that is done for a guest is taken from the time of its vCPUs together.
     let domains = build.config.domains.iter();
     let times: Vec<Time> = domains
@@ -160,7 +169,8 @@ extern "C" fn el2_main(tree: u64) -> ! {
         .collect();
     // SAFETY: the board's GIC, mapped as device memory; made once.
     let gic = unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) };
-    System::new(guests, &times, services, (build.console, build.store), gic).run()
+    let servers = (build.console, build.store, build.blocks, build.nets);
+    System::new(guests, &times, services, servers, (gic, log)).run()
 }
 
 /// What the domains file says; the mistakes of an invalid one are the last that is heard.
@@ -186,7 +196,7 @@ fn configuration(image: &Image, out: &mut Direct<'_>) -> Config {
 
 /// The host's final address space: its image by rights, its own memory and the memory for page
 /// tables, the devices, and no memory of any guest.
-fn host_tables(image: &Image, own: &mut Own, manifest: &Manifest<'_>) -> Space {
+fn host_tables(image: &Image, config: &Config, own: &mut Own, manifest: &Manifest<'_>) -> Space {
     // SAFETY: a fresh page.
     let space = unsafe { Space::new(own.pages(1), Regime::Host) };
     let text = symbol!(_text);
@@ -194,12 +204,32 @@ fn host_tables(image: &Image, own: &mut Own, manifest: &Manifest<'_>) -> Space {
         (text, symbol!(_rodata), Kind::Code),
         (symbol!(_rodata), symbol!(_data), Kind::Constant),
         (symbol!(_data), symbol!(_image_end), Kind::Memory),
-        (image.files, image.own.0, Kind::Constant),
         (image.own.0, image.own.1, Kind::Memory),
         (image.stack.0, image.stack.1, Kind::Memory),
     ] {
         space.map_identity(own, start, end, kind);
     }
+    // Files are read only, but for those that are RAM disks.
+    let mut disks: Vec<(u64, u64)> = config
+        .ram_disks()
+        .iter()
+        .filter_map(|(name, _)| image.payload.file(name))
+        .map(|file| {
+            let start = file.as_ptr() as u64;
+            (
+                start,
+                (start + file.len() as u64).next_multiple_of(payload::ALIGN as u64),
+            )
+        })
+        .collect();
+    disks.sort_unstable();
+    let mut at = image.files;
+    for (start, end) in disks {
+        space.map_identity(own, at, start, Kind::Constant);
+        space.map_identity(own, start, end, Kind::Memory);
+        at = end;
+    }
+    space.map_identity(own, at, image.own.0, Kind::Constant);
     for untyped in manifest
         .untypeds()
         .filter(|untyped| matches!(untyped.purpose, Purpose::Tables(_)))
@@ -228,6 +258,9 @@ struct Build {
     plan_unused: u64,
     console: Console,
     store: Store,
+    blocks: Option<Blocks>,
+    nets: Option<Nets>,
+    peers: Pages,
     /// The random numbers of guests, until the dt-server has them.
     seeds: Option<Seeds>,
 }
@@ -275,6 +308,12 @@ impl Build {
             console_client::DT_SERVER,
             pd::DT_SERVER,
         );
+        self.store.set_log(port(
+            &mut self.console,
+            own,
+            console_client::XENSTORE_SERVER,
+            pd::XENSTORE_SERVER,
+        ));
         for warning in self.config.warnings.iter() {
             dt_log.line(format_args!("{warning}"));
         }
@@ -286,6 +325,7 @@ impl Build {
             memory_report: RefCell::default(),
             machine: RefCell::new(machine),
             dt: RefCell::new(DtServer::new(self.config.clone(), seeds)),
+            peers: RefCell::new(self.peers.server(own, &self.config)),
             timer: RefCell::new(Timer::new()),
         };
         (Box::leak(Box::new(services)), spaces)
@@ -309,7 +349,15 @@ impl Build {
                 Vcpu::new(*vttbr, ids.next().unwrap_or(VcpuId::BOOT), several)
             });
             let store = self.store.add(&mut self.own, usize::from(index), config);
-            let mut host = GuestHost::new(services, domain, vcpus, window, port, store);
+            let own = &mut self.own;
+            let blocks = self.blocks.as_mut();
+            let disks =
+                blocks.and_then(|blocks| blocks.add(own, usize::from(index), &self.config, config));
+            let nets = self.nets.as_mut();
+            let nets = nets.and_then(|nets| nets.add(own, usize::from(index), &self.config));
+            let peers = self.peers.side(services, usize::from(index));
+            let ends = (port, store, disks, nets, peers);
+            let mut host = GuestHost::new(services, domain, vcpus, window, ends);
             let life = self.life(services, &mut host, index);
             let driver = Driver::new(life);
             let mut guest = Box::new(Guest {
@@ -317,6 +365,7 @@ impl Build {
                 driver,
                 turns: Turns::new(cpu::frequency()),
                 last: VcpuId::BOOT,
+                ticks: [0; hv_types::MAX_VCPUS],
             });
             guest.driver.start(&mut guest.host);
             guests.push(guest);
@@ -363,21 +412,34 @@ impl Build {
         Some(Life::new(host, dt, record, table, modules))
     }
 
-    /// Says what became of the machine's RAM.
+    /// Says what became of the machine's RAM, in the log of the host itself.
     fn report(
         &mut self,
         manifest: &Manifest<'_>,
         services: &'static Services,
         guests: &[Box<Guest>],
-    ) {
+    ) -> Option<ServerLog> {
         let port = self.console.add(
             &mut self.own,
             console_client::TIMER_SERVER,
             "el2",
             Role::Server,
         );
-        let Ok(port) = port else { return };
-        let mut log = ServerLog::new(port);
+        let mut log = ServerLog::new(port.ok()?);
+        if let Some(blocks) = &mut self.blocks {
+            // Nobody else here has the fault server's number.
+            let client = console_client::FAULT_SERVER;
+            let name = "block_server";
+            if let Ok(port) = self.console.add(&mut self.own, client, name, Role::Server) {
+                blocks.set_log(ServerLog::new(port));
+            }
+        }
+        if let Some(nets) = &mut self.nets {
+            let (client, name) = (console_client::NET_SERVER, "net_server");
+            if let Ok(port) = self.console.add(&mut self.own, client, name, Role::Server) {
+                nets.set_log(ServerLog::new(port));
+            }
+        }
         let started = guests.iter().filter(|guest| guest.is_ready()).count();
         let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();
         let own = self.own.all() + STACK + GUARD;
@@ -406,6 +468,7 @@ impl Build {
             self.plan_unused >> 20,
             guests.len()
         ));
+        Some(log)
     }
 }
 

@@ -14,10 +14,13 @@ use hypervisor_core::vcpu::action::VcpuAction;
 use memory_server::DomainIndex;
 use memory_server_api::{Remembering, Slot};
 
+use crate::block::DiskEnd;
 use crate::cpu;
 use crate::log::Port;
 use crate::machine::{Machine, in_guest, in_window};
+use crate::net::NetEnd;
 use crate::paging::Kind;
+use crate::peers::Peers;
 use crate::services::{DtClient, MemoryClient, Services};
 use crate::store::StoreEnd;
 use crate::vcpu::Vcpu;
@@ -32,6 +35,8 @@ pub(crate) struct Guest {
     pub(crate) turns: Turns,
     /// Which of them had the processor last.
     pub(crate) last: VcpuId,
+    /// Ticks of the processor that each has had, with what was done for it.
+    pub(crate) ticks: [u64; MAX_VCPUS],
 }
 
 impl Guest {
@@ -70,9 +75,15 @@ pub(crate) struct GuestHost {
     window: RawWindow,
     console: GuestPort<Port>,
     store: StoreEnd,
+    disks: Option<DiskEnd>,
+    nets: Option<NetEnd>,
+    peers: Peers,
     rate: LineRate,
     frequency: u64,
 }
+
+/// A VMM's ends of what it shares with servers and other VMMs.
+pub(crate) type Ends = (Port, StoreEnd, Option<DiskEnd>, Option<NetEnd>, Peers);
 
 impl GuestHost {
     /// The host of `domain`.
@@ -81,8 +92,7 @@ impl GuestHost {
         domain: DomainIndex,
         vcpus: [Vcpu; MAX_VCPUS],
         window: RawWindow,
-        port: Port,
-        store: StoreEnd,
+        (port, store, disks, nets, peers): Ends,
     ) -> Self {
         Self {
             vcpus,
@@ -92,6 +102,9 @@ impl GuestHost {
             window,
             console: GuestPort::new(port),
             store,
+            disks,
+            nets,
+            peers,
             rate: LineRate::new(),
             frequency: cpu::frequency(),
         }
@@ -170,6 +183,9 @@ impl Host for GuestHost {
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<Port>;
     type Store = StoreEnd;
+    type Disks = Option<DiskEnd>;
+    type Nets = Option<NetEnd>;
+    type Peers = Peers;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
@@ -190,6 +206,15 @@ impl Host for GuestHost {
     }
     fn window_and_store(&mut self) -> (&RawWindow, &mut StoreEnd) {
         (&self.window, &mut self.store)
+    }
+    fn window_and_nets(&mut self) -> (&RawWindow, &mut Option<NetEnd>) {
+        (&self.window, &mut self.nets)
+    }
+    fn window_and_disks(&mut self) -> (&RawWindow, &mut Option<DiskEnd>) {
+        (&self.window, &mut self.disks)
+    }
+    fn window_and_peers(&mut self) -> (&RawWindow, &mut Peers) {
+        (&self.window, &mut self.peers)
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {

@@ -7,17 +7,19 @@
 //! Page tables are written by physical address: those of the capability table are made from
 //! untypeds that the boot plan set aside for tables and that are mapped one to one. Frames of
 //! guests are never mapped one to one; the host sees them in windows, through
-//! [`guest_mem::RawWindow`], and here for the time of zeroing them, at addresses of which no Rust
-//! object knows.
+//! [`guest_mem::RawWindow`], and here for the time of zeroing them or changing a word, at addresses
+//! of which no Rust object knows.
 #![expect(unsafe_code, reason = "installs page tables and zeroes frames")]
 
 use core::fmt;
 
 use guest_mem::RawWindow;
-use hv_types::{FrameSize, Gpa, WindowAddr};
+use hv_types::{FrameSize, Gpa, PAGE_SIZE, WindowAddr};
 use hypervisor_core::host::MapError;
 use memory_server::DomainIndex;
-use memory_server::kernel::{Destination, Kernel, Object, OwnSlot, Refused};
+use memory_server::kernel::{
+    Change, Destination, Kernel, Object, Original, OwnSlot, Refused, Wiped,
+};
 use memory_server::manifest::MAX_DOMAINS;
 use memory_server_api::Slot;
 use soft_caps::{CNode, Cap, Caps, Error, Mapping, Place};
@@ -132,6 +134,13 @@ impl Spaces {
 pub(crate) struct Machine {
     caps: Caps<'static>,
     spaces: Spaces,
+}
+
+fn original(frame: Original) -> Place {
+    match frame {
+        Original::Own(slot) => own(slot),
+        Original::Granted(domain, slot) => grant(domain, slot),
+    }
 }
 
 fn own(slot: OwnSlot) -> Place {
@@ -273,7 +282,7 @@ impl Machine {
             None => {}
         }
         let (space, at) = self.spaces.find(domain, to.space, to.at)?;
-        if !at.is_multiple_of(size.bytes()) {
+        if !at.is_multiple_of(size.bytes()) || cap.read_only && kind != Kind::Constant {
             return Err(MapError::Refused);
         }
         space.map(at, cap.paddr, kind, level(size))?;
@@ -357,20 +366,58 @@ impl Kernel for ServerKernel<'_> {
         Ok(())
     }
 
-    fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+    fn lend(
+        &mut self,
+        frame: Original,
+        domain: DomainIndex,
+        slot: Slot,
+        writable: bool,
+    ) -> Result<(), Refused> {
         self.machine
             .caps
-            .mint(own(frame), grant(domain, slot))
+            .mint_as(original(frame), grant(domain, slot), writable)
             .map_err(refused)
     }
 
-    fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+    fn word(
+        &mut self,
+        page: Original,
+        _peek: u32,
+        offset: u16,
+        change: Change,
+    ) -> Result<u64, Refused> {
+        let cap = self.machine.caps.get(original(page)).map_err(refused)?;
+        if Some(cap.object) != object(Object::Frame(FrameSize::Page)) {
+            return Err(refused(Error::WrongKind));
+        }
+        let (at, offset) = (SCRUB_PAGE, u64::from(offset));
+        let space = self.machine.spaces.host;
+        space
+            .map(at, cap.paddr, Kind::Memory, Level::Page)
+            .map_err(|_| refused(Error::Occupied))?;
+        // SAFETY: just mapped, no Rust object lies there, and the offset is within the page.
+        let sight = unsafe { RawWindow::new(at as *mut u8, PAGE_SIZE) };
+        let was = change.on(&sight, WindowAddr::new(offset));
+        space.unmap(at, cap.paddr, Level::Page);
+        Ok(was)
+    }
+
+    fn forget(&mut self, _peek: u32) {}
+
+    fn mint(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        self.machine
+            .caps
+            .mint(original(frame), grant(domain, slot))
+            .map_err(refused)
+    }
+
+    fn delete(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
         let place = grant(domain, slot);
         let Ok(cap) = self.machine.caps.get(place) else {
             return Ok(());
         };
         let caps = &mut self.machine.caps;
-        caps.delete(own(frame), place).map_err(refused)?;
+        caps.delete(original(frame), place).map_err(refused)?;
         if let Some(mapping) = cap.mapping {
             self.machine.spaces.drop_mapping(domain, cap, mapping);
         }
@@ -388,13 +435,22 @@ impl Kernel for ServerKernel<'_> {
         self.machine.caps.revoke(own(slot), gone).map_err(refused)
     }
 
-    fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
-        let cap = self.machine.caps.get(own(frame)).map_err(refused)?;
+    fn scrub(&mut self, frame: Original, size: FrameSize) -> Result<(), Refused> {
+        let cap = self.machine.caps.get(original(frame)).map_err(refused)?;
         if Some(cap.object) != object(Object::Frame(size)) {
             return Err(refused(Error::WrongKind));
         }
         self.machine.spaces.zero(cap.paddr, size.bytes());
         Ok(())
+    }
+
+    fn hand_to_wiper(&mut self, _: OwnSlot) -> Result<Wiped, Refused> {
+        // A frame is zeroed when it is made.
+        Ok(Wiped::Never)
+    }
+
+    fn take_from_wiper(&mut self, _: OwnSlot) -> Result<(), Refused> {
+        Err(refused(Error::WrongKind))
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {

@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod block;
 mod board;
 mod boot;
 mod cpu;
@@ -27,9 +28,11 @@ mod gich;
 mod guest;
 mod log;
 mod machine;
+mod net;
 mod own;
 mod paging;
 mod panic;
+mod peers;
 mod serial;
 mod services;
 mod start;

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use board::UartKind;
 use console::{AddError, Mux, Role, SERVER_COMMANDS};
 use console_api::Region;
-use topology::console_client::COUNT;
+use topology::console_client::{COUNT, TIMER_SERVER};
 use uart::{Cadence, Mapped, Pl011, Serial, Uart, UniqueMmioPointer};
 
 use crate::board::{BOARD, LINE, UART};
@@ -108,6 +108,10 @@ impl Console {
             .admit(client, name, role, region.server().expect("likewise"))?;
         self.clients[index] = client;
         self.indices[client] = Some(index);
+        // The host itself, whose scheduler knows.
+        if client == TIMER_SERVER {
+            self.mux.set_timekeeper(index);
+        }
         Ok(region.client(RING[client]).expect("likewise"))
     }
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use dt_server::DtServer;
 use memory_server::{DomainIndex, MemoryServer, Report};
-use memory_server_api::{Error, Reply, Request};
+use memory_server_api::{Error, LendError, Lending, Reply, Request};
 use timer_server::Deadlines;
 use timer_server_api::{NEVER, OP_ARM};
 use topology::{MAX_DOMAINS, console_client};
@@ -27,7 +27,7 @@ fn ring<const N: usize>() {
 /// The notification of each client, by its number.
 pub(crate) const RING: [fn(); console_client::COUNT] = [
     ring::<0>, ring::<1>, ring::<2>, ring::<3>, ring::<4>, ring::<5>, ring::<6>, ring::<7>,
-    ring::<8>, ring::<9>, ring::<10>, ring::<11>, ring::<12>,
+    ring::<8>, ring::<9>, ring::<10>, ring::<11>, ring::<12>, ring::<13>, ring::<14>,
 ];
 
 /// Whether a console client waits to be looked after.
@@ -77,6 +77,83 @@ pub(crate) fn take_store_bells() -> u32 {
     STORE_BELLS.swap(0, Relaxed)
 }
 
+/// VMMs that have something for the block server, a bit each.
+static BLOCK_BELLS: AtomicU32 = AtomicU32::new(0);
+
+/// VMM `N` notifies the block server.
+fn ring_blocks<const N: usize>() {
+    BLOCK_BELLS.store(BLOCK_BELLS.load(Relaxed) | 1 << N, Relaxed);
+}
+
+/// The block server has more to do than it did.
+pub(crate) fn ring_blocks_itself() {
+    ring_blocks::<31>();
+}
+
+/// The notification of each VMM, by its number.
+pub(crate) const BLOCK_RING: [fn(); MAX_DOMAINS] = [
+    ring_blocks::<0>,
+    ring_blocks::<1>,
+    ring_blocks::<2>,
+    ring_blocks::<3>,
+    ring_blocks::<4>,
+    ring_blocks::<5>,
+    ring_blocks::<6>,
+    ring_blocks::<7>,
+];
+
+/// Whether a VMM waits for the block server.
+#[inline]
+pub(crate) fn block_bells() -> bool {
+    BLOCK_BELLS.load(Relaxed) != 0
+}
+
+/// The VMMs that wait for the block server, of whom none does then.
+pub(crate) fn take_block_bells() -> u32 {
+    BLOCK_BELLS.swap(0, Relaxed)
+}
+
+/// Somebody has something for the net server.
+static NET_BELLS: AtomicU32 = AtomicU32::new(0);
+
+/// A VMM notifies the net server, or that has more to do than it did.
+pub(crate) fn ring_nets() {
+    NET_BELLS.store(1, Relaxed);
+}
+
+/// Whether somebody waits for the net server.
+#[inline]
+pub(crate) fn net_bells() -> bool {
+    NET_BELLS.load(Relaxed) != 0
+}
+
+/// The same; nobody waits then.
+pub(crate) fn take_net_bells() -> bool {
+    NET_BELLS.swap(0, Relaxed) != 0
+}
+
+/// Guests to whom others have sent events, a bit each.
+static PEER_BELLS: AtomicU32 = AtomicU32::new(0);
+
+/// An event was sent to guest `guest`.
+pub(crate) fn ring_peer(guest: usize) {
+    PEER_BELLS.store(
+        PEER_BELLS.load(Relaxed) | 1 << (guest % MAX_DOMAINS),
+        Relaxed,
+    );
+}
+
+/// Whether there is a guest with an event that it has not been told of.
+#[inline]
+pub(crate) fn peer_bells() -> bool {
+    PEER_BELLS.load(Relaxed) != 0
+}
+
+/// Those guests, of whom none is then.
+pub(crate) fn take_peer_bells() -> u32 {
+    PEER_BELLS.swap(0, Relaxed)
+}
+
 /// What guests' hosts share.
 pub(crate) struct Services {
     /// The memory server.
@@ -89,11 +166,25 @@ pub(crate) struct Services {
     pub(crate) machine: RefCell<Machine>,
     /// The dt-server.
     pub(crate) dt: RefCell<DtServer>,
+    /// The peer server.
+    pub(crate) peers: RefCell<Option<peer_server::PeerServer<'static>>>,
     /// Who is to be woken when.
     pub(crate) timer: RefCell<Timer>,
 }
 
 impl Services {
+    /// What the peer server asks the memory server.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub(crate) fn lending(&self, lending: Lending) -> Result<u64, LendError> {
+        let mut kernel = ServerKernel {
+            machine: &mut self.machine.borrow_mut(),
+            log: &mut self.memory_log.borrow_mut(),
+        };
+        self.memory.borrow_mut().on_lending(&mut kernel, lending)
+    }
+
     /// The console has notified the memory server.
     pub(crate) fn report_memory(&self) {
         self.memory_report

@@ -1,11 +1,11 @@
 //! The xenstore server.
 
 use dt_server::{Config, DomainConfig};
-use dt_server_api::Bank;
-use xenstore_server::{Cell, Facts, Server, Turn, cells};
+use xenstore_server::{Cell, Server, Turn, cells};
 use xenstore_server_api::{Client, HEADER_SIZE, REGION_SIZE, Region};
 
 use crate::cpu;
+use crate::log::ServerLog;
 use crate::own::Own;
 use crate::services::{STORE_RING, ring_itself, take_store_bells};
 
@@ -13,7 +13,11 @@ use crate::services::{STORE_RING, ring_itself, take_store_bells};
 pub(crate) type StoreEnd = Client<'static, fn()>;
 
 /// The server.
-pub(crate) struct Store(&'static mut Server<'static>);
+pub(crate) struct Store {
+    server: &'static mut Server<'static>,
+    /// Its log, which is also what is typed for it.
+    log: Option<ServerLog>,
+}
 
 impl Store {
     /// The server of these domains, without connections.
@@ -25,7 +29,7 @@ impl Store {
         let memory = own.slice(cells(guests), || Cell::EMPTY);
         let server = own.value(Server::new);
         server.begin(memory, cpu::frequency(), config.domains.len());
-        Self(server)
+        Self { server, log: None }
     }
 
     /// Connects guest `guest`, which `config` describes.
@@ -33,16 +37,23 @@ impl Store {
         let header = own.zeroed(HEADER_SIZE / 4);
         let data = own.zeroed(REGION_SIZE - HEADER_SIZE);
         let region = Region::new(header, data).expect("the lengths are the geometry's own");
-        let record = &config.record;
-        let kib = |banks: &[Bank]| banks.iter().map(Bank::size).sum::<u64>() >> 10;
-        let facts = Facts {
-            name: record.name.clone(),
-            vcpus: record.vcpus,
-            memory_kib: kib(&record.banks),
-            most_kib: kib(&record.max_banks),
-        };
-        self.0.add(guest, facts, region.server().expect("likewise"));
+        let facts = config.store_facts();
+        self.server
+            .add(guest, facts, region.server().expect("likewise"));
         region.client(STORE_RING[guest]).expect("likewise")
+    }
+
+    /// Its log is `log`.
+    pub(crate) fn set_log(&mut self, log: ServerLog) {
+        self.log = Some(log);
+    }
+
+    /// The console has notified the store.
+    pub(crate) fn on_console(&mut self) {
+        if let Some(log) = &mut self.log {
+            self.server.on_console(log.logger());
+            ring_itself();
+        }
     }
 
     /// Does a little of what there is to do; where there is more, it rings itself.
@@ -50,10 +61,10 @@ impl Store {
         let mut bells = take_store_bells();
         while bells != 0 {
             // That of the store itself is no guest's.
-            self.0.on_guest(bells.trailing_zeros() as usize);
+            self.server.on_guest(bells.trailing_zeros() as usize);
             bells &= bells - 1;
         }
-        let turn = self.0.turn(cpu::now());
+        let turn = self.server.turn(cpu::now());
         if turn.more {
             ring_itself();
         }

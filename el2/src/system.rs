@@ -19,9 +19,12 @@ use hypervisor_core::vcpu::action::VcpuAction;
 use topology::pd::time::Time;
 use topology::{MAX_DOMAINS, channel, console_client};
 
+use crate::block::{self, Blocks};
 use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
 use crate::guest::Guest;
+use crate::log::ServerLog;
+use crate::net::Nets;
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::store::Store;
@@ -43,6 +46,10 @@ pub(crate) struct System {
     services: &'static Services,
     console: Console,
     store: Store,
+    blocks: Option<Blocks>,
+    /// The log of the host itself.
+    log: Option<ServerLog>,
+    nets: Option<Nets>,
     gic: GicV2<'static>,
     /// The virtual timer's interrupt is masked in the distributor.
     timer_masked: bool,
@@ -69,8 +76,8 @@ impl System {
         guests: Vec<Box<Guest>>,
         times: &[Time],
         services: &'static Services,
-        (console, store): (Console, Store),
-        mut gic: GicV2<'static>,
+        (console, store, blocks, nets): (Console, Store, Option<Blocks>, Option<Nets>),
+        (mut gic, log): (GicV2<'static>, Option<ServerLog>),
     ) -> Self {
         gic.setup();
         // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has
@@ -88,6 +95,10 @@ impl System {
             // input.
             let _ = gic.enable_interrupt(intid, true);
         }
+        if let Some(intid) = block::IRQ.filter(|_| blocks.is_some()) {
+            gicd::route_here(intid);
+            let _ = gic.enable_interrupt(IntId::spi(intid - 32), true);
+        }
         let now = cpu::now();
         let mut schedule = Schedule::new(times, cpu::frequency());
         for (index, guest) in guests.iter().enumerate() {
@@ -100,6 +111,9 @@ impl System {
             services,
             console,
             store,
+            blocks,
+            log,
+            nets,
             gic,
             timer_masked: true,
             loaded: None,
@@ -117,6 +131,7 @@ impl System {
     pub(crate) fn run(&mut self) -> ! {
         self.pump();
         self.pump_store();
+        self.pump_blocks();
         loop {
             match self.schedule.start(cpu::now()) {
                 Some(index) => {
@@ -128,8 +143,11 @@ impl System {
                     self.schedule.stop(wants);
                     self.left = (!wants).then_some(index);
                 }
-                // Of the store's own there is more to do, and nobody else wants to run.
-                None if services::store_bells() => {}
+                // Of a server's own there is more to do, and nobody else wants to run.
+                None if services::store_bells()
+                    || services::block_bells()
+                    || services::net_bells()
+                    || services::peer_bells() => {}
                 None => {
                     let payer = self.left.take();
                     self.charge(payer);
@@ -146,6 +164,15 @@ impl System {
             if services::store_bells() {
                 self.pump_store();
             }
+            if services::block_bells() {
+                self.pump_blocks();
+            }
+            if services::net_bells() {
+                self.pump_nets();
+            }
+            if services::peer_bells() {
+                self.tell_peers();
+            }
         }
     }
 
@@ -160,6 +187,10 @@ impl System {
         self.charged = now;
         if let Some(index) = payer {
             self.schedule.charge(index, ticks, now);
+            if let Some(guest) = self.guests.get_mut(index) {
+                let of = &mut guest.ticks[guest.last.index()];
+                *of = of.saturating_add(ticks);
+            }
         }
     }
 
@@ -181,6 +212,10 @@ impl System {
             && let Some(old) = self.guests.get_mut(old)
         {
             old.host.vcpus[id.index()].unload();
+        }
+        if self.loaded.is_some_and(|(old, _)| old == index) {
+            // The one before has had the time until now.
+            self.charge(Some(index));
         }
         // The timer's registers are about to become another's.
         self.mask_timer(true);
@@ -309,6 +344,14 @@ impl System {
                 self.pump();
                 self.after_interrupt(current);
             }
+            intid if block::IRQ == Some(intid) => {
+                self.before_interrupt(current);
+                if let Some(blocks) = &mut self.blocks {
+                    blocks.on_interrupt();
+                }
+                self.pump_blocks();
+                self.after_interrupt(current);
+            }
             _ => {}
         }
         self.gic.end_interrupt(intid, InterruptGroup::Group0);
@@ -433,13 +476,62 @@ impl System {
     #[inline]
     fn serve(&mut self) -> bool {
         let (console, store) = (services::bells(), services::store_bells());
+        let (blocks, peers) = (services::block_bells(), services::peer_bells());
+        let nets = services::net_bells();
         if console {
             self.pump();
         }
         if store {
             self.pump_store();
         }
-        console || store
+        if blocks {
+            self.pump_blocks();
+        }
+        if nets {
+            self.pump_nets();
+        }
+        if peers {
+            self.tell_peers();
+        }
+        console || store || blocks || nets || peers
+    }
+
+    /// Lets the block server work, on the time of whoever runs, and notifies guests.
+    #[cold]
+    fn pump_blocks(&mut self) {
+        let Some(blocks) = &mut self.blocks else {
+            return;
+        };
+        let mut notify = blocks.turn().notify;
+        self.charge(self.schedule.current());
+        while notify != 0 {
+            self.wake(notify.trailing_zeros() as usize, Signal::Disks);
+            notify &= notify - 1;
+        }
+    }
+
+    /// Lets the net server work, on the time of whoever runs, and notifies guests.
+    #[cold]
+    fn pump_nets(&mut self) {
+        let Some(nets) = &mut self.nets else {
+            return;
+        };
+        let mut notify = nets.turn().notify;
+        self.charge(self.schedule.current());
+        while notify != 0 {
+            self.wake(notify.trailing_zeros() as usize, Signal::Nets);
+            notify &= notify - 1;
+        }
+    }
+
+    /// Wakes guests to whom others have sent events.
+    #[cold]
+    fn tell_peers(&mut self) {
+        let mut guests = services::take_peer_bells();
+        while guests != 0 {
+            self.wake(guests.trailing_zeros() as usize, Signal::Peers);
+            guests &= guests - 1;
+        }
     }
 
     /// Lets the store answer, on the time of whoever runs, and notifies guests.
@@ -458,6 +550,25 @@ impl System {
         }
     }
 
+    /// The console wants to know who has had the processor for how long, and what vCPUs do.
+    #[cold]
+    fn tell_times(&mut self) {
+        self.charge(self.schedule.current());
+        for guest in &mut self.guests {
+            guest.driver.show(&mut guest.host);
+        }
+        let (guests, frequency) = (&self.guests, u128::from(cpu::frequency().max(1)));
+        let us = |domain: usize, vcpu: usize| {
+            let guest = guests.get(domain);
+            let ticks = guest.and_then(|guest| guest.ticks.get(vcpu));
+            let us = u128::from(*ticks.unwrap_or(&0)) * 1_000_000 / frequency;
+            u64::try_from(us).unwrap_or(u64::MAX)
+        };
+        if let Some(log) = &mut self.log {
+            log.logger().port().answer_times(us);
+        }
+    }
+
     /// Lets the console move bytes and notifies its clients.
     fn pump(&mut self) {
         let mut notify = 0_u32;
@@ -469,6 +580,8 @@ impl System {
         while notify != 0 {
             match notify.trailing_zeros() as usize {
                 console_client::MEMORY_SERVER => self.services.report_memory(),
+                console_client::XENSTORE_SERVER => self.store.on_console(),
+                console_client::TIMER_SERVER => self.tell_times(),
                 client => self.wake(client, Signal::Console),
             }
             notify &= notify - 1;

@@ -12,15 +12,18 @@
 //! - [`Fault`]: a message, decoded.
 //! - [`Who`]: a PD, by its child number.
 //! - [`Place`]: what lies at an address of a PD.
+//! - [`Spent`]: processor time of vCPUs, for the console.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod fault;
 mod place;
 mod server;
+mod spent;
 mod who;
 
 pub use fault::{Access, Fault};
 pub use place::Place;
 pub use server::Server;
-pub use who::{NAME_BYTES, Names, Who, passive_children};
+pub use spent::Spent;
+pub use who::{NAME_BYTES, Names, Users, Who, passive_children, waiting};

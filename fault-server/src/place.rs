@@ -3,7 +3,10 @@
 use core::fmt;
 
 use hv_types::WindowAddr;
-use topology::{CONSOLE_REGION_SIZE, MAX_MODULES, pd, stack, vaddr};
+use topology::{
+    CONSOLE_REGION_SIZE, DISK_DATA_SIZE, DISKS_REGION_SIZE, MAX_DOMAINS, MAX_MODULES,
+    NET_DATA_SIZE, NETS_REGION_SIZE, RAM_DISKS, pd, stack, vaddr,
+};
 
 use crate::who::Who;
 
@@ -18,6 +21,12 @@ pub enum Place {
     Program,
     /// The text ring shared with the console.
     ConsoleRing,
+    /// Queues or contents of disks, shared with the block server or, in that, with a VMM.
+    Disks,
+    /// Frames and their queues, shared with the net server or, in that, with a VMM.
+    Nets,
+    /// A RAM disk.
+    RamDisk,
     /// The table behind a VMM's p2m.
     P2m,
     /// The memory server's records.
@@ -62,7 +71,36 @@ impl Place {
             return Self::BelowStack;
         }
         match who.pd().map_or("", |pd| pd.name) {
+            pd::VMM_PREFIX
+                if within(vaddr::DISKS_REGION, DISKS_REGION_SIZE)
+                    || within(vaddr::DISK_DATA, DISK_DATA_SIZE) =>
+            {
+                Self::Disks
+            }
+            pd::VMM_PREFIX
+                if within(vaddr::NETS_REGION, NETS_REGION_SIZE)
+                    || within(vaddr::NET_DATA, NET_DATA_SIZE) =>
+            {
+                Self::Nets
+            }
+            pd::NET_SERVER
+                if (vaddr::NETS_REGION..vaddr::nets_guest(MAX_DOMAINS)).contains(&address)
+                    || (vaddr::NET_DATA..vaddr::net_data(MAX_DOMAINS)).contains(&address) =>
+            {
+                Self::Nets
+            }
             pd::VMM_PREFIX => Self::of_vmm(address).unwrap_or(Self::rest(address)),
+            pd::BLOCK_SERVER
+                if (vaddr::ram_disk(0)..vaddr::ram_disk(RAM_DISKS)).contains(&address) =>
+            {
+                Self::RamDisk
+            }
+            pd::BLOCK_SERVER
+                if (vaddr::DISKS_REGION..vaddr::disks_guest(MAX_DOMAINS)).contains(&address)
+                    || (vaddr::DISK_DATA..vaddr::disk_data(MAX_DOMAINS)).contains(&address) =>
+            {
+                Self::Disks
+            }
             pd::MEMORY_SERVER if within(vaddr::RECORDS, vaddr::WINDOW - vaddr::RECORDS) => {
                 Self::Records
             }
@@ -109,6 +147,9 @@ impl fmt::Display for Place {
             Self::Null => f.write_str("no address at all"),
             Self::Program => f.write_str("its program or behind it"),
             Self::ConsoleRing => f.write_str("its text ring to the console"),
+            Self::Disks => f.write_str("what a VMM and the block server share"),
+            Self::Nets => f.write_str("what a VMM and the net server share"),
+            Self::RamDisk => f.write_str("a RAM disk"),
             Self::P2m => f.write_str("its p2m table"),
             Self::Records => f.write_str("its records of frames"),
             Self::Scrub => f.write_str("its place for zeroing frames"),

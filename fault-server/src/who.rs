@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use topology::table::{Counter, Member, PDS, Pd, STOPS, members, of_child};
-use topology::{MAX_DOMAINS, console_client, pd};
+use topology::shape::{Counter, Shape};
+use topology::table::{Member, PDS, Pd, STOPS, members, of_child};
+use topology::{MAX_DOMAINS, channel, child, console_client, pd};
 
 /// Bytes of a name, padded with zeroes.
 pub const NAME_BYTES: usize = 16;
@@ -32,13 +33,38 @@ pub enum Who<'a> {
 
 /// Children that have no processor time of their own once they wait: gates, VMMs, and the servers
 /// that run on their callers' time; but for those with a bit in `active`, gates of domains whose
-/// vCPUs have a budget in each period ([`topology::share`]).
-pub fn passive_children(names: &Names, active: u64) -> impl Iterator<Item = usize> {
+/// vCPUs have a budget in each period ([`topology::share`]). `peers`: there is a peer server.
+pub fn passive_children(names: &Names, active: u64, peers: bool) -> impl Iterator<Item = usize> {
     let there = |domain: usize| names.get(domain).is_some_and(|name| name[0] != 0);
-    members(Counter::Readable, MAX_DOMAINS)
+    members(Shape::full(Counter::Readable, MAX_DOMAINS))
+        .filter(move |member| peers || member.pd.name != pd::PEER_SERVER)
         .filter(move |member| member.pd.on_callers_time && member.domain.is_none_or(there))
         .filter_map(|member| member.child())
         .filter(move |child| active & (1 << child) == 0)
+}
+
+/// Who uses what, a bit for each domain.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Users {
+    /// Those with disks.
+    pub disks: u64,
+    /// Those with network interfaces.
+    pub nets: u64,
+}
+
+/// The fault server's channels to those who wait for what child `child` would have done, and do so
+/// for ever unless they hear of its end; of domains with disks and of those with network interfaces
+/// `users` has a bit each.
+pub fn waiting(child: usize, users: Users) -> impl Iterator<Item = usize> {
+    let (users, first) = match child {
+        child::BLOCK_SERVER => (users.disks, channel::FAULTS_DISKS),
+        child::NET_SERVER => (users.nets, channel::FAULTS_NETS),
+        _ => (0, 0),
+    };
+    let vmms = (0..MAX_DOMAINS).filter(move |domain| users & 1 << domain != 0);
+    let vmms = vmms.map(move |domain| first + domain);
+    let server = (child == child::BLOCK_DRIVER).then_some(channel::FAULTS_BLOCK);
+    vmms.chain(server)
 }
 
 impl<'a> Who<'a> {

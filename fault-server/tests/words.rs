@@ -134,6 +134,21 @@ fn every_place_of_a_vmm_and_of_servers() {
         (0, stack_top - topology::stack::VMM, Place::Stack),
         (0, stack_top - topology::stack::VMM - 1, Place::BelowStack),
         (0, u64::MAX, Place::Unmapped),
+        (0, vaddr::DISKS_REGION, Place::Disks),
+        (0, vaddr::NETS_REGION, Place::Nets),
+        (0, vaddr::NET_DATA + 0x1f_ffff, Place::Nets),
+        (0, vaddr::DISK_DATA + 0x1f_ffff, Place::Disks),
+        (0, vaddr::disk_data(1), Place::Unmapped),
+        (
+            topology::child::BLOCK_SERVER,
+            vaddr::disk_data(1),
+            Place::Disks,
+        ),
+        (
+            topology::child::BLOCK_SERVER,
+            vaddr::ram_disk(7),
+            Place::RamDisk,
+        ),
         (memory, vaddr::RECORDS, Place::Records),
         (memory, vaddr::SCRUB_PAGE, Place::Scrub),
         (memory, vaddr::SCRUB_BLOCK + 0x1f_ffff, Place::Scrub),
@@ -256,4 +271,23 @@ fn a_memory_server_without_end_or_without_life_holds_nobody_up() {
         lines[3].ends_with("because memory_server has stopped"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn whoever_waits_for_disks_or_networks_hears_that_they_stopped() {
+    use fault_server::{Users, waiting};
+    use topology::{channel, child};
+    let users = Users {
+        disks: 0b101,
+        nets: 0b110,
+    };
+    let told = |child| waiting(child, users).collect::<Vec<_>>();
+    let nets = [1, 2].map(|domain| channel::FAULTS_NETS + domain);
+    assert_eq!(told(child::NET_SERVER), nets);
+    let vmms = [0, 2].map(|domain| channel::FAULTS_DISKS + domain);
+    assert_eq!(told(child::BLOCK_SERVER), vmms);
+    assert_eq!(told(child::BLOCK_DRIVER), [channel::FAULTS_BLOCK]);
+    for other in (0..child::COUNT).filter(|child| *child < child::BLOCK_SERVER) {
+        assert!(told(other).is_empty(), "{other}");
+    }
 }

@@ -9,7 +9,9 @@ use dt_server_api::{Bank, DomainRecord, Module, PvFeatures};
 use guest_mem::{VecWindow, Window};
 use hv_types::{FrameSize, Gpa, Gva, PAGE_SIZE, VcpuId, WindowAddr};
 use memory_server_api::{Error, Extra, MemoryServer, Reply, Request, Slot};
-use xenstore_server_api::NoStore;
+use peer_server_api::NoPeers;
+use xen_abi::store::{Header, kind};
+use xenstore_server_api::{BackendStore, Heard, StorePort};
 
 use crate::host::on_vcpu::VcpuHost;
 use crate::host::{Clock, Host, Interrupts, MapError, Stage2, SysReg, Vcpu};
@@ -41,7 +43,10 @@ pub(crate) struct FakeHost {
     pub window: VecWindow,
     pub memory: FakeMemory,
     pub console: FakeConsole,
-    pub store: NoStore,
+    pub store: FakeStore,
+    pub disks: Option<FakeDisks>,
+    pub nets: Option<FakeNets>,
+    pub peers: NoPeers,
     /// Lines logged.
     pub log: Vec<String>,
     /// Interrupts put into list registers: (list register, INTID, priority).
@@ -66,6 +71,91 @@ pub(crate) struct FakeHost {
 pub(crate) struct FakeMemory {
     pub requests: Vec<Request>,
     pub replies: VecDeque<Result<Reply, Error>>,
+}
+
+/// Its end of a region that it shares with a block server.
+pub(crate) type FakeDisks =
+    block_server_api::Client<'static, VecWindow, std::boxed::Box<dyn FnMut()>>;
+
+/// Its end of a region that it shares with a net server.
+pub(crate) type FakeNets =
+    net_server_api::Client<'static, &'static VecWindow, std::boxed::Box<dyn FnMut()>>;
+
+/// A store for back ends: nodes, watches, and messages that were not heard. The guest has none.
+#[derive(Default)]
+pub(crate) struct FakeStore {
+    pub nodes: std::collections::BTreeMap<String, String>,
+    watches: Vec<(String, String)>,
+    messages: VecDeque<(u32, u32, Vec<u8>)>,
+}
+
+impl FakeStore {
+    /// Writes a node, of which those who watch it are told.
+    pub(crate) fn write(&mut self, path: &str, value: &str) {
+        self.nodes.insert(path.into(), value.into());
+        for (_, token) in self.watches.iter().filter(|(watched, _)| watched == path) {
+            let event = std::format!("{path}\0{token}\0").into_bytes();
+            self.messages.push_back((kind::WATCH_EVENT, 0, event));
+        }
+    }
+}
+
+impl BackendStore for FakeStore {
+    fn ask(&mut self, request: xenstore_server_api::Request<'_>) -> bool {
+        let payload = request.payload.concat();
+        let text = String::from_utf8(payload).expect("text");
+        let (path, value) = text.split_once('\0').expect("a path");
+        let mut kind = request.kind;
+        let mut answer = b"OK\0".to_vec();
+        match request.kind {
+            kind::READ => match self.nodes.get(path) {
+                Some(value) => answer = value.clone().into_bytes(),
+                None => (kind, answer) = (kind::ERROR, b"ENOENT\0".to_vec()),
+            },
+            kind::WRITE => self.write(path, value),
+            kind::WATCH => {
+                let token = value.trim_end_matches('\0');
+                self.watches.push((path.into(), token.into()));
+                self.messages.push_back((kind, request.id, answer));
+                self.write(path, &self.nodes.get(path).cloned().unwrap_or_default());
+                return true;
+            }
+            _ => panic!("request {kind}"),
+        }
+        self.messages.push_back((kind, request.id, answer));
+        true
+    }
+
+    fn hear(&mut self, into: &mut [u8]) -> Option<Heard> {
+        let (kind, req_id, payload) = self.messages.pop_front()?;
+        let len = payload.len().min(into.len());
+        into[..len].copy_from_slice(&payload[..len]);
+        let header = Header {
+            kind,
+            req_id,
+            len: u32::try_from(payload.len()).expect("a short message"),
+            ..Header::default()
+        };
+        Some(Heard { header, len })
+    }
+}
+
+impl StorePort for FakeStore {
+    fn begin(&mut self, _: u32, _: u64) {}
+    fn again(&mut self) {}
+    fn end(&mut self) {}
+    fn is_ready(&mut self) -> bool {
+        false
+    }
+    fn send(&mut self, _: &[u8]) -> usize {
+        0
+    }
+    fn receive(&mut self, _: &mut [u8]) -> usize {
+        0
+    }
+    fn error(&self) -> u32 {
+        0
+    }
 }
 
 /// A console that takes `room` bytes.
@@ -97,7 +187,10 @@ impl FakeHost {
                 input: VecDeque::new(),
                 room: usize::MAX,
             },
-            store: NoStore,
+            store: FakeStore::default(),
+            disks: None,
+            nets: None,
+            peers: NoPeers,
             log: Vec::new(),
             injected: Vec::new(),
             vtimer_acks: 0,
@@ -227,7 +320,10 @@ impl Host for FakeHost {
     type Window = VecWindow;
     type Memory = FakeMemory;
     type Console = FakeConsole;
-    type Store = NoStore;
+    type Store = FakeStore;
+    type Disks = Option<FakeDisks>;
+    type Nets = Option<FakeNets>;
+    type Peers = NoPeers;
 
     fn vcpu(&mut self, _: VcpuId) -> &mut Self {
         self
@@ -244,8 +340,17 @@ impl Host for FakeHost {
     fn window_and_console(&mut self) -> (&VecWindow, &mut FakeConsole) {
         (&self.window, &mut self.console)
     }
-    fn window_and_store(&mut self) -> (&VecWindow, &mut NoStore) {
+    fn window_and_store(&mut self) -> (&VecWindow, &mut FakeStore) {
         (&self.window, &mut self.store)
+    }
+    fn window_and_nets(&mut self) -> (&VecWindow, &mut Option<FakeNets>) {
+        (&self.window, &mut self.nets)
+    }
+    fn window_and_disks(&mut self) -> (&VecWindow, &mut Option<FakeDisks>) {
+        (&self.window, &mut self.disks)
+    }
+    fn window_and_peers(&mut self) -> (&VecWindow, &mut NoPeers) {
+        (&self.window, &mut self.peers)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(std::format!("{line}"));
@@ -357,5 +462,6 @@ pub(crate) fn record() -> DomainRecord {
         trap_unmapped: true,
         kernel: Module { region: 0, size: 0 },
         ramdisk: None,
+        meets: 0,
     }
 }

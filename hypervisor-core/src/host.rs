@@ -7,11 +7,14 @@ pub mod on_vcpu;
 
 use core::fmt;
 
+use block_server_api::DiskPort;
 use console_api::ConsolePort;
 use guest_mem::Window;
 use hv_types::{FrameSize, Gpa, Gva, VcpuId, WindowAddr};
 use memory_server_api::{MemoryServer, Slot};
-use xenstore_server_api::StorePort;
+use net_server_api::NetPort;
+use peer_server_api::PeerPort;
+use xenstore_server_api::{BackendStore, StorePort};
 
 use crate::vcpu::idregs;
 
@@ -196,7 +199,13 @@ pub trait Host: Clock + Stage2 {
     /// The guest's console stream.
     type Console: ConsolePort;
     /// The guest's connection to the store.
-    type Store: StorePort;
+    type Store: StorePort + BackendStore;
+    /// The guest's disks.
+    type Disks: DiskPort;
+    /// The guest's network interfaces.
+    type Nets: NetPort;
+    /// The guest's event channels to other domains.
+    type Peers: PeerPort;
 
     /// The vCPU of that number.
     fn vcpu(&mut self, id: VcpuId) -> &mut Self::Vcpu;
@@ -214,6 +223,24 @@ pub trait Host: Clock + Stage2 {
     }
     /// Guest memory and the connection to the store at once, for moving bytes between them.
     fn window_and_store(&mut self) -> (&Self::Window, &mut Self::Store);
+    /// The guest's disks.
+    fn disks(&mut self) -> &mut Self::Disks {
+        self.window_and_disks().1
+    }
+    /// Guest memory and the disks at once, for moving bytes between them.
+    fn window_and_disks(&mut self) -> (&Self::Window, &mut Self::Disks);
+    /// The guest's network interfaces.
+    fn nets(&mut self) -> &mut Self::Nets {
+        self.window_and_nets().1
+    }
+    /// Guest memory and the network interfaces at once, for moving bytes between them.
+    fn window_and_nets(&mut self) -> (&Self::Window, &mut Self::Nets);
+    /// The guest's event channels to other domains.
+    fn peers(&mut self) -> &mut Self::Peers {
+        self.window_and_peers().1
+    }
+    /// Guest memory and the event channels to other domains at once.
+    fn window_and_peers(&mut self) -> (&Self::Window, &mut Self::Peers);
     /// Writes a line to the VMM's log (rate-limited by the host where a guest can cause it).
     fn log(&mut self, line: fmt::Arguments<'_>);
     /// Gives `vcpu`, which is stopped and has run before, the system registers, the interrupt

@@ -7,6 +7,7 @@ use crate::device::bus::Bus;
 use crate::device::table::{Devices, Id};
 use crate::domain::Domain;
 use crate::memory::p2m::P2m;
+use crate::vcpu::wait::Wait;
 use crate::vcpu::{self, Vcpu};
 
 /// A guest.
@@ -63,6 +64,10 @@ impl<'m> Vm<'m> {
     /// The tick at which one of its vCPUs, or a watchdog, has something to say.
     pub fn next_deadline(&self) -> Option<u64> {
         let vcpus = self.vcpus.get(..usize::from(self.domain.record.vcpus));
-        vcpu::next_deadline(vcpus.unwrap_or(&[]), &self.domain.watchdogs)
+        let vcpus = vcpus.unwrap_or(&[]);
+        let impatient = self.domain.impatient_at;
+        let waits = vcpus.iter().any(|vcpu| vcpu.wait == Wait::Peer);
+        let next = vcpu::next_deadline(vcpus, &self.domain.watchdogs);
+        next.into_iter().chain(impatient.filter(|_| waits)).min()
     }
 }

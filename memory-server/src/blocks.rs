@@ -4,7 +4,8 @@ use hv_types::FrameSize;
 use memory_server_api::Error;
 
 use crate::cost;
-use crate::kernel::{Destination, Kernel, Object, OwnSlot};
+use crate::kernel::{Destination, Kernel, Object, Original, OwnSlot};
+use crate::layout;
 use crate::records::{BlockState, HEAP, NEVER, NIL, Records, SplitRecord};
 use crate::server::{MemoryServer, Pool, UntypedRecord};
 use crate::spare::Use;
@@ -85,8 +86,9 @@ impl MemoryServer<'_> {
         }
         let mut made = u.made;
         while made <= b - u.first {
-            let count = CARVE_BATCH.min(u.blocks - made);
-            let into = Destination::Own(self.own.block(u.first + made));
+            let first = self.own.block(u.first + made);
+            let count = layout::run(first.0, CARVE_BATCH.min(u.blocks - made));
+            let into = Destination::Own(first);
             self.spend(cost::RETYPE + cost::MAKE * count);
             kernel
                 .retype(
@@ -179,14 +181,14 @@ impl MemoryServer<'_> {
         b: u32,
         purpose: Use,
     ) -> Result<u16, Error> {
-        let kept = self.kept_records(purpose);
+        let home = self.records.get(b).home;
+        let kept = self.kept_records(home, purpose);
         self.spend_looks(self.records.splits.len());
-        if let Some(s) = self.records.unused_split(kept) {
+        if let Some(s) = self.records.unused_split(home, kept) {
             return Ok(s);
         }
-        let home = self.records.get(b).home;
         self.merge_one(kernel, |_, at| at == HEAP || at == home)?;
-        self.records.unused_split(kept).ok_or(Error::NoMemory)
+        self.records.unused_split(home, kept).ok_or(Error::NoMemory)
     }
 
     /// Merges one split block whose pages nobody holds and that `is_wanted` accepts by its record
@@ -236,6 +238,7 @@ impl MemoryServer<'_> {
     /// [`Error::Again`] if that does not fit into this message; [`Error::Kernel`]. The block is as
     /// free as before.
     pub(crate) fn reset(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+        self.take_back_wiped(kernel, b)?;
         let untyped = self.block_untyped(b);
         let pages = self.untyped_of(b).pages();
         self.afford(cost::RESET_PAGE * pages)?;
@@ -314,7 +317,7 @@ impl MemoryServer<'_> {
         }
         self.afford(cost::SCRUB_BLOCK)?;
         kernel
-            .scrub(self.own.frame(b), FrameSize::Block)
+            .scrub(Original::Own(self.own.frame(b)), FrameSize::Block)
             .map_err(|_| Error::Kernel)?;
         self.records.block(b).holder = NEVER;
         Ok(())
@@ -331,9 +334,10 @@ impl MemoryServer<'_> {
         let frame = self.own.frame(b);
         let slot = self.dom(d).layout.page(window, 0);
         let domain = crate::domain::DomainIndex(d);
-        kernel.mint(frame, domain, slot).map_err(|_| false)?;
+        let original = Original::Own(frame);
+        kernel.mint(original, domain, slot).map_err(|_| false)?;
         kernel
-            .mint(frame, domain, slot.window_cap())
+            .mint(original, domain, slot.window_cap())
             .map_err(|_| kernel.revoke(frame).is_err())
     }
 }

@@ -24,7 +24,7 @@ pub const MESSAGE: u32 = 1_000_000;
 /// What a message may have cost before a step that needs a whole [`MESSAGE`]: a retype or a revoke
 /// or two.
 pub const BEFORE: u32 = 64_000;
-/// What the end of a domain costs for each message before its last step; some 50 frames.
+/// What the end of a domain costs for each message before its last step; some 60 to 90 frames.
 pub(crate) const END: u32 = MESSAGE / 10;
 
 /// `CNode_Mint`.
@@ -108,34 +108,34 @@ impl MemoryServer<'_> {
     }
 
     /// As [`MemoryServer::afford`], for the revocation of frames of which `d` has `copies`
-    /// capabilities, and aliases.
+    /// capabilities in the page's own slot, and further ones.
     ///
     /// # Errors
     /// [`Error::Again`].
     pub(crate) fn afford_revoke(&mut self, d: u8, copies: u32) -> Result<(), Error> {
         self.afford(self.revoke_cost(d, copies))?;
-        self.spent.aliases |= 1 << d;
+        self.spent.counted |= 1 << d;
         Ok(())
     }
 
     /// As [`MemoryServer::spend`], for the same.
     pub(crate) fn spend_revoke(&mut self, d: u8, copies: u32) {
         self.spend(self.revoke_cost(d, copies));
-        self.spent.aliases |= 1 << d;
+        self.spent.counted |= 1 << d;
     }
 
     fn revoke_cost(&self, d: u8, copies: u32) -> u32 {
-        REVOKE + DELETE * (copies + self.aliases_to_count(d))
+        REVOKE + DELETE * (copies + self.copies_to_count(d))
     }
 
-    /// The aliases that revoking any frames of `d` can delete, but for those that this message has
-    /// counted. Which page has which is not recorded.
-    pub(crate) fn aliases_to_count(&self, d: u8) -> u32 {
-        if self.spent.aliases >> d & 1 != 0 {
+    /// The copies beside that in the page's own slot that revoking any frames of `d` can delete,
+    /// but for those that this message has counted. Which page has which is not recorded.
+    pub(crate) fn copies_to_count(&self, d: u8) -> u32 {
+        if self.spent.counted >> d & 1 != 0 {
             return 0;
         }
         self.dom(d)
-            .aliases
+            .copies
             .iter()
             .map(|word| word.count_ones())
             .sum()

@@ -12,6 +12,7 @@
 //!
 //! | stage | what it takes back |
 //! |---|---|
+//! | 0 | pages that are lent, by it and to it |
 //! | 1 | extra pages: the VMM has closed what writes to them (EX-6, EX-7) |
 //! | 2 | RAM, whole blocks and pages; what the domain held last is foreign to its next life (SM-14) |
 //! | 3 | the shape of its reserve and of what it had of the heap: blocks that were split and are free are whole again |
@@ -19,7 +20,7 @@
 //! | 5 | page tables and vCPUs |
 
 use hv_types::FrameSize;
-use memory_server_api::{ALIASES, Crash, Error, Extra, Relinquished, Reply};
+use memory_server_api::{Crash, Error, Extra, Relinquished, Reply};
 
 use crate::cost;
 use crate::domain::DomainIndex;
@@ -27,7 +28,7 @@ use crate::domain::{Ending, Stage};
 use crate::kernel::Kernel;
 use crate::manifest::Purpose;
 use crate::records::{BlockState, HEAP, OTHERS, PageId, PageRecord, PageState};
-use crate::server::{Life, MemoryServer, Pool};
+use crate::server::{COPY_WORDS, Life, MemoryServer, Pool};
 
 impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Relinquish`]. Returns whether something is left, and what was
@@ -49,7 +50,7 @@ impl MemoryServer<'_> {
         }
         // What a step costs is counted where it is done, all aliases with the first page; the last
         // step can be a long one.
-        let most = cost::END + cost::DELETE * self.aliases_to_count(d);
+        let most = cost::END + cost::DELETE * self.copies_to_count(d);
         while self.spent() < most && self.dom(d).ending.stage != Stage::Nothing {
             self.spend(cost::END_LOOK);
             self.end_step(kernel, d)?;
@@ -145,6 +146,13 @@ impl MemoryServer<'_> {
         }
         let blocks = u32::try_from(self.records.blocks.len()).unwrap_or(u32::MAX);
         let next = match self.dom(d).ending.stage {
+            Stage::Lends(to, from) if usize::from(to) < self.domains.len() => {
+                match self.end_lending(kernel, d, to, from)? {
+                    Some(next) => Stage::Lends(to, next),
+                    None => Stage::Lends(to + 1, 0),
+                }
+            }
+            Stage::Lends(..) => Stage::Extra(0),
             Stage::Extra(index) => match Extra::from_index(u64::from(index)) {
                 Some(kind) => {
                     self.end_extra(kernel, d, kind)?;
@@ -190,7 +198,7 @@ impl MemoryServer<'_> {
                 let dom = self.dom_mut(d);
                 dom.tables = 0;
                 // They went with their pages.
-                dom.aliases = [0; ALIASES as usize / 64];
+                dom.copies = [0; COPY_WORDS];
                 Stage::Nothing
             }
             Stage::Nothing => Stage::Nothing,
@@ -220,6 +228,9 @@ impl MemoryServer<'_> {
     ) -> Result<Stage, Error> {
         let block = *self.records.get(b);
         if block.state == BlockState::Split && page < self.untyped_of(b).pages() {
+            if block.home == d {
+                self.end_chunk(kernel, d, PageId::new(b, page))?;
+            }
             self.end_page(kernel, d, PageId::new(b, page))?;
             return Ok(Stage::Ram(b, page + 1));
         }
@@ -236,6 +247,20 @@ impl MemoryServer<'_> {
             self.records.block(b).holder = OTHERS;
         }
         Ok(Stage::Ram(b + 1, 0))
+    }
+
+    /// Takes the capabilities of a reserve's chunk away when its first page comes.
+    fn end_chunk(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<(), Error> {
+        let (from, pages) = self.made_of(id);
+        if pages.start != id.page() || !self.records.is_made(id) {
+            return Ok(());
+        }
+        self.spend_revoke(d, pages.end - pages.start);
+        kernel.revoke(from).map_err(|_| Error::Kernel)?;
+        if let Some((_, split)) = self.records.split_of(id.block()) {
+            split.forget(pages);
+        }
+        Ok(())
     }
 
     fn end_page(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<(), Error> {

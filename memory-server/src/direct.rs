@@ -6,7 +6,7 @@
 //! so such memory is granted in pages from the start.
 
 use hv_types::Gfn;
-use memory_server_api::{Error, Placed};
+use memory_server_api::{Error, Slot};
 
 use crate::domain::DomainIndex;
 use crate::kernel::Kernel;
@@ -80,7 +80,7 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         d: u8,
         gfn: Gfn,
-    ) -> Result<Option<Placed>, Error> {
+    ) -> Result<Option<Slot>, Error> {
         let Ok((b, page)) = self.own_frame(d, gfn.raw()) else {
             return Ok(None);
         };

@@ -11,6 +11,9 @@ pub struct DomainIndex(pub u8);
 /// Where the end of a domain goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
+    /// What it lends to this domain, and at its own number what others lend to it, from this number
+    /// on.
+    Lends(u8, u32),
     /// Extra page with this index.
     Extra(u32),
     /// RAM of this block, from this page on where the block is split.
@@ -34,7 +37,7 @@ pub(crate) struct Ending {
 
 impl Ending {
     pub(crate) const START: Self = Self {
-        stage: Stage::Extra(0),
+        stage: Stage::Lends(0, 0),
         taken: Relinquished {
             ram: 0,
             extra: 0,
@@ -58,6 +61,6 @@ pub(crate) struct Spent {
     pub(crate) cost: u32,
     /// Searches: what they find is not kept, so they alone are no reason to ask again.
     pub(crate) looks: u32,
-    /// A bit for each domain whose aliases are counted already: no message deletes one twice.
-    pub(crate) aliases: u8,
+    /// A bit for each domain whose copies are counted already: no message deletes one twice.
+    pub(crate) counted: u8,
 }

@@ -234,6 +234,7 @@ impl fmt::Display for ExtraName {
             Extra::SharedInfo => f.pad("shared_info"),
             Extra::Console => f.pad("console ring"),
             Extra::Xenstore => f.pad("xenstore ring"),
+            Extra::Scratch => f.pad("scratch page"),
             Extra::GrantFrame(n) => {
                 let mut name: heapless::String<16> = heapless::String::new();
                 write!(name, "grant frame {n}")?;

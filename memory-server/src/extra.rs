@@ -6,6 +6,7 @@ use memory_server_api::{Error, Extra, Granted, Slot};
 use crate::cost;
 use crate::domain::DomainIndex;
 use crate::kernel::{Destination, Kernel, Object};
+use crate::layout;
 use crate::manifest::Purpose;
 use crate::pages::For;
 use crate::records::{HEAP, NIL, PageId, PageState};
@@ -54,6 +55,7 @@ impl MemoryServer<'_> {
             .filter(|w| *w != NIL)
             .ok_or(Error::NotYours)?;
         let id = PageId::from_word(word);
+        self.forget_peek(kernel, d, kind);
         self.spend_revoke(d, 2);
         self.revoke_page(kernel, id)?;
         self.records.page(id).state = PageState::Free;
@@ -67,7 +69,8 @@ impl MemoryServer<'_> {
     /// [`memory_server_api::Request::Tables`] and [`memory_server_api::Request::Vcpu`]: `count`
     /// objects of a page's size, made straight into the grant CNode.
     ///
-    /// A run comes from one untyped, so it can be shorter than asked where two meet.
+    /// A run comes from one untyped and goes into one node, so it can be shorter than asked where
+    /// two meet.
     pub(crate) fn make_tables(
         &mut self,
         kernel: &mut impl Kernel,
@@ -92,6 +95,7 @@ impl MemoryServer<'_> {
         let room = ((1u64 << u.size_bits) >> hv_types::PAGE_SHIFT) - u64::from(u.made);
         let count = count.min(left).min(u32::try_from(room).unwrap_or(u32::MAX));
         let first = self.dom(d).layout.table(self.dom(d).tables);
+        let count = layout::run(first.0, count);
         let from = self.own.untyped(u8::try_from(index).unwrap_or(u8::MAX));
         self.spend(cost::RETYPE + cost::MAKE_PAGE * count);
         kernel

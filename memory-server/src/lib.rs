@@ -103,6 +103,7 @@ mod dump;
 mod extra;
 pub mod kernel;
 pub mod layout;
+mod lend;
 pub mod manifest;
 mod new;
 mod pages;
@@ -116,6 +117,7 @@ mod shape;
 mod spare;
 mod split;
 mod totals;
+mod wipe;
 
 pub use dump::{Dump, RUNS_MAX};
 pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Untyped};

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 0, 1 | [`MAGIC`], version |
 //! | 2, 3, 4 | number of domains, number of untypeds, split capacity |
-//! | 8.. | [`MAX_DOMAINS`] entries of 8 words: domid and flags, name (2 words), most RAM pages, table quota, grant radix, 0, 0 |
+//! | 8.. | [`MAX_DOMAINS`] entries of 8 words: domid and flags, name (2 words), most RAM pages, table quota, grant radix, who lends to it, 0 |
 //! | 72.. | [`MAX_UNTYPEDS`] entries of 2 words: physical address; size bits, device flag, purpose, domain |
 //!
 //! [`Manifest::decode`] checks everything the server relies on later: alignment, disjointness
@@ -16,6 +16,7 @@
 //! (SM-26), and that a grant CNode is large enough for its domain.
 
 use hv_types::{DomId, PAGE_SHIFT};
+use memory_server_api::LENDS;
 
 use crate::layout;
 
@@ -31,7 +32,7 @@ pub const NAME_BYTES: usize = 16;
 /// First word of an encoded manifest: "ZAZENMEM".
 pub const MAGIC: u64 = u64::from_be_bytes(*b"ZAZENMEM");
 /// Version of the encoding.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 const HEADER_WORDS: usize = 8;
 const DOMAIN_WORDS: usize = 8;
@@ -100,9 +101,15 @@ pub struct DomainConfig {
     pub table_quota: u32,
     /// log2 of the slots of its grant CNode, at least [`layout::grant_radix`] says.
     pub grant_radix: u8,
+    /// Of which domains it may have pages that they lend to it: a bit for each number.
+    pub lenders: u8,
 }
 
 impl DomainConfig {
+    /// Slots of its grant CNode for pages of others, if it may have any.
+    pub const fn lends(&self) -> u32 {
+        if self.lenders == 0 { 0 } else { LENDS }
+    }
     /// The name as text; bytes that are not UTF-8 cut it short.
     pub fn name(&self) -> &str {
         let len = self.name.iter().position(|b| *b == 0).unwrap_or(NAME_BYTES);
@@ -153,6 +160,7 @@ pub fn encode(
         words[at + 3] = d.max_pages;
         words[at + 4] = u64::from(d.table_quota);
         words[at + 5] = u64::from(d.grant_radix);
+        words[at + 6] = u64::from(d.lenders);
     }
     for (u, at) in untypeds.iter().zip((UNTYPEDS_AT..).step_by(UNTYPED_WORDS)) {
         let (purpose, domain) = match u.purpose {
@@ -295,6 +303,7 @@ impl<'w> Manifest<'w> {
                 .ok()
                 .filter(|q| *q <= layout::MAX_TABLE_QUOTA)?,
             grant_radix,
+            lenders: u8::try_from(w[6]).ok()?,
         })
     }
 

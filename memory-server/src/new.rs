@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use memory_server_api::{ALIASES, Extra};
+use memory_server_api::Extra;
 
 use crate::domain::Ending;
 use crate::domain::Spent;
@@ -11,7 +11,7 @@ use crate::manifest::{MAX_UNTYPEDS, Manifest, Purpose};
 use crate::records::{
     BlockRecord, HEAP, List, MAX_BLOCKS, NEVER, NIL, NIL16, OTHERS, Records, SplitRecord,
 };
-use crate::server::{Domain, Life, MemoryServer, Pool, UntypedRecord};
+use crate::server::{COPY_WORDS, Domain, Life, MemoryServer, Pool, UntypedRecord};
 
 /// The memory for the server's records; a protection domain keeps it in statics.
 pub struct Tables<'a> {
@@ -21,8 +21,7 @@ pub struct Tables<'a> {
     pub blocks: &'a mut [BlockRecord],
     /// Blocks that can be split at once; the smaller of this and the manifest's number counts.
     pub splits: &'a mut [SplitRecord],
-    /// One for each window of each grant CNode, see [`GrantLayout::windows`]; their initial value
-    /// does not matter.
+    /// [`GrantLayout::words`] for each domain; their initial value does not matter.
     pub windows: &'a mut [u32],
 }
 
@@ -81,13 +80,17 @@ impl<'a> MemoryServer<'a> {
             records: Records {
                 blocks: &mut blocks[..count as usize],
                 splits: &mut splits[..splits_used],
+                heap_splits: layout::heap_splits(manifest),
             },
             untypeds,
             windows,
+            copied: &mut [],
+            lent: &mut [],
             domains: heapless::Vec::new(),
             heap: Pool::EMPTY,
-            own: OwnLayout::new(count),
+            own: OwnLayout::new(count, manifest.splits()),
             spent: Spent::default(),
+            away: None,
         };
         server.add_domains(manifest)?;
         server.add_untypeds(manifest)?;
@@ -95,9 +98,9 @@ impl<'a> MemoryServer<'a> {
     }
 
     fn add_domains(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
-        let mut first_window = 0u32;
+        let (mut first_window, mut first_lend) = (0u32, 0u32);
         for (_, config) in manifest.domains() {
-            let layout = GrantLayout::new(config.grant_radix, config.table_quota);
+            let layout = GrantLayout::of(&config);
             let domain = Domain {
                 config,
                 layout,
@@ -106,11 +109,12 @@ impl<'a> MemoryServer<'a> {
                 returned: List::EMPTY,
                 returned_blocks: List::EMPTY,
                 first_window,
+                first_lend,
                 ram: 0,
                 tables: 0,
                 extras: 0,
                 extra: [NIL; Extra::COUNT as usize],
-                aliases: [0; ALIASES as usize / 64],
+                copies: [0; COPY_WORDS],
                 pending: None,
                 whole: 0,
                 whole_by_copy: 0,
@@ -121,18 +125,26 @@ impl<'a> MemoryServer<'a> {
                 crashed: false,
             };
             first_window += u32::from(layout.windows());
+            first_lend += layout.lends();
             // The manifest has at most as many domains as the vector has room for.
             let _ = self.domains.push(domain);
         }
-        if first_window as usize > self.windows.len() {
-            let (need, have) = (u64::from(first_window), self.windows.len() as u64);
+        let copied = self.domains.len() * layout::COPIES as usize;
+        let windows = core::mem::take(&mut self.windows);
+        let need = first_window as usize + copied + first_lend as usize;
+        let have = windows.len();
+        let Some(words) = windows.get_mut(..need) else {
             return Err(NewError {
                 table: "window",
-                need,
-                have,
+                need: need as u64,
+                have: have as u64,
             });
-        }
+        };
+        let (windows, rest) = words.split_at_mut(first_window as usize);
+        (self.copied, self.lent) = rest.split_at_mut(copied);
+        self.windows = windows;
         self.windows.fill(NIL);
+        self.lent.fill(NIL);
         for split in self.records.splits.iter_mut() {
             split.block = NIL;
         }

@@ -5,7 +5,7 @@ use memory_server_api::{Error, Slot};
 
 use crate::cost;
 use crate::domain::DomainIndex;
-use crate::kernel::{Kernel, OwnSlot};
+use crate::kernel::{Kernel, Original};
 use crate::records::{HEAP, NEVER, NIL, NIL16, PageId, PageState};
 use crate::server::MemoryServer;
 use crate::spare::Use;
@@ -27,9 +27,15 @@ pub(crate) enum For {
 }
 
 impl MemoryServer<'_> {
-    /// Slot of the page's own capability.
-    pub(crate) fn page_slot(&self, id: PageId) -> OwnSlot {
-        self.own.page(self.records.get(id.block()).split, id.page())
+    /// Where the page's own capability lies, if its frame exists.
+    pub(crate) fn original(&self, id: PageId) -> Original {
+        let (b, page) = (id.block(), id.page());
+        let block = self.records.get(b);
+        if block.home != HEAP {
+            let d = DomainIndex(block.home);
+            return Original::Granted(d, self.dom(d.0).layout.page(block.window, page));
+        }
+        Original::Own(self.own.page(block.split, page))
     }
 
     /// Puts a free page at the end of its list (SM-3: home decides which; SM-5: only after
@@ -177,8 +183,9 @@ impl MemoryServer<'_> {
         ));
     }
 
-    /// Mints both capabilities of a page into `slot` and the next, zeroing it first where the rules
-    /// want it (SM-14, BL-7). From here on the record names the holder (SM-20).
+    /// Mints the guest-side capability of a page into `slot`, of an extra page the window side's
+    /// into the next, zeroing it first where the rules want it (SM-14, BL-7). From here on the
+    /// record names the holder (SM-20).
     ///
     /// # Errors
     /// [`Error::Kernel`]; the page is back where it was taken from, or lost.
@@ -195,8 +202,14 @@ impl MemoryServer<'_> {
             self.untake_page(kernel, taken);
             return Err(error);
         }
+        if self.records.is_granted(id) {
+            // Static memory, of which the domain has the original.
+            self.spend(cost::RECORD);
+            self.records.page(id).holder = d;
+            return Ok(());
+        }
         let last = self.records.page(id).holder;
-        let own = self.page_slot(id);
+        let own = self.original(id);
         let scrub = match purpose {
             For::Ram(_) => last != NEVER && last != d,
             For::Extra => last != NEVER || self.untyped_of(id.block()).device,
@@ -206,7 +219,7 @@ impl MemoryServer<'_> {
             self.untake_page(kernel, taken);
             return Err(Error::Kernel);
         }
-        match self.mint_page(kernel, d, id, slot) {
+        match self.mint_page(kernel, d, id, slot, purpose) {
             Ok(()) => {
                 self.records.page(id).holder = d;
                 self.records.set_granted(id, true);
@@ -223,18 +236,23 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Mints both capabilities of a page. The error tells whether the undoing failed too.
-    pub(crate) fn mint_page(
+    /// Mints the capabilities of a page of the heap. The error tells whether the undoing failed
+    /// too.
+    fn mint_page(
         &mut self,
         kernel: &mut impl Kernel,
         d: u8,
         id: PageId,
         slot: Slot,
+        purpose: For,
     ) -> Result<(), bool> {
-        let own = self.page_slot(id);
+        let own = self.original(id);
         kernel.mint(own, DomainIndex(d), slot).map_err(|_| false)?;
+        if purpose != For::Extra {
+            return Ok(());
+        }
         kernel
             .mint(own, DomainIndex(d), slot.window_cap())
-            .map_err(|_| kernel.revoke(own).is_err())
+            .map_err(|_| self.revoke_page(kernel, id).is_err())
     }
 }

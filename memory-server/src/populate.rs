@@ -1,7 +1,7 @@
 //! RAM: populate and release. What becomes of released memory is told in `returned`.
 
 use hv_types::{BLOCK_SIZE, FrameSize, Gfn};
-use memory_server_api::{Batch, Error, Granted, Pages, Placed, Released, Slot};
+use memory_server_api::{Batch, Error, Granted, Pages, Released, Slot};
 
 use crate::cost;
 use crate::domain::Kept;
@@ -172,7 +172,7 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         d: u8,
         gfn: Gfn,
-    ) -> Result<Placed, Error> {
+    ) -> Result<Slot, Error> {
         let dom = self.dom(d);
         if dom.ram >= dom.config.max_pages {
             return Err(Error::OverQuota);
@@ -213,7 +213,7 @@ impl MemoryServer<'_> {
         }
         self.set_window(d, window, b);
         self.dom_mut(d).ram += 1;
-        Ok(Placed { slot, was: None })
+        Ok(slot)
     }
 
     /// The window in which `d` has pages of split block `b`, or for a static block will have.
@@ -252,7 +252,7 @@ impl MemoryServer<'_> {
         let (window, b, page) = self.named(d, slot)?;
         if self.records.get(b).state == BlockState::Split {
             self.spend(cost::RECORD);
-            return self.return_page(d, window, PageId::new(b, page));
+            return self.return_page(kernel, d, window, PageId::new(b, page));
         }
         let b = self.held_block(d, slot)?;
         if self.records.get(b).state == BlockState::Source {
@@ -333,7 +333,7 @@ impl MemoryServer<'_> {
         id: PageId,
     ) -> Result<(), Error> {
         if self.records.is_made(id) {
-            self.spend_revoke(d, 2);
+            self.spend_revoke(d, 1);
         }
         self.revoke_page(kernel, id)?;
         if let Some((_, split)) = self.records.split_of(id.block()) {

@@ -4,6 +4,8 @@
 //! [`SplitRecord`] from a fixed pool, with 12 bytes for each page. Records hold pool, holder and
 //! guest frame (LU-7: enough to grant the same frames again to a restarted VMM).
 
+use core::ops::Range;
+
 use memory_server_api::CHUNK_PAGES;
 
 /// No record, no window.
@@ -126,8 +128,9 @@ pub(crate) struct PageRecord {
     pub(crate) state: PageState,
 }
 
-/// The pages of one split block.
+/// The pages of one split block. Its alignment lets a table of them be filled word by word.
 #[derive(Clone, Debug)]
+#[repr(align(8))]
 pub struct SplitRecord {
     /// Which block, or [`NIL`] while unused.
     pub(crate) block: u32,
@@ -144,8 +147,13 @@ pub struct SplitRecord {
     pub(crate) held: [u16; DOMAINS],
     /// How many pages each domain has returned.
     pub(crate) returned: [u16; DOMAINS],
-    /// A bit for each chunk whose frames exist, in the server's own slots.
+    /// A bit for each chunk whose frames exist.
     pub(crate) made: u32,
+    /// A bit for each chunk whose frames may exist although they count as not made: the kernel
+    /// refused to take them back.
+    pub(crate) unsure: u32,
+    /// The untypeds of the chunks exist.
+    pub(crate) has_chunks: bool,
     /// A bit for each page whose guest-side capability its holder has, chunk by chunk.
     granted: [u16; CHUNKS as usize],
     pub(crate) page: [PageRecord; PAGES],
@@ -181,6 +189,22 @@ impl PageRecord {
     }
 }
 
+impl PageRecord {
+    /// How often it is lent to others. Only RAM is, which is on no list.
+    pub(crate) fn lends(&self) -> u32 {
+        match self.prev {
+            Link::NONE => 0,
+            count => count.word(),
+        }
+    }
+    pub(crate) fn set_lends(&mut self, count: u32) {
+        self.prev = match count {
+            0 => Link::NONE,
+            count => Link::to(count),
+        };
+    }
+}
+
 impl SplitRecord {
     /// A record for a table that is not yet in use.
     pub const EMPTY: Self = Self {
@@ -192,6 +216,8 @@ impl SplitRecord {
         held: [0; DOMAINS],
         returned: [0; DOMAINS],
         made: 0,
+        unsure: 0,
+        has_chunks: false,
         granted: [0; CHUNKS as usize],
         page: [PageRecord::free(NEVER); PAGES],
     };
@@ -211,9 +237,26 @@ impl SplitRecord {
         let bit = page % CHUNK_PAGES;
         *word = *word & !(1 << bit) | u16::from(granted) << bit;
     }
-    /// Of no page there are capabilities.
-    pub(crate) fn forget_granted(&mut self) {
+    /// Nothing is made of the block: there are neither chunks nor frames nor capabilities.
+    pub(crate) fn forget_all(&mut self) {
+        self.made = 0;
+        self.unsure = 0;
+        self.has_chunks = false;
         self.granted = [0; CHUNKS as usize];
+    }
+    /// The frames of these pages, whole chunks, exist; if `granted`, in their holder's CNode.
+    pub(crate) fn set_made(&mut self, pages: Range<u32>, granted: bool) {
+        for page in pages.step_by(CHUNK_PAGES as usize) {
+            self.made |= 1 << chunk(page);
+            self.granted[chunk(page) as usize] = if granted { u16::MAX } else { 0 };
+        }
+    }
+    /// The frames of these pages, whole chunks, do not exist.
+    pub(crate) fn forget(&mut self, pages: Range<u32>) {
+        for page in pages.step_by(CHUNK_PAGES as usize) {
+            self.made &= !(1 << chunk(page));
+            self.granted[chunk(page) as usize] = 0;
+        }
     }
 
     /// Whether nobody has a use for any of the pages: they are free, or were returned.
@@ -278,6 +321,9 @@ pub(crate) const MAX_BLOCKS: u32 = (1 << 15) - 1;
 pub(crate) struct Records<'a> {
     pub(crate) blocks: &'a mut [BlockRecord],
     pub(crate) splits: &'a mut [SplitRecord],
+    /// How many of them can be of the heap: the first ones. Where there are more, those behind are
+    /// for static memory, one for each of its blocks.
+    pub(crate) heap_splits: u16,
 }
 
 impl Records<'_> {
@@ -318,11 +364,16 @@ impl Records<'_> {
         let s = self.get(id.block()).split;
         &mut self.splits[usize::from(s)].page[id.page() as usize]
     }
-    /// An unused split record, if `kept` others are unused.
-    pub(crate) fn unused_split(&self, kept: usize) -> Option<u16> {
-        let mut unused = (0u16..)
-            .zip(self.splits.iter())
-            .filter(|(_, s)| s.block == NIL);
+    /// Whether static memory has split records of its own, one for each block.
+    pub(crate) fn is_static_apart(&self) -> bool {
+        usize::from(self.heap_splits) < self.splits.len()
+    }
+    /// An unused split record for a block of the pool `home`, if `kept` others are unused.
+    pub(crate) fn unused_split(&self, home: u8, kept: usize) -> Option<u16> {
+        let heap = 0..self.heap_splits;
+        let mut unused = (0u16..).zip(self.splits.iter()).filter(|(n, s)| {
+            s.block == NIL && (!self.is_static_apart() || heap.contains(n) == (home == HEAP))
+        });
         let (s, _) = unused.next()?;
         (unused.take(kept).count() == kept).then_some(s)
     }
@@ -425,4 +476,13 @@ impl Records<'_> {
         }
         list.len -= 1;
     }
+}
+
+/// A block whose untyped the wiper has. It is free, on its list, and [`BlockState::Used`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    /// Its number.
+    pub(crate) block: u32,
+    /// How often somebody was told to ask again.
+    pub(crate) waits: u32,
 }

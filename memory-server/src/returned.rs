@@ -11,7 +11,7 @@
 //! page (BL-5).
 
 use hv_types::Gfn;
-use memory_server_api::{Error, Placed, Slot};
+use memory_server_api::{Error, Slot};
 
 use crate::cost;
 use crate::domain::DomainIndex;
@@ -36,8 +36,7 @@ impl MemoryServer<'_> {
         if usize::from(d) >= self.domains.len() {
             return false;
         }
-        let guest_side = Slot(slot.0 & !1);
-        let Ok((_, b, page)) = self.named(d, guest_side) else {
+        let Ok((_, b, page)) = self.named(d, slot) else {
             return false;
         };
         let block = self.records.get(b);
@@ -51,7 +50,13 @@ impl MemoryServer<'_> {
     }
 
     /// Takes a RAM page of `d` as returned, which it names by `window`.
-    pub(crate) fn return_page(&mut self, d: u8, window: u16, id: PageId) -> Result<(), Error> {
+    pub(crate) fn return_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        window: u16,
+        id: PageId,
+    ) -> Result<(), Error> {
         if id.page() >= self.untyped_of(id.block()).pages()
             || self.held_window(d, id.block()) != Some(window)
         {
@@ -61,7 +66,10 @@ impl MemoryServer<'_> {
         if record.state != PageState::Ram || record.holder != d {
             return Err(Error::NotYours);
         }
-        record.state = PageState::Returned;
+        if record.lends() > 0 {
+            self.end_lends(kernel, id)?;
+        }
+        self.records.page(id).state = PageState::Returned;
         if let Some((_, split)) = self.records.split_of(id.block()) {
             split.held[usize::from(d)] -= 1;
             split.returned[usize::from(d)] += 1;
@@ -93,7 +101,7 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         d: u8,
         gfn: Gfn,
-    ) -> Result<Option<Placed>, Error> {
+    ) -> Result<Option<Slot>, Error> {
         let Some(word) = self.dom(d).returned.head() else {
             return Ok(None);
         };
@@ -111,7 +119,7 @@ impl MemoryServer<'_> {
         d: u8,
         id: PageId,
         gfn: Gfn,
-    ) -> Result<Placed, Error> {
+    ) -> Result<Slot, Error> {
         if !self.records.is_granted(id) {
             self.grant_guest_side(kernel, d, id)?;
         }
@@ -132,12 +140,9 @@ impl MemoryServer<'_> {
             block.window
         };
         let record = &mut split.page[id.page() as usize];
-        let was = core::mem::replace(&mut record.gfn, record_gfn(gfn.raw()));
+        record.gfn = record_gfn(gfn.raw());
         record.state = PageState::Ram;
-        Ok(Placed {
-            slot: self.dom(d).layout.page(window, id.page()),
-            was: (was != NIL).then_some(Gfn::new(u64::from(was))),
-        })
+        Ok(self.dom(d).layout.page(window, id.page()))
     }
 
     /// Gives `d` its oldest returned block again.
@@ -225,7 +230,7 @@ impl MemoryServer<'_> {
             let usable = window_left
                 || matches!(purpose, For::Ram(to) if self.held_window(to, id.block()).is_some());
             if usable && self.records.get(id.block()).home == HEAP {
-                self.afford_revoke(d, 2)?;
+                self.afford_revoke(d, 1)?;
                 self.reclaim_page(kernel, id)?;
                 return Ok(Some(id));
             }
@@ -257,7 +262,7 @@ impl MemoryServer<'_> {
         for id in self.pages_of(b) {
             let page = self.records.page(id);
             if page.state == PageState::Returned && page.holder == d {
-                self.afford_revoke(d, 2)?;
+                self.afford_revoke(d, 1)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
             }
@@ -279,7 +284,7 @@ impl MemoryServer<'_> {
         while done < most {
             if let Some(word) = self.dom(d).returned.head() {
                 let id = PageId::from_word(word);
-                self.afford_revoke(d, 2)?;
+                self.afford_revoke(d, 1)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
             } else if !self.reclaim_block(kernel, d)? {

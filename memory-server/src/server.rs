@@ -1,8 +1,7 @@
 //! The server's state and the dispatch of requests.
 
 use memory_server_api::{
-    ALIASES, Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage,
-    Words,
+    Error, Extra, Message, PROTOCOL_VERSION, Pages, Released, Reply, Request, Slot, Usage, Words,
 };
 
 use crate::domain::DomainIndex;
@@ -10,9 +9,12 @@ use crate::domain::Ending;
 use crate::domain::Kept;
 use crate::domain::Spent;
 use crate::kernel::{Kernel, Object};
-use crate::layout::{self, GrantLayout, OwnLayout, Place};
+use crate::layout::{self, COPIES, GrantLayout, OwnLayout, Place};
 use crate::manifest::{DomainConfig, Purpose};
-use crate::records::{BlockState, DOMAINS, HEAP, List, NIL, Records};
+use crate::records::{Away, BlockState, DOMAINS, HEAP, List, NIL, Records};
+
+/// Words of a bit for each copy of a page that a domain can have.
+pub(crate) const COPY_WORDS: usize = COPIES.div_ceil(u64::BITS) as usize;
 
 /// An untyped and what was made of it.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +97,15 @@ pub(crate) struct Domain {
     pub(crate) returned_blocks: List,
     /// Where its windows begin in the table of windows.
     pub(crate) first_window: u32,
+    /// Where its pages of others begin in the table of those.
+    pub(crate) first_lend: u32,
     pub(crate) ram: u64,
     pub(crate) tables: u32,
     pub(crate) extras: u32,
     /// The page of each extra page, by index.
     pub(crate) extra: [u32; Extra::COUNT as usize],
-    /// A bit for each alias slot that may hold a capability.
-    pub(crate) aliases: [u64; ALIASES as usize / 64],
+    /// A bit for each slot of copies that may hold a capability.
+    pub(crate) copies: [u64; COPY_WORDS],
     pub(crate) pending: Option<Pending>,
     /// Blocks that it holds whole, but for the source of a pending split.
     pub(crate) whole: u32,
@@ -123,11 +127,17 @@ pub struct MemoryServer<'a> {
     pub(crate) records: Records<'a>,
     pub(crate) untypeds: &'a mut [UntypedRecord],
     pub(crate) windows: &'a mut [u32],
+    /// For each copy that a domain can have: of which page, where there may be one.
+    pub(crate) copied: &'a mut [u32],
+    /// For each page of others that a domain can have: which, or none.
+    pub(crate) lent: &'a mut [u32],
     pub(crate) domains: heapless::Vec<Domain, DOMAINS>,
     pub(crate) heap: Pool,
     pub(crate) own: OwnLayout,
     /// What the message in hand has cost.
     pub(crate) spent: Spent,
+    /// The block that is being zeroed aside.
+    pub(crate) away: Option<Away>,
 }
 
 impl MemoryServer<'_> {
@@ -213,13 +223,11 @@ impl MemoryServer<'_> {
             Request::ReleasePages { ref slots } => {
                 self.release_pages(kernel, d, slots).map(Reply::Released)
             }
-            Request::Split { slot } => self
-                .split(kernel, d, slot)
+            Request::Split { slot, patient } => self
+                .split(kernel, d, slot, patient)
                 .map(|(kind, pages)| Reply::Split { kind, pages }),
-            Request::Chunk { slot, both } => self
-                .grant_chunk(kernel, d, slot, both)
-                .map(|()| Reply::Done),
-            Request::Window { slot } => self.grant_window(kernel, d, slot).map(|()| Reply::Done),
+            Request::Chunk { slot } => self.grant_chunk(kernel, d, slot).map(|()| Reply::Done),
+            Request::Window { slot, sight } => self.sight(kernel, d, slot, sight).map(Reply::Alias),
             Request::SplitDone { slot } => self.split_done(kernel, d, slot).map(|()| Reply::Done),
             Request::SplitAbort { slot } => self.split_abort(kernel, d, slot).map(|()| Reply::Done),
             Request::Tables { count } => self
@@ -232,10 +240,16 @@ impl MemoryServer<'_> {
                 .relinquish(kernel, d, again)
                 .map(|(more, taken)| Reply::Relinquished { more, taken }),
             Request::CreateExtra { kind } => self.create_extra(kernel, d, kind).map(Reply::Granted),
+            // What is in its place is known by it.
+            Request::DestroyExtra {
+                kind: Extra::Scratch,
+            } => Err(Error::WrongState),
             Request::DestroyExtra { kind } => {
                 self.destroy_extra(kernel, d, kind).map(|()| Reply::Done)
             }
             Request::Alias { slot, alias } => self.alias(kernel, d, slot, alias).map(Reply::Alias),
+            Request::Lent { lend } => self.lent_place(d, lend).map(Reply::Alias),
+            Request::Replace { lend } => self.replace_lent(kernel, d, lend).map(Reply::Alias),
             Request::Unalias { slot, alias } => {
                 self.unalias(kernel, d, slot, alias).map(|()| Reply::Done)
             }

@@ -1,10 +1,13 @@
 //! The shape of a block: making pages of it, making it whole again, and giving it up.
 
+use core::ops::Range;
+
 use hv_types::FrameSize;
 use memory_server_api::{CHUNK_PAGES, Error};
 
 use crate::cost;
-use crate::kernel::{Destination, Kernel, Object};
+use crate::kernel::{Destination, Kernel, MAX_RETYPE, Object, Original, OwnSlot};
+use crate::layout;
 use crate::records::{
     BlockState, CHUNKS, DOMAINS, HEAP, List, NEVER, NIL, NIL16, OTHERS, PageId, PageRecord,
     PageState,
@@ -17,23 +20,14 @@ const CHUNK_BITS: u8 = 16;
 const _: () = assert!(1 << CHUNK_BITS == CHUNK_PAGES << hv_types::PAGE_SHIFT);
 
 impl MemoryServer<'_> {
-    /// What making `pages` pages of block `b` costs.
+    /// What making `pages` pages of block `b` costs, with the untypeds of its chunks.
     fn make_cost(&self, b: u32, pages: u32) -> u32 {
         let make = if self.untyped_of(b).device {
             cost::MAKE
         } else {
             cost::MAKE_PAGE
         };
-        cost::RETYPE + make * pages
-    }
-
-    /// What [`MemoryServer::make_pages`] costs.
-    pub(crate) fn pages_cost(&self, b: u32) -> u32 {
-        if self.is_short(b) {
-            self.make_cost(b, self.untyped_of(b).pages())
-        } else {
-            cost::RETYPE + cost::MAKE * CHUNKS
-        }
+        2 * cost::RETYPE + cost::MAKE * CHUNKS + make * pages
     }
 
     /// The state of a free block without children, which it has just lost.
@@ -45,36 +39,24 @@ impl MemoryServer<'_> {
         }
     }
 
-    /// Retypes a block's untyped, which has no children, into what pages are made of at split `s`:
-    /// chunks, whose pages come when one of them is needed; of a short block the pages themselves,
-    /// which are 256 at most. If that fails, it has no children still.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`].
-    pub(crate) fn make_pages(
-        &mut self,
-        kernel: &mut impl Kernel,
-        b: u32,
-        s: u16,
-    ) -> Result<(), Error> {
-        let (object, into, count) = if self.is_short(b) {
-            let pages = self.untyped_of(b).pages();
-            (Object::Frame(FrameSize::Page), self.own.page(s, 0), pages)
-        } else {
-            let size_bits = CHUNK_BITS;
-            (Object::Untyped { size_bits }, self.own.chunk(s, 0), CHUNKS)
-        };
-        let (untyped, into) = (self.block_untyped(b), Destination::Own(into));
-        kernel
-            .retype(untyped, object, into, count)
-            .map_err(|_| Error::Kernel)
+    /// What the frame of a page of a split block is made of, and which pages are made with it: its
+    /// chunk, or all of a short block.
+    pub(crate) fn made_of(&self, id: PageId) -> (OwnSlot, Range<u32>) {
+        let b = id.block();
+        if self.is_short(b) {
+            return (self.block_untyped(b), 0..self.untyped_of(b).pages());
+        }
+        let chunk = id.page() / CHUNK_PAGES;
+        let first = chunk * CHUNK_PAGES;
+        let s = self.records.get(b).split;
+        (self.own.chunk(s, chunk), first..first + CHUNK_PAGES)
     }
 
-    /// Makes sure that the frame of a page of a split block exists. Of the pages of its chunk none
-    /// does or all do.
+    /// Makes sure that the frame of a page of a split block exists. Those of static memory are
+    /// their domain's at once, so what they hold of others is zeroed.
     ///
     /// # Errors
-    /// [`Error::Kernel`]; nothing changed.
+    /// [`Error::Again`]; [`Error::Kernel`]. The frame does not exist.
     pub(crate) fn ensure_frame(
         &mut self,
         kernel: &mut impl Kernel,
@@ -83,23 +65,114 @@ impl MemoryServer<'_> {
         if self.records.is_made(id) {
             return Ok(());
         }
-        let s = self.records.get(id.block()).split;
-        let chunk = id.page() / CHUNK_PAGES;
-        self.spend(self.make_cost(id.block(), CHUNK_PAGES));
-        kernel
-            .retype(
-                self.own.chunk(s, chunk),
-                Object::Frame(FrameSize::Page),
-                Destination::Own(self.own.page(s, chunk * CHUNK_PAGES)),
-                CHUNK_PAGES,
-            )
-            .map_err(|_| Error::Kernel)?;
-        self.records.split(s).made |= 1 << chunk;
+        let b = id.block();
+        let (from, pages) = self.made_of(id);
+        let home = self.records.get(b).home;
+        let foreign = if home == HEAP {
+            0
+        } else {
+            let foreign = pages
+                .clone()
+                .filter(|page| self.is_foreign(home, PageId::new(b, *page)));
+            u32::try_from(foreign.count()).unwrap_or(u32::MAX)
+        };
+        let scrub = foreign.saturating_mul(cost::SCRUB_PAGE);
+        self.afford(
+            self.make_cost(b, pages.end - pages.start)
+                .saturating_add(scrub),
+        )?;
+        self.make_chunks(kernel, b)?;
+        let s = self.records.get(b).split;
+        let first = 1 << (pages.start / CHUNK_PAGES);
+        if self.records.split(s).unsure & first != 0 {
+            kernel.revoke(from).map_err(|_| Error::Kernel)?;
+        }
+        let made = self
+            .make_pages(kernel, b, from, pages.clone())
+            .and_then(|()| self.clean_pages(kernel, home, b, pages.clone()));
+        let split = self.records.split(s);
+        split.unsure &= !first;
+        if let Err(error) = made {
+            if kernel.revoke(from).is_err() {
+                self.records.split(s).unsure |= first;
+            }
+            return Err(error);
+        }
+        split.set_made(pages, home != HEAP);
         Ok(())
     }
 
-    /// Deletes all capabilities of a page but the server's own. There are none where the frame does
-    /// not exist yet.
+    /// Makes the untypeds of a split block's chunks, if they do not exist.
+    fn make_chunks(&mut self, kernel: &mut impl Kernel, b: u32) -> Result<(), Error> {
+        let s = self.records.get(b).split;
+        if self.is_short(b) || self.records.split(s).has_chunks {
+            return Ok(());
+        }
+        let (size_bits, into) = (CHUNK_BITS, Destination::Own(self.own.chunk(s, 0)));
+        kernel
+            .retype(
+                self.block_untyped(b),
+                Object::Untyped { size_bits },
+                into,
+                CHUNKS,
+            )
+            .map_err(|_| Error::Kernel)?;
+        self.records.split(s).has_chunks = true;
+        Ok(())
+    }
+
+    /// Makes frames of `from`, which has no children. If it fails, some may be there.
+    fn make_pages(
+        &mut self,
+        kernel: &mut impl Kernel,
+        b: u32,
+        from: OwnSlot,
+        pages: Range<u32>,
+    ) -> Result<(), Error> {
+        let mut next = pages.start;
+        while next < pages.end {
+            let most = (pages.end - next).min(MAX_RETYPE);
+            let (into, count) = match self.original(PageId::new(b, next)) {
+                Original::Own(slot) => (Destination::Own(slot), layout::run(slot.0, most)),
+                Original::Granted(d, slot) => {
+                    (Destination::Grant(d, slot), layout::run(slot.0, most))
+                }
+            };
+            kernel
+                .retype(from, Object::Frame(FrameSize::Page), into, count)
+                .map_err(|_| Error::Kernel)?;
+            next += count;
+        }
+        Ok(())
+    }
+
+    /// Whether a page of static memory holds what its domain must not see.
+    fn is_foreign(&mut self, home: u8, id: PageId) -> bool {
+        let last = self.records.page(id).holder;
+        last != NEVER && last != home
+    }
+
+    /// Zeroes those of a reserve's pages that its domain must not see as they are.
+    fn clean_pages(
+        &mut self,
+        kernel: &mut impl Kernel,
+        home: u8,
+        b: u32,
+        pages: Range<u32>,
+    ) -> Result<(), Error> {
+        for id in pages.map(|page| PageId::new(b, page)) {
+            if home != HEAP && self.is_foreign(home, id) {
+                kernel
+                    .scrub(self.original(id), FrameSize::Page)
+                    .map_err(|_| Error::Kernel)?;
+                self.records.page(id).holder = NEVER;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes all capabilities of a page but the original. There are none where the frame does not
+    /// exist yet. A page of static memory stays with its domain, whose the original is.
     ///
     /// # Errors
     /// [`Error::Kernel`]; nothing changed.
@@ -108,25 +181,24 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         id: PageId,
     ) -> Result<(), Error> {
-        if self.records.is_made(id) {
-            kernel
-                .revoke(self.page_slot(id))
-                .map_err(|_| Error::Kernel)?;
+        if let Original::Own(slot) = self.original(id) {
+            if self.records.is_made(id) {
+                kernel.revoke(slot).map_err(|_| Error::Kernel)?;
+            }
+            self.records.set_granted(id, false);
         }
-        self.records.set_granted(id, false);
         Ok(())
     }
 
     /// Fills split record `s` for block `b` with free pages, not on any list.
     pub(crate) fn record_split(&mut self, b: u32, s: u16, last: u8) {
-        self.record_pages(b, s, PageRecord::free(last));
+        self.record_pages(b, s, PageRecord::free(last), None);
     }
 
     /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are
-    /// on no list.
-    pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: PageRecord) {
+    /// on no list; but for their guest frames, which follow each other from `gfn` on.
+    pub(crate) fn record_pages(&mut self, b: u32, s: u16, mut page: PageRecord, gfn: Option<u32>) {
         let pages = self.untyped_of(b).pages();
-        let is_short = self.is_short(b);
         let block = self.records.block(b);
         block.state = BlockState::Split;
         block.split = s;
@@ -138,17 +210,51 @@ impl MemoryServer<'_> {
         record.window = [NIL16; DOMAINS];
         record.held = [0; DOMAINS];
         record.returned = [0; DOMAINS];
-        record.made = if is_short { u32::MAX } else { 0 };
-        record.forget_granted();
-        record.page.fill(page);
+        record.forget_all();
+        // One pass in large steps: a guest waits for it. No frame stays none, and the last one of
+        // all that there can be is none.
+        let (mut next, step) = match gfn {
+            Some(gfn) if gfn != NIL => (gfn, 1),
+            _ => (NIL, 0),
+        };
+        let (groups, _) = record.page.as_chunks_mut::<8>();
+        for group in groups {
+            for place in group {
+                page.gfn = next;
+                *place = page;
+                next = next.wrapping_add(step);
+            }
+        }
     }
 
-    /// Makes pages of a free block that is on no list. Its pages are on no list either.
+    /// Records a free block that is on no list as pages. Its pages are on no list either, and come
+    /// when one of them is needed ([`MemoryServer::ensure_frame`]).
     ///
     /// # Errors
     /// [`Error::NoMemory`] without a split record, [`Error::Kernel`]; the block is free and on no
-    /// list, unless it is lost.
+    /// list.
     pub(crate) fn split_free(
+        &mut self,
+        kernel: &mut impl Kernel,
+        b: u32,
+        purpose: Use,
+    ) -> Result<u16, Error> {
+        let s = self.ready_to_split(kernel, b, purpose)?;
+        let last = if self.untyped_of(b).device {
+            self.records.get(b).holder
+        } else {
+            NEVER
+        };
+        self.record_split(b, s, last);
+        Ok(s)
+    }
+
+    /// Makes sure that pages can be made of a free block that is on no list, and returns a split
+    /// record for it, in which nothing is written yet.
+    ///
+    /// # Errors
+    /// As [`MemoryServer::split_free`].
+    pub(crate) fn ready_to_split(
         &mut self,
         kernel: &mut impl Kernel,
         b: u32,
@@ -165,14 +271,6 @@ impl MemoryServer<'_> {
         if self.records.get(b).state == BlockState::Used {
             self.reset(kernel, b)?;
         }
-        self.afford(self.pages_cost(b))?;
-        self.make_pages(kernel, b, s)?;
-        let last = if self.untyped_of(b).device {
-            self.records.get(b).holder
-        } else {
-            NEVER
-        };
-        self.record_split(b, s, last);
         Ok(s)
     }
 
@@ -187,12 +285,12 @@ impl MemoryServer<'_> {
         let mut holders = 0;
         if let Some((_, split)) = self.records.split_of(b) {
             for (d, returned) in split.returned.iter().enumerate() {
-                copies += 2 * u32::from(*returned);
+                copies += u32::from(*returned);
                 holders |= u8::from(*returned > 0) << d;
             }
         }
         for d in self.all_domains().filter(|d| holders >> d & 1 != 0) {
-            copies += self.aliases_to_count(d);
+            copies += self.copies_to_count(d);
         }
         let at_once = self.unsplit_cost(b, copies);
         if at_once <= cost::MESSAGE {
@@ -201,7 +299,7 @@ impl MemoryServer<'_> {
         for id in self.pages_of(b) {
             if self.records.page(id).state == PageState::Returned {
                 let holder = self.records.page(id).holder;
-                self.afford_revoke(holder, 2)?;
+                self.afford_revoke(holder, 1)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
             }
@@ -235,6 +333,7 @@ impl MemoryServer<'_> {
             }
         }
         let device = self.untyped_of(b).device;
+        let mut was_used = false;
         let mut last = NEVER;
         let mut windows = [NIL16; DOMAINS];
         if let Some((_, split)) = self.records.split_of(b) {
@@ -247,6 +346,7 @@ impl MemoryServer<'_> {
                 OTHERS
             };
             windows = split.window;
+            was_used = split.has_chunks || split.made | split.unsure != 0;
             split.block = NIL;
         }
         if home == HEAP {
@@ -255,7 +355,7 @@ impl MemoryServer<'_> {
             }
         }
         let block = self.records.block(b);
-        block.state = if device {
+        block.state = if device || !was_used {
             BlockState::Bare
         } else {
             BlockState::Used
@@ -275,13 +375,6 @@ impl MemoryServer<'_> {
         kernel.log(format_args!(
             "the kernel refused to take the block at {paddr:#x} back; it is out of use until reboot"
         ));
-    }
-
-    /// Withdraws a block and the split record whose page slots may still be occupied.
-    pub(crate) fn lose_split(&mut self, kernel: &mut impl Kernel, b: u32, s: u16) {
-        self.record_split(b, s, OTHERS);
-        self.records.split(s).free = 0;
-        self.lose_block(kernel, b);
     }
 
     /// All pages of a split block as identifiers.

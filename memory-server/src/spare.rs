@@ -80,12 +80,15 @@ impl MemoryServer<'_> {
         (0u8..).zip(&self.domains).map(kept).sum()
     }
 
-    /// Unused split records that must be left when one has been taken for `purpose`.
-    pub(crate) fn kept_records(&self, purpose: Use) -> usize {
-        if purpose == Use::Copy {
+    /// Unused split records that must be left when one has been taken for `purpose`, of a block of
+    /// the pool `home`.
+    pub(crate) fn kept_records(&self, home: u8, purpose: Use) -> usize {
+        let apart = self.records.is_static_apart();
+        if purpose == Use::Copy || apart && home != HEAP {
             return 0;
         }
-        let may_split = |dom: &&Domain| dom.may_split(dom.whole);
+        let may_split =
+            |dom: &&Domain| dom.may_split(dom.whole) && !(apart && dom.config.is_static);
         self.domains.iter().filter(may_split).count()
     }
 

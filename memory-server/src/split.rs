@@ -4,8 +4,8 @@
 //! in place. The kernel wipes its own memory, so there the domain gets a second block as pages,
 //! copies, and gives the first one back.
 //!
-//! A split only changes records and makes the untypeds of the block's chunks. Frames and
-//! capabilities come when the domain asks for a page ([`memory_server_api::Request::Chunk`],
+//! A split only takes the block away and changes records. Frames and capabilities come when the
+//! domain asks for a page ([`memory_server_api::Request::Chunk`],
 //! [`memory_server_api::Request::Window`]), so a page that nobody looks at, or that is given back
 //! before, costs nothing. A page of the domain's without capabilities is as much its RAM as any
 //! other.
@@ -16,7 +16,7 @@ use memory_server_api::{CHUNK_PAGES, Error, Granted, Slot, SplitKind};
 use crate::cost;
 use crate::domain::{DomainIndex, Kept};
 use crate::kernel::Kernel;
-use crate::records::{BlockState, HEAP, NEVER, NIL, NIL16, PageId, PageRecord, PageState};
+use crate::records::{BlockState, HEAP, NEVER, PageId, PageRecord, PageState};
 use crate::server::{MemoryServer, Pending};
 use crate::spare::Use;
 
@@ -27,6 +27,7 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         d: u8,
         slot: Slot,
+        patient: bool,
     ) -> Result<(SplitKind, Granted), Error> {
         let (_, named, _) = self.named(d, slot)?;
         if self.records.get(named).state == BlockState::Split {
@@ -41,7 +42,7 @@ impl MemoryServer<'_> {
         } else if self.dom(d).pending.is_some() {
             return Err(Error::WrongState);
         } else {
-            (SplitKind::Copy, self.begin_copy(kernel, d, b)?)
+            (SplitKind::Copy, self.begin_copy(kernel, d, b, patient)?)
         };
         let window = self.held_window(d, pages).ok_or(Error::WrongState)?;
         let pages = Granted {
@@ -55,23 +56,32 @@ impl MemoryServer<'_> {
     /// Makes pages of a block where they are; returns the block.
     fn split_in_place(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
         let s = self.split_record(kernel, b, Use::Copy)?;
-        self.afford(cost::REVOKE + 3 * cost::DELETE + self.pages_cost(b) + cost::RECORD_SPLIT)?;
+        self.afford(cost::REVOKE + 3 * cost::DELETE + cost::RECORD_SPLIT)?;
         let (window, gfn) = (self.records.get(b).window, self.records.get(b).gfn);
         kernel
             .revoke(self.block_untyped(b))
             .map_err(|_| Error::Kernel)?;
         self.uncount_whole(d, b);
-        if let Err(error) = self.make_pages(kernel, b, s) {
-            self.rebuild_block(kernel, d, b, s);
-            return Err(error);
-        }
         self.hold_all_pages(d, b, s, window, gfn);
         Ok(b)
     }
 
     /// Makes the pages that the contents of block `b` will be copied to; returns their block.
-    fn begin_copy(&mut self, kernel: &mut impl Kernel, d: u8, b: u32) -> Result<u32, Error> {
+    ///
+    /// # Errors
+    /// Those of its parts; [`Error::Again`] while that block is being zeroed, if the caller is
+    /// `patient`.
+    fn begin_copy(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        b: u32,
+        patient: bool,
+    ) -> Result<u32, Error> {
         let home = self.ram_home(d);
+        if patient {
+            self.wait_for_wiper(kernel, home)?;
+        }
         let gfn = self.records.get(b).gfn;
         if home == HEAP {
             self.ensure_window(kernel, d, Kept::None)?;
@@ -80,7 +90,7 @@ impl MemoryServer<'_> {
         let (window, s) = self
             .clean_for(kernel, d, new)
             .and_then(|()| self.page_window(d, new, Kept::None).ok_or(Error::NoMemory))
-            .and_then(|window| Ok((window, self.split_free(kernel, new, Use::Copy)?)))
+            .and_then(|window| Ok((window, self.ready_to_split(kernel, new, Use::Copy)?)))
             .inspect_err(|_| self.put_block_first(new))?;
         self.spend(cost::RECORD_SPLIT);
         self.hold_all_pages(d, new, s, window, gfn);
@@ -90,6 +100,7 @@ impl MemoryServer<'_> {
             source: b,
             pages: new,
         });
+        self.wipe_next(kernel, home);
         Ok(new)
     }
 
@@ -104,35 +115,10 @@ impl MemoryServer<'_> {
         self.scrub_block(kernel, d, b)
     }
 
-    /// Makes the 2 MiB frame of a block again, in the domain's hands, after a split that failed.
-    /// The block's untyped has no children.
-    fn rebuild_block(&mut self, kernel: &mut impl Kernel, d: u8, b: u32, s: u16) {
-        let window = self.records.get(b).window;
-        self.records.split(s).block = NIL;
-        if self.make_frame(kernel, b).is_err() || self.mint_block(kernel, d, b, window).is_err() {
-            self.lose_held(kernel, d, b, s);
-            return;
-        }
-        let block = self.records.block(b);
-        block.split = NIL16;
-        block.state = BlockState::Held;
-        self.count_whole(d, b);
-    }
-
-    /// Withdraws a block that `d` held, and that is not counted as whole any more.
-    fn lose_held(&mut self, kernel: &mut impl Kernel, d: u8, b: u32, s: u16) {
-        self.lose_split(kernel, b, s);
-        self.dom_mut(d).ram -= u64::from(PAGES_PER_BLOCK);
-    }
-
     /// Records all pages of a block at split `s`, which has just been made, as RAM of `d`.
     fn hold_all_pages(&mut self, d: u8, b: u32, s: u16, window: u16, gfn: u32) {
-        self.record_pages(b, s, PageRecord::ram(d));
+        self.record_pages(b, s, PageRecord::ram(d), Some(gfn));
         let split = self.records.split(s);
-        for (n, page) in (0..).zip(&mut split.page) {
-            // None stays none.
-            page.gfn = gfn.saturating_add(n);
-        }
         split.free = 0;
         split.held[usize::from(d)] = split.pages;
         split.window[usize::from(d)] = window;
@@ -167,7 +153,6 @@ impl MemoryServer<'_> {
         kernel: &mut impl Kernel,
         d: u8,
         slot: Slot,
-        both: bool,
     ) -> Result<(), Error> {
         let named = self.ram_page(d, slot)?;
         let (b, page) = (named.block(), named.page());
@@ -180,35 +165,20 @@ impl MemoryServer<'_> {
             // The guest waits for all of them, so the record is looked up once for each.
             let split = self.records.split(s);
             let record = &split.page[n as usize];
-            let wanted = record.state == PageState::Ram && record.holder == d;
-            if !wanted || split.is_granted(n) {
+            if record.state != PageState::Ram || record.holder != d {
                 continue;
             }
-            kernel
-                .mint(self.own.page(s, n), DomainIndex(d), at.nth(n - first))
-                .map_err(|_| Error::Kernel)?;
-            self.records.split(s).set_granted(n, true);
-            self.spend(cost::MINT);
-            if both {
-                self.grant_window_side(kernel, d, PageId::new(b, n))?;
+            let id = PageId::new(b, n);
+            if !split.is_granted(n) {
+                let own = self.original(id);
+                kernel
+                    .mint(own, DomainIndex(d), at.nth(n - first))
+                    .map_err(|_| Error::Kernel)?;
+                self.records.split(s).set_granted(n, true);
+                self.spend(cost::MINT);
             }
         }
         Ok(())
-    }
-
-    /// [`memory_server_api::Request::Window`].
-    ///
-    /// # Errors
-    /// [`Error::NotYours`]; [`Error::Kernel`]: there may be none.
-    pub(crate) fn grant_window(
-        &mut self,
-        kernel: &mut impl Kernel,
-        d: u8,
-        slot: Slot,
-    ) -> Result<(), Error> {
-        let id = self.ram_page(d, slot)?;
-        self.ensure_frame(kernel, id)?;
-        self.grant_window_side(kernel, d, id)
     }
 
     /// Gives `d` the guest-side capability of a page that it holds, or is about to; one that it has
@@ -226,29 +196,16 @@ impl MemoryServer<'_> {
             return Ok(());
         }
         self.ensure_frame(kernel, id)?;
+        if self.records.is_granted(id) {
+            return Ok(());
+        }
         self.spend(cost::MINT);
         let slot = self.held_slot(d, id)?;
         kernel
-            .mint(self.page_slot(id), DomainIndex(d), slot)
+            .mint(self.original(id), DomainIndex(d), slot)
             .map_err(|_| Error::Kernel)?;
         self.records.set_granted(id, true);
         Ok(())
-    }
-
-    /// Gives `d` a new window-side capability of a page that it holds, whose frame exists. Whether
-    /// it has one is not recorded; deleting an empty slot is no error.
-    fn grant_window_side(
-        &mut self,
-        kernel: &mut impl Kernel,
-        d: u8,
-        id: PageId,
-    ) -> Result<(), Error> {
-        self.spend(cost::REVOKE + cost::DELETE + cost::MINT);
-        let (own, slot) = (self.page_slot(id), self.held_slot(d, id)?.window_cap());
-        kernel
-            .delete(own, DomainIndex(d), slot)
-            .and_then(|()| kernel.mint(own, DomainIndex(d), slot))
-            .map_err(|_| Error::Kernel)
     }
 
     /// Where the guest-side capability of a page that `d` has, or has returned, lies.
@@ -270,6 +227,7 @@ impl MemoryServer<'_> {
         }
         self.take_back_block(kernel, d, b)?;
         self.dom_mut(d).pending = None;
+        self.wipe_next(kernel, self.records.get(b).home);
         Ok(())
     }
 
@@ -290,11 +248,12 @@ impl MemoryServer<'_> {
             .records
             .split_of(pending.pages)
             .is_some_and(|(_, s)| s.held[usize::from(d)] == s.pages);
-        if !all_held {
+        // What was lent is known to be there.
+        if !all_held || self.is_lent(pending.pages) {
             return Err(Error::WrongState);
         }
-        let aliases = self.aliases_to_count(d);
-        self.spend(self.unsplit_cost(pending.pages, 2 * PAGES_PER_BLOCK + aliases));
+        let copies = PAGES_PER_BLOCK + self.copies_to_count(d);
+        self.spend(self.unsplit_cost(pending.pages, copies));
         self.unsplit(kernel, pending.pages)?;
         self.put_block_first(pending.pages);
         self.records.block(b).state = BlockState::Held;

@@ -20,7 +20,7 @@ fn unalias(s: &mut System, slot: Slot, alias: u32) -> Result<Reply, Error> {
 /// A domain of whole blocks with its first one split; the slot of its first page.
 fn split(s: &mut System) -> Slot {
     let blocks = s.blocks(D0, 64).unwrap();
-    match s.ask(D0, Request::Split { slot: blocks.first }) {
+    match s.ask(D0, Request::split(blocks.first)) {
         Ok(Reply::Split { pages, .. }) => {
             s.look_at(D0, pages);
             pages.first
@@ -38,7 +38,7 @@ fn only_pages_that_the_caller_has_get_aliases() {
     let block = Slot(page.0 + memory_server_api::WINDOW_SLOTS);
     let other = s.page(D1).unwrap();
     let before = s.kernel.of(0).len();
-    for slot in [block, Slot(page.0 + 1), Slot(u32::MAX), Slot(!1)] {
+    for slot in [block, block.window_cap(), Slot(u32::MAX), Slot(!1)] {
         assert_eq!(alias(&mut s, slot, 0), Err(Error::NotYours), "{slot:?}");
     }
     // A slot of another domain's is a slot of one's own, or nothing.

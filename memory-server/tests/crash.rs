@@ -75,7 +75,7 @@ fn requests() -> Vec<Request> {
         },
         Request::populate_page(Gfn::new(0x40000)),
         Request::Release { slot },
-        Request::Split { slot },
+        Request::split(slot),
         Request::SplitDone { slot },
         Request::SplitAbort { slot },
         Request::Tables { count: 1 },
@@ -112,11 +112,11 @@ const STARTS: [(&str, Start); 8] = [
     }),
     ("a split, or a copy that is never finished", |s, d| {
         let slot = s.blocks(d, 2).unwrap().first;
-        s.ask(d, Request::Split { slot }).unwrap();
+        s.ask(d, Request::split(slot)).unwrap();
     }),
     ("a split with pages given back", |s, d| {
         let slot = s.blocks(d, 1).unwrap().first;
-        let Ok(Reply::Split { pages, .. }) = s.ask(d, Request::Split { slot }) else {
+        let Ok(Reply::Split { pages, .. }) = s.ask(d, Request::split(slot)) else {
             panic!("not split")
         };
         for n in [0, 17, 511] {

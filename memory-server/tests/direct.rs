@@ -43,7 +43,7 @@ fn blocks(s: &mut System, gfn: u64, blocks: u32) -> Result<Granted, Error> {
 }
 
 fn page(s: &mut System, gfn: u64) -> Result<Slot, Error> {
-    s.place(D0, gfn).map(|page| page.slot)
+    s.place(D0, gfn)
 }
 
 /// DM-1: a direct-mapped domain without static memory is refused.
@@ -99,7 +99,7 @@ fn a_frame_comes_back_at_its_number_alone() {
     let run = blocks(&mut s, GFN, 64).unwrap();
     assert_eq!(blocks(&mut s, GFN, 1).unwrap_err(), Error::OverQuota);
     let slot = run.slot(1);
-    let Ok(Reply::Split { kind, pages }) = s.ask(D0, Request::Split { slot }) else {
+    let Ok(Reply::Split { kind, pages }) = s.ask(D0, Request::split(slot)) else {
         panic!("no split");
     };
     assert_eq!(kind, SplitKind::InPlace);

@@ -4,7 +4,6 @@
 mod common;
 
 use common::{BOUND, D0, D1, MIB, System, domain, memory};
-use hv_types::Gfn;
 use memory_server::{DomainConfig, DomainIndex, Life, Purpose};
 use memory_server_api::{
     Batch, Error, Extra, MAX_BATCH, MAX_WORDS, Message, Reply, Request, Slot, SplitKind,
@@ -74,7 +73,7 @@ impl Victim {
         let mut slots = Vec::new();
         for n in 0..2 {
             let slot = run.slot(n);
-            let Ok(Reply::Split { kind, pages }) = s.ask(d, Request::Split { slot }) else {
+            let Ok(Reply::Split { kind, pages }) = s.ask(d, Request::split(slot)) else {
                 panic!("the block is not split")
             };
             if kind == SplitKind::Copy {
@@ -106,7 +105,7 @@ impl Victim {
             let count = (1024 - self.slots.len()).min(MAX_BATCH);
             let gfns = batch((0..).take(count));
             match s.ask(self.d, Request::PopulatePages { gfns }) {
-                Ok(Reply::Pages(pages)) => self.slots.extend(pages.iter().map(|page| page.slot)),
+                Ok(Reply::Pages(pages)) => self.slots.extend(pages.iter()),
                 other => panic!("{:?} does not get its memory back: {other:?}", self.d),
             }
         }
@@ -211,11 +210,11 @@ fn a_client_that_never_answers_holds_up_nobody() {
     let starts: [(&str, Start); 5] = [
         ("a copy that is never finished", |s| {
             let slot = s.blocks(D1, 2).unwrap().first;
-            s.ask(D1, Request::Split { slot }).unwrap();
+            s.ask(D1, Request::split(slot)).unwrap();
         }),
         ("a copy with a page given back", |s| {
             let slot = s.blocks(D1, 1).unwrap().first;
-            let Ok(Reply::Split { pages, .. }) = s.ask(D1, Request::Split { slot }) else {
+            let Ok(Reply::Split { pages, .. }) = s.ask(D1, Request::split(slot)) else {
                 panic!("not split")
             };
             s.release(D1, pages.slot(17)).unwrap();
@@ -250,7 +249,7 @@ fn a_client_that_never_answers_holds_up_nobody() {
         }
         // The static domain too.
         let run = s.blocks(D0, 64).unwrap();
-        s.ask(D0, Request::Split { slot: run.first }).unwrap();
+        s.ask(D0, Request::split(run.first)).unwrap();
         let totals = s.server.totals();
         assert_eq!((totals.sum(), totals.lost), (totals.all, 0), "{what}");
         s.server.destroy(&mut s.kernel, D1).unwrap();
@@ -279,7 +278,7 @@ fn a_client_that_never_answers_holds_up_nobody() {
 fn a_batch_does_as_much_as_it_can() {
     let mut s = three();
     let run = s.blocks(D0, 2).unwrap();
-    let Ok(Reply::Split { pages, .. }) = s.ask(D0, Request::Split { slot: run.first }) else {
+    let Ok(Reply::Split { pages, .. }) = s.ask(D0, Request::split(run.first)) else {
         panic!("not split")
     };
     // The third of four is not the domain's.
@@ -298,14 +297,13 @@ fn a_batch_does_as_much_as_it_can() {
     assert_eq!((s.usage(D0).ram, s.usage(D0).reserve), (1022, 2));
     let line = "d1: memory request 13 refused: NotYours (refusal 1)";
     assert_eq!(s.kernel.log, [line]);
-    // Five are asked for where two are left, and each says where it was before.
+    // Five are asked for where two are left.
     let gfns = batch(100..105);
     match s.ask(D0, Request::PopulatePages { gfns }) {
         Ok(Reply::Pages(got)) => {
             assert_eq!((got.len(), got.error), (2, Some(Error::OverQuota)));
-            let seen: Vec<_> = got.iter().map(|page| (page.slot, page.was)).collect();
-            let was = |n: u64| Some(Gfn::new(0x40000 + n));
-            assert_eq!(seen, [(pages.slot(0), was(0)), (pages.slot(1), was(1))]);
+            let seen: Vec<_> = got.iter().collect();
+            assert_eq!(seen, [pages.slot(0), pages.slot(1)]);
         }
         other => panic!("{other:?}"),
     }

@@ -23,7 +23,7 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
         Request::PopulatePages { gfns },
         Request::Release { slot: page },
         Request::ReleasePages { slots },
-        Request::Split { slot: block },
+        Request::split(block),
         Request::SplitDone { slot: block },
         Request::SplitAbort { slot: block },
         Request::Tables { count: 2 },
@@ -41,11 +41,13 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
             slot: page,
             alias: 3,
         },
-        Request::Chunk {
+        Request::Chunk { slot: page },
+        Request::Window {
             slot: page,
-            both: true,
+            sight: 3,
         },
-        Request::Window { slot: page },
+        Request::Lent { lend: 3 },
+        Request::Replace { lend: 3 },
         Request::Relinquish { again: false },
         Request::Vcpu {
             vcpu: hv_types::VcpuId::BOOT,
@@ -84,7 +86,7 @@ fn idempotent_requests_find_everything_as_the_first_left_it() {
         .filter(idempotent)
         .map(|(i, _)| i)
         .collect();
-    assert_eq!(numbers.len(), 6);
+    assert_eq!(numbers.len(), 7);
     for number in numbers {
         let (mut s, block, page) = system();
         let request = each(block, page)[number];
@@ -107,7 +109,7 @@ fn what_is_once_does_something_each_time() {
         let before = match request {
             Request::DestroyExtra { kind } => Some(Request::CreateExtra { kind }),
             Request::SplitDone { slot } | Request::SplitAbort { slot } => {
-                Some(Request::Split { slot })
+                Some(Request::split(slot))
             }
             _ => None,
         };

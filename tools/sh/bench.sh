@@ -20,6 +20,12 @@ evtchn_send_unbound|evtchn send, unbound port|-|-
 vtimer_spinning|virtual timer, CVAL to vector, spinning|992|2850
 vtimer_wfi|virtual timer, CVAL to vector, from WFI|4490|3386
 self_sgi|self-SGI to vector|1365|5131
+sgi_to_ready|SGI to a vCPU that is ready to run, its sender then in WFI|4656|-
+sgi_to_sleeper|SGI to a vCPU in WFI, its sender then in WFI|5568|-
+cpu_on|CPU_ON to the first instruction, the caller then in WFI|5696|-
+lock_alone|an operation under a spin lock, one vCPU|51|-
+lock_spinning|the same on four vCPUs, who waits spins|208|-
+lock_giving_way|the same, who waits gives up its turn|81|-
 decrease_page|decrease_reservation of 512 pages, static, each|1854|-
 populate_page|populate_physmap of the same|1077|-
 balloon_page|both together|2930|-
@@ -41,6 +47,10 @@ heap_touch_sum|all of those pauses together, with the copy|-|-
 heap_touch_looked_at|the hypervisor looks at a page that nobody touched|-|-
 heap_next_first_decrease|first page of the next 2 MiB block, heap|10300|-
 heap_random_touch_longest|longest pause at another page of it, in random order|-|-
+pause_down|longest pause while 128 MiB go, static|-|-
+pause_up|longest pause while they come back|-|-
+heap_pause_down|longest pause while 128 MiB go, heap|-|-
+heap_pause_up|longest pause while they come back|-|-
 '
 # Millions of instructions from power-on to /init; Xen with static memory. Their guest was an
 # earlier Debian 6.1 kernel with another initial RAM disk. What can be compared is therefore the
@@ -57,7 +67,22 @@ RECORDS_XEN=14680064
 IMAGE_XEN=1.08
 IMAGE_LIBVMM=3.9
 
+# What a disk costs (domains/bench-disk.dts): name | what. Beside the same Linux on the bare
+# machine, whose disk is the same device.
+DISK_ROWS='
+disk_read_1|4 KiB at random, read, one under way
+disk_write_1|the same, written
+disk_read_32|4 KiB at random, read, 32 under way, each
+disk_write_32|the same, written
+disk_read|in order through the page cache, read, each KiB
+disk_write|the same, written
+disk_direct_read|in order past the page cache, read, each KiB
+disk_direct_write|the same, written
+store_read|a node of the store, read
+'
+
 # Runs domains file $1 in configuration $2 until $3 matches; the serial output goes to the log $4.
+# $5 is a function that adds to QEMU.
 bench_run() {
     BOARD=${BOARDS[0]} CONFIG=$2 DOMAINS=$ROOT/domains/$1 ICOUNT=yes UNTIL=$3
     choose_host
@@ -65,6 +90,7 @@ bench_run() {
     PLAN=()
     build_image
     qemu_command "$(image_path)"
+    ${5-}
     run_until 180 </dev/null >"$LOGS/bench-run.log" 2>&1 || {
         tail -n 20 "$LOGS/bench-run.log" >&2
         fail "the benchmark of $1 ($2) did not finish"
@@ -89,9 +115,15 @@ bench_result() {
 bench_operations() {
     local log=$LOGS/bench-operations.log name what xen libvmm count
     bench_run bench-heap.dts "$1" 'bench: done' "$log"
+    bench_run bench-pause-heap.dts "$1" 'bench: done' "$log.pause"
+    cat "$log.pause" >>"$log"
     sed -i -E 's/bench: ([a-z_]+ [0-9]+)$/bench: heap_\1/' "$log"
     bench_run bench.dts "$1" 'bench: done' "$log.static"
     cat "$log.static" >>"$log"
+    bench_run bench-pause.dts "$1" 'bench: done' "$log.pause"
+    cat "$log.pause" >>"$log"
+    bench_run smp-bench.dts "$1" 'bench: done' "$log.smp"
+    cat "$log.smp" >>"$log"
     bench_row "instructions ($1)" here 'Xen 4.22' libvmm
     while IFS='|' read -r name what xen libvmm; do
         [[ $name ]] || continue
@@ -121,13 +153,50 @@ bench_difference() {
     if [[ $1 == - ]]; then printf -- -; else awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a - b }'; fi
 }
 
+# Sets QEMU to the bare machine with 256 MiB, initial RAM disk $1 and words $2 for the kernel.
+bench_bare() {
+    QEMU=(qemu-system-aarch64 -machine 'virt,gic-version=2' -cpu cortex-a53 -m 256M -nic none -display none -serial mon:stdio
+        -icount 'shift=0,sleep=off' -kernel "$GUEST_FILES/Image" -initrd "$GUEST_FILES/$1" -append "console=ttyAMA0 quiet $2")
+}
+
+# The rows of a disk: of configuration $1, beside those of the bare machine.
+bench_disk() {
+    local log=$LOGS/bench-disk.log name what here bare
+    ensure_guest_files "$ROOT/domains/bench-disk.dts"
+    bench_bare disk-initrd.cpio disk=rows
+    qemu_quick_disk
+    UNTIL='disk: measured$'
+    run_until 180 </dev/null >"$log" 2>&1 || fail "the bare machine did not measure its disk; see $(shown "$log")"
+    bench_disk_log "$LOGS/serial.log" >"$log.bare"
+    bench_run bench-disk.dts "$1" 'disk: measured$' "$log" qemu_quick_disk
+    bench_disk_log "$log" >"$log.here"
+    bench_row "instructions ($1)" here bare times
+    while IFS='|' read -r name what; do
+        [[ $name ]] || continue
+        here=$(sed -nE "s/^$name ([0-9.]+)$/\1/p" "$log.here") bare=$(sed -nE "s/^$name ([0-9.]+)$/\1/p" "$log.bare")
+        [[ $here ]] || fail "no figure for $name; see $(shown "$log")"
+        bench_row "$what" "$here" "${bare:--}" "$(awk -v a="$here" -v b="${bare:-0}" 'BEGIN { if (b) printf "%.2f", a / b; else print "-" }')"
+        bench_result "$name" "$1" instructions "$here" - -
+        [[ ! $bare ]] || bench_result "${name}_bare" null instructions "$bare" - -
+    done <<<"$DISK_ROWS"
+}
+
+# Lines "name value" of a disk's log $1. What dd does is between two counters: 64 Ki KiB, a tick
+# of 16 instructions.
+bench_disk_log() {
+    tr -d '\r' <"$1" | sed -nE 's/.*bench: ([a-z_0-9]+ [0-9]+)$/\1/p'
+    tr -d '\r' <"$1" | awk '/disk: disk_/ { name = $NF; from = 0 }
+        /zazen-boot: cntvct=/ && name {
+            match($0, /cntvct=[0-9]+/); ticks = substr($0, RSTART + 7, RLENGTH - 7)
+            if (from) { printf "%s %d\n", name, (ticks - from) * 16 / 65536; name = "" } else from = ticks
+        }'
+}
+
 # The same guest without a hypervisor, for comparison.
 bench_native() {
     local log=$LOGS/bench-native.log ticks count
     ensure_guest_files "$ROOT/domains/one-linux.dts"
-    QEMU=(qemu-system-aarch64 -machine 'virt,gic-version=2' -cpu cortex-a53 -m 256M -nic none -display none -serial mon:stdio
-        -icount 'shift=0,sleep=off' -kernel "$GUEST_FILES/Image" -initrd "$GUEST_FILES/initrd.cpio"
-        -append 'console=ttyAMA0 quiet hostname=native')
+    bench_bare initrd.cpio hostname=native
     UNTIL='zazen-boot: cntvct=[0-9]+ cntfrq=[0-9]+$'
     run_until 60 </dev/null >"$log" 2>&1 || fail "the bare machine did not boot; see $(shown "$LOGS")/bench-native.log"
     ticks=$(bench_ticks "$LOGS/serial.log")
@@ -211,15 +280,18 @@ command_bench() {
         bench_budgets "$config"
         return
     fi
-    [[ ! $FILTER ]] || fail "--filter goes with --fairness and --budgets"
+    [[ ! $FILTER || $FILTER == disk ]] || fail "--filter goes with --fairness and --budgets, or is disk"
     JSON=()
-    bench_operations "$config"
-    bench_native
-    for boot in "${boots[@]}"; do bench_boot "$boot"; done
-    bench_size "$config"
-    cargo run -q --manifest-path "$ROOT/Cargo.toml" -p memory-server --example footprint >"$LOGS/bench-records.log" ||
-        fail "the memory server's records could not be measured"
-    bench_records
+    if [[ ! $FILTER ]]; then
+        bench_operations "$config"
+        bench_native
+        for boot in "${boots[@]}"; do bench_boot "$boot"; done
+        bench_size "$config"
+        cargo run -q --manifest-path "$ROOT/Cargo.toml" -p memory-server --example footprint >"$LOGS/bench-records.log" ||
+            fail "the memory server's records could not be measured"
+        bench_records
+    fi
+    bench_disk "$config"
     (
         IFS=,
         printf '{"qemu":"%s","results":[%s]}\n' "$(qemu-system-aarch64 --version | head -n 1)" "${JSON[*]}"

@@ -11,6 +11,9 @@ TOOLS=(
     'gzip|gzip|unpacking kernels|images'
     'xz|xz-utils|unpacking Debian packages|images'
     'dpkg-deb|dpkg|unpacking Debian packages|images'
+    'fakeroot|fakeroot|owners of the files of the Debian on a disk|disks'
+    'mke2fs|e2fsprogs|the file system of the Debian on a disk|disks'
+    'sgdisk|gdisk|partitions of disk images|disks'
     'clang|clang|bindings of the protection domains|microkit'
     'libclang|libclang-dev|bindings of the protection domains|microkit'
 )

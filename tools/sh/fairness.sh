@@ -1,13 +1,19 @@
 # Who gets what of the processor while others do what they like. Sourced by build.sh.
 #
-# Each attack of guests/probe/src/storm.rs, and with --filter vmm: on Microkit of
-# pd/hostile/src/greedy.rs, runs beside guests that measure what they get: one beside one
-# (domains/storm.dts) and six beside two (domains/storms.dts). The rule: in every 100 ms at least 80
-# % of a fair share, and never kept waiting for more than 2 ms for each other domain and 1 ms.
+# Each attack of guests/probe/src/storm.rs, some on four vCPUs (smp:NAME), and with --filter vmm: on
+# Microkit of pd/hostile/src/greedy.rs, runs beside guests that measure what they get: one beside
+# one (domains/storm.dts) and six beside two (domains/storms.dts). The rule: in every 100 ms at
+# least 80 % of a fair share, and never kept waiting for more than 2 ms for each other domain and 1
+# ms.
 
 # Names of the guests' attacks that contain $1.
 attacks() {
-    sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/guests/probe/src/storm.rs" | grep -F -- "$1"
+    sed -nE '/^const ATTACKS/,/^\];/s/^ *\("([a-z]+)",.*/\1/p' "$ROOT/guests/probe/src/storm.rs" | grep -F -- "$1" || true
+}
+
+# Attacks that a guest makes on each of four vCPUs, too, and that contain $1.
+smp_attacks() {
+    printf 'smp:%s\n' computes hypercalls faults gic sgis wakes balloon | grep -F -- "$1" || true
 }
 
 # Names of the VMMs' attacks that contain $1, as domains are named for them.
@@ -22,10 +28,12 @@ vmm_attacks() {
 # domain's name; its guest computes without end, or has its VMM work without end where it strikes on
 # its guest's time. Sets TEST_VMMS to who is replaced.
 attack_domains() {
-    local attack=${2#vmm:} guest='probe=storm attack=computes' suffix='' name
+    local attack=${2#*:} guest='probe=storm attack=computes' suffix='' name
     TEST_VMMS=()
     if [[ $2 != vmm:* ]]; then
-        sed "s/attack=hypercalls/attack=$2/" "$ROOT/domains/$1.dts" >"$3"
+        sed "s/attack=hypercalls/attack=$attack/" "$ROOT/domains/$1.dts" >"$3"
+        [[ $attack != rings ]] || pairs_of "$3"
+        [[ $2 != smp:* ]] || sed -i "/attacker[0-9]* {/,/};/s/cpus = <1>/cpus = <4>/; s/attack=$attack/& vcpus=4/" "$3"
         return
     fi
     if [[ $attack == *-lent ]]; then
@@ -33,6 +41,29 @@ attack_domains() {
     fi
     sed -E "s/attacker([0-9]*) \{/$attack\\1$suffix {/; s/probe=storm attack=hypercalls/$guest/" "$ROOT/domains/$1.dts" >"$3"
     while read -r name; do TEST_VMMS+=("$name=hostile"); done < <(sed -nE "s/^\t\t(${attack}[0-9]*$suffix) \{/\1/p" "$3")
+}
+
+# Lets each guest of the domains file $1 that attacks meet each one that measures.
+pairs_of() {
+    local attacker victim pairs='' attackers victims
+    mapfile -t attackers < <(sed -nE 's/^\t\t(attacker[0-9]*) \{/\1/p' "$1")
+    mapfile -t victims < <(sed -nE 's/^\t\t(victim[0-9]*) \{/\1/p' "$1")
+    for attacker in "${attackers[@]}"; do
+        for victim in "${victims[@]}"; do
+            pairs+="pair-$attacker-$victim { compatible = \"zazen,pair\"; zazen,domains = \"$victim\", \"$attacker\"; zazen,events; };\\n"
+        done
+    done
+    sed -i "s/^\tchosen {/&\n$pairs/" "$1"
+}
+
+# Whether attack $1 began, by the output $2.
+attack_begins() {
+    local line
+    case $1 in
+        vmm:*) line="\\[hostile\\] ${1#vmm:}" line="${line%-lent} begins" ;;
+        *) line="storm: ${1#smp:} begins" ;;
+    esac
+    grep -q -- "$line" "$2"
 }
 
 # Boots the domains file $1 in configuration $2, counting instructions, until $3 lines match UNTIL;
@@ -61,11 +92,7 @@ measure_attack() {
     # What is measured says so once; the last of them ends the run.
     UNTIL='share: done .* us$'
     boot_counted "$BUILD/domains/$file.dts" "$3" "$victims" "$log" "attack $attack on $domains ($3)"
-    case $attack in
-        vmm:*) line="\\[hostile\\] ${attack#vmm:}" line="${line%-lent} begins" ;;
-        *) line="storm: $attack begins" ;;
-    esac
-    grep -q -- "$line" "$log" || fail "attack $attack on $domains ($3) did not begin; see ${log#"$ROOT"/}"
+    attack_begins "$attack" "$log" || fail "attack $attack on $domains ($3) did not begin; see ${log#"$ROOT"/}"
     while read -r line; do
         [[ $line =~ least\ ([0-9]+),\ longest\ gap\ ([0-9]+)\ us ]] || fail "'$line' in ${log#"$ROOT"/} has no figures"
         ((BASH_REMATCH[1] >= least)) || least=${BASH_REMATCH[1]}
@@ -93,7 +120,7 @@ bench_fairness() {
     ROW='' BROKEN=()
     echo "| attack ($1) | 2 domains: least share | longest gap, us | 8 domains: least share | longest gap, us |"
     echo '|---|--:|--:|--:|--:|'
-    for attack in $(attacks "$FILTER") $([[ $HOST == el2 || $FILTER != vmm:* ]] || vmm_attacks "$FILTER"); do
+    for attack in $(attacks "$FILTER") $(smp_attacks "$FILTER") $([[ $HOST == el2 || $FILTER != vmm:* ]] || vmm_attacks "$FILTER"); do
         ROW="| $attack |"
         fairness_cells storm "$attack" "$1" 2
         fairness_cells storms "$attack" "$1" 8

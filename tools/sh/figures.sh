@@ -106,5 +106,18 @@ figures_table() {
     figures_row 'the same if each of them is split, bytes' "$(figure any records_split)" "$(figure any records_split)" "$RECORDS_XEN" -
     figures_row 'RAM taken by the hypervisor, one 256 MiB guest, MiB' "$(figure release ram)" "$(figure el2 ram)" "$RAM_XEN" -
     figures_row "image without the guest's files, MB" "$(figure release image)" "$(figure el2 image)" "$IMAGE_XEN" "$IMAGE_LIBVMM"
+    figures_disk_table
+}
+
+# What a disk costs.
+figures_disk_table() {
+    local name what
+    echo
+    echo '| a disk of a Linux guest | Microkit | EL2 host | the same Linux on the bare machine |'
+    echo '|---|---:|---:|---:|'
+    while IFS='|' read -r name what; do
+        [[ $name ]] || continue
+        figures_row "$what" "$(figure release "$name")" "$(figure el2 "$name")" "$(figure any "${name}_bare")"
+    done <<<"$DISK_ROWS"
     echo
 }

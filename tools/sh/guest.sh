@@ -34,8 +34,10 @@ fetch_debian() {
     rm -rf "$GUEST/new"
     mkdir -p "$GUEST/new/unpacked" || return
     (cd "$GUEST/new" && guest_apt apt-get download "$kernel" busybox-static) || return
-    unpack linux-image-*.deb --wildcards './boot/vmlinuz-*' && unpack busybox-static_*.deb ./bin/busybox &&
-        mv "$GUEST"/new/unpacked/boot/vmlinuz-* "$GUEST/new/vmlinuz" || return
+    unpack linux-image-*.deb --wildcards './boot/vmlinuz-*' '*/xen-blkfront.ko*' '*/xen-netfront.ko*' && unpack busybox-static_*.deb ./bin/busybox &&
+        mv "$GUEST"/new/unpacked/boot/vmlinuz-* "$GUEST/new/vmlinuz" &&
+        find "$GUEST/new/unpacked" -name 'xen-*front.ko.xz' -exec xz -d {} \; &&
+        find "$GUEST/new/unpacked" -name 'xen-*front.ko' -exec mv {} "$GUEST/new/" \; || return
     # arm64's make install leaves an uncompressed Image; take a compressed one too.
     if [[ $(od -An -tx1 -N2 "$GUEST/new/vmlinuz") == ' 1f 8b' ]]; then
         gzip -dc "$GUEST/new/vmlinuz" >"$GUEST/new/Image" || return
@@ -47,7 +49,7 @@ fetch_debian() {
         echo "the kernel of package $kernel is not an arm64 Image"
         return 1
     }
-    mkdir -p "$GUEST/debian" && mv "$GUEST/new/Image" "$GUEST/new/unpacked/bin/busybox" "$GUEST/debian/" &&
+    mkdir -p "$GUEST/debian" && mv "$GUEST"/new/xen-{blk,net}front.ko "$GUEST/new/Image" "$GUEST/new/unpacked/bin/busybox" "$GUEST/debian/" &&
         (cd "$GUEST/new" && printf '%s\n' *.deb) >"$GUEST/debian/packages" && rm -rf "$GUEST/new" "$GUEST/apt"
 }
 
@@ -61,7 +63,7 @@ unpack() {
 
 # The Debian part, fetched once; `clean` fetches anew.
 ensure_debian() {
-    [[ ! -e $GUEST/debian/packages ]] || return 0
+    [[ ! -e $GUEST/debian/packages || ! -e $GUEST/debian/xen-blkfront.ko || ! -e $GUEST/debian/xen-netfront.ko ]] || return 0
     have apt-get || fail "the default guest comes from Debian with apt, which is missing; give ZAZEN_KERNEL and ZAZEN_INITRD"
     need dpkg-deb xz
     say "Fetching Debian's arm64 kernel and busybox, once: about 75 MB, of which 35 MB stay in $(shown "$GUEST")."
@@ -91,8 +93,9 @@ ensure_guest_program() {
 pack_initrd() {
     local tree=$GUEST/tree applet
     rm -rf "$tree"
-    mkdir -p "$tree"/{bin,dev,etc,proc,sys,tmp} &&
-        cp "$GUEST/debian/busybox" "$GUEST_TARGET/$RUST_TARGET/release/zazen-counter" "$tree/bin/" &&
+    mkdir -p "$tree"/{bin,dev,etc,modules,proc,sys,tmp} &&
+        cp "$GUEST"/debian/xen-{blk,net}front.ko "$tree/modules/" &&
+        cp "$GUEST/debian/busybox" "$GUEST_TARGET/$RUST_TARGET/release/"zazen-{counter,spinlock} "$tree/bin/" &&
         cp "$ROOT/guests/linux/init" "$tree/init" && chmod 755 "$tree/init" "$tree"/bin/* || return
     while read -r applet; do ln -s busybox "$tree/bin/$applet" || return; done <"$ROOT/guests/linux/applets"
     # The same bytes from the same inputs: times, order, owners and inodes are fixed.
@@ -113,7 +116,7 @@ ensure_kernel() {
 }
 
 ensure_initrd() {
-    local stamp counter=$GUEST_TARGET/$RUST_TARGET/release/zazen-counter
+    local stamp programs=$GUEST_TARGET/$RUST_TARGET/release
     if [[ ${ZAZEN_INITRD-} ]]; then
         [[ -r $ZAZEN_INITRD ]] || fail "ZAZEN_INITRD names $ZAZEN_INITRD, which cannot be read"
         link_file "$ZAZEN_INITRD" initrd.cpio
@@ -122,7 +125,8 @@ ensure_initrd() {
     ensure_debian
     need cpio
     ensure_guest_program counter
-    stamp=$(stamp_of "$GUEST/debian/busybox" "$counter" "$ROOT/guests/linux/init" "$ROOT/guests/linux/applets" "$ROOT/tools/sh/guest.sh")
+    ensure_guest_program spinlock
+    stamp=$(stamp_of "$GUEST/debian/busybox" "$GUEST"/debian/xen-{blk,net}front.ko "$programs"/zazen-{counter,spinlock} "$ROOT/guests/linux/init" "$ROOT/guests/linux/applets" "$ROOT/tools/sh/guest.sh")
     [[ ! -L $GUEST_FILES/initrd.cpio ]] || rm "$GUEST_FILES/initrd.cpio"
     fresh "$GUEST_FILES/initrd.cpio" "$stamp" && return
     step pack-initrd pack_initrd
@@ -157,7 +161,7 @@ guest_steps() {
         echo fetch-debian-guest
     fi
     if grep -qxF initrd.cpio <<<"$names" && [[ ! ${ZAZEN_INITRD-} ]]; then
-        printf '%s\n' guest-counter pack-initrd
+        printf '%s\n' guest-counter guest-spinlock pack-initrd
     fi
     if grep -qxF probe.img <<<"$names"; then
         echo guest-probe
@@ -169,12 +173,17 @@ ensure_guest_files() {
     local name names
     mkdir -p "$GUEST_FILES"
     names=$(module_names "$1")
-    for name in Image initrd.cpio probe.img; do
+    for name in Image initrd.cpio probe.img debian-initrd.cpio disk-initrd.cpio; do
         grep -qxF "$name" <<<"$names" || continue
         case $name in
             Image) ensure_kernel ;;
             initrd.cpio) ensure_initrd ;;
             probe.img) ensure_probe ;;
+            debian-initrd.cpio)
+                ensure_debian_initrd
+                link_file "$DEBIAN/initrd.cpio" debian-initrd.cpio
+                ;;
+            disk-initrd.cpio) ensure_disk_initrd ;;
         esac
     done
 }

@@ -4,7 +4,8 @@
 # the image.
 mapfile -t PDS < <(sed -nE 's/^ *program: "(.+)",$/\1/p' "$ROOT/crates/topology/src/table.rs" | sort -u)
 
-# Domains whose VMM is replaced by a test's program, as NAME=PROGRAM each: for boot tests alone.
+# Domains whose VMM, or servers, a test's program replaces, as NAME=PROGRAM each: for boot tests
+# alone. The programs are those of package zazen-hostile.
 read -ra TEST_VMMS <<<"${ZAZEN_TEST_VMMS-}"
 
 choose_domains() {
@@ -50,7 +51,8 @@ pd_cargo() {
 
 build_pds() {
     local pd packages=() pds=("${PDS[@]}" "${TEST_VMMS[@]#*=}")
-    for pd in "${pds[@]}"; do packages+=(-p "zazen-$pd"); done
+    for pd in "${PDS[@]}"; do packages+=(-p "zazen-$pd"); done
+    ((!${#TEST_VMMS[@]})) || packages+=(-p zazen-hostile)
     pd_cargo build "${packages[@]}" && mkdir -p "$(pd_target)/elf" || return
     for pd in "${pds[@]}"; do
         cmp -s "$(pd_target)/$RUST_TARGET/release/$pd" "$(pd_target)/elf/$pd.elf" ||
@@ -77,13 +79,13 @@ pack_image() {
         mv "$1.new" "$1"
 }
 
-# Writes the system description for image $1 with the VMMs of TEST_VMMS replaced.
+# Writes the system description for image $1 with the programs of TEST_VMMS replaced.
 test_system() {
     local vmm
-    (cd "$ROOT" && cargo run --quiet --locked -p zazen-tools -- generate --board "$BOARD" --files "$GUEST_FILES" \
+    (cd "$ROOT" && cargo run --quiet --locked -p zazen-tools -- generate --board "$BOARD" --cores "$(cores)" --files "$GUEST_FILES" \
         -o "$1.xml" "$DOMAINS") || return
     for vmm in "${TEST_VMMS[@]}"; do
-        sed -i "/<protection_domain name=\"vmm_${vmm%%=*}\"/,/<program_image/ s/path=\"vmm.elf\"/path=\"${vmm#*=}.elf\"/" "$1.xml"
+        sed -i "/<protection_domain name=\"\(vmm_\)\?${vmm%%=*}\"/,/<program_image/ s/path=\"[^\"]*.elf\"/path=\"${vmm#*=}.elf\"/" "$1.xml"
     done
 }
 
@@ -104,7 +106,7 @@ image_inputs() {
     printf '%s\n' "$BUILD/pd/host/release/zazen-image" "$(pd_target)"/elf/*.elf
     find "$SDK_BOARD/elf" "$SDK_BOARD"/*.json "$SDK_BOARD"/include/kernel/*.json -type f 2>/dev/null | LC_ALL=C sort
     [[ ! $SYSTEM ]] || own_programs
-    "$(zazen_path)" check --list-files --board "$BOARD" --files "$GUEST_FILES" "$DOMAINS" 2>/dev/null
+    "$(zazen_path)" check --list-files --board "$BOARD" --cores "$(cores)" --files "$GUEST_FILES" "$DOMAINS" 2>/dev/null
 }
 
 # The system description that was given and the programs that it names and are not ours: where the
@@ -135,7 +137,7 @@ build_host_tools() {
 check_domains() {
     local file=${DOMAINS#"$ROOT"/}
     step host-tools build_host_tools
-    "$(zazen_path)" check --board "$BOARD" --files "$GUEST_FILES" "$file" >/dev/null || fail "no image is made of $file; see above"
+    "$(zazen_path)" check --board "$BOARD" --cores "$(cores)" --files "$GUEST_FILES" "$file" >/dev/null || fail "no image is made of $file; see above"
 }
 
 # The steps of `build_image`, one a line: some turn out to have nothing to do.

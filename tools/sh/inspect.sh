@@ -3,7 +3,7 @@
 # Runs `zazen inspect` on the specification of the chosen image. Status 0: all rules hold, 1: one is
 # broken.
 zazen_inspect() {
-    "$(zazen_path)" inspect "$(spec_path "$(image_path)")" --board "$BOARD" --domains "$DOMAINS" --files "$GUEST_FILES" "$@"
+    "$(zazen_path)" inspect "$(spec_path "$(image_path)")" --board "$BOARD" --cores "$(cores)" --domains "$DOMAINS" --files "$GUEST_FILES" "$@"
 }
 
 command_inspect() {

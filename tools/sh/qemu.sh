@@ -10,13 +10,82 @@ qemu_command() {
     QEMU+=(-nic none)
     # The escape character is moved from Ctrl-a, which belongs to the console server, to Ctrl-].
     QEMU+=(-display none -serial mon:stdio -echr 0x1d -no-reboot)
-    [[ $ICOUNT == no ]] || QEMU+=(-icount 'shift=0,sleep=off')
+    # The board's disk is virtio-mmio slot 0 (crates/board).
+    [[ ! $DISK_FILE ]] || qemu_disk -drive "file=$DISK_FILE,format=raw,if=none,id=disk0"
+    if board_stops_when_counted; then
+        [[ $ICOUNT == no ]] || fail "--icount: QEMU's timer of $BOARD stands still when instructions are counted; leave the option away"
+        ! counts_to_spin || fail "$BOARD with $CONFIG needs four processors of this machine, which has $(nproc): docs/zcu102.md"
+    fi
+    if [[ $ICOUNT != no ]]; then
+        [[ $HOST == el2 || $CONFIG != smp-debug ]] || fail "smp-debug cannot be counted: docs/design/cores.md"
+        QEMU+=(-icount 'shift=0,sleep=off')
+    elif counts_to_spin; then
+        QEMU+=(-icount 'shift=0')
+    fi
+    # Counted cores run in turn, each until QEMU's next timer; and the multicore kernel's wait for
+    # each other by spinning. A network without anything in it, whose timer comes each 5 us, makes
+    # the turns short.
+    ! several_cores || [[ ${QEMU[*]} != *-icount* ]] ||
+        QEMU+=(-netdev 'hubport,id=turns,hubid=0' -object 'filter-buffer,id=turn,netdev=turns,interval=5')
+}
+
+# Whether the machine has several cores that can be counted. Microkit's debug loader cannot: while a
+# core spins QEMU 7.2 gives another one nothing of what is left to the next timer, and the loader
+# waits for each core it starts, with nothing that would come in between.
+several_cores() {
+    [[ $HOST == microkit && $CONFIG == smp-release ]]
+}
+
+# Whether a machine with several cores counts instructions though nobody asked for it: with fewer
+# processors than cores one that spins keeps another from what it waits for, so long that time
+# slices are over before a system call begins.
+counts_to_spin() {
+    several_cores && (($(nproc) < 4))
+}
+
+# Adds the board's disk, whose medium the options $@ make under the name disk0.
+qemu_disk() {
+    QEMU+=(-global virtio-mmio.force-legacy=false "$@" -device "virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0")
+}
+
+# Adds a disk of zeros that answers while it is asked: no time passes in which nothing is executed.
+qemu_quick_disk() {
+    qemu_disk -blockdev driver=null-co,node-name=disk0,size=536870912,read-zeroes=on -global virtio-mmio.ioeventfd=off
+}
+
+# The file of the board's disk; empty: there is none.
+DISK_FILE=
+
+# Chooses DISK_FILE from --disk and what the domains file wants; makes nothing.
+choose_disk() {
+    if [[ $DISK =~ ^[0-9]+[KMG]$ ]]; then
+        DISK_FILE=$BUILD/disk.img
+    elif [[ $DISK ]]; then
+        DISK_FILE=$DISK
+    elif grep -qE 'zazen,partition = "debian"' "$DOMAINS"; then
+        DISK_FILE=$BUILD/debian/run.img
+    fi
+    [[ ! $DISK_FILE || $BOARD == "${BOARDS[0]}" ]] || fail "board $BOARD has no disk that Zazen drives; use a file of the image: zazen,file"
+}
+
+# Brings DISK_FILE into being, if it is ours.
+ensure_disk() {
+    if [[ $DISK =~ ^[0-9]+[KMG]$ ]]; then
+        [[ -e $DISK_FILE ]] || : >"$DISK_FILE"
+        truncate -s "$DISK" "$DISK_FILE"
+    elif [[ $DISK ]]; then
+        [[ -r $DISK_FILE && -w $DISK_FILE ]] || fail "--disk: $DISK_FILE cannot be read and written; for a new one give its size, such as 64M"
+    elif [[ $DISK_FILE ]]; then
+        ensure_debian_disk
+        [[ -e $DISK_FILE ]] || cp --sparse=always "$DEBIAN/disk.img" "$DISK_FILE"
+    fi
 }
 
 command_run() {
     local image
     choose_host
     choose_domains
+    choose_disk
     image=$(image_path)
     qemu_command "$image"
     if [[ $DRY_RUN == yes ]]; then
@@ -29,6 +98,7 @@ command_run() {
     fi
     need qemu-system-aarch64 dtc
     build_image
+    ensure_disk
     if [[ $UNTIL ]]; then
         run_until "${TIMEOUT:-120}"
     else

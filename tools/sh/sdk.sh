@@ -30,6 +30,15 @@ Then point MICROKIT_SDK at the directory that holds bin/microkit, or link it as 
 END
 }
 
+# Cores that the kernel of the chosen configuration uses, from the SDK.
+cores() {
+    if [[ $HOST == microkit && $CONFIG == smp-* ]]; then
+        sed -nE 's/.*"MAX_NUM_NODES": *"?([0-9]+)"?.*/\1/p' "$SDK_BOARD/include/kernel/gen_config.json"
+    else
+        echo 1
+    fi
+}
+
 # What carries the hypervisor, for messages and tables.
 carrier() {
     if [[ $HOST == el2 ]]; then printf 'el2'; else printf 'microkit, %s' "$CONFIG"; fi

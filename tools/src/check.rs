@@ -29,7 +29,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use ::board::Board;
+use ::board::Target;
 use dt_server::{Config, Rule, survey};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node as _, Property as _};
@@ -46,8 +46,8 @@ use crate::locate::Locations;
 pub struct Report {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// The board that it was checked for.
-    pub board: &'static Board,
+    /// What it was checked for.
+    pub target: Target,
     /// Errors, warnings, notes, in this order; each kind by its place.
     pub mistakes: Vec<Mistake>,
     /// Mistakes beyond those that are kept.
@@ -122,12 +122,12 @@ impl Report {
         const ROUNDS: usize = 32;
         let mut text = self.mended()?;
         let directory = self.directory.clone();
-        let mut report = check_text(&text, &directory, search, self.board);
+        let mut report = check_text(&text, &directory, search, self.target);
         for _ in 0..ROUNDS {
             let Some(next) = report.mended().filter(|next| *next != text) else {
                 break;
             };
-            let after = check_text(&next, &directory, search, self.board);
+            let after = check_text(&next, &directory, search, self.target);
             let errors = |report: &Self| report.count(Severity::Error);
             // A syntax error may hide any number of other mistakes.
             let was_read = |report: &Self| {
@@ -144,11 +144,11 @@ impl Report {
         Some((text, report))
     }
 
-    fn new(file: PathBuf, directory: &Path, board: &'static Board) -> Self {
+    fn new(file: PathBuf, directory: &Path, target: Target) -> Self {
         Self {
             file,
             directory: directory.to_path_buf(),
-            board,
+            target,
             mistakes: Vec::new(),
             dropped: 0,
             config: None,
@@ -159,10 +159,11 @@ impl Report {
     }
 }
 
-/// Checks the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a
-/// DTS. `-` is standard input. Files that modules name are looked for next to it, then in each
+/// Checks the domains file `path` for `target`: a DTB if it begins as one or is named `.dtb`, else
+/// a DTS. `-` is standard input. Files that modules name are looked for next to it, then in each
 /// directory of `search`.
-pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
+pub fn check(path: &Path, search: &[PathBuf], target: impl Into<Target>) -> Report {
+    let target = target.into();
     if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes);
@@ -171,17 +172,23 @@ pub fn check(path: &Path, search: &[PathBuf], board: &'static Board) -> Report {
             Path::new(""),
             read.map(|_| bytes),
             search,
-            board,
+            target,
         );
     }
     let directory = path.parent().unwrap_or(Path::new(""));
-    checked(path.to_path_buf(), directory, fs::read(path), search, board)
+    checked(
+        path.to_path_buf(),
+        directory,
+        fs::read(path),
+        search,
+        target,
+    )
 }
 
 /// Checks `text` as a file in `directory`, which need not be there.
-fn check_text(text: &str, directory: &Path, search: &[PathBuf], board: &'static Board) -> Report {
+fn check_text(text: &str, directory: &Path, search: &[PathBuf], target: Target) -> Report {
     let bytes = text.as_bytes().to_vec();
-    checked(PathBuf::from(STDIN), directory, Ok(bytes), search, board)
+    checked(PathBuf::from(STDIN), directory, Ok(bytes), search, target)
 }
 
 fn checked(
@@ -189,16 +196,17 @@ fn checked(
     directory: &Path,
     read: io::Result<Vec<u8>>,
     search: &[PathBuf],
-    board: &'static Board,
+    target: Target,
 ) -> Report {
-    let mut report = Report::new(file, directory, board);
+    let board = target.board;
+    let mut report = Report::new(file, directory, target);
     let Some((dtb, locations)) = compiled(read, &mut report) else {
         return report;
     };
     let directories = std::iter::once(directory.to_path_buf()).chain(search.iter().cloned());
     let directories: Vec<PathBuf> = directories.collect();
     let files = HostFiles::new(directories.clone(), false);
-    let survey = survey(&dtb, &files, Some(board));
+    let survey = survey(&dtb, &files, Some(target));
     let mut source = Source {
         locations: &locations,
         sources: &mut report.sources,

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::board::{BOARDS, Board, DEFAULT};
+use crate::board::{BOARDS, Board, DEFAULT, Target};
 
 /// Checks domains files, generates the Microkit system description for them, and explains what
 /// Zazen says.
@@ -118,6 +118,17 @@ pub struct DomainsFile {
     /// The board that it is for
     #[arg(long, default_value = DEFAULT.name, value_parser = boards())]
     pub board: &'static Board,
+    /// Cores that the kernel uses: 4 for the smp-debug and smp-release configurations
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub cores: u8,
+}
+
+impl DomainsFile {
+    /// What it is for.
+    fn target(&self) -> Target {
+        let (board, cores) = (self.board, self.cores);
+        Target { board, cores }
+    }
 }
 
 /// Takes the name of a board; shells complete it.

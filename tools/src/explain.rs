@@ -12,6 +12,7 @@ mod undefined;
 use board::DEFAULT;
 use dt_server::{Config, NODES};
 use hypervisor_core::hypercall::ROWS;
+use topology::table::PDS;
 use xen_abi::{Errno, grant};
 
 use crate::check::all_rules;
@@ -23,8 +24,9 @@ const PROPOSALS: usize = 5;
 /// How alike two names must be for one to be proposed in place of the other.
 const ALIKE: f64 = 0.8;
 
-/// Explains `what`: a hypercall, an error code, a line about a fault, a rule's code, a property of
-/// a domains file. `config` is that of the system which said it, if it is at hand.
+/// Explains `what`: a hypercall, an error code, a line about a fault, a rule's code, a protection
+/// domain, a node or a property of a domains file. `config` is that of the system which said it, if
+/// it is at hand.
 ///
 /// # Errors
 /// Names like `what` that are known; none if there are none.
@@ -33,6 +35,7 @@ pub fn explain(what: &str, config: Option<&Config>) -> Result<String, Vec<String
     // Several tables may know the same number: all have their say.
     let said: Vec<String> = [
         rule::explain(what),
+        node(what),
         property(what),
         error(what),
         hypercall::explain(what),
@@ -128,6 +131,24 @@ fn error(what: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// A kind of node of a domains file, by its compatible string.
+fn node(what: &str) -> Option<String> {
+    let has =
+        |compatible: &str| !compatible.is_empty() && compatible.split(", ").any(|c| c == what);
+    let node = NODES.iter().find(|node| has(node.compatible))?;
+    let mut text = format!(
+        "{what}, a node of a domains file: {}. {}\n",
+        node.name, node.about
+    );
+    let properties: Vec<&str> = node.properties.iter().map(|known| known.name).collect();
+    text.push_str(&format!("Its properties: {}.\n", properties.join(", ")));
+    for rule in node.rules {
+        let info = rule.info();
+        text.push_str(&format!("  {}: {}\n", info.code, info.title));
+    }
+    Some(text)
+}
+
 /// A property of a domains file.
 fn property(what: &str) -> Option<String> {
     let mut text = String::new();
@@ -162,10 +183,14 @@ fn proposals(what: &str) -> Vec<String> {
         .iter()
         .flat_map(|node| node.properties)
         .map(|property| property.name);
+    let nodes = NODES.iter().flat_map(|node| node.compatible.split(", "));
+    let programs = PDS.iter().filter(|pd| !pd.each).map(|pd| pd.name);
     let names = rows
         .chain(Errno::ALL.iter().map(|errno| errno.name()))
         .chain(grants)
         .chain(properties)
+        .chain(nodes)
+        .chain(programs)
         .chain(all_rules().into_iter().map(|rule| rule.code));
     let wanted = what.to_lowercase();
     let mut alike: Vec<(f64, &str)> = names
@@ -197,7 +222,8 @@ pub fn overview() -> String {
          hypercalls, by name or number, with an operation: memory_op, 12, memory_op 6, populate_physmap\n  {}\n\
          error codes, by name or negative number: EINVAL, -22, GNTST_bad_domain\n  {}\n\
          rules of `zazen check`, by code: zazen::static::overlap ({} of them, see docs/domains.md)\n\
-         properties of a domains file: xen,static-mem\n\
+         nodes and properties of a domains file: zazen,disk, xen,static-mem\n\
+         protection domains, by name: block_server, vmm_linux1\n\
          system registers, by their encoding: S3_0_C2_C1_0\n\
          lines about faults from the log, in quotes, or a whole log with: zazen explain - < LOG\n",
         DEFAULT.name,
@@ -289,6 +315,14 @@ mod tests {
         for property in NODES.iter().flat_map(|node| node.properties) {
             assert!(said(property.name).contains(property.about));
         }
+        for node in NODES.iter().filter(|node| !node.compatible.is_empty()) {
+            for name in node.compatible.split(", ") {
+                assert!(said(name).contains(node.about), "{name}");
+            }
+        }
+        for pd in PDS.iter().filter(|pd| !pd.each) {
+            assert!(said(pd.name).contains(pd.stops), "{}", pd.name);
+        }
     }
 
     #[test]
@@ -303,7 +337,7 @@ mod tests {
         }
         let said_of = said("memory_op 99");
         assert!(said_of.contains("no operation 99") && said_of.contains("populate_physmap"));
-        assert!(said("fault_server").contains("why others have stopped"));
+        assert!(said("fault_server").contains("which of its children stopped"));
         assert!(said("vmm_a").contains("the VMM of the guest a"));
         assert!(said("0x3001008").contains("the GIC distributor"));
         for what in ["hypercall", "errors", "hypercall é", "é", "-", "-E", "0x"] {

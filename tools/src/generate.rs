@@ -8,10 +8,12 @@ use board::{Board, Timer};
 use dt_server::{Config, DomainConfig};
 use topology::links::{self, Link};
 use topology::map::Which;
-use topology::table::{self, Counter, Irq, Member};
-use topology::{channel, map, pd, vaddr};
+use topology::meets::PageName;
+use topology::shape::{Counter, Domains, Shape};
+use topology::table::{self, Irq, Member};
+use topology::{channel, cores, map, pd, vaddr};
 
-use self::regions::{ModuleRegions, regions};
+use self::regions::{FileRegions, regions};
 use crate::limits;
 use crate::system::{Channel, End, Map, Pd, System, Vm};
 use crate::xml;
@@ -76,23 +78,39 @@ pub fn written(system: &System, config: &Config, board: &Board) -> Result<String
 pub fn system(config: &Config, board: &Board) -> System {
     let whole = Whole {
         config,
-        counter: counter(board),
-        modules: ModuleRegions::new(config),
+        shape: shape(config, board),
+        modules: FileRegions::modules(config),
+        ram_disks: FileRegions::ram_disks(config),
     };
-    let domains = config.domains.len();
     System {
         regions: regions(&whole, board),
-        pds: table::members(whole.counter, domains)
+        pds: table::members(whole.shape)
             .map(|member| whole.pd(member, board))
             .collect(),
-        channels: links::channels(whole.counter, domains)
+        channels: links::channels(whole.shape)
             .map(|link| whole.channel(&link))
             .collect(),
     }
 }
 
+/// What of the tables there is for `config` on `board`.
+pub fn shape(config: &Config, board: &Board) -> Shape {
+    let that = |has: fn(&DomainConfig) -> bool| {
+        let domains = config.domains.iter().enumerate();
+        Domains::of(domains.filter(|(_, domain)| has(domain)).map(|(at, _)| at))
+    };
+    Shape {
+        disks: that(|domain| !domain.disks.is_empty()),
+        disk_devices: that(DomainConfig::has_device_disks),
+        nets: that(|domain| !domain.nics.is_empty()),
+        meets: config.meets(),
+        heap: that(|domain| domain.heap > 0),
+        ..Shape::plain(counter(board), config.domains.len())
+    }
+}
+
 /// How protection domains of `board` tell the time.
-pub fn counter(board: &Board) -> Counter {
+fn counter(board: &Board) -> Counter {
     match board.timer {
         Timer::System { .. } => Counter::Readable,
         Timer::Ttc { .. } => Counter::Told,
@@ -101,15 +119,23 @@ pub fn counter(board: &Board) -> Counter {
 
 /// Tells the names of the memory regions of module files.
 pub fn module_regions(config: &Config) -> impl Fn(&str) -> String {
-    let modules = ModuleRegions::new(config);
+    let modules = FileRegions::modules(config);
     move |file| modules.of(file)
+}
+
+/// The names of the memory regions of RAM disks, in the order of [`Config::ram_disks`].
+pub fn ram_disk_regions(config: &Config) -> Vec<String> {
+    let regions = FileRegions::ram_disks(config);
+    let files = config.ram_disks();
+    files.iter().map(|(file, _)| regions.of(file)).collect()
 }
 
 /// What the table is applied to.
 struct Whole<'a> {
     config: &'a Config,
-    counter: Counter,
-    modules: ModuleRegions<'a>,
+    shape: Shape,
+    modules: FileRegions<'a>,
+    ram_disks: FileRegions<'a>,
 }
 
 impl Whole<'_> {
@@ -123,9 +149,34 @@ impl Whole<'_> {
         domain.map_or("", |domain| domain.record.name.as_str())
     }
 
-    /// How many vCPUs its virtual machine has.
-    fn vcpus(&self, member: Member) -> u8 {
-        self.domain(member).map_or(1, |domain| domain.record.vcpus)
+    /// The vCPUs of its virtual machine: number, and core where there are several. Unloaders come
+    /// last.
+    fn vcpus(&self, member: Member) -> Vec<(u64, Option<u8>)> {
+        let Some(domain) = self.domain(member) else {
+            return vec![(0, self.several_cores().then_some(cores::SERVERS))];
+        };
+        if !self.several_cores() {
+            return (0..domain.record.vcpus.into())
+                .map(|id| (id, None))
+                .collect();
+        }
+        let own = (0..).zip(domain.vcpu_cores.iter().map(|core| Some(*core)));
+        let unloaders = cores::with_unloader(domain.vmm_core(), &domain.vcpu_cores)
+            .map(|core| (cores::unloader(core), Some(core)));
+        own.chain(unloaders).collect()
+    }
+
+    /// Whether the kernel uses several cores.
+    fn several_cores(&self) -> bool {
+        self.config.cores > 1
+    }
+
+    /// The core of a protection domain where there are several.
+    fn core(&self, member: Member) -> u8 {
+        let vmm = self
+            .domain(member)
+            .filter(|_| member.pd.name == pd::VMM_PREFIX);
+        vmm.map_or(cores::SERVERS, DomainConfig::vmm_core)
     }
 
     fn name(&self, member: Member) -> String {
@@ -137,15 +188,19 @@ impl Whole<'_> {
         let irq = row.irq.map(|irq| match irq {
             Irq::Uart => board.uart.intid,
             Irq::Timer => board.timer.intid(),
+            Irq::Disk => board.disks.first().map_or(0, |disk| disk.intid),
         });
-        let maps = member.maps(self.counter);
+        let maps = member.maps(self.shape);
         let parent = member.child();
+        let several = self.several_cores();
         let vcpus = self.domain(member).map_or(&[][..], |d| &d.vcpu_times);
+        let core = several.then(|| self.core(member));
         Pd {
             name: self.name(member),
             comment: self.about(member),
             priority: row.priority,
-            time: member.time(vcpus),
+            core,
+            time: member.time(vcpus, several),
             stack: row.stack,
             image: format!("{}.elf", row.program),
             maps: maps.flat_map(|map| self.maps(member, map)).collect(),
@@ -190,14 +245,26 @@ impl Whole<'_> {
         match map.which {
             Which::One(name) => vec![one(name.to_owned(), map.vaddr)],
             Which::Own(prefix) => vec![one(self.own(prefix, member), map.vaddr)],
-            Which::AllRings => table::clients(self.counter, self.config.domains.len())
+            Which::AllRings => table::clients(self.shape)
                 .map(|(number, client)| one(self.own(RINGS, client), vaddr::console_client(number)))
                 .collect(),
-            Which::AllStores => table::members(self.counter, self.config.domains.len())
-                .filter(|member| member.pd.maps.contains(&map::STORE))
-                .filter_map(|vmm| Some((vmm.domain?, vmm)))
-                .map(|(domain, vmm)| one(self.own(STORES, vmm), vaddr::store_guest(domain)))
+            Which::OfVmms(prefix, step) => table::of_domains(self.shape, prefix)
+                .map(|(domain, vmm)| {
+                    let vaddr = map::of_domain(map.vaddr, step, domain);
+                    one(self.own(prefix, vmm), vaddr)
+                })
                 .collect(),
+            Which::RamDisks => (0..)
+                .zip(self.config.ram_disks())
+                .map(|(number, (file, _))| one(self.ram_disks.of(file), vaddr::ram_disk(number)))
+                .collect(),
+            Which::Pairs => {
+                let met = member.domain.map(|me| (me, self.shape.meets.of(me)));
+                met.into_iter()
+                    .flat_map(|(me, met)| met.map(move |other| (me, other)))
+                    .map(|(me, other)| one(self.pair(me, other), vaddr::pair(other)))
+                    .collect()
+            }
             Which::Modules => domain
                 .into_iter()
                 .flat_map(DomainConfig::modules)
@@ -213,6 +280,15 @@ impl Whole<'_> {
     /// A region of the user's own.
     fn own(&self, prefix: &str, member: Member) -> String {
         format!("{prefix}{}", member.label(self.of_domain(member)))
+    }
+
+    /// The region that two VMMs share.
+    fn pair(&self, a: usize, b: usize) -> String {
+        let name = |number: usize| {
+            let domain = self.config.domains.get(number);
+            domain.map_or("", |domain| domain.record.name.as_str())
+        };
+        PageName(name(a.min(b)), name(a.max(b))).to_string()
     }
 
     fn channel(&self, link: &Link) -> Channel {
@@ -231,8 +307,6 @@ impl Whole<'_> {
 
 /// What names of rings begin with.
 const RINGS: &str = prefix(&map::RINGS);
-/// And those of what VMMs share with the xenstore server.
-const STORES: &str = prefix(&map::STORE);
 
 const fn prefix(map: &map::Map) -> &'static str {
     match map.which {

@@ -192,6 +192,7 @@ mod tests {
             name: name.into(),
             comment: String::new(),
             priority,
+            core: None,
             time: topology::pd::time::VMM,
             stack: 0x1000,
             image: "x.elf".into(),
@@ -311,7 +312,7 @@ mod tests {
                         name: "vm".into(),
                         priority: 1,
                         time: topology::pd::time::VCPU,
-                        vcpus: 1,
+                        vcpus: vec![(0, None)],
                         maps: vec![],
                     });
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use board::Board;
+use board::Target;
 use dt_server::{Config, Diagnostic, Diagnostics, parse_for};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -87,13 +87,17 @@ pub fn describe(diagnostics: &Diagnostics, locations: &Locations) -> String {
     text
 }
 
-/// Loads the domains file `path` for `board`: a DTB if it begins as one or is named `.dtb`, else a
+/// Loads the domains file `path` for `target`: a DTB if it begins as one or is named `.dtb`, else a
 /// DTS. Files that modules name are looked for next to it, then in each directory of `search`.
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load(path: &Path, search: &[PathBuf], board: &'static Board) -> Result<Loaded, LoadError> {
-    load_with(path, search, board, Missing::Refuse)
+pub fn load(
+    path: &Path,
+    search: &[PathBuf],
+    target: impl Into<Target>,
+) -> Result<Loaded, LoadError> {
+    load_with(path, search, target, Missing::Refuse)
 }
 
 /// [`load`] with a choice about files that are missing.
@@ -103,7 +107,7 @@ pub fn load(path: &Path, search: &[PathBuf], board: &'static Board) -> Result<Lo
 pub fn load_with(
     path: &Path,
     search: &[PathBuf],
-    board: &'static Board,
+    target: impl Into<Target>,
     missing: Missing,
 ) -> Result<Loaded, LoadError> {
     let bytes = fs::read(path);
@@ -127,7 +131,7 @@ pub fn load_with(
         .chain(search.iter().cloned())
         .collect();
     let files = HostFiles::new(directories, missing == Missing::Assume);
-    let config = match parse_for(&dtb, &files, Some(board)) {
+    let config = match parse_for(&dtb, &files, Some(target)) {
         Ok(config) => config,
         Err(diagnostics) => {
             return Err(LoadError::Mistakes {
@@ -167,6 +171,11 @@ impl Loaded {
         if let Some(chosen) = tree.find_node_mut("/chosen") {
             let name = self.config.board.name;
             chosen.add_property(DeviceTreeProperty::new_unchecked(board::PROPERTY, name));
+            if self.config.cores > 1 {
+                let cores = u32::from(self.config.cores);
+                let property = DeviceTreeProperty::new_unchecked(board::CORES_PROPERTY, cores);
+                chosen.add_property(property);
+            }
         }
         self.add_sizes(&mut tree.root)?;
         Ok(tree.to_dtb())

@@ -39,6 +39,8 @@ pub struct Pd {
     pub comment: String,
     /// Priority, 0..=254.
     pub priority: u8,
+    /// Its core, where the kernel uses several.
+    pub core: Option<u8>,
     /// Its own processor time.
     pub time: Time,
     /// Bytes of stack.
@@ -64,8 +66,8 @@ pub struct Vm {
     pub priority: u8,
     /// Processor time of each of its vCPUs.
     pub time: Time,
-    /// How many vCPUs it has, numbered from 0.
-    pub vcpus: u8,
+    /// Its vCPUs: number, and core where the kernel uses several.
+    pub vcpus: Vec<(u64, Option<u8>)>,
     /// What the guest can reach from the start.
     pub maps: Vec<Map>,
 }

@@ -103,6 +103,7 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
         ("budget", Some(pd.time.budget.to_string())),
         ("period", Some(pd.time.period.to_string())),
         ("stack_size", Some(hex(pd.stack))),
+        ("cpu", pd.core.map(|core| core.to_string())),
     ]);
     line(xml, depth, &format!("<protection_domain{list}>"));
     line(
@@ -128,8 +129,10 @@ fn write_pd(xml: &mut String, depth: usize, pd: &Pd, all: &[Pd]) {
             ("period", Some(vm.time.period.to_string())),
         ]);
         line(xml, depth + 1, &format!("<virtual_machine{list}>"));
-        for id in 0..vm.vcpus {
-            line(xml, depth + 2, &format!("<vcpu id=\"{id}\" />"));
+        for (id, core) in &vm.vcpus {
+            let core = core.map(|core| core.to_string());
+            let list = attributes(&[("id", Some(id.to_string())), ("cpu", core)]);
+            line(xml, depth + 2, &format!("<vcpu{list} />"));
         }
         for map in &vm.maps {
             write_map(xml, depth + 2, map);

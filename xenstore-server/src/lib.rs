@@ -14,7 +14,8 @@
 //! share are lost to it alone.
 //!
 //! # Modules
-//! - `server`: turns; `ops`: the operations; `toolstack`: nodes that guests begin with.
+//! - `server`: turns; `ops`: the operations; `toolstack`: nodes that guests begin with; `monitor`:
+//!   what somebody at the console wants.
 //! - `store`: looking and changing with somebody's eyes; `transaction`, `watch`, `queue`, `credit`.
 //! - `tree`: nodes by path; `pool`: memory, of `cell`s; `perms`, `path`, `text`: what payloads are
 //!   made of.
@@ -23,6 +24,7 @@
 
 mod cell;
 mod credit;
+mod monitor;
 mod ops;
 mod path;
 mod peer;
@@ -41,4 +43,4 @@ mod who;
 pub use cell::Cell;
 pub use pool::cells;
 pub use server::{Server, Turn};
-pub use toolstack::{Facts, NAME_MAX};
+pub use xenstore_server_api::Facts;

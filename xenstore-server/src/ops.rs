@@ -8,7 +8,7 @@ use xen_abi::Errno;
 use xen_abi::store::{Header, PAYLOAD_MAX, feature, kind};
 
 use crate::cell::{Chain, Match, Ref};
-use crate::path::{canonical, parent};
+use crate::path::{device_of, parent};
 use crate::perms::{Perms, Rights};
 use crate::store::{Access, Store};
 use crate::text::{count, domid, leading, one, string, strings};
@@ -114,9 +114,9 @@ impl Store<'_> {
     }
 
     /// The node that a payload of one string names.
-    fn named(&mut self, access: Access, payload: &[u8], special: bool) -> Result<Ref, Errno> {
+    fn node_of(&mut self, access: Access, payload: &[u8], special: bool) -> Result<Ref, Errno> {
         let name = one(payload).ok_or(Errno::Einval)?;
-        let path = canonical(access.who, name, special)?;
+        let path = self.named(access.who, name, special)?;
         self.get(access, &path, Rights::READ)
     }
 
@@ -133,7 +133,7 @@ impl Store<'_> {
         payload: &[u8],
         out: &mut Payload,
     ) -> Result<(), Errno> {
-        let at = self.named(access, payload, false)?;
+        let at = self.node_of(access, payload, false)?;
         let children = self.tree.pool.node(at).map(|node| node.children);
         self.put_out(children.unwrap_or(Chain::EMPTY), out)
     }
@@ -145,7 +145,7 @@ impl Store<'_> {
         out: &mut Payload,
     ) -> Result<(), Errno> {
         let [name, offset] = strings(payload).ok_or(Errno::Einval)?;
-        let path = canonical(access.who, name, false)?;
+        let path = self.named(access.who, name, false)?;
         let at = self.get(access, &path, Rights::READ)?;
         let Some(&node) = self.tree.pool.node(at) else {
             return Err(Errno::Enoent);
@@ -176,7 +176,7 @@ impl Store<'_> {
     }
 
     fn do_read(&mut self, access: Access, payload: &[u8], out: &mut Payload) -> Result<(), Errno> {
-        let at = self.named(access, payload, false)?;
+        let at = self.node_of(access, payload, false)?;
         let data = self.tree.pool.node(at).map(|node| node.data);
         self.put_out(data.unwrap_or(Chain::EMPTY), out)
     }
@@ -187,7 +187,7 @@ impl Store<'_> {
         payload: &[u8],
         out: &mut Payload,
     ) -> Result<(), Errno> {
-        let at = self.named(access, payload, true)?;
+        let at = self.node_of(access, payload, true)?;
         let perms = self.tree.perms(at);
         say(out, format_args!("{perms}"))
     }
@@ -219,7 +219,7 @@ impl Store<'_> {
 
     fn do_write(&mut self, access: Access, payload: &[u8], out: &mut Payload) -> Result<(), Errno> {
         let (name, data) = string(payload).ok_or(Errno::Einval)?;
-        let path = canonical(access.who, name, false)?;
+        let path = self.named(access.who, name, false)?;
         match self.get(access, &path, Rights::WRITE) {
             Ok(at) => self.write(access, &path, at, data)?,
             Err(Errno::Enoent) => self.create(access, &path, data)?,
@@ -231,7 +231,7 @@ impl Store<'_> {
 
     fn do_mkdir(&mut self, access: Access, payload: &[u8], out: &mut Payload) -> Result<(), Errno> {
         let name = one(payload).ok_or(Errno::Einval)?;
-        let path = canonical(access.who, name, false)?;
+        let path = self.named(access.who, name, false)?;
         match self.get(access, &path, Rights::WRITE) {
             Ok(_) => {}
             Err(Errno::Enoent) => {
@@ -245,7 +245,10 @@ impl Store<'_> {
 
     fn do_rm(&mut self, access: Access, payload: &[u8], out: &mut Payload) -> Result<(), Errno> {
         let name = one(payload).ok_or(Errno::Einval)?;
-        let path = canonical(access.who, name, false)?;
+        let path = self.named(access.who, name, false)?;
+        if Self::is_device(access.who, &path) {
+            return Err(Errno::Eacces);
+        }
         match self.get(access, &path, Rights::WRITE) {
             Ok(_) if path == b"/" => return Err(Errno::Einval),
             Ok(_) => self.remove(access, &path)?,
@@ -264,11 +267,14 @@ impl Store<'_> {
         payload: &[u8],
         out: &mut Payload,
     ) -> Result<(), Errno> {
+        if !access.who.is_guest() {
+            return Err(Errno::Eacces);
+        }
         let entries = count(payload).checked_sub(1).filter(|&count| count > 0);
         let entries = entries.ok_or(Errno::Einval)?;
         let (name, text) = string(payload).ok_or(Errno::Einval)?;
         let perms = Perms::parse(text, entries, |domid| self.exists(domid))?;
-        let path = canonical(access.who, name, true)?;
+        let path = self.named(access.who, name, true)?;
         let at = self.get(access, &path, Rights::WRITE.and(Rights::OWNER))?;
         let old = self.tree.perms(at);
         if perms.owner() != old.owner() {
@@ -287,7 +293,7 @@ impl Store<'_> {
             }
             None => (strings::<2>(payload).ok_or(Errno::Einval)?, None),
         };
-        let path = canonical(who, name, true)?;
+        let path = self.named(who, name, true)?;
         let watch = self.watch(who, (&path, name), token, depth)?;
         ok(out)?;
         Ok(watch)
@@ -295,10 +301,16 @@ impl Store<'_> {
 
     fn do_unwatch(&mut self, who: Who, payload: &[u8], out: &mut Payload) -> Result<Then, Errno> {
         let [name, token] = strings(payload).ok_or(Errno::Einval)?;
-        let path = canonical(who, name, true)?;
+        let path = self.named(who, name, true)?;
         self.unwatch(who, &path, token)?;
         ok(out)?;
         Ok(None)
+    }
+
+    /// Whether back ends may not take `path` away: it is the directory of a device.
+    fn is_device(who: Who, path: &[u8]) -> bool {
+        let guest = who.front_of();
+        guest.and_then(|guest| device_of(guest, path)) == Some(path)
     }
 
     /// Abandons all transactions of `who`.

@@ -49,11 +49,31 @@ pub(crate) fn canonical(who: Who, name: &[u8], special: bool) -> Result<Path, Er
     }
     path.extend_from_slice(name).map_err(|_| Errno::Einval)?;
     let ends = path.last() == Some(&b'/') && path.len() > 1;
-    let long = who.is_guest() && path.len() - prefix(&path) >= quota::PATH;
+    let long = who.is_bounded() && path.len() - prefix(&path) >= quota::PATH;
     if ends || long || path.windows(2).any(|pair| pair == b"//") {
         return Err(Errno::Einval);
     }
     Ok(path)
+}
+
+/// The directory of a device of `guest`, front or back end, that `path` is or lies in.
+pub(crate) fn device_of(guest: Who, path: &[u8]) -> Option<&[u8]> {
+    let domain = directory(guest.domid());
+    let (_, id) = domain.split_at_checked(DOMAINS.len())?;
+    let rest = path.strip_prefix(DOMAINS)?;
+    // What is left of it from the device's type on, and the parts of that which name a device.
+    let (rest, parts) = match rest.strip_prefix(b"0/backend/") {
+        Some(rest) => {
+            let domid = rest.split(|&byte| byte == b'/').nth(1)?;
+            (rest, (domid == id).then_some(3)?)
+        }
+        None => (rest.strip_prefix(id)?.strip_prefix(b"/device/")?, 2),
+    };
+    let mut ends = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let end = ends.nth(parts - 1).map_or(rest.len(), |(at, _)| at);
+    let has_all = rest.split(|&byte| byte == b'/').count() >= parts;
+    path.get(..path.len() - rest.len() + end)
+        .filter(|_| has_all)
 }
 
 /// Bytes in front of a path that do not count: those of a domain's directory, with its slash.
@@ -157,6 +177,39 @@ mod tests {
         assert!(ok(&long(b"/local/domain/12345/", 2047)));
         assert!(!ok(&long(b"/local/domain/12345/", 2048)));
         assert!(!ok(&long(b"/local/domain/123456/", 2047)));
+    }
+
+    #[test]
+    fn what_belongs_to_a_device() {
+        let who = Who::guest(0).unwrap();
+        let of = |path: &'static str| {
+            device_of(who, path.as_bytes()).map(|dir| std::str::from_utf8(dir).unwrap())
+        };
+        let back = "/local/domain/0/backend/vbd/1/51712";
+        let front = "/local/domain/1/device/vbd/51712";
+        assert_eq!(of(back), Some(back));
+        assert_eq!(of(front), Some(front));
+        assert_eq!(
+            of("/local/domain/0/backend/vbd/1/51712/queue/0"),
+            Some(back)
+        );
+        assert_eq!(of("/local/domain/1/device/vbd/51712/state"), Some(front));
+        for other in [
+            "/",
+            "/local/domain/1",
+            "/local/domain/1/device/vbd",
+            "/local/domain/1/devices/vbd/1",
+            "/local/domain/2/device/vbd/51712/state",
+            "/local/domain/11/device/vbd/51712",
+            "/local/domain/0/backend/vbd/1",
+            "/local/domain/0/backend/vbd/11/51712",
+            "/local/domain/0/backend/vbd/2/1/51712",
+            "/local/domain/0/device/vbd/1",
+            "/vm/0/device/vbd/1",
+            "@releaseDomain",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 
     #[test]

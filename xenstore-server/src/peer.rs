@@ -1,6 +1,6 @@
-//! A guest's connection.
+//! Connections.
 
-use xenstore_server_api::{ServerEnd, quota};
+use xenstore_server_api::{Pipe, quota};
 
 use crate::cell::Ref;
 use crate::who::COUNT;
@@ -65,12 +65,10 @@ impl Transaction {
     }
 }
 
-/// A guest's connection.
+/// The connection of a guest, or of its back ends.
 pub(crate) struct Peer<'m> {
-    pub(crate) end: Option<ServerEnd<'m>>,
+    pub(crate) end: Option<Pipe<'m>>,
     pub(crate) link: Link,
-    /// The life of the guest whose nodes there are.
-    pub(crate) life: Option<u32>,
     pub(crate) watches: List,
     pub(crate) transactions: [Option<Transaction>; TRANSACTIONS],
     /// The number that the next transaction gets, unless it is taken.
@@ -88,7 +86,6 @@ impl Peer<'_> {
         Self {
             end: None,
             link: Link::Off,
-            life: None,
             watches: List::EMPTY,
             transactions: [None; TRANSACTIONS],
             next_transaction: 0,

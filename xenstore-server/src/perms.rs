@@ -53,6 +53,8 @@ impl Rights {
 }
 
 /// Whose a node is, what everybody may, and who may something else.
+///
+/// The owner is called by [`Who::id`], so that nodes of back ends are charged to them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Perms {
     count: u8,
@@ -66,7 +68,7 @@ impl Perms {
         Self {
             count: 1,
             rights: [Rights::NONE; MOST],
-            domids: [owner.domid(), 0, 0, 0],
+            domids: [owner.id(), 0, 0, 0],
         }
     }
 
@@ -75,7 +77,7 @@ impl Perms {
         Self {
             count: 2,
             rights: [Rights::NONE, rights, Rights::NONE, Rights::NONE],
-            domids: [owner.domid(), other.domid(), 0, 0],
+            domids: [owner.id(), other.id(), 0, 0],
         }
     }
 
@@ -145,7 +147,7 @@ impl Perms {
     }
 
     pub(crate) const fn set_owner(&mut self, owner: Who) {
-        self.domids[0] = owner.domid();
+        self.domids[0] = owner.id();
     }
 
     fn entries(&self) -> impl Iterator<Item = (u16, Rights)> {
@@ -155,7 +157,7 @@ impl Perms {
 
     /// What `who` may.
     pub(crate) fn of(&self, who: Who) -> Rights {
-        let named = |domid| domid == who.domid() || domid == ANY;
+        let named = |domid| domid == who.id() || domid == ANY;
         let mut entries = self.entries();
         let Some((owner, default)) = entries.next() else {
             return Rights::NONE;
@@ -175,7 +177,7 @@ impl Perms {
         self.count = 1;
         for (domid, rights) in before.entries().skip(1) {
             let to = self.count();
-            if domid != who.domid()
+            if domid != who.id()
                 && let (Some(id), Some(slot)) = (self.domids.get_mut(to), self.rights.get_mut(to))
             {
                 (*id, *slot) = (domid, rights);
@@ -189,11 +191,16 @@ impl Perms {
 /// The strings of [`Perms::parse`], each with a NUL.
 impl fmt::Display for Perms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entries().try_for_each(|(domid, rights)| {
-            let mut entry: String<8> = String::new();
-            write!(entry, "{}{domid}", rights.letter())?;
-            write!(f, "{entry}\0")
-        })
+        let owner = core::iter::once(self.owner().domid());
+        let others = self.entries().skip(1).map(|(domid, _)| domid);
+        let domids = owner.chain(others);
+        domids
+            .zip(self.entries())
+            .try_for_each(|(domid, (_, rights))| {
+                let mut entry: String<8> = String::new();
+                write!(entry, "{}{domid}", rights.letter())?;
+                write!(f, "{entry}\0")
+            })
     }
 }
 

@@ -22,24 +22,25 @@ pub(crate) enum For {
     Answer,
 }
 
-/// A domain's part.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    used: u32,
-    most: u32,
-}
-
 /// Cells kept for a guest's answers: as many of the longest as may wait.
 const ANSWERS: u32 = quota::OUTSTANDING * (1 + (16 + 4096_u32).div_ceil(TEXT_BYTES));
+/// The same for a guest's back ends, which get no answer that is longer than a node.
+const BACK_ANSWERS: u32 = quota::OUTSTANDING * (1 + (16 + NODE).div_ceil(TEXT_BYTES));
+/// Most bytes of a node.
+#[expect(clippy::cast_possible_truncation, reason = "a few KiB")]
+const NODE: u32 = quota::NODE_SIZE as u32;
 /// Cells of the toolstack.
 const TOOLS: u32 = 1024;
+/// Cells of each guest's back ends.
+const BACK: u32 = quota::BACK_MEMORY / CELL;
+const _: () = assert!(BACK > 4 * BACK_ANSWERS);
 
 /// Cells of each guest.
 const GUEST: u32 = quota::MEMORY / CELL;
 
 /// Cells that a store of `guests` guests has.
 pub const fn cells(guests: usize) -> usize {
-    TOOLS as usize + guests * GUEST as usize
+    TOOLS as usize + guests * (GUEST + BACK) as usize
 }
 
 /// All cells.
@@ -49,7 +50,8 @@ pub(crate) struct Pool<'m> {
     free: Ref,
     /// How many were ever used.
     fresh: usize,
-    shares: [Share; COUNT],
+    /// Cells that each uses.
+    used: [u32; COUNT],
 }
 
 macro_rules! cells_of {
@@ -75,16 +77,11 @@ macro_rules! cells_of {
 impl<'m> Pool<'m> {
     /// A pool that has no cells yet.
     pub(crate) const fn new() -> Self {
-        let mut shares = [Share {
-            used: 0,
-            most: GUEST,
-        }; COUNT];
-        shares[0].most = TOOLS;
         Self {
             cells: &mut [],
             free: Ref::NONE,
             fresh: 0,
-            shares,
+            used: [0; COUNT],
         }
     }
 
@@ -102,19 +99,20 @@ impl<'m> Pool<'m> {
 
     /// Cells that `who` uses.
     pub(crate) fn used(&self, who: Who) -> u32 {
-        self.shares.get(who.index()).map_or(0, |share| share.used)
+        self.used.get(who.index()).copied().unwrap_or(0)
     }
 
     /// Whether `who` may have `count` more.
     fn allows(&self, who: Who, count: u32, purpose: For) -> bool {
-        let kept = match purpose {
-            For::Anything if who.is_guest() => ANSWERS,
-            For::Anything | For::Answer => 0,
+        let (most, answers) = if who.is_guest() {
+            (GUEST, ANSWERS)
+        } else if who.is_bounded() {
+            (BACK, BACK_ANSWERS)
+        } else {
+            (TOOLS, 0)
         };
-        let share = self.shares.get(who.index());
-        share.is_some_and(|share| {
-            u64::from(share.used) + u64::from(count) + u64::from(kept) <= share.most.into()
-        })
+        let kept = if purpose == For::Answer { 0 } else { answers };
+        u64::from(self.used(who)) + u64::from(count) + u64::from(kept) <= most.into()
     }
 
     fn take(&mut self, content: Content) -> Result<Ref, Full> {
@@ -150,14 +148,14 @@ impl<'m> Pool<'m> {
     }
 
     fn charge(&mut self, who: Who, count: u32) {
-        if let Some(share) = self.shares.get_mut(who.index()) {
-            share.used += count;
+        if let Some(used) = self.used.get_mut(who.index()) {
+            *used += count;
         }
     }
 
     fn discharge(&mut self, who: Who, count: u32) {
-        if let Some(share) = self.shares.get_mut(who.index()) {
-            share.used = share.used.saturating_sub(count);
+        if let Some(used) = self.used.get_mut(who.index()) {
+            *used = used.saturating_sub(count);
         }
     }
 

@@ -2,16 +2,17 @@
 
 use topology::MAX_DOMAINS;
 use xen_abi::store::{HEADER, Header, PAYLOAD_MAX, error};
-use xenstore_server_api::{Seen, ServerEnd, Wish};
+use xenstore_server_api::{Facts, Seen, ServerEnd, Wish, Wishes};
 use zerocopy::FromBytes as _;
 
 use crate::cell::Cell;
+use crate::monitor::Monitor;
 use crate::ops::Payload;
 use crate::peer::Link;
 use crate::pool::Pool;
 use crate::store::Store;
-use crate::toolstack::{Birth, Facts};
-use crate::who::Who;
+use crate::toolstack::Birth;
+use crate::who::{COUNT, Who};
 
 /// A message that is coming in.
 struct Input {
@@ -37,6 +38,34 @@ impl Input {
     }
 }
 
+/// What a VMM has to do with the server.
+struct Guest<'m> {
+    facts: Facts,
+    wishes: Option<Wishes<'m>>,
+    /// The life of the guest whose nodes there are.
+    life: Option<u32>,
+    /// Lives that may begin at once.
+    births: u64,
+    /// When there was one more of them, in ticks.
+    births_at: u64,
+}
+
+/// Most lives of a guest that begin at once, and in a second. What a life costs is what a hundred
+/// requests cost; no guest boots that often.
+const BIRTHS: [u64; 2] = [8, 20];
+
+impl Guest<'_> {
+    /// Milliseconds until another life may begin; `None`: it may now.
+    fn waits(&mut self, now: u64, frequency: u64) -> Option<u64> {
+        let [most, rate] = BIRTHS;
+        let each = (frequency / rate).max(1);
+        let more = now.saturating_sub(self.births_at) / each;
+        self.births_at += more * each;
+        self.births = self.births.saturating_add(more).min(most);
+        (self.births == 0).then_some(1000 / rate)
+    }
+}
+
 /// What a turn asks of the protection domain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Turn {
@@ -50,9 +79,11 @@ pub struct Turn {
 
 /// The xenstore server. About 60 KiB: build it where it stays.
 pub struct Server<'m> {
-    store: Store<'m>,
-    facts: [Facts; MAX_DOMAINS],
-    inputs: [Input; MAX_DOMAINS],
+    pub(crate) store: Store<'m>,
+    pub(crate) monitor: Monitor,
+    guests: [Guest<'m>; MAX_DOMAINS],
+    /// Of guests, and of their back ends.
+    inputs: [Input; COUNT - 1],
     out: Payload,
     /// Guests that may have something, a bit each.
     ready: u32,
@@ -73,13 +104,22 @@ impl<'m> Server<'m> {
     pub const fn new() -> Self {
         Self {
             store: Store::new(Pool::new()),
-            facts: [const { Facts::new() }; MAX_DOMAINS],
+            monitor: Monitor::new(),
+            guests: [const {
+                Guest {
+                    facts: Facts::new(),
+                    wishes: None,
+                    life: None,
+                    births: BIRTHS[0],
+                    births_at: 0,
+                }
+            }; MAX_DOMAINS],
             inputs: [const {
                 Input {
                     bytes: [0; HEADER + PAYLOAD_MAX],
                     used: 0,
                 }
-            }; MAX_DOMAINS],
+            }; COUNT - 1],
             out: Payload::new(),
             ready: 0,
             paused: 0,
@@ -100,11 +140,15 @@ impl<'m> Server<'m> {
     /// Guest `guest`, from 0, may connect through `end`. One of a number that cannot be is left
     /// out.
     pub fn add(&mut self, guest: usize, facts: Facts, end: ServerEnd<'m>) {
-        if let (Some(peer), Some(slot)) =
-            (self.store.peers.get_mut(guest), self.facts.get_mut(guest))
-        {
-            peer.end = Some(end);
-            *slot = facts;
+        let Some(who) = Who::guest(guest) else { return };
+        for (who, pipe) in [(Some(who), end.guest), (Who::back_of(who), end.back)] {
+            if let Some(peer) = who.and_then(|who| self.store.peer(who)) {
+                peer.end = Some(pipe);
+            }
+        }
+        if let Some(slot) = self.guests.get_mut(guest) {
+            slot.facts = facts;
+            slot.wishes = Some(end.wishes);
             self.ready |= 1 << guest;
         }
     }
@@ -116,13 +160,42 @@ impl<'m> Server<'m> {
         }
     }
 
+    /// The VMM of guest `guest` has stopped for good: its guest is gone, and what the region says
+    /// is not looked at any more.
+    pub fn on_crash(&mut self, guest: usize) {
+        let (Some(who), Some(of)) = (Who::guest(guest), self.guests.get_mut(guest)) else {
+            return;
+        };
+        of.wishes = None;
+        let lived = of.life.take().is_some();
+        for who in [Some(who), Who::back_of(who)].into_iter().flatten() {
+            self.disconnect(who, Link::Off);
+            if let Some(peer) = self.store.peer(who) {
+                peer.end = None;
+            }
+        }
+        if let Some(of) = self.guests.get(guest).filter(|_| lived) {
+            self.store.release(who, &of.facts.devices);
+        }
+        // Others may watch.
+        self.ready |= 1 << guest;
+    }
+
     /// Bytes that the server keeps for guest `guest`.
     pub fn used(&self, guest: usize) -> usize {
         let cells = Who::guest(guest).map_or(0, |who| self.store.tree.pool.used(who));
         usize::try_from(cells).unwrap_or(0) * size_of::<Cell>()
     }
 
-    /// Does a little for each guest that has something: at most one request of each.
+    /// Bytes that the server keeps for the back ends of guest `guest`.
+    pub fn used_by_back_ends(&self, guest: usize) -> usize {
+        let who = Who::guest(guest).and_then(Who::back_of);
+        let cells = who.map_or(0, |who| self.store.tree.pool.used(who));
+        usize::try_from(cells).unwrap_or(0) * size_of::<Cell>()
+    }
+
+    /// Does a little for each guest that has something: at most one request of each, and one of
+    /// its back ends.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.store.credits.set_now(self.in_parts(now, 1000));
         let mut ready = core::mem::take(&mut self.ready) | core::mem::take(&mut self.paused);
@@ -131,21 +204,29 @@ impl<'m> Server<'m> {
             let guest = ready.trailing_zeros();
             ready &= ready - 1;
             if let Some(who) = Who::guest(guest as usize) {
-                match self.serve(guest as usize, who, now) {
-                    Next::More => self.ready |= 1 << guest,
-                    Next::Later(ms) => {
-                        self.paused |= 1 << guest;
-                        wait = Some(wait.map_or(ms, |wait: u64| wait.min(ms)));
+                if let Some(ms) = self.see_to(guest as usize, who, now) {
+                    self.paused |= 1 << guest;
+                    wait = Some(wait.map_or(ms, |wait: u64| wait.min(ms)));
+                    continue;
+                }
+                for who in [Some(who), Who::back_of(who)].into_iter().flatten() {
+                    match self.serve(who) {
+                        Next::More => self.ready |= 1 << guest,
+                        Next::Later(ms) => {
+                            self.paused |= 1 << guest;
+                            wait = Some(wait.map_or(ms, |wait: u64| wait.min(ms)));
+                        }
+                        Next::Nothing => {}
                     }
-                    Next::Nothing => {}
                 }
             }
         }
         let mut notify = 0;
-        for (guest, peer) in self.store.peers.iter_mut().enumerate() {
+        for (n, peer) in self.store.peers.iter_mut().enumerate() {
             let Some(end) = &mut peer.end else { continue };
             if end.answers.take_notify() | core::mem::take(&mut peer.notify) {
-                notify |= 1 << guest;
+                // Guests first, and then their back ends.
+                notify |= 1 << (n % MAX_DOMAINS);
             }
         }
         Turn {
@@ -155,20 +236,34 @@ impl<'m> Server<'m> {
         }
     }
 
+    /// What is known of a guest that lives.
+    pub(crate) fn facts(&self, who: Who) -> Option<&Facts> {
+        let guest = self.guests.get(who.index().checked_sub(1)?)?;
+        guest.life.map(|_| &guest.facts)
+    }
+
     /// `ticks` in this part of a second.
     fn in_parts(&self, ticks: u64, parts: u64) -> u64 {
         let wide = u128::from(ticks) * u128::from(parts) / u128::from(self.frequency.max(1));
         u64::try_from(wide).unwrap_or(u64::MAX)
     }
 
-    fn serve(&mut self, guest: usize, who: Who, now: u64) -> Next {
-        let seen = self
-            .store
-            .peer(who)
-            .and_then(|peer| peer.end.as_ref()?.seen());
-        if let Some(seen) = seen {
-            self.grant(guest, who, seen, now);
+    /// Looks at what a VMM wants; milliseconds until it gets it, if that is not now.
+    fn see_to(&mut self, guest: usize, who: Who, now: u64) -> Option<u64> {
+        let of = self.guests.get_mut(guest)?;
+        let seen = of.wishes.as_ref()?.seen()?;
+        if matches!(seen.wish, Some(Wish::Connect { life, .. }) if of.life != Some(life)) {
+            let wait = of.waits(now, self.frequency);
+            if wait.is_some() {
+                return wait;
+            }
+            of.births -= 1;
         }
+        self.grant(guest, who, seen, now);
+        None
+    }
+
+    fn serve(&mut self, who: Who) -> Next {
         self.store.flush(who);
         if self.store.is_full(who) {
             return Next::Nothing;
@@ -176,14 +271,15 @@ impl<'m> Server<'m> {
         if let Some(ms) = self.store.credits.waits(who) {
             return Next::Later(ms);
         }
-        let (Some(peer), Some(input)) = (self.store.peer(who), self.inputs.get_mut(guest)) else {
+        let index = who.index().wrapping_sub(1);
+        let (Some(peer), Some(input)) = (self.store.peer(who), self.inputs.get_mut(index)) else {
             return Next::Nothing;
         };
         let Some(end) = &mut peer.end else {
             return Next::Nothing;
         };
         if peer.link != Link::Up {
-            end.requests.advance(end.requests.len());
+            end.clear();
             peer.notify |= end.requests.take_starved();
             return Next::Nothing;
         }
@@ -197,61 +293,76 @@ impl<'m> Server<'m> {
         peer.notify |= end.requests.take_starved();
         let more = !end.requests.is_empty();
         let Some(wanted) = input.wanted() else {
-            end.fail(error::PROTOCOL);
             peer.notify = true;
-            self.disconnect(guest, who);
-            if let Some(peer) = self.store.peer(who) {
-                peer.link = Link::Ignored;
+            self.disconnect(who, Link::Ignored);
+            let guest = self.guests.get(index).and_then(|of| of.wishes.as_ref());
+            if let Some(wishes) = guest {
+                wishes.fail(error::PROTOCOL);
             }
             return Next::More;
         };
+        // What came while the last bytes were taken was not notified: `ring`, "Wake-ups".
+        let next = if more { Next::More } else { Next::Nothing };
         if input.used < wanted {
-            return Next::Nothing;
+            return next;
         }
         if let (Some(header), Some(payload)) = (input.header(), input.bytes.get(HEADER..wanted)) {
             self.store.handle(who, header, payload, &mut self.out);
         }
         input.used = 0;
-        if more { Next::More } else { Next::Nothing }
+        next
     }
 
     /// Does what a VMM wishes.
     fn grant(&mut self, guest: usize, who: Who, seen: Seen, now: u64) {
-        self.disconnect(guest, who);
         let life = match seen.wish {
             Some(Wish::Connect { life, .. }) => Some(life),
             Some(Wish::Down) | None => None,
         };
-        let before = self.store.peer(who).and_then(|peer| peer.life);
+        let at = self.in_parts(now, 100);
+        let Some(of) = self.guests.get_mut(guest) else {
+            return;
+        };
+        let before = core::mem::replace(&mut of.life, life);
+        let link = if life.is_some() { Link::Up } else { Link::Off };
+        // Watches and answers are those of the connection before, or of the life before.
+        self.disconnect(who, link);
+        if let Some(back) = Who::back_of(who).filter(|_| before != life) {
+            self.disconnect(back, link);
+        }
+        let Some(of) = self.guests.get_mut(guest) else {
+            return;
+        };
         if before.is_some() && before != life {
-            self.store.release(who);
+            self.store.release(who, &of.facts.devices);
         }
         if let (Some(Wish::Connect { port, gfn, .. }), true) = (seen.wish, before != life) {
-            let at = self.in_parts(now, 100);
-            let birth = Birth { port, gfn, at };
-            let facts = self.facts.get(guest).cloned().unwrap_or_default();
-            let made = self.store.introduce(who, &facts, birth);
+            let made = self
+                .store
+                .introduce(who, &of.facts, Birth { port, gfn, at });
             debug_assert_eq!(made, Ok(()), "a guest's share holds its first nodes");
         }
         if let Some(peer) = self.store.peer(who) {
-            peer.life = life;
-            peer.link = if life.is_some() { Link::Up } else { Link::Off };
             peer.notify = true;
-            if let Some(end) = &mut peer.end {
-                end.answer(seen);
-            }
+        }
+        if let Some(wishes) = &mut of.wishes {
+            wishes.answer(seen);
         }
     }
 
-    /// Forgets everything of a connection; the nodes stay.
-    fn disconnect(&mut self, guest: usize, who: Who) {
+    /// Forgets everything of a connection, of which this becomes; the nodes stay.
+    fn disconnect(&mut self, who: Who, link: Link) {
         self.store.unwatch_all(who);
         self.store.abandon_all(who);
         self.store.drop_queue(who);
         if let Some(peer) = self.store.peer(who) {
-            peer.link = Link::Off;
+            peer.link = link;
+            if let Some(end) = &mut peer.end {
+                end.clear();
+                peer.notify |= end.requests.take_starved();
+            }
         }
-        if let Some(input) = self.inputs.get_mut(guest) {
+        if let Some(input) = self.inputs.get_mut(who.index().wrapping_sub(1)) {
             input.used = 0;
         }
     }

@@ -1,17 +1,16 @@
 //! What the operations are made of: looking at nodes with somebody's eyes, and changing them.
 
-use topology::MAX_DOMAINS;
 use xen_abi::Errno;
 use xenstore_server_api::quota;
 
 use crate::cell::{Chain, Match, Ref, size_of_node};
 use crate::credit::Credits;
-use crate::path::{Path, base, parent};
+use crate::path::{Path, base, canonical, device_of, parent};
 use crate::peer::Peer;
 use crate::perms::{Perms, Rights};
 use crate::pool::{Full, Pool};
 use crate::tree::Tree;
-use crate::who::Who;
+use crate::who::{COUNT, Who};
 
 /// Who looks, and from within which transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +31,7 @@ impl Access {
 /// The tree and everybody who looks at it.
 pub(crate) struct Store<'m> {
     pub(crate) tree: Tree<'m>,
-    pub(crate) peers: [Peer<'m>; MAX_DOMAINS],
+    pub(crate) peers: [Peer<'m>; COUNT - 1],
     /// Domains that there are.
     pub(crate) domains: usize,
     /// Open transactions.
@@ -44,14 +43,14 @@ impl<'m> Store<'m> {
     pub(crate) const fn new(pool: Pool<'m>) -> Self {
         Self {
             tree: Tree::new(pool),
-            peers: [const { Peer::new() }; MAX_DOMAINS],
+            peers: [const { Peer::new() }; COUNT - 1],
             domains: 0,
             open: 0,
             credits: Credits::new(),
         }
     }
 
-    /// The connection of a guest.
+    /// The connection of a guest, or of its back ends.
     pub(crate) fn peer(&mut self, who: Who) -> Option<&mut Peer<'m>> {
         self.peers.get_mut(who.index().checked_sub(1)?)
     }
@@ -64,6 +63,18 @@ impl<'m> Store<'m> {
     /// A path that lies in the pool.
     pub(crate) fn path(&self, chain: Chain) -> Path {
         self.tree.pool.pieces(chain).flatten().copied().collect()
+    }
+
+    /// The path that `who` means by `name`. `special` allows `@...`.
+    ///
+    /// # Errors
+    /// `Einval`: it is none; `Eacces`: it is nothing of the back ends of which `who` is.
+    pub(crate) fn named(&self, who: Who, name: &[u8], special: bool) -> Result<Path, Errno> {
+        let path = canonical(who, name, special)?;
+        match who.front_of() {
+            Some(guest) if device_of(guest, &path).is_none() => Err(Errno::Eacces),
+            _ => Ok(path),
+        }
     }
 
     /// Whom a node of this owner is charged to where `access` sees it: copies are the
@@ -133,7 +144,7 @@ impl<'m> Store<'m> {
 
     /// Whether a node of this size is refused.
     fn too_large(access: Access, size: usize) -> bool {
-        access.who.is_guest() && size >= quota::NODE_SIZE
+        access.who.is_bounded() && size >= quota::NODE_SIZE
     }
 
     /// Gives the node at `path`, which is `at`, another value.
@@ -180,6 +191,12 @@ impl<'m> Store<'m> {
                 Err(error) => return Err(error),
             }
         };
+        if let Some(guest) = access.who.front_of()
+            && device_of(guest, top).is_none()
+        {
+            // There is no such device, or none any more.
+            return Err(Errno::Enoent);
+        }
         let mut perms = self.tree.perms(above);
         if access.who.is_guest() {
             perms.set_owner(access.who);
@@ -187,7 +204,8 @@ impl<'m> Store<'m> {
         if let Some(transaction) = self.transaction(access) {
             transaction.created = true;
         }
-        if access.who.is_guest() && self.tree.owned(access.who) + 1 >= quota::NODES {
+        let owner = perms.owner();
+        if access.who.is_bounded() && self.tree.owned(owner) + 1 >= quota::NODES {
             return Err(Errno::Enospc);
         }
         let done = self.create_below(access, (path, data), (top, above), perms);

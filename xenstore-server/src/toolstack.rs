@@ -8,6 +8,7 @@ use core::fmt::{self, Write as _};
 
 use heapless::{String, Vec};
 use xen_abi::Errno;
+use xenstore_server_api::{Device, Devices, Facts};
 
 use crate::cell::Match;
 use crate::path::{Path, directory};
@@ -20,33 +21,8 @@ const INTRODUCED: &[u8] = b"@introduceDomain";
 /// The special node of domains that end.
 const RELEASED: &[u8] = b"@releaseDomain";
 
-/// Longest name of a domain in bytes.
-pub const NAME_MAX: usize = 16;
-
-/// What the domains file says of a domain.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Facts {
-    /// Its name.
-    pub name: String<NAME_MAX>,
-    /// Its vCPUs.
-    pub vcpus: u8,
-    /// KiB of RAM that it starts with.
-    pub memory_kib: u64,
-    /// KiB of RAM that it may have.
-    pub most_kib: u64,
-}
-
-impl Facts {
-    /// A domain of which nothing is said.
-    pub const fn new() -> Self {
-        Self {
-            name: String::new(),
-            vcpus: 0,
-            memory_kib: 0,
-            most_kib: 0,
-        }
-    }
-}
+/// Longest value that the toolstack writes.
+const VALUE_MAX: usize = 256;
 
 /// What is known when the guest begins to live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,10 +44,13 @@ impl fmt::Display for Uuid {
     }
 }
 
+/// Longest path that the toolstack makes.
+const PATH_MAX: usize = 128;
+
 /// A path made of parts.
 fn path(parts: fmt::Arguments<'_>) -> Path {
-    let mut text: String<128> = String::new();
-    // The longest has fewer than 128 bytes.
+    let mut text: String<PATH_MAX> = String::new();
+    // The longest has fewer bytes.
     let _ = text.write_fmt(parts);
     text.as_bytes().iter().copied().collect()
 }
@@ -96,7 +75,7 @@ impl Store<'_> {
     }
 
     fn tool_write(&mut self, path: &[u8], value: fmt::Arguments<'_>) -> Result<(), Errno> {
-        let mut text: String<64> = String::new();
+        let mut text: String<VALUE_MAX> = String::new();
         text.write_fmt(value).map_err(|_| Errno::E2big)?;
         match self.look(Access::TOOLS, path) {
             Ok(at) => self.write(Access::TOOLS, path, at, text.as_bytes())?,
@@ -104,6 +83,17 @@ impl Store<'_> {
         }
         self.tell(Access::TOOLS, path, Match::Subtree, None);
         Ok(())
+    }
+
+    /// Writes a node of `who`'s, `name` below its directory, whatever its permissions are.
+    pub(crate) fn tell_guest(
+        &mut self,
+        who: Who,
+        name: &str,
+        value: fmt::Arguments<'_>,
+    ) -> Result<(), Errno> {
+        let path = path(format_args!("/local/domain/{}/{name}", who.domid()));
+        self.tool_write(&path, value)
     }
 
     /// Writes a node of `who`'s own, `name` below its directory.
@@ -180,13 +170,74 @@ impl Store<'_> {
                 format_args!("{value}"),
             )?;
         }
+        for device in facts.devices.iter() {
+            self.add_device(who, &device)?;
+        }
         self.credits.begin(who);
         self.fire_special(INTRODUCED, who);
         Ok(())
     }
 
+    /// Makes the two directories of a device of `who`'s, as libxl does: the front end's are the
+    /// guest's own, those of the back end domain 0's and readable for the guest.
+    fn add_device(&mut self, who: Who, device: &Device<'_>) -> Result<(), Errno> {
+        let back_ends = Who::back_of(who).ok_or(Errno::Einval)?;
+        let [mut front, mut back] = [const { String::<PATH_MAX>::new() }; 2];
+        let domid = who.domid();
+        device.front(domid, &mut front).map_err(|_| Errno::E2big)?;
+        device.back(domid, &mut back).map_err(|_| Errno::E2big)?;
+        let (no, yes) = (format_args!(""), format_args!("1"));
+        for (dir, owner, reader, nodes) in [
+            (
+                &front,
+                who,
+                Who::TOOLS,
+                [
+                    ("backend", format_args!("{back}")),
+                    ("backend-id", format_args!("0")),
+                    ("state", yes),
+                ],
+            ),
+            (
+                &back,
+                back_ends,
+                who,
+                [
+                    ("frontend", format_args!("{front}")),
+                    ("frontend-id", format_args!("{domid}")),
+                    ("state", yes),
+                ],
+            ),
+        ] {
+            self.tool_write(dir.as_bytes(), no)?;
+            let at = self.look(Access::TOOLS, dir.as_bytes())?;
+            // Whatever is made below inherits them.
+            let perms = Perms::shared(owner, reader, Rights::READ);
+            self.set_perms(Access::TOOLS, dir.as_bytes(), at, perms)?;
+            for (name, value) in nodes {
+                self.tool_write(&path(format_args!("{dir}/{name}")), value)?;
+            }
+        }
+        self.tool_write(&path(format_args!("{back}/online")), yes)?;
+        for node in device.nodes() {
+            let dir = if node.is_back { &back } else { &front };
+            let path = path(format_args!("{dir}/{}", node.name));
+            self.tool_write(&path, format_args!("{}", node.value))?;
+        }
+        Ok(())
+    }
+
     /// A guest's life has ended: takes its nodes away, and what others' nodes say of it.
-    pub(crate) fn release(&mut self, who: Who) {
+    pub(crate) fn release(&mut self, who: Who, devices: &Devices) {
+        for device in devices.iter() {
+            let kind = device.kind;
+            let top = path(format_args!(
+                "/local/domain/0/backend/{kind}/{}",
+                who.domid()
+            ));
+            // That of another device of this type may have been it.
+            let _ = self.remove(Access::TOOLS, &top);
+        }
         for top in [
             directory(who.domid()),
             path(format_args!("/vm/{}", Uuid(who))),
@@ -195,10 +246,12 @@ impl Store<'_> {
             // What was never made need not go.
             let _ = self.remove(Access::TOOLS, &top);
         }
-        // What it owns elsewhere, with everything below.
-        while let Some(path) = self.owned_by(who) {
-            if self.remove(Access::TOOLS, &path).is_err() {
-                break;
+        // What it and its back ends own elsewhere, with everything below.
+        for who in [Some(who), Who::back_of(who)].into_iter().flatten() {
+            while let Some(path) = self.owned_by(who) {
+                if self.remove(Access::TOOLS, &path).is_err() {
+                    break;
+                }
             }
         }
         self.forget(who);

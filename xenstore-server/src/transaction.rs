@@ -67,7 +67,7 @@ impl Store<'_> {
     fn touch(&mut self, access: Access, path: &[u8]) -> Result<Ref, Errno> {
         let who = access.who;
         let touched = self.transaction(access).map_or(0, |all| all.touched + 1);
-        if who.is_guest() && touched >= quota::TRANSACTION_NODES {
+        if who.is_bounded() && touched >= quota::TRANSACTION_NODES {
             return Err(Errno::Enospc);
         }
         let no_memory = |Full| Errno::Enomem;
@@ -162,10 +162,10 @@ impl Store<'_> {
         if transaction.fails {
             return Err(Errno::Enomem);
         }
-        let check = transaction.created && who.is_guest();
+        let check = transaction.created && who.is_bounded();
         for (owner, change) in Who::all().zip(&transaction.owned).filter(|_| check) {
             let more = u32::try_from(*change).unwrap_or(0);
-            if *change > 0 && owner.is_guest() && self.tree.owned(owner) + more >= quota::NODES {
+            if *change > 0 && owner.is_bounded() && self.tree.owned(owner) + more >= quota::NODES {
                 return Err(Errno::Enospc);
             }
         }

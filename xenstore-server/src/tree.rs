@@ -289,6 +289,15 @@ impl<'m> Tree<'m> {
         None
     }
 
+    /// The name of the child behind the one called `name`.
+    pub(crate) fn child_behind(&self, at: Ref, name: &[u8]) -> Option<Path> {
+        let children = self.pool.node(at)?.children;
+        let from = self.child_at(children, name)? + name.len() + 1;
+        let rest = self.pool.pieces(children).flatten().skip(from);
+        let next: Path = rest.take_while(|byte| **byte != 0).copied().collect();
+        (!next.is_empty()).then_some(next)
+    }
+
     /// The name of the first child, behind `path`; false without one.
     pub(crate) fn descend(&self, at: Ref, path: &mut Path) -> bool {
         let Some(node) = self.pool.node(at).filter(|node| node.children.len() > 0) else {

@@ -163,7 +163,7 @@ impl Store<'_> {
 
     /// Tells those who watch and have a right to read by one of `perms`.
     fn fire_to(&mut self, path: &[u8], matching: Match, perms: [Option<Perms>; 3]) {
-        for who in Who::all().filter(|who| who.is_guest()) {
+        for who in Who::all().filter(|who| who.is_bounded()) {
             let Some(peer) = self.peer(who).filter(|peer| peer.link == Link::Up) else {
                 continue;
             };

@@ -22,6 +22,36 @@ fn events_come_before_the_answer_but_after_that_of_their_watch() {
 }
 
 #[test]
+fn a_vmm_that_stops_takes_its_guest_along() {
+    let mut rig = Rig::new(2);
+    assert_answer(rig.watch(1, "@releaseDomain", "gone"), OK);
+    rig.events(1);
+    assert_answer(rig.write(0, "data/a", "x"), OK);
+    assert_answer(rig.watch(0, "data", "t"), OK);
+    let tx = rig.start(0);
+    assert_answer(rig.write_in(0, tx, "data/b", "x"), OK);
+    rig.server.on_crash(0);
+    rig.turn();
+    rig.settle();
+    assert_eq!(rig.events(1), ["@releaseDomain|gone|"]);
+    assert_eq!(rig.server.used(0), 0);
+    // Whatever it says afterwards.
+    let (life, port, gfn) = (9, 1, 1);
+    rig.wish(0, Wish::Connect { life, port, gfn });
+    assert!(!rig.guests[0].client.is_ready());
+    rig.send(0, kind::READ, 0, b"domid\0");
+    rig.settle();
+    assert!(rig.receive(0).is_empty());
+    assert_eq!(rig.server.used(0), 0);
+    assert_answer(rig.read(1, "domid"), Ok("2"));
+    // A number that is no guest's, and one that has gone already.
+    rig.server.on_crash(0);
+    rig.server.on_crash(99);
+    rig.turn();
+    assert_answer(rig.read(1, "domid"), Ok("2"));
+}
+
+#[test]
 fn bytes_may_come_one_by_one() {
     let mut rig = Rig::new(1);
     let header = Header {

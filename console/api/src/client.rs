@@ -4,6 +4,7 @@ use ring::{Consumer, Producer};
 
 use crate::ConsolePort;
 use crate::control::{Control, Order, Shown};
+use crate::times::Times;
 
 /// A client's console: a [`ConsolePort`] over a [`Region`](crate::Region).
 #[derive(Debug)]
@@ -11,6 +12,7 @@ pub struct Client<'a, F: FnMut()> {
     output: Producer<'a>,
     input: Consumer<'a>,
     control: Control<'a>,
+    times: Times<'a>,
     /// The order taken last.
     taken: u32,
     notify: F,
@@ -21,12 +23,14 @@ impl<'a, F: FnMut()> Client<'a, F> {
         output: Producer<'a>,
         input: Consumer<'a>,
         control: Control<'a>,
+        times: Times<'a>,
         notify: F,
     ) -> Self {
         Self {
             output,
             input,
             control,
+            times,
             taken: 0,
             notify,
         }
@@ -47,6 +51,15 @@ impl<'a, F: FnMut()> Client<'a, F> {
     /// Adds clients whose protection domain has stopped, a bit each; the fault server's.
     pub fn add_stopped(&self, clients: u32) {
         self.control.add_stopped(clients);
+    }
+
+    /// The timekeeper's, when the console has notified it: if it was asked for processor times,
+    /// answers with `us`, microseconds since the machine started, which is called for each vCPU
+    /// there can be, by number of the domain and its own.
+    pub fn answer_times(&mut self, us: impl FnMut(usize, usize) -> u64) {
+        if self.times.answer(us) {
+            (self.notify)();
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 use ring::Words;
 use ring::sync::AtomicU32;
 
+use crate::VCPUS_MAX;
+
 /// The console's: an order, and how many there have been.
 const ORDER: usize = 0;
 /// The VMM's: state and reason.
@@ -17,6 +19,8 @@ const SINCE: [usize; 2] = [2, 3];
 const RESTARTS: usize = 4;
 /// The fault server's: clients whose protection domain has stopped, a bit each.
 const STOPPED: usize = 5;
+/// The VMM's: its guest's vCPUs, a byte each.
+const VCPUS: [usize; 2] = [6, 7];
 
 /// Why a guest is down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +116,57 @@ impl State {
     }
 }
 
+/// What a vCPU does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum VcpuState {
+    /// It runs, or would like to.
+    Runs = 1,
+    /// It waits for an interrupt or an event.
+    Waits,
+    /// It is off.
+    Off,
+}
+
+impl VcpuState {
+    const ALL: [Self; 3] = [Self::Runs, Self::Waits, Self::Off];
+    /// Bits of a byte that hold it; the core is above.
+    const BITS: u32 = 3;
+
+    /// The state in a word.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Waits => "waits",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// A vCPU as its VMM shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VcpuShown {
+    /// What it does.
+    pub state: VcpuState,
+    /// The core that it is on, below 32.
+    pub core: u8,
+}
+
+impl VcpuShown {
+    const fn encode(self) -> u8 {
+        self.state as u8 | self.core << VcpuState::BITS
+    }
+
+    fn decode(byte: u8) -> Option<Self> {
+        let state = byte & ((1 << VcpuState::BITS) - 1);
+        let mut all = VcpuState::ALL.into_iter();
+        Some(Self {
+            state: all.find(|known| *known as u8 == state)?,
+            core: byte >> VcpuState::BITS,
+        })
+    }
+}
+
 /// A guest as its VMM shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shown {
@@ -121,6 +176,18 @@ pub struct Shown {
     pub since: u64,
     /// How often it has begun to live again.
     pub restarts: u32,
+    /// Its vCPUs by number; none where it has none of that number, or does not live.
+    pub vcpus: [Option<VcpuShown>; VCPUS_MAX],
+}
+
+impl Shown {
+    /// A guest of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        state: State::Unknown,
+        since: 0,
+        restarts: 0,
+        vcpus: [None; VCPUS_MAX],
+    };
 }
 
 /// What the user wants of a guest.
@@ -159,6 +226,8 @@ impl<'a> Control<'a> {
     pub(crate) fn show(&self, shown: Shown) {
         self.0.store_u64(SINCE, shown.since);
         self.0.store(RESTARTS, shown.restarts);
+        let bytes = shown.vcpus.map(|vcpu| vcpu.map_or(0, VcpuShown::encode));
+        self.0.store_u64(VCPUS, u64::from_le_bytes(bytes));
         self.0.store(STATE, shown.state.encode());
     }
 
@@ -173,6 +242,7 @@ impl<'a> Control<'a> {
             state,
             since: self.0.load_u64(SINCE),
             restarts: self.0.load(RESTARTS),
+            vcpus: self.0.load_u64(VCPUS).to_le_bytes().map(VcpuShown::decode),
         }
     }
 
@@ -226,6 +296,7 @@ mod tests {
                 state,
                 since: 0x1234_5678_9abc_def0,
                 restarts: 7,
+                vcpus: [None; VCPUS_MAX],
             };
             control.show(shown);
             assert_eq!(control.shown(), shown);
@@ -235,6 +306,23 @@ mod tests {
             assert_eq!(control.shown().state, State::Unknown, "{nonsense:#x}");
         }
         assert!(Control::new(&words[1..]).is_none());
+    }
+
+    #[test]
+    fn vcpus_are_seen_and_nonsense_is_none() {
+        let words = words();
+        let control = Control::new(&words).unwrap();
+        assert_eq!(control.shown().vcpus, [None; VCPUS_MAX]);
+        let mut shown = Shown::UNKNOWN;
+        let mut states = VcpuState::ALL.into_iter().cycle();
+        for (core, vcpu) in [0, 1, 31, 7, 2, 3, 9].into_iter().zip(&mut shown.vcpus) {
+            let state = states.next().unwrap();
+            *vcpu = Some(VcpuShown { state, core });
+        }
+        control.show(shown);
+        assert_eq!(control.shown(), shown);
+        control.0.store_u64(VCPUS, u64::MAX);
+        assert_eq!(control.shown().vcpus, [None; VCPUS_MAX], "no state is 7");
     }
 
     #[test]

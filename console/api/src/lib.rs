@@ -7,7 +7,8 @@
 //!
 //! # Key types
 //! - [`Region`]: the shared memory, split into the two rings.
-//! - [`Shown`], [`Order`]: what a VMM says of its guest, and what is wanted of it, see `control`.
+//! - [`Shown`], [`Order`]: what a VMM says of its guest, and what is wanted of it, see `control`;
+//!   what its vCPUs have had of the processor, see `times`.
 //! - [`Client`]: the client's end, a [`ConsolePort`]; [`ServerEnd`]: the console server's.
 //! - [`Logger`]: `core::fmt::Write` by whole lines, for servers that log.
 //! - [`GuestPort`]: a VMM's own lines between its guest's.
@@ -19,9 +20,10 @@ mod control;
 mod guest_port;
 mod logger;
 mod region;
+mod times;
 
 pub use client::Client;
-pub use control::{End, Order, Shown, State};
+pub use control::{End, Order, Shown, State, VcpuShown, VcpuState};
 pub use guest_port::{GuestPort, OWN_MAX};
 pub use logger::{LOG_LINE_MAX, Logger};
 pub use region::{HEADER_SIZE, Region, ServerEnd};
@@ -34,6 +36,11 @@ pub const TX_SIZE: usize = 0x2000;
 pub const RX_SIZE: usize = 0x1000;
 /// Longest client name that is shown in front of a line, in bytes.
 pub const NAME_MAX: usize = 16;
+
+/// vCPUs of a guest at most.
+pub const VCPUS_MAX: usize = 8;
+/// Guests at most.
+pub const DOMAINS_MAX: usize = 8;
 
 /// A client's two directions as the hypervisor core uses them; never blocks.
 pub trait ConsolePort {

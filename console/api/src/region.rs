@@ -5,6 +5,7 @@ use ring::{Consumer, HEADER_WORDS, Header, Producer, Words};
 
 use crate::client::Client;
 use crate::control::{Control, Order, Shown, State};
+use crate::times::Times;
 use crate::{REGION_SIZE, RX_SIZE, TX_SIZE};
 
 /// Bytes at the start of the region that hold the indices of both rings, as 32-bit words.
@@ -26,6 +27,7 @@ pub struct Region<'a> {
     tx: (Header<'a>, &'a [AtomicU8]),
     rx: (Header<'a>, &'a [AtomicU8]),
     control: Control<'a>,
+    times: Times<'a>,
 }
 
 /// The console server's end: it takes from the client's transmit ring and puts into its receive
@@ -37,6 +39,7 @@ pub struct ServerEnd<'a> {
     /// What was typed for the client.
     pub input: Producer<'a>,
     control: Control<'a>,
+    times: Times<'a>,
 }
 
 impl ServerEnd<'_> {
@@ -60,6 +63,22 @@ impl ServerEnd<'_> {
     pub fn stopped(&self) -> u32 {
         self.control.stopped()
     }
+
+    /// Asks the client, the timekeeper, for processor times; a notification must follow.
+    pub fn ask_times(&self) {
+        self.times.ask();
+    }
+
+    /// Whether the client, the timekeeper, has answered what was asked last.
+    pub fn has_times(&self) -> bool {
+        self.times.is_answered()
+    }
+
+    /// Microseconds of the processor that vCPU `vcpu` of the domain of number `domain`, from 0, has
+    /// had since the machine started, as the client, the timekeeper, has said last.
+    pub fn time(&self, domain: usize, vcpu: usize) -> u64 {
+        self.times.get(domain, vcpu)
+    }
 }
 
 impl<'a> Region<'a> {
@@ -74,6 +93,7 @@ impl<'a> Region<'a> {
             tx: (Header::new(header)?, tx),
             rx: (Header::new(header.get(RX_HEADER..)?)?, rx),
             control: Control::new(header)?,
+            times: Times::new(header)?,
         })
     }
 
@@ -83,6 +103,7 @@ impl<'a> Region<'a> {
             Producer::new(self.tx.0, self.tx.1)?,
             Consumer::new(self.rx.0, self.rx.1)?,
             self.control,
+            self.times,
             notify,
         ))
     }
@@ -93,6 +114,7 @@ impl<'a> Region<'a> {
             output: Consumer::new(self.tx.0, self.tx.1)?,
             input: Producer::new(self.rx.0, self.rx.1)?,
             control: self.control,
+            times: self.times,
         })
     }
 }

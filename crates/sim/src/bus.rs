@@ -16,6 +16,17 @@ const START: u64 = 1_000_000;
 pub(crate) const TIMER: u32 = 1 << channel::TIMER;
 /// Bit of a VMM's notification word for the store.
 pub(crate) const STORE: u32 = 1 << channel::STORE;
+/// Bit of a VMM's notification word for the block server. Its channel is one of those of the board
+/// alone.
+pub(crate) const DISKS: u32 = 1 << 31;
+/// The same for the net server.
+pub(crate) const NETS: u32 = 1 << 30;
+/// Bit of a VMM's notification word for the VMM of domain `domain`, from 0.
+pub(crate) fn peer(domain: usize) -> u32 {
+    1 << (channel::PAIR + domain)
+}
+/// Those bits.
+pub(crate) const PEERS: u32 = ((1 << MAX_DOMAINS) - 1) << channel::PAIR;
 /// Bit of a VMM's notification word for the console.
 pub(crate) const CONSOLE: u32 = 1 << channel::CONSOLE;
 
@@ -27,6 +38,12 @@ pub(crate) struct Bus {
     now: Cell<u64>,
     console: Cell<u32>,
     store: Cell<u32>,
+    /// The block server has been notified, and how often it was woken.
+    block: Cell<bool>,
+    block_wakes: Cell<usize>,
+    /// The net server has been notified, and how often it was woken.
+    net: Cell<bool>,
+    net_wakes: Cell<usize>,
     /// How often the store was woken.
     store_wakes: Cell<usize>,
     vmms: [Cell<u32>; MAX_DOMAINS],
@@ -43,6 +60,10 @@ impl Bus {
             now: Cell::new(START),
             console: Cell::new(0),
             store: Cell::new(0),
+            block: Cell::new(false),
+            block_wakes: Cell::new(0),
+            net: Cell::new(false),
+            net_wakes: Cell::new(0),
             store_wakes: Cell::new(0),
             vmms: Default::default(),
             deadlines: RefCell::new(Deadlines::new()),
@@ -92,6 +113,34 @@ impl Bus {
     /// How often the store was woken so far.
     pub(crate) fn store_wakes(&self) -> usize {
         self.store_wakes.get()
+    }
+    /// A VMM notifies the block server.
+    pub(crate) fn notify_block(&self) {
+        self.block.set(true);
+    }
+    pub(crate) fn take_block(&self) -> bool {
+        let notified = self.block.take();
+        self.block_wakes
+            .set(self.block_wakes.get() + usize::from(notified));
+        notified
+    }
+    /// How often the block server was woken so far.
+    pub(crate) fn block_wakes(&self) -> usize {
+        self.block_wakes.get()
+    }
+    /// A VMM notifies the net server.
+    pub(crate) fn notify_net(&self) {
+        self.net.set(true);
+    }
+    pub(crate) fn take_net(&self) -> bool {
+        let notified = self.net.take();
+        self.net_wakes
+            .set(self.net_wakes.get() + usize::from(notified));
+        notified
+    }
+    /// How often the net server was woken so far.
+    pub(crate) fn net_wakes(&self) -> usize {
+        self.net_wakes.get()
     }
     pub(crate) fn notify_vmm(&self, vmm: usize, bit: u32) {
         let word = &self.vmms[vmm];

@@ -6,6 +6,8 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
 use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped, manifest::TABLES_BITS};
 
+use xenstore_server_api::{Devices, Disk, Nic};
+
 use crate::memory::Memory;
 
 /// RAM that the kernel does not own: static memory is taken from here upwards.
@@ -45,8 +47,20 @@ pub struct Domain {
     pub trap_unmapped: Option<u32>,
     /// `cpus`.
     pub cpus: u32,
+    /// Names of domains before it with which it may have event channels.
+    pub meets: Vec<String>,
+    /// Domains with whom it may have event channels, and either may map what the other one grants.
+    pub grants: Vec<String>,
+    /// Static event channels: port, name of a domain before it, and port there.
+    pub channels: Vec<(u32, String, u32)>,
     /// Command line.
     pub bootargs: String,
+    /// Devices whose back ends are in its VMM.
+    pub devices: Devices,
+    /// What is on its disks, a multiple of 512 bytes each; the first is xvda.
+    pub disks: Vec<Vec<u8>>,
+    /// Its network interfaces.
+    pub nics: Vec<net_server::PortSpec>,
     /// Its kernel file.
     pub kernel: Vec<u8>,
     /// Its RAM disk.
@@ -75,7 +89,13 @@ impl Domain {
             vpl011: false,
             trap_unmapped: None,
             cpus: 1,
+            meets: Vec::new(),
+            grants: Vec::new(),
+            channels: Vec::new(),
             bootargs: format!("console=hvc0 hostname={name}"),
+            devices: Devices::new(),
+            disks: Vec::new(),
+            nics: Vec::new(),
             kernel: kernel_image(name),
             ramdisk: Some(format!("files of {name}").repeat(300).into_bytes()),
         }
@@ -85,6 +105,29 @@ impl Domain {
     #[must_use]
     pub fn with_cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// The same, and it may have event channels with the domain `other`, which stands before it.
+    #[must_use]
+    pub fn meeting(mut self, other: &str) -> Self {
+        self.meets.push(other.to_owned());
+        self
+    }
+
+    /// The same, and it may have event channels with the domain `other`, which stands before it,
+    /// and either may map what the other one grants to it.
+    #[must_use]
+    pub fn granting(mut self, other: &str) -> Self {
+        self.grants.push(other.to_owned());
+        self
+    }
+
+    /// The same with a static event channel from `port` to `other_port` of the domain `other`,
+    /// which stands before it.
+    #[must_use]
+    pub fn with_channel(mut self, port: u32, other: &str, other_port: u32) -> Self {
+        self.channels.push((port, other.to_owned(), other_port));
         self
     }
 
@@ -114,6 +157,48 @@ impl Domain {
     #[must_use]
     pub fn enhanced(mut self, value: &'static str) -> Self {
         self.enhanced = Some(value);
+        self
+    }
+
+    /// The same with a disk.
+    ///
+    /// # Panics
+    /// There are too many.
+    #[must_use]
+    pub fn disk(mut self, disk: &Disk<'_>) -> Self {
+        self.devices.add_disk(disk).expect("a few disks fit");
+        self
+    }
+
+    /// The same with a disk that holds these bytes.
+    ///
+    /// # Panics
+    /// There are too many.
+    #[must_use]
+    pub fn with_disk(mut self, bytes: Vec<u8>) -> Self {
+        let disk = Disk {
+            number: u8::try_from(self.disks.len()).expect("a few disks"),
+            params: "a RAM disk",
+            is_read_only: false,
+            can_discard: true,
+        };
+        self.disks.push(bytes);
+        self.disk(&disk)
+    }
+
+    /// The same with an interface in network `network`, whose address is `mac`.
+    ///
+    /// # Panics
+    /// There are too many.
+    #[must_use]
+    pub fn with_nic(mut self, network: u8, mac: hv_types::Mac) -> Self {
+        let nic = Nic {
+            number: u8::try_from(self.nics.len()).expect("a few interfaces"),
+            mac: &mac.to_string(),
+            network: "a network",
+        };
+        self.devices.add_nic(&nic).expect("a few interfaces fit");
+        self.nics.push(net_server::PortSpec { network, mac });
         self
     }
 
@@ -261,16 +346,65 @@ pub(crate) fn configure(domains: &[Domain], heap: &[Range]) -> Result<(Config, F
         set(&mut chosen, "xen,static-heap", cells);
     }
     let mut next = STATIC_BASE;
+    let mut nodes = Vec::new();
     for domain in domains {
-        chosen.add_child(domain.node(next));
+        nodes.push(domain.node(next));
         if domain.is_static {
             next += domain.ram.next_multiple_of(BLOCK_SIZE);
         }
     }
+    link(domains, &mut nodes);
+    for node in nodes {
+        chosen.add_child(node);
+    }
+    for domain in domains {
+        for other in &domain.grants {
+            let mut pair = node(&format!("grants-{}-{other}", domain.name));
+            set(&mut pair, "compatible", "zazen,pair");
+            let names = format!("{}\0{other}\0", domain.name).into_bytes();
+            set(&mut pair, "zazen,domains", names.clone());
+            set(&mut pair, "zazen,events", [0u8; 0]);
+            set(&mut pair, "zazen,grants", names);
+            chosen.add_child(pair);
+        }
+        for other in &domain.meets {
+            let mut pair = node(&format!("pair-{}-{other}", domain.name));
+            set(&mut pair, "compatible", "zazen,pair");
+            let names = format!("{}\0{other}\0", domain.name);
+            set(&mut pair, "zazen,domains", names.into_bytes());
+            set(&mut pair, "zazen,events", [0u8; 0]);
+            chosen.add_child(pair);
+        }
+    }
     tree.root.add_child(chosen);
     let files = Files::new(domains);
-    let config = parse(&tree.to_dtb(), &files).map_err(|errors| errors.to_string())?;
+    let mut config = parse(&tree.to_dtb(), &files).map_err(|errors| errors.to_string())?;
+    for (config, domain) in config.domains.iter_mut().zip(domains) {
+        config.devices = domain.devices.clone();
+    }
     Ok((config, files))
+}
+
+/// Adds the ends of static event channels to the nodes of their domains.
+fn link(domains: &[Domain], nodes: &mut [DeviceTreeNode]) {
+    let mut phandle = 1_u32;
+    for (index, domain) in domains.iter().enumerate() {
+        for (port, other, other_port) in &domain.channels {
+            let other = domains.iter().position(|domain| domain.name == *other);
+            let other = other.expect("the domain is there");
+            for (at, own, ends) in [
+                (other, phandle, [*other_port, phandle + 1]),
+                (index, phandle + 1, [*port, phandle]),
+            ] {
+                let mut end = node(&format!("evtchn{own}"));
+                set(&mut end, "compatible", "xen,evtchn-v1");
+                set(&mut end, "phandle", own);
+                set(&mut end, "xen,evtchn", ends.map(u32::to_be_bytes).concat());
+                nodes[at].add_child(end);
+            }
+            phandle += 2;
+        }
+    }
 }
 
 /// Memory as the image builder hands it over for `config`.
@@ -295,6 +429,7 @@ pub(crate) fn memory(config: &Config) -> Memory {
         .collect();
     let mut domains = Vec::new();
     let mut tables_at = TABLES_BASE;
+    let lends = config.lends();
     for (n, domain) in (0..).zip(&config.domains) {
         let index = DomainIndex(n);
         for range in &domain.static_mem {
@@ -326,6 +461,7 @@ pub(crate) fn memory(config: &Config) -> Memory {
             direct: domain.record.direct_map,
             table_quota: u32::try_from(tables / PAGE_SIZE).expect("a quota of tables"),
             grant_radix: GRANT_RADIX,
+            lenders: lends.lenders(domains.len()),
         });
     }
     Memory::new(&domains, &untypeds, SPLITS)

@@ -13,10 +13,13 @@ use memory_server::DomainIndex;
 use memory_server_api::{MemoryServer as _, Remembering, Request};
 use timer_server_api::{NEVER, OP_ARM};
 
+use crate::block::Disks;
 use crate::bus::{Bus, FREQUENCY};
 use crate::caps::{Mapper, SimWindow};
 use crate::meddler::Meddler;
 use crate::memory::{Memory, MemoryClient};
+use crate::net::Nets;
+use crate::peers::Peers;
 use crate::vcpu::{Thread, Vcpu};
 
 /// Most lines of a VMM that are kept; a guest that causes more is told by their number.
@@ -43,15 +46,20 @@ pub(crate) struct SimHost {
     synced: Option<(Gpa, u64)>,
     console: Console,
     store: Store,
+    disks: Option<Disks>,
+    nets: Option<Nets>,
+    peers: Peers,
 }
+
+/// A VMM's ends of what it shares with servers and other VMMs.
+pub(crate) type Ends = (Console, Store, Option<Disks>, Option<Nets>, Peers);
 
 impl SimHost {
     pub(crate) fn new(
         index: usize,
         bus: Rc<Bus>,
         memory: &Memory,
-        console: Console,
-        store: Store,
+        (console, store, disks, nets, peers): Ends,
     ) -> Self {
         let domain = DomainIndex(u8::try_from(index).expect("eight domains at most"));
         let machine = memory.machine().clone();
@@ -67,6 +75,9 @@ impl SimHost {
             synced: None,
             console,
             store,
+            disks,
+            nets,
+            peers,
         }
     }
 }
@@ -107,6 +118,9 @@ impl Host for SimHost {
     type Memory = Remembering<MemoryClient>;
     type Console = Console;
     type Store = Store;
+    type Disks = Option<Disks>;
+    type Nets = Option<Nets>;
+    type Peers = Peers;
 
     fn vcpu(&mut self, id: VcpuId) -> &mut Vcpu {
         &mut self.cpus[id.index()]
@@ -127,6 +141,15 @@ impl Host for SimHost {
     }
     fn window_and_store(&mut self) -> (&SimWindow, &mut Store) {
         (&self.window, &mut self.store)
+    }
+    fn window_and_nets(&mut self) -> (&SimWindow, &mut Option<Nets>) {
+        (&self.window, &mut self.nets)
+    }
+    fn window_and_disks(&mut self) -> (&SimWindow, &mut Option<Disks>) {
+        (&self.window, &mut self.disks)
+    }
+    fn window_and_peers(&mut self) -> (&SimWindow, &mut Peers) {
+        (&self.window, &mut self.peers)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         let admission = self.rate.admit(self.now(), FREQUENCY);

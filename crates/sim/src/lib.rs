@@ -6,6 +6,7 @@
 //! * [`guest`]: guests that execute what a test tells them to.
 #![forbid(unsafe_code)]
 
+mod block;
 mod bus;
 pub mod caps;
 pub mod domains;
@@ -16,7 +17,9 @@ mod invariants;
 pub mod meddler;
 pub mod mem_host;
 pub mod memory;
-pub mod serial;
+mod net;
+pub mod peers;
+mod serial;
 mod store;
 pub mod system;
 mod vcpu;

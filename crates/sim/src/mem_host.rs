@@ -8,10 +8,13 @@ use hv_types::{Gpa, Gva, VcpuId, WindowAddr};
 use hypervisor_core::host::on_vcpu::VcpuHost;
 use hypervisor_core::host::{Clock, Host, Interrupts, MapsBy, SysReg, Vcpu};
 use memory_server::DomainIndex;
+use peer_server_api::NoPeers;
 use xenstore_server_api::NoStore;
 
+use crate::block::Disks;
 use crate::caps::{Mapper, SimWindow};
 use crate::memory::{Memory, MemoryClient};
+use crate::net::Nets;
 
 /// The host of one guest. Interrupts, time and the console do nothing but remember.
 pub struct MemHost {
@@ -32,6 +35,9 @@ pub struct MemHost {
     /// What went to the console.
     pub console: Output,
     store: NoStore,
+    disks: Option<Disks>,
+    nets: Option<Nets>,
+    peers: NoPeers,
     /// Lines logged.
     pub log: Vec<String>,
     /// Interrupts put into list registers.
@@ -56,6 +62,9 @@ impl MemHost {
             sysregs: HashMap::new(),
             console: Output::default(),
             store: NoStore,
+            disks: None,
+            nets: None,
+            peers: NoPeers,
             log: Vec::new(),
             injected: Vec::new(),
         };
@@ -149,6 +158,9 @@ impl Host for MemHost {
     type Memory = MemoryClient;
     type Console = Output;
     type Store = NoStore;
+    type Disks = Option<Disks>;
+    type Nets = Option<Nets>;
+    type Peers = NoPeers;
 
     fn vcpu(&mut self, _: VcpuId) -> &mut Self {
         self
@@ -167,6 +179,15 @@ impl Host for MemHost {
     }
     fn window_and_store(&mut self) -> (&SimWindow, &mut NoStore) {
         (&self.window, &mut self.store)
+    }
+    fn window_and_nets(&mut self) -> (&SimWindow, &mut Option<Nets>) {
+        (&self.window, &mut self.nets)
+    }
+    fn window_and_disks(&mut self) -> (&SimWindow, &mut Option<Disks>) {
+        (&self.window, &mut self.disks)
+    }
+    fn window_and_peers(&mut self) -> (&SimWindow, &mut NoPeers) {
+        (&self.window, &mut self.peers)
     }
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.push(line.to_string());

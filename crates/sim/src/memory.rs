@@ -11,7 +11,7 @@ use memory_server::{
     Tables, Totals, Untyped, UntypedRecord, manifest,
 };
 use memory_server_api::{
-    Error, MAX_WORDS, Message, Relinquished, Reply, Request, Slot, Usage, Words,
+    Error, LendError, Lending, MAX_WORDS, Message, Relinquished, Reply, Request, Slot, Usage, Words,
 };
 
 use crate::caps::{Machine, Shared};
@@ -38,6 +38,7 @@ pub fn domain_config(
         direct: false,
         table_quota,
         grant_radix: 18,
+        lenders: 0,
     }
 }
 
@@ -51,10 +52,7 @@ impl Memory {
         let words = manifest::encode(domains, untypeds, splits)
             .unwrap_or_else(|error| panic!("the manifest is not valid: {error}"));
         let manifest = Manifest::decode(&words).expect("what was encoded decodes");
-        let windows: usize = domains
-            .iter()
-            .map(|d| usize::from(GrantLayout::new(d.grant_radix, d.table_quota).windows()))
-            .sum();
+        let windows: usize = domains.iter().map(|d| GrantLayout::of(d).words()).sum();
         let tables = Tables {
             untypeds: vec![UntypedRecord::EMPTY; untypeds.len()].leak(),
             blocks: vec![BlockRecord::EMPTY; layout::blocks(&manifest) as usize].leak(),
@@ -141,6 +139,17 @@ impl Memory {
     pub fn has_crashed(&self, domain: DomainIndex) -> bool {
         self.server.borrow().has_crashed(domain)
     }
+    /// What the peer server asks, through the words that travel on the machine.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn lending(&self, lending: Lending) -> Result<u64, LendError> {
+        let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
+        let lending = Lending::read(lending.write(&mut words)).ok_or(LendError::Malformed)?;
+        let mut server = self.server.borrow_mut();
+        let answer = server.on_lending(&mut self.machine.clone(), lending);
+        Lending::read_answer(Lending::answer(answer, &mut reply))
+    }
     /// Lets a dead domain live again.
     ///
     /// # Errors
@@ -179,7 +188,13 @@ impl Memory {
     /// The server's refusal.
     pub fn ask(&self, domain: DomainIndex, request: Request) -> Result<Reply, Error> {
         let (mut words, mut reply) = ([0; MAX_WORDS], [0; MAX_WORDS]);
-        request.decode_reply(self.send(domain, request.encode(&mut words), &mut reply))
+        let message = self.send(domain, request.encode(&mut words), &mut reply);
+        let answer = request.decode_reply(message);
+        // Whoever is to ask again lets the wiper run.
+        if answer == Err(Error::Again) && self.machine.change().wiper_goes_on() {
+            self.server.borrow_mut().on_wiped(&mut self.machine.clone());
+        }
+        answer
     }
 }
 
@@ -202,7 +217,7 @@ impl memory_server_api::MemoryServer for MemoryClient {
                 slots.for_each(|slot| note(Slot(*slot), true));
             }
             (_, Reply::Granted(run)) => (0..run.count).for_each(|n| note(run.slot(n), false)),
-            (_, Reply::Pages(pages)) => pages.iter().for_each(|page| note(page.slot, false)),
+            (_, Reply::Pages(pages)) => pages.iter().for_each(|page| note(page, false)),
             _ => {}
         }
         Ok(reply)

@@ -4,9 +4,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 
 use dt_server::Config;
-use dt_server_api::Bank;
 use topology::channel;
-use xenstore_server::{Cell, Facts, Server, cells};
+use xenstore_server::{Cell, Server, cells};
 use xenstore_server_api::{HEADER_SIZE, REGION_SIZE, Region};
 
 use crate::bus::{Bus, FREQUENCY, STORE};
@@ -28,16 +27,8 @@ impl Store {
         server.begin(memory, FREQUENCY, count);
         let ends = config.domains.iter().enumerate().map(|(guest, domain)| {
             let region = region();
-            let record = &domain.record;
-            let kib = |banks: &[Bank]| banks.iter().map(Bank::size).sum::<u64>() / 1024;
-            let facts = Facts {
-                name: record.name.clone(),
-                vcpus: record.vcpus,
-                memory_kib: kib(&record.banks),
-                most_kib: kib(&record.max_banks),
-            };
             let end = region.server().expect("the region has its size");
-            server.add(guest, facts, end);
+            server.add(guest, domain.store_facts(), end);
             let bus = bus.clone();
             let notify: Box<dyn FnMut()> = Box::new(move || bus.notify_store(guest));
             region.client(notify).expect("the region has its size")

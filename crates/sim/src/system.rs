@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use console::{Mux, Role, SERVER_COMMANDS};
 use console_api::{HEADER_SIZE, Logger, REGION_SIZE, Region};
@@ -13,13 +13,17 @@ use hypervisor_core::domain::shutdown::StopReason;
 use hypervisor_core::exit::{Exit, Reason};
 use memory_server::{DomainIndex, Report};
 use memory_server_api::Relinquished;
+use peer_server_api::Request;
 use topology::console_client::{COUNT, DT_SERVER, MEMORY_SERVER};
 use topology::pd;
 
-use crate::bus::{Bus, CONSOLE, FREQUENCY};
+use crate::block::Blocks;
+use crate::bus::{Bus, CONSOLE, FREQUENCY, peer};
 use crate::domains::{self, Domain};
 use crate::host::{Console, SimHost};
 use crate::memory::Memory;
+use crate::net::Switch;
+use crate::peers::{self, PeerServer, Shared};
 use crate::serial::Serial;
 use crate::store::Store;
 use crate::vcpu::Thread;
@@ -44,6 +48,14 @@ pub struct System {
     mux: Box<Mux<'static, COUNT>>,
     /// The xenstore server; VMM `i` is its guest `i`.
     store: Store,
+    /// The block server.
+    blocks: Blocks,
+    /// The net server.
+    switch: Switch,
+    /// The peer server; VMM `i` is its client `i`.
+    peers: PeerServer,
+    /// The pages between VMMs.
+    shared: Vec<Shared>,
     /// Client number of each of the multiplexer's clients.
     channels: Vec<usize>,
     memory_log: Logger<Console>,
@@ -95,6 +107,9 @@ impl System {
         let mut channels = Vec::new();
         let mut ends = Vec::new();
         let (store, store_ends) = Store::new(&bus, &config);
+        let (blocks, disks) = Blocks::new(&bus, domains);
+        let (switch, nets) = Switch::new(&bus, domains);
+        let (peers, sides, shared) = peers::new(&bus, &config, &memory);
         for (client, domain) in config.domains.iter().enumerate() {
             let region = region();
             let end = region.server().expect("the region has its size");
@@ -106,8 +121,12 @@ impl System {
         let mut server = |client, name| {
             let region = region();
             let end = region.server().expect("the region has its size");
-            mux.add(name, Role::Server, end)
-                .expect("no domain has a server's name");
+            let index = mux.add(name, Role::Server, end);
+            let index = index.expect("no domain has a server's name");
+            // Nobody here knows processor times; that nothing has used any is said by somebody.
+            if client == MEMORY_SERVER {
+                mux.set_timekeeper(index);
+            }
             channels.push(client);
             Logger::new(console_end(&bus, client, region))
         };
@@ -124,6 +143,10 @@ impl System {
             dt: dt.clone(),
             mux,
             store,
+            blocks,
+            switch,
+            peers,
+            shared,
             channels,
             memory_log,
             memory_report: Report::default(),
@@ -133,8 +156,14 @@ impl System {
             seen: 0,
         };
         system.pump_console();
-        for (index, (console, store)) in ends.into_iter().zip(store_ends).enumerate() {
-            let host = SimHost::new(index, bus.clone(), &system.memory, console, store);
+        let ends = ends
+            .into_iter()
+            .zip(store_ends)
+            .zip(disks.into_iter().zip(nets))
+            .zip(sides);
+        for (index, (((console, store), (disks, nets)), peers)) in ends.enumerate() {
+            let ends = (console, store, disks, nets, peers);
+            let host = SimHost::new(index, bus.clone(), &system.memory, ends);
             system.vmms.push(Vmm::init(index, host, &dt, &files));
         }
         system.settle();
@@ -176,8 +205,46 @@ impl System {
     /// If the memory server refuses.
     pub fn crash(&mut self, index: usize) -> Relinquished {
         self.hang(index);
+        let domain = Self::domain(index).0;
+        loop {
+            let mut peers = self.peers.borrow_mut();
+            if peers.crash(domain, |lending| self.memory.lending(lending))
+                != Err(peer_server_api::Error::Again)
+            {
+                break;
+            }
+        }
         let taken = self.memory.crash(Self::domain(index));
         taken.unwrap_or_else(|error| panic!("domain {index} is not taken apart: {error}"))
+    }
+
+    /// The VMM of guest `index`, which was taken over, rings every port of guest `other`'s, and
+    /// writes what it likes into the page between them.
+    ///
+    /// # Panics
+    /// If the two share no page.
+    pub fn ring_all(&mut self, index: usize, other: usize) {
+        let both = (index.min(other), index.max(other));
+        let mut pages = self.shared.iter();
+        let page = pages.find(|page| page.domains == both);
+        for word in page.expect("the two share a page").words {
+            word.store(u32::MAX, Ordering::SeqCst);
+        }
+        self.bus.notify_vmm(other, peer(index));
+        self.settle();
+    }
+
+    /// What the peer server says to `request` of the VMM of guest `index`, which was taken over.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn ask_peers(
+        &mut self,
+        index: usize,
+        request: Request,
+    ) -> Result<(), peer_server_api::Error> {
+        let mut peers = self.peers.borrow_mut();
+        peers.answer(index, request, |lending| self.memory.lending(lending))
     }
 
     /// Whether the boot CPU of guest `index` waits.
@@ -198,6 +265,53 @@ impl System {
     /// How often the store was woken so far.
     pub fn store_wakes(&self) -> usize {
         self.bus.store_wakes()
+    }
+
+    /// How often the block server was woken so far.
+    pub fn block_wakes(&self) -> usize {
+        self.bus.block_wakes()
+    }
+
+    /// How often the net server was woken so far.
+    pub fn net_wakes(&self) -> usize {
+        self.bus.net_wakes()
+    }
+
+    /// What the port of interface `nic` of a guest has counted.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn port(&self, guest: usize, nic: usize) -> net_server::Counters {
+        self.switch.counters(guest, nic)
+    }
+
+    /// The net server crashes, which VMMs learn.
+    pub fn crash_nets(&mut self) {
+        self.switch.crash(&self.bus);
+        self.settle();
+    }
+
+    /// From now on disks do nothing of what they are asked; or they do it now.
+    pub fn hold_disks(&mut self, held: bool) {
+        self.blocks.hold(held);
+        self.blocks.notified(&self.bus);
+        self.settle();
+    }
+
+    /// From now on everything that disks are asked ends so.
+    pub fn fail_disks(&mut self, failure: Option<block_server_api::Status>) {
+        self.blocks.fail(failure);
+    }
+
+    /// The block server crashes, which VMMs learn.
+    pub fn crash_disks(&mut self) {
+        self.blocks.crash(&self.bus);
+        self.settle();
+    }
+
+    /// Bytes of disk `disk`, counted over all guests.
+    pub fn disk_bytes(&self, disk: usize, at: u64, len: usize) -> Vec<u8> {
+        self.blocks.bytes(disk, at, len)
     }
 
     /// Bytes that the store keeps for guest `index`.
@@ -338,6 +452,14 @@ impl System {
                 self.store.notified(&self.bus, clients);
                 continue;
             }
+            if self.bus.take_block() {
+                self.blocks.notified(&self.bus);
+                continue;
+            }
+            if self.bus.take_net() {
+                self.switch.notified(&self.bus);
+                continue;
+            }
             let Some((index, bits)) = (0..self.vmms.len()).find_map(|index| {
                 let bits = self.bus.take_vmm(index);
                 (bits != 0).then_some((index, bits))
@@ -356,6 +478,15 @@ impl System {
             writeln!(self.memory_log, "{line}").expect("a logger takes everything");
         }
         self.memory_lines = machine.log.len();
+    }
+
+    /// The monitor's list of vCPUs, with the input at the monitor.
+    pub fn vcpus(&mut self) -> String {
+        self.seen();
+        self.type_in(b"v");
+        self.memory_log.port().answer_times(|_, _| 0);
+        self.settle();
+        self.seen()
     }
 
     fn console_notified(&mut self, clients: u32) {

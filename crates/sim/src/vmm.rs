@@ -14,7 +14,7 @@ use hypervisor_core::life::boot::Modules;
 use hypervisor_core::life::driver::{Driver, Signal};
 use hypervisor_core::vm::Vm;
 
-use crate::bus::{CONSOLE, STORE, TIMER};
+use crate::bus::{CONSOLE, DISKS, NETS, PEERS, STORE, TIMER};
 use crate::domains::Files;
 use crate::guest::way::Way;
 use crate::host::SimHost;
@@ -109,6 +109,9 @@ impl Vmm {
             (TIMER, Signal::Time),
             (CONSOLE, Signal::Console),
             (STORE, Signal::Store),
+            (DISKS, Signal::Disks),
+            (NETS, Signal::Nets),
+            (PEERS, Signal::Peers),
         ] {
             if bits & bit != 0 {
                 self.driver.note(signal);

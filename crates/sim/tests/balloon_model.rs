@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use dt_server_api::Bank;
 use hv_types::{BLOCK_SIZE, Gfn, Gpa, PAGE_SIZE, PageOrder};
-use hypervisor_core::memory::p2m::{Error, P2m, Page};
+use hypervisor_core::memory::p2m::{Error, P2m, Page, Patience};
 use hypervisor_core::memory::pages::Pages;
 use memory_server::{DomainIndex, Purpose, Untyped};
 use memory_server_api::{Batch, Extra, Reply, Request, Slot};
@@ -201,7 +201,9 @@ impl World {
     }
 
     fn decrease(&mut self, gfns: &[u64], fault: bool) {
-        let (done, error) = self.repeat(gfns, P2m::decrease_pages);
+        let (done, error) = self.repeat(gfns, |p2m, host, gfns| {
+            p2m.decrease_pages(host, gfns, Patience::None)
+        });
         for gfn in &gfns[..done] {
             assert!(self.is_owned(*gfn), "frame {gfn} was nothing to give");
             self.model.remove(gfn);
@@ -286,7 +288,10 @@ impl World {
                     return;
                 }
                 let at = Gfn::new(GFN + gfn);
-                match self.p2m.decrease(&mut self.host, at, PageOrder(*order)) {
+                match self
+                    .p2m
+                    .decrease(&mut self.host, at, PageOrder(*order), Patience::None)
+                {
                     Ok(()) => {
                         assert!(all);
                         frames.for_each(|gfn| _ = self.model.remove(&gfn));
@@ -374,10 +379,10 @@ impl World {
             return;
         };
         for page in pages.iter() {
-            self.stolen.push(page.slot);
+            self.stolen.push(page);
             self.has_lost = true;
             let mut machine = self.memory.machine().change();
-            let paddr = machine.held_frame(D1, page.slot).expect("granted").paddr;
+            let paddr = machine.held_frame(D1, page).expect("granted").paddr;
             assert!(machine.peek(paddr) < OURS, "{paddr:#x} is the guest's");
             machine.poke(paddr, THEIRS);
         }
@@ -487,6 +492,11 @@ fn a_page_that_was_revoked_comes_back_to_its_old_place() {
         let last = world.stolen.pop().expect("both were stolen");
         let machine = world.memory.machine().clone();
         assert_eq!(machine.look().held_frame(D1, last).map(|f| f.paddr), moved);
+        // The window shows the block itself until all of it is copied, and then nothing.
+        let mut host = MemHost::new(&world.memory, D0);
+        for _ in 0..=32 {
+            world.p2m.go_on_copying(&mut host).unwrap();
+        }
         assert_eq!(machine.look().translate(D0, Side::Window, at.raw()), None);
         world
             .memory

@@ -404,3 +404,34 @@ fn a_table_walk_brings_the_tables() {
         assert_eq!(g.memory.totals().copying, 0);
     }
 }
+
+/// What the second and later copies go to is zeroed while the guest runs: it waits in parts, keeps
+/// all contents, and can give up any page. Extents of several pages do the same.
+#[test]
+fn a_guest_does_not_stand_still_while_memory_is_zeroed() {
+    let mut g = Guest::new(Kind::TightHeap);
+    let blocks: Vec<u64> = (1..7).map(|n| GFN + 512 * n).collect();
+    for gfn in &blocks {
+        g.put((gfn + 100) << 12, gfn);
+        g.put((gfn + 511) << 12, &!gfn);
+    }
+    assert_eq!((g.decrease(0, &blocks[..1]), g.waits), (1, 0));
+    assert_eq!(g.decrease(0, &blocks[1..2]), 1);
+    assert!(g.waits > 0, "it did not wait");
+    // What is given up in the middle of a list is neither lost nor given up twice.
+    let list = [
+        blocks[1] + 1,
+        blocks[2],
+        blocks[2] + 1,
+        blocks[3],
+        blocks[3] + 3,
+    ];
+    assert_eq!(g.decrease(0, &list), 5);
+    assert!(g.waits > 1, "{}", g.waits);
+    assert_eq!(g.decrease(3, &blocks[4..5]), 1);
+    assert_eq!(g.decrease(2, &blocks[5..6]), 1);
+    for gfn in &blocks {
+        assert_eq!(g.get::<u64>((gfn + 100) << 12), *gfn);
+        assert_eq!(g.get::<u64>((gfn + 511) << 12), !gfn);
+    }
+}

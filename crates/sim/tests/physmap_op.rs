@@ -384,7 +384,8 @@ fn wild_arguments_get_answers() {
                 for _ in 0..50 {
                     match dispatch(&mut g.vm, &mut g.host, nr, args) {
                         Outcome::Return(_) => break,
-                        Outcome::Continue { args: next } => args = next,
+                        Outcome::Continue { args: next }
+                        | Outcome::ContinueLater { args: next, .. } => args = next,
                         other => panic!("{other:?}"),
                     }
                 }

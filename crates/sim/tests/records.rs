@@ -47,6 +47,7 @@ fn needed(ram: u64, domains: u16, is_static: bool, growth: u64) -> (u64, u64) {
         direct: false,
         table_quota: u32::try_from(each / BLOCK_SIZE * 2 + 64).unwrap(),
         grant_radix,
+        lenders: 0,
     };
     let configs: Vec<_> = (0..domains).map(|n| config(n, 24)).collect();
     let words = manifest::encode(&configs, &untypeds, 0).unwrap();
@@ -55,7 +56,7 @@ fn needed(ram: u64, domains: u16, is_static: bool, growth: u64) -> (u64, u64) {
         .domains()
         .map(|(n, domain)| {
             let radix = layout::grant_radix(&manifest, n).max(10);
-            u64::from(GrantLayout::new(radix, domain.table_quota).windows())
+            GrantLayout::new(radix, domain.table_quota, 0).words() as u64
         })
         .sum();
     let blocks = u64::from(layout::blocks(&manifest));

@@ -128,7 +128,7 @@ fn slots_of_nothing_cannot_be_released_or_split() {
     {
         for request in [
             Request::Release { slot },
-            Request::Split { slot },
+            Request::split(slot),
             Request::SplitDone { slot },
             Request::SplitAbort { slot },
         ] {

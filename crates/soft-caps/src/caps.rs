@@ -268,6 +268,14 @@ impl<'a> Caps<'a> {
     /// # Errors
     /// [`Error`]; nothing changed.
     pub fn mint(&mut self, from: Place, into: Place) -> Result<(), Error> {
+        self.mint_as(from, into, true)
+    }
+
+    /// The same; the copy of a page may only be read unless `writable`.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing changed.
+    pub fn mint_as(&mut self, from: Place, into: Place, writable: bool) -> Result<(), Error> {
         let parent = self.full(from)?;
         let original = *self.node(parent);
         let object = original
@@ -279,11 +287,9 @@ impl<'a> Caps<'a> {
         }
         self.reserve(into, 1)?;
         let node = self.find(into)?.ok_or(Error::NoSlot)?;
-        self.link(
-            parent,
-            node,
-            Node::new(object, false, original.frame(), original.depth() + 1),
-        );
+        let copy = Node::new(object, false, original.frame(), original.depth() + 1);
+        let copy = if writable { copy } else { copy.read_only() };
+        self.link(parent, node, copy);
         Ok(())
     }
 

@@ -12,8 +12,8 @@
 //!   The caller hears of every deleted capability that was mapped, and takes the mapping away.
 //! - A capability remembers one mapping.
 //!
-//! Left out, because the memory server has no use for it: rights, badges, moving and deleting of
-//! single capabilities.
+//! Left out, because the memory server has no use for it: rights but of pages that are only read,
+//! badges, moving of single capabilities.
 //!
 //! # Representation
 //! A capability is a node of 12 bytes. Nodes of one derivation tree form a list in depth-first

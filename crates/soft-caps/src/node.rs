@@ -70,6 +70,8 @@ pub struct Cap {
     pub paddr: u64,
     /// Where it is mapped.
     pub mapping: Option<Mapping>,
+    /// It may only be mapped for reading.
+    pub read_only: bool,
 }
 
 /// Memory for one capability; all zero is an empty slot.
@@ -89,6 +91,8 @@ const DEVICE: u32 = 2;
 const PAGE: u32 = 3;
 const BLOCK: u32 = 4;
 const TABLE: u32 = 5;
+/// A page that may only be read.
+const READ_ONLY: u32 = 6;
 
 impl Node {
     /// An empty slot.
@@ -114,6 +118,14 @@ impl Node {
         }
     }
 
+    /// The same, if it is a page, for reading only.
+    pub(crate) const fn read_only(mut self) -> Self {
+        if self.what & 15 == PAGE {
+            self.what = self.what & !15 | READ_ONLY;
+        }
+        self
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.what == 0
     }
@@ -122,7 +134,7 @@ impl Node {
             UNTYPED | DEVICE => Object::Untyped {
                 size_bits: (self.link & SIZE) as u8,
             },
-            PAGE => Object::Page,
+            PAGE | READ_ONLY => Object::Page,
             BLOCK => Object::Block,
             TABLE => Object::Table,
             _ => return None,
@@ -186,6 +198,7 @@ impl Node {
             object: self.object()?,
             paddr: u64::from(self.frame()) << PAGE_SHIFT,
             mapping: self.mapping(),
+            read_only: self.what & 15 == READ_ONLY,
         })
     }
 }

@@ -14,6 +14,10 @@ pub const fn cptr(root: u64, slot: u32) -> u64 {
     (root << (64 - ROOT_RADIX)) | slot as u64
 }
 
+/// log2 of the slots of a node: the memory server's own CNode and the grant CNodes are directories
+/// of CNodes of this size, of which only those are there that hold something.
+pub const NODE_BITS: u8 = 11;
+
 /// In a VMM: root slot of the grant CNode (no leaf).
 pub const VMM_GRANT_ROOT: u64 = 1;
 /// In a VMM: the guest's VSpace (stage-2 root).
@@ -27,6 +31,13 @@ pub const fn vmm_reply(number: usize) -> u64 {
         0 => REPLY,
         _ => 459 + number as u64,
     }
+}
+/// In a VMM on a multicore kernel: the endpoint on which it hears from its unloaders
+/// ([`crate::cores`]).
+pub const VMM_UNLOADED: u64 = 470;
+/// In such a VMM: the reply object of the unloader of core `core`.
+pub const fn vmm_unload_reply(core: u8) -> u64 {
+    VMM_UNLOADED + 1 + core as u64
 }
 /// In every protection domain: the endpoint it receives on (Microkit).
 pub const INPUT: u64 = 1;
@@ -54,9 +65,32 @@ pub const fn child_notification(child: usize) -> u64 {
     child_time(child) + 1
 }
 
+/// In the fault server: root slot of the CNode with the scheduling contexts of vCPUs (no leaf).
+pub const VCPU_TIMES_ROOT: u64 = 1;
+/// log2 of the slots of that CNode.
+pub const VCPU_TIMES_BITS: u8 = 6;
+/// In that CNode: slot of vCPU `vcpu` of domain `domain`, both counted from 0 and below 8.
+#[expect(clippy::cast_possible_truncation, reason = "below 64")]
+pub const fn vcpu_time(domain: usize, vcpu: usize) -> u32 {
+    ((domain & 7) << 3 | (vcpu & 7)) as u32
+}
+const _: () = assert!(crate::MAX_DOMAINS == 8 && 1 << VCPU_TIMES_BITS == 64);
+
 /// In the memory server: root slot of its own CNode.
 pub const MEM_OWN_ROOT: u64 = 1;
 /// In the memory server: leaf with its own CNode, invocable.
 pub const MEM_OWN_LEAF: u64 = 458;
+/// In the memory server: leaf with the wiper's CNode, invocable.
+pub const MEM_WIPER_LEAF: u64 = 459;
+/// log2 of the slots of that CNode, in which the memory server puts an untyped at a time.
+pub const WIPER_RADIX: u8 = 1;
+/// In the wiper's CNode: the untyped that is to be zeroed.
+pub const WIPER_UNTYPED: u32 = 0;
+/// In the wiper's CNode: the object that the kernel makes when it has zeroed it.
+pub const WIPER_MADE: u32 = 1;
+/// In the wiper: root slot of that CNode.
+pub const WIPER_ROOT: u64 = 1;
+/// In the wiper: leaf with it, invocable.
+pub const WIPER_LEAF: u64 = 458;
 /// In the memory server: leaf with the grant CNode of domain `i` is this plus `i`.
 pub const MEM_GRANT_LEAF: u64 = 464;

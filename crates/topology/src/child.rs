@@ -1,13 +1,23 @@
 //! Children of the fault server, numbered.
 //!
-//! A client of the console has the number that it has there ([`crate::console_client`]); the gates
-//! follow.
+//! VMMs and the servers that every system has have the numbers that they have as clients of the
+//! console ([`crate::console_client`]); the gates follow, and then who is not everywhere.
 
 use crate::{MAX_DOMAINS, console_client};
 
 /// The gate of VMM `i` is this plus `i`.
-pub const GATE: usize = console_client::COUNT;
+pub const GATE: usize = console_client::XENSTORE_SERVER + 1;
 /// The pulse.
 pub const PULSE: usize = GATE + MAX_DOMAINS;
+/// The block server.
+pub const BLOCK_SERVER: usize = PULSE + 1;
+/// The block driver.
+pub const BLOCK_DRIVER: usize = PULSE + 2;
+/// The peer server.
+pub const PEER_SERVER: usize = PULSE + 3;
+/// The wiper.
+pub const WIPER: usize = PULSE + 4;
+/// The net server.
+pub const NET_SERVER: usize = PULSE + 5;
 /// Number of children at most.
-pub const COUNT: usize = PULSE + 1;
+pub const COUNT: usize = PULSE + 6;

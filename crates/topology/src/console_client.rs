@@ -12,5 +12,9 @@ pub const TIMER_SERVER: usize = MAX_DOMAINS + 2;
 pub const FAULT_SERVER: usize = MAX_DOMAINS + 3;
 /// The xenstore server.
 pub const XENSTORE_SERVER: usize = MAX_DOMAINS + 4;
+/// The block server.
+pub const BLOCK_SERVER: usize = MAX_DOMAINS + 5;
+/// The net server.
+pub const NET_SERVER: usize = MAX_DOMAINS + 6;
 /// Number of clients at most.
-pub const COUNT: usize = MAX_DOMAINS + 5;
+pub const COUNT: usize = MAX_DOMAINS + 7;

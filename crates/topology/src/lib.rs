@@ -14,10 +14,13 @@ pub mod channel;
 pub mod child;
 pub mod console_client;
 pub mod console_key;
+pub mod cores;
 pub mod links;
 pub mod map;
+pub mod meets;
 pub mod pd;
 pub mod region;
+pub mod shape;
 pub mod share;
 pub mod stack;
 pub mod table;
@@ -33,7 +36,24 @@ pub const MAX_MODULES: usize = 2;
 pub const CONSOLE_REGION_SIZE: u64 = 0x4000;
 
 /// Bytes of a `store_<domain>` region (xenstore-server-api's `REGION_SIZE`).
-pub const STORE_REGION_SIZE: u64 = 0x2000;
+pub const STORE_REGION_SIZE: u64 = 0x3000;
+
+/// Bytes of a `disks_<domain>` region and of `disk_queue` (block-server-api's `HEADER_SIZE`).
+pub const DISKS_REGION_SIZE: u64 = 0x3000;
+/// Bytes of a `data_<domain>` region: one large page, of which block-server-api's `DATA_SIZE` is
+/// used.
+pub const DISK_DATA_SIZE: u64 = 0x20_0000;
+/// Bytes of the block server's own buffer.
+pub const DISK_BUFFER_SIZE: u64 = PAGE;
+/// Bytes of the driver's memory for descriptors, rings and headers.
+pub const DISK_DMA_SIZE: u64 = 16 * PAGE;
+/// Most RAM disks of a system.
+pub const RAM_DISKS: usize = 8;
+
+/// Bytes of a `nets_<domain>` region (net-server-api's `HEADER_SIZE`).
+pub const NETS_REGION_SIZE: u64 = 0xc000;
+/// Bytes of a `frames_<domain>` region (net-server-api's `DATA_SIZE`): one large page.
+pub const NET_DATA_SIZE: u64 = 0x20_0000;
 
 /// Bytes of the UART's registers that the console maps.
 pub const UART_SIZE: u64 = 0x1000;
@@ -53,6 +73,16 @@ const _: () = {
     assert!(channel::CONSOLE_TIMER < channel::IRQ);
     assert!(MAX_DOMAINS <= channel::TIMER_PULSE);
     assert!(channel::TIMER_CLIENT_STORE < channel::TIMER_PULSE);
+    assert!(channel::STORE_TIMER < channel::STORE_FAULTS);
+    assert!(channel::STORE_FAULTS + MAX_DOMAINS <= channel::SERVER_CONSOLE);
+    assert!(channel::FAULTS_STORE + MAX_DOMAINS <= channel::FAULTS_MEMORY);
+    assert!(channel::FAULTS_STORE + MAX_DOMAINS <= channel::FAULTS_DISKS);
+    assert!(channel::FAULTS_DISKS + MAX_DOMAINS <= channel::FAULTS_BLOCK);
+    assert!(channel::FAULTS_BLOCK < channel::FAULTS_NETS);
+    assert!(channel::FAULTS_NETS + MAX_DOMAINS <= channel::FAULTS_PEER);
+    assert!(MAX_DOMAINS <= channel::BLOCK_DRIVER);
+    assert!(MAX_DOMAINS <= channel::PEER_MEMORY);
+    assert!(MAX_DOMAINS <= channel::MEMORY_PEER && channel::MEMORY_PEER < channel::MEMORY_FAULTS);
     assert!(MAX_DOMAINS <= channel::STORE_TIMER && channel::STORE_TIMER < channel::SERVER_CONSOLE);
     assert!(MAX_DOMAINS <= channel::TIMER_CLIENT_STORE);
     assert!(channel::TIMER_PULSE < channel::TIMER_CLIENT_CONSOLE);
@@ -67,9 +97,9 @@ pub const fn p2m_bytes(ram: u64) -> u64 {
 }
 
 /// Bytes of the memory server's `records` region for `handed` bytes of memory in its hands: 12.5
-/// per page of 4 KiB, so that every block can be split at once. A split block's record has 6,212
+/// per page of 4 KiB, so that every block can be split at once. A split block's record has 6,288
 /// bytes; the rest of the 6,400 for each block is its own record and windows, of which a guest that
-/// may grow tenfold has up to 25. A whole number of pages; saturates.
+/// may grow tenfold has up to 24. A whole number of pages; saturates.
 pub const fn records_bytes(handed: u64) -> u64 {
     page_up((handed / PAGE).saturating_mul(25) / 2).saturating_add(16 * PAGE) & !(PAGE - 1)
 }
@@ -110,6 +140,12 @@ mod tests {
             [
                 (vaddr::CONSOLE_REGION, CONSOLE_REGION_SIZE),
                 (vaddr::STORE_REGION, STORE_REGION_SIZE),
+                (vaddr::ENDS, PAGE),
+                (vaddr::PAIRS, PAGE * MAX_DOMAINS as u64),
+                (vaddr::DISKS_REGION, DISKS_REGION_SIZE),
+                (vaddr::DISK_DATA, DISK_DATA_SIZE),
+                (vaddr::NETS_REGION, NETS_REGION_SIZE),
+                (vaddr::NET_DATA, NET_DATA_SIZE),
                 (vaddr::P2M, p2m),
                 (vaddr::module(0), module * MAX_MODULES as u64),
                 (vaddr::WINDOW, vaddr::WINDOW_END - vaddr::WINDOW),
@@ -136,6 +172,51 @@ mod tests {
     }
 
     #[test]
+    fn regions_of_the_block_server_and_its_driver_are_disjoint() {
+        const DOMAINS: u64 = MAX_DOMAINS as u64;
+        let step = |at: fn(usize) -> u64| at(1) - at(0);
+        assert!(step(vaddr::disks_guest) >= DISKS_REGION_SIZE);
+        assert!(step(vaddr::disk_data) >= DISK_DATA_SIZE);
+        let ram = step(vaddr::ram_disk) * RAM_DISKS as u64;
+        assert_disjoint(
+            "block_server",
+            [
+                (vaddr::CONSOLE_REGION, CONSOLE_REGION_SIZE),
+                (vaddr::DISKS_REGION, step(vaddr::disks_guest) * DOMAINS),
+                (vaddr::DISK_QUEUE, DISKS_REGION_SIZE),
+                (vaddr::DISK_BUFFER, DISK_BUFFER_SIZE),
+                (vaddr::DISK_DATA, step(vaddr::disk_data) * DOMAINS),
+                (vaddr::ram_disk(0), ram),
+            ],
+        );
+        assert_disjoint(
+            "block_driver",
+            [
+                (vaddr::DISK_QUEUE, DISKS_REGION_SIZE),
+                (vaddr::DISK_REGISTERS, PAGE),
+                (vaddr::DISK_DMA, DISK_DMA_SIZE),
+            ],
+        );
+    }
+
+    #[test]
+    fn regions_of_the_net_server_are_disjoint() {
+        const DOMAINS: u64 = MAX_DOMAINS as u64;
+        let step = |at: fn(usize) -> u64| at(1) - at(0);
+        assert!(step(vaddr::nets_guest) >= NETS_REGION_SIZE);
+        assert!(step(vaddr::net_data) >= NET_DATA_SIZE);
+        assert_disjoint(
+            "net_server",
+            [
+                (vaddr::CONSOLE_REGION, CONSOLE_REGION_SIZE),
+                (vaddr::CLOCK_PAGE, 2 * PAGE),
+                (vaddr::NETS_REGION, step(vaddr::nets_guest) * DOMAINS),
+                (vaddr::NET_DATA, step(vaddr::net_data) * DOMAINS),
+            ],
+        );
+    }
+
+    #[test]
     fn channels_of_a_vmm_are_distinct() {
         let mut vmm = [
             channel::MEMORY,
@@ -143,7 +224,14 @@ mod tests {
             channel::TIMER,
             channel::CONSOLE,
             channel::STORE,
+            channel::PEER,
+            channel::DISKS,
+            channel::DISKS_LOST,
+            channel::NETS,
+            channel::NETS_LOST,
         ];
+        assert!(vmm.iter().all(|channel| *channel < channel::PAIR));
+        const { assert!(channel::PAIR + MAX_DOMAINS <= channel::MICROKIT_MAX) };
         vmm.sort_unstable();
         assert!(vmm.windows(2).all(|pair| pair[0] != pair[1]), "{vmm:?}");
     }

@@ -18,6 +18,14 @@ pub const CONSOLE: &str = "console";
 pub const CLOCK_VM: &str = "clock";
 /// The store, and the toolstack of all guests in it.
 pub const XENSTORE_SERVER: &str = "xenstore_server";
+/// Where event channels between domains end, where domains meet.
+pub const PEER_SERVER: &str = "peer_server";
+/// Who has which part of which disk, and whose turn it is.
+pub const BLOCK_SERVER: &str = "block_server";
+/// The driver of the board's disk, for the block server alone.
+pub const BLOCK_DRIVER: &str = "block_driver";
+/// The switch between the guests' network interfaces.
+pub const NET_SERVER: &str = "net_server";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
 /// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to
@@ -28,6 +36,8 @@ pub const GATE_PREFIX: &str = "gate_";
 pub const CONSOLE_MONITOR: &str = "zazen";
 /// Wakes the timer server on boards where guests can disarm its timer.
 pub const PULSE: &str = "pulse";
+/// Has the kernel zero memory that was in use, where guests' RAM comes from the heap.
+pub const WIPER: &str = "wiper";
 /// Microkit's own monitor.
 pub const MICROKIT_MONITOR: &str = "monitor";
 
@@ -63,6 +73,12 @@ pub mod priority {
     pub const FAULT_SERVER: u8 = VMM;
     /// The xenstore server, which calls the timer server alone.
     pub const XENSTORE_SERVER: u8 = 210;
+    /// The block server, which calls nobody.
+    pub const BLOCK_SERVER: u8 = 210;
+    /// The block driver, which calls nobody.
+    pub const BLOCK_DRIVER: u8 = 210;
+    /// The net server, which calls nobody.
+    pub const NET_SERVER: u8 = 210;
     /// The console.
     pub const CONSOLE: u8 = 220;
     /// The timer server's virtual machine: above everybody who needs the time, so that it has run
@@ -72,8 +88,12 @@ pub mod priority {
     pub const TIMER_SERVER: u8 = 230;
     /// The pulse, which runs for a moment in each of its periods and needs nobody.
     pub const PULSE: u8 = 231;
+    /// The wiper, which calls nobody.
+    pub const WIPER: u8 = 210;
     /// The gates.
     pub const GATE: u8 = 235;
+    /// The peer server, which calls the memory server alone.
+    pub const PEER_SERVER: u8 = 245;
     /// The dt-server.
     pub const DT_SERVER: u8 = 240;
     /// The memory server.
@@ -119,7 +139,8 @@ pub mod time {
         }
     }
 
-    const fn slice(budget: u64) -> Time {
+    /// A time slice: budget and period alike.
+    pub const fn slice(budget: u64) -> Time {
         let period = budget;
         Time { budget, period }
     }
@@ -135,6 +156,12 @@ pub mod time {
     pub const CONSOLE: Time = slice(50);
     /// The xenstore server: whoever asks it for much waits for it with all others.
     pub const XENSTORE_SERVER: Time = slice(50);
+    /// The block server: as the xenstore server; it copies for RAM disks.
+    pub const BLOCK_SERVER: Time = slice(50);
+    /// The block driver: a request is some thousand instructions.
+    pub const BLOCK_DRIVER: Time = slice(50);
+    /// The net server, which copies every frame.
+    pub const NET_SERVER: Time = slice(50);
     /// The fault server, which has a crashed VMM's domain taken apart in a guest's place.
     pub const FAULT_SERVER: Time = slice(500);
     /// The timer server: what callers and interrupts together can make it take of a round.
@@ -150,6 +177,8 @@ pub mod time {
         budget: 50,
         period: 1500,
     };
+    /// The wiper: what it does at a time is a pause of the guest that waits for it.
+    pub const WIPER: Time = slice(50);
     /// The timer server's virtual machine.
     pub const CLOCK_VM: Time = slice(1000);
 }

@@ -1,7 +1,7 @@
 //! The memory regions that protection domains and virtual machines map.
 
 use crate::map::Which;
-use crate::table::{Counter, When};
+use crate::shape::{Counter, When};
 
 /// What a region holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,23 @@ pub enum Holds {
     StoreRings,
     /// The xenstore server's memory.
     Store,
+    /// Queues of disks: [`crate::DISKS_REGION_SIZE`].
+    DiskQueues,
+    /// Contents of sectors on their way: [`crate::DISK_DATA_SIZE`]. If the domain has a disk that
+    /// is a device, which reads and writes here, it has a fixed physical address.
+    DiskData,
+    /// Queues of network interfaces: [`crate::NETS_REGION_SIZE`].
+    NetQueues,
+    /// Frames on their way: [`crate::NET_DATA_SIZE`].
+    NetData,
+    /// The block server's own buffer, likewise.
+    DiskBuffer,
+    /// The driver's memory, likewise.
+    DiskDma,
+    /// Registers of the board's disk.
+    DiskRegisters,
+    /// A file that is a RAM disk.
+    RamDisk,
     /// A guest's file. Guests that name the same file share it.
     Module,
 }
@@ -41,7 +58,7 @@ pub struct Region {
     pub about: &'static str,
     /// What it holds.
     pub holds: Holds,
-    /// On which boards.
+    /// In which systems.
     pub when: When,
 }
 
@@ -54,11 +71,12 @@ const fn region(name: &'static str, about: &'static str, holds: Holds) -> Region
     }
 }
 
+const fn when(when: When, region: Region) -> Region {
+    Region { when, ..region }
+}
+
 const fn told(region: Region) -> Region {
-    Region {
-        when: When::With(Counter::Told),
-        ..region
-    }
+    when(When::With(Counter::Told), region)
 }
 
 const fn own(prefix: &'static str, about: &'static str, holds: Holds) -> Region {
@@ -115,6 +133,38 @@ pub const REGIONS: &[Region] = &[
         "Program of the timer server's virtual machine, which reads the system counter.",
         Holds::Page,
     )),
+    when(
+        When::DiskDevices,
+        region(
+            "disk_registers",
+            "Registers of the disk and of its neighbours in the page: the block driver alone.",
+            Holds::DiskRegisters,
+        ),
+    ),
+    when(
+        When::DiskDevices,
+        region(
+            "disk_dma",
+            "What the block driver and its device share: at a physical address that it knows.",
+            Holds::DiskDma,
+        ),
+    ),
+    when(
+        When::DiskDevices,
+        region(
+            "disk_queue",
+            "Requests and answers between the block server and its driver.",
+            Holds::DiskQueues,
+        ),
+    ),
+    when(
+        When::Disks,
+        region(
+            "disk_buffer",
+            "Where the block server has partition tables put.",
+            Holds::DiskBuffer,
+        ),
+    ),
     own(
         "p2m_",
         "Where the RAM of {name} is: its VMM alone.",
@@ -130,6 +180,43 @@ pub const REGIONS: &[Region] = &[
         "Requests and answers between the VMM of {name} and the xenstore server.",
         Holds::StoreRings,
     ),
+    own(
+        "disks_",
+        "Requests and answers between the VMM of {name} and the block server.",
+        Holds::DiskQueues,
+    ),
+    own(
+        "data_",
+        "Contents of sectors on their way between the VMM of {name} and the block server.",
+        Holds::DiskData,
+    ),
+    own(
+        "nets_",
+        "Which frames there are between the VMM of {name} and the net server.",
+        Holds::NetQueues,
+    ),
+    own(
+        "frames_",
+        "Frames on their way between the VMM of {name} and the net server.",
+        Holds::NetData,
+    ),
+    Region {
+        which: Which::RamDisks,
+        ..region("", "RAM disk of {name}.", Holds::RamDisk)
+    },
+    Region {
+        when: When::Met,
+        ..own(
+            "peer_",
+            "Where the event channels of {name} to other domains end: written by the peer server alone.",
+            Holds::Page,
+        )
+    },
+    Region {
+        which: Which::Pairs,
+        when: When::Met,
+        ..region("", "Events between {name}.", Holds::Page)
+    },
     Region {
         which: Which::Modules,
         ..region("", "File of {name}.", Holds::Module)

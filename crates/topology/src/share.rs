@@ -8,7 +8,7 @@
 //! that before it answers, so a call costs the domain that long. docs/design/budgets.md has the
 //! reasons.
 
-use crate::pd::time::{self, Time};
+use crate::pd::time::{self, Time, slice};
 use crate::pd::{GATE_PREFIX, VMM_PREFIX};
 use crate::table::Member;
 
@@ -24,6 +24,14 @@ pub const TURN: u64 = 2000;
 /// (`memory_server::cost::MESSAGE`, a million instructions) and a quarter more, so that it never
 /// ends within a server, where others would wait for the next period.
 pub const GATE_BUDGET: u64 = 1250;
+
+/// Slice of a VMM on a multicore kernel, where it has time of its own on its core: with it a guest
+/// that keeps its VMM busy has a sixth more than one that computes.
+pub const VMM_OF_SEVERAL: Time = slice(100);
+/// Slice of a gate on a multicore kernel: it has the servers work for its VMM on the servers' core.
+pub const GATE_OF_SEVERAL: Time = slice(100);
+/// Slice of an unloader ([`crate::cores`]), which runs for a few microseconds.
+pub const UNLOADER: Time = slice(50);
 
 /// Microseconds for which the servers may keep a domain waiting between two of its turns: those
 /// with time of their own.
@@ -75,18 +83,24 @@ pub fn domain(vcpus: &[Time]) -> Time {
 
 /// The time of a VMM whose vCPUs have this time: for notifications, and to start from.
 #[must_use]
-pub fn vmm(vcpus: &[Time]) -> Time {
-    if is_bounded(vcpus) {
-        within(time::VMM.budget, millionths(vcpus) / 10)
+pub fn vmm(vcpus: &[Time], several_cores: bool) -> Time {
+    let own = if several_cores {
+        VMM_OF_SEVERAL
     } else {
         time::VMM
+    };
+    if is_bounded(vcpus) {
+        within(own.budget, millionths(vcpus) / 10)
+    } else {
+        own
     }
 }
 
 /// The time of a gate that stays active; `None` if it runs on the time of whoever calls.
 #[must_use]
-pub fn gate(vcpus: &[Time]) -> Option<Time> {
-    is_bounded(vcpus).then(|| within(GATE_BUDGET, millionths(vcpus)))
+pub fn gate(vcpus: &[Time], several_cores: bool) -> Option<Time> {
+    let bounded = is_bounded(vcpus).then(|| within(GATE_BUDGET, millionths(vcpus)));
+    bounded.or(several_cores.then_some(GATE_OF_SEVERAL))
 }
 
 /// Microseconds for which a domain whose vCPUs on a core have this time may keep another one
@@ -95,16 +109,16 @@ pub fn gate(vcpus: &[Time]) -> Option<Time> {
 pub fn turn(vcpus: &[Time]) -> u64 {
     let budgets = vcpus.iter().map(|vcpu| vcpu.budget);
     let own = budgets.fold(time::VMM.budget, u64::saturating_add);
-    own.saturating_add(gate(vcpus).map_or(0, |gate| gate.budget))
+    own.saturating_add(gate(vcpus, false).map_or(0, |gate| gate.budget))
 }
 
 impl Member {
     /// Its time of its own, if `vcpus` is that of its domain's vCPUs.
     #[must_use]
-    pub fn time(&self, vcpus: &[Time]) -> Time {
+    pub fn time(&self, vcpus: &[Time], several_cores: bool) -> Time {
         match self.pd.name {
-            VMM_PREFIX => vmm(vcpus),
-            GATE_PREFIX => gate(vcpus).unwrap_or(self.pd.time),
+            VMM_PREFIX => vmm(vcpus, several_cores),
+            GATE_PREFIX => gate(vcpus, several_cores).unwrap_or(self.pd.time),
             _ => self.pd.time,
         }
     }
@@ -112,8 +126,12 @@ impl Member {
     /// Whether it runs on the time of whoever calls ([`crate::table::Pd::on_callers_time`]), if
     /// `vcpus` is that of its domain's vCPUs.
     #[must_use]
-    pub fn on_callers_time(&self, vcpus: &[Time]) -> bool {
-        let active = self.pd.name == GATE_PREFIX && is_bounded(vcpus);
+    pub fn on_callers_time(&self, vcpus: &[Time], several_cores: bool) -> bool {
+        let active = match self.pd.name {
+            GATE_PREFIX => several_cores || is_bounded(vcpus),
+            VMM_PREFIX => several_cores,
+            _ => false,
+        };
         self.pd.on_callers_time && !active
     }
 }
@@ -121,7 +139,8 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Counter, members};
+    use crate::shape::{Counter, Shape};
+    use crate::table::members;
 
     const FIFTH: Time = Time {
         budget: 500,
@@ -131,9 +150,10 @@ mod tests {
     #[test]
     fn without_a_bound_all_is_as_the_table_says() {
         for vcpus in [&[][..], &[time::VCPU], &[time::VCPU; 8]] {
-            for member in members(Counter::Readable, 1) {
-                assert_eq!(member.time(vcpus), member.pd.time, "{}", member.pd.name);
-                let passive = member.on_callers_time(vcpus);
+            for member in members(Shape::plain(Counter::Readable, 1)) {
+                let name = member.pd.name;
+                assert_eq!(member.time(vcpus, false), member.pd.time, "{name}");
+                let passive = member.on_callers_time(vcpus, false);
                 assert_eq!(passive, member.pd.on_callers_time, "{}", member.pd.name);
             }
         }
@@ -143,19 +163,37 @@ mod tests {
     fn a_bounded_domain_has_a_tenth_more_for_its_vmm_and_pays_its_gate() {
         let part = |time: Time| time.millionths();
         assert_eq!(part(FIFTH), 200_000);
-        assert_eq!((vmm(&[FIFTH]).budget, part(vmm(&[FIFTH]))), (50, 20_000));
-        let gate = gate(&[FIFTH]).unwrap();
+        assert_eq!(
+            (vmm(&[FIFTH], false).budget, part(vmm(&[FIFTH], false))),
+            (50, 20_000)
+        );
+        let gate = gate(&[FIFTH], false).unwrap();
         assert_eq!((gate.budget, gate.period), (1250, 6250));
         // Two of them: half as long.
-        assert_eq!(super::gate(&[FIFTH; 2]).unwrap().period, 3125);
-        assert_eq!(part(vmm(&[FIFTH; 2])), 40_000);
+        assert_eq!(super::gate(&[FIFTH; 2], false).unwrap().period, 3125);
+        assert_eq!(part(vmm(&[FIFTH; 2], false)), 40_000);
         let passive = |name: &str| {
-            let mut all = members(Counter::Readable, 1);
+            let mut all = members(Shape::plain(Counter::Readable, 1));
             let found = all.find(|member| member.pd.name == name).unwrap();
-            found.on_callers_time(&[FIFTH])
+            found.on_callers_time(&[FIFTH], false)
         };
         assert!(passive(VMM_PREFIX) && !passive(GATE_PREFIX));
         assert!(passive(crate::pd::MEMORY_SERVER));
+    }
+
+    #[test]
+    fn on_several_cores_vmms_and_gates_have_time_of_their_own() {
+        for member in members(Shape::plain(Counter::Readable, 1)) {
+            let passive = member.on_callers_time(&[time::VCPU], true);
+            let name = member.pd.name;
+            let server = [crate::pd::MEMORY_SERVER, crate::pd::DT_SERVER].contains(&name);
+            assert_eq!(passive, server, "{name}");
+        }
+        assert_eq!(vmm(&[time::VCPU], true), VMM_OF_SEVERAL);
+        assert_eq!(gate(&[time::VCPU], true), Some(GATE_OF_SEVERAL));
+        // What bounds a domain bounds it there, too.
+        assert_eq!(gate(&[FIFTH], true), gate(&[FIFTH], false));
+        assert_eq!(vmm(&[FIFTH], true).millionths(), 20_000);
     }
 
     #[test]
@@ -180,7 +218,7 @@ mod tests {
             budget: 699,
             period: 700,
         };
-        for time in [vmm(&[nearly; 8]), gate(&[nearly; 8]).unwrap()] {
+        for time in [vmm(&[nearly; 8], false), gate(&[nearly; 8], false).unwrap()] {
             assert!(time.budget <= time.period && time.budget >= LEAST_BUDGET);
         }
     }
@@ -192,8 +230,8 @@ mod tests {
             period: LONGEST_PERIOD,
         };
         assert_eq!(least.millionths(), 500);
-        assert_eq!(gate(&[least]).unwrap().period, 2_500_000);
-        assert_eq!(vmm(&[least]).millionths(), 50);
+        assert_eq!(gate(&[least], false).unwrap().period, 2_500_000);
+        assert_eq!(vmm(&[least], false).millionths(), 50);
     }
 
     #[test]

@@ -6,44 +6,15 @@
 //! [`CHANNELS`](crate::links::CHANNELS) and [`REGIONS`](crate::region::REGIONS).
 //!
 //! A row may stand for several protection domains, one for each domain ([`Pd::each`]). [`members`]
-//! and [`channels`](crate::links::channels) count them out for a board's kind of counter and a
-//! number of domains.
+//! and [`channels`](crate::links::channels) count them out for a system of a [`Shape`].
 
 use core::fmt;
 
-use crate::map::Map;
+use crate::map::{Map, Which};
 use crate::pd::time::{self, Time};
 use crate::pd::{self, priority};
+use crate::shape::{Counter, Shape, When};
 use crate::{MAX_DOMAINS, channel, child, console_client, map, stack};
-
-/// How protection domains of a board tell the time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Counter {
-    /// They read the system counter, and the timer server programs a timer that guests can program
-    /// too.
-    Readable,
-    /// The timer server tells it them; its timer is out of guests' reach.
-    Told,
-}
-
-/// On which boards there is something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum When {
-    /// On all.
-    Always,
-    /// Where the counter is such.
-    With(Counter),
-}
-
-impl When {
-    /// Whether it is there with `counter`.
-    pub fn holds(self, counter: Counter) -> bool {
-        match self {
-            Self::Always => true,
-            Self::With(with) => with == counter,
-        }
-    }
-}
 
 /// An interrupt of the board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +23,8 @@ pub enum Irq {
     Uart,
     /// The timer server's timer.
     Timer,
+    /// The block driver's disk.
+    Disk,
 }
 
 /// A client of the console.
@@ -83,7 +56,7 @@ pub struct Pd {
     pub name: &'static str,
     /// Whether there is one for each domain.
     pub each: bool,
-    /// On which boards.
+    /// In which systems.
     pub when: When,
     /// Its program: package `zazen-NAME`, built as `NAME`, in the image as `NAME.elf`.
     pub program: &'static str,
@@ -250,6 +223,74 @@ pub const PDS: &[Pd] = &[
         stops: "what guests ask of the store is not answered any more; they go on",
         ..SERVER
     },
+    // Where nobody meets there is none.
+    Pd {
+        name: pd::PEER_SERVER,
+        when: When::Met,
+        program: "peer-server",
+        about: "Which event channel of one domain ends at which of another, and which grant is in use by whom. Runs on the time of whoever calls.",
+        priority: priority::PEER_SERVER,
+        on_callers_time: true,
+        child: Some(child::PEER_SERVER),
+        maps: &[map::ALL_ENDS],
+        stops: "no guest gets or loses event channels to another domain any more, nor maps its grants; one that tries stands still",
+        ..SERVER
+    },
+    Pd {
+        name: pd::BLOCK_SERVER,
+        when: When::Disks,
+        program: "block-server",
+        about: "Disks: who has which part of which, and whose turn it is.",
+        priority: priority::BLOCK_SERVER,
+        time: time::BLOCK_SERVER,
+        stack: stack::LARGE,
+        client: server_client(console_client::BLOCK_SERVER),
+        child: Some(child::BLOCK_SERVER),
+        maps: &[
+            map::RINGS,
+            map::ALL_DISKS,
+            map::ALL_DISK_DATA,
+            map::DISK_BUFFER,
+            map::DISK_QUEUE,
+            map::RAM_DISKS,
+        ],
+        stops: "guests get errors from their disks, for good; they go on",
+        ..SERVER
+    },
+    // Who drives a device without an SMMU can reach all memory through it: so it does that alone.
+    Pd {
+        name: pd::BLOCK_DRIVER,
+        when: When::DiskDevices,
+        program: "block-driver",
+        about: "Drives the board's disk for the block server, and knows nothing else.",
+        priority: priority::BLOCK_DRIVER,
+        time: time::BLOCK_DRIVER,
+        child: Some(child::BLOCK_DRIVER),
+        maps: &[map::DISK_QUEUE, map::DISK_DMA, map::DISK_REGISTERS],
+        irq: Some(Irq::Disk),
+        stops: "guests get errors from the disk and its partitions, for good; RAM disks and guests go on",
+        ..SERVER
+    },
+    Pd {
+        name: pd::NET_SERVER,
+        when: When::Nets,
+        program: "net-server",
+        about: "Networks: brings frames from interface to interface, and knows who hears whom.",
+        priority: priority::NET_SERVER,
+        time: time::NET_SERVER,
+        stack: stack::LARGE,
+        client: server_client(console_client::NET_SERVER),
+        child: Some(child::NET_SERVER),
+        maps: &[
+            map::RINGS,
+            map::ALL_NETS,
+            map::ALL_NET_DATA,
+            map::CLOCK_PAGE,
+            map::CLOCK_COUNTER,
+        ],
+        stops: "guests lose their network interfaces, for good; they go on",
+        ..SERVER
+    },
     // Guests can put the timer server's timer off.
     Pd {
         name: pd::PULSE,
@@ -263,6 +304,20 @@ pub const PDS: &[Pd] = &[
         child: Some(child::PULSE),
         maps: &[],
         stops: "guests that sleep are woken late when another one puts the timer off; all go on",
+        ..SERVER
+    },
+    // Where no guest's RAM comes from the heap nothing has to be zeroed a second time.
+    Pd {
+        name: pd::WIPER,
+        when: When::Heap,
+        program: "wiper",
+        about: "Has the kernel zero memory that was in use, on time of its own.",
+        priority: priority::WIPER,
+        time: time::WIPER,
+        stack: stack::GATE,
+        child: Some(child::WIPER),
+        maps: &[],
+        stops: "a guest may stand still for a millisecond when it gives up a page; all go on",
         ..SERVER
     },
     // What stands between a VMM and the servers: only what the gate sends reaches them, and it only
@@ -297,6 +352,12 @@ pub const PDS: &[Pd] = &[
         maps: &[
             map::RINGS,
             map::STORE,
+            map::ENDS,
+            map::PAIRS,
+            map::DISKS,
+            map::DISK_DATA,
+            map::NETS,
+            map::NET_DATA,
             map::P2M,
             map::MODULES,
             map::CLOCK_PAGE,
@@ -344,10 +405,10 @@ impl Member {
         if self.pd.each { domain } else { self.pd.name }
     }
 
-    /// What it reaches where the counter is such.
-    pub fn maps(&self, counter: Counter) -> impl Iterator<Item = &'static Map> + use<> {
-        let maps = self.pd.maps.iter();
-        maps.filter(move |map| map.when.holds(counter))
+    /// What it reaches in a system of this shape.
+    pub fn maps(&self, shape: Shape) -> impl Iterator<Item = &'static Map> + use<> {
+        let (maps, domain) = (self.pd.maps.iter(), self.domain);
+        maps.filter(move |map| map.when.holds(shape, domain))
     }
 }
 
@@ -359,40 +420,53 @@ impl fmt::Display for Joined<'_> {
     }
 }
 
-/// The protection domains of a system with `domains` domains, in the order of system.xml: servers
-/// first, then each domain's.
-pub fn members(counter: Counter, domains: usize) -> impl Iterator<Item = Member> {
-    let rows = move |each| {
+/// The protection domains of a system, in the order of system.xml: servers first, then each
+/// domain's.
+pub fn members(shape: Shape) -> impl Iterator<Item = Member> {
+    let rows = move |domain: Option<usize>| {
         let all = PDS.iter();
-        all.filter(move |pd| pd.each == each && pd.when.holds(counter))
+        all.filter(move |pd| pd.each == domain.is_some() && pd.when.holds(shape, domain))
     };
-    let servers = rows(false).map(|pd| Member { pd, domain: None });
-    servers.chain((0..domains).flat_map(move |domain| {
+    let servers = rows(None).map(|pd| Member { pd, domain: None });
+    servers.chain((0..shape.domains).flat_map(move |domain| {
         let domain = Some(domain);
-        rows(true).map(move |pd| Member { pd, domain })
+        rows(domain).map(move |pd| Member { pd, domain })
     }))
 }
 
+/// Those of domains that have a region of their own with this prefix, by the domain's number.
+pub fn of_domains(shape: Shape, prefix: &'static str) -> impl Iterator<Item = (usize, Member)> {
+    let has = move |member: &Member| {
+        member
+            .maps(shape)
+            .any(|map| map.which == Which::Own(prefix))
+    };
+    let all = members(shape).filter(has);
+    all.filter_map(|member| Some((member.domain?, member)))
+}
+
 /// The console's clients by their numbers.
-pub fn clients(counter: Counter, domains: usize) -> impl Iterator<Item = (usize, Member)> {
+pub fn clients(shape: Shape) -> impl Iterator<Item = (usize, Member)> {
     (0..console_client::COUNT).filter_map(move |number| {
-        let mut all = members(counter, domains);
+        let mut all = members(shape);
         let found = all.find(|member| member.client() == Some(number))?;
         Some((number, found))
     })
 }
 
-/// The protection domain with this number as a child of the fault server; of the most domains that
-/// a system may have.
+/// The protection domain with this number as a child of the fault server; of the largest system
+/// that there can be.
 pub fn of_child(number: usize) -> Option<Member> {
     // Who is where does not depend on the board, but for the pulse, which is not everywhere.
-    members(Counter::Readable, MAX_DOMAINS).find(|member| member.child() == Some(number))
+    let largest = Shape::full(Counter::Readable, MAX_DOMAINS);
+    members(largest).find(|member| member.child() == Some(number))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::links::{self, Link};
+    use crate::shape::Domains;
 
     const BOTH: [Counter; 2] = [Counter::Readable, Counter::Told];
 
@@ -402,9 +476,9 @@ mod tests {
 
     #[test]
     fn numbers_of_clients_and_children_are_used_once() {
-        for counter in BOTH {
-            for member in members(counter, MAX_DOMAINS) {
-                let others = || members(counter, MAX_DOMAINS).filter(|other| !same(other, &member));
+        for shape in BOTH.map(|counter| Shape::full(counter, MAX_DOMAINS)) {
+            for member in members(shape) {
+                let others = || members(shape).filter(|other| !same(other, &member));
                 let name = member.pd.name;
                 if let Some(client) = member.client() {
                     assert!(client < console_client::COUNT, "{name}");
@@ -415,7 +489,7 @@ mod tests {
                     assert!(others().all(|o| o.child() != Some(number)), "{name}");
                 }
             }
-            assert_eq!(clients(counter, MAX_DOMAINS).count(), console_client::COUNT);
+            assert_eq!(clients(shape).count(), console_client::COUNT);
         }
     }
 
@@ -432,7 +506,8 @@ mod tests {
         // The fault server's number as a client is nobody's as a child.
         for number in (0..child::COUNT).filter(|n| *n != console_client::FAULT_SERVER) {
             let found = of_child(number);
-            let told = members(Counter::Told, MAX_DOMAINS).find(|m| m.child() == Some(number));
+            let largest = Shape::full(Counter::Told, MAX_DOMAINS);
+            let told = members(largest).find(|m| m.child() == Some(number));
             let (Some(found), Some(told)) = (found, told) else {
                 assert_eq!(number, child::PULSE);
                 continue;
@@ -447,7 +522,7 @@ mod tests {
     #[test]
     fn calls_go_to_a_strictly_higher_priority_in_the_description() {
         for counter in BOTH {
-            let all = || links::channels(counter, 2);
+            let all = || links::channels(Shape::full(counter, 2));
             for Link { from, to, row } in all().filter(|link| link.row.calls) {
                 let (from, to) = (from.member.pd, to.member.pd);
                 assert!(
@@ -466,10 +541,37 @@ mod tests {
                 assert!(member.pd.irq.is_none() || number != channel::IRQ);
             }
         }
-        // Six for each domain and one as a client; four servers' rings, the fault server's own and
-        // its call, the calls of the console and the xenstore server.
-        assert_eq!(links::channels(Counter::Told, 0).count(), 8);
-        assert_eq!(links::channels(Counter::Told, 2).count(), 8 + 2 * 7);
-        assert_eq!(links::channels(Counter::Readable, 2).count(), 9 + 2 * 7);
+        // Seven for each domain and one as a client; four servers' rings, the fault server's own
+        // and its call, the calls of the console and the xenstore server.
+        let count = |counter, domains| links::channels(Shape::plain(counter, domains)).count();
+        assert_eq!(count(Counter::Told, 0), 8);
+        assert_eq!(count(Counter::Told, 2), 8 + 2 * 8);
+        assert_eq!(count(Counter::Readable, 2), 9 + 2 * 8);
+        // Who meets has a call more at both ends of the gate, each pair a channel, the fault server
+        // a call, and the peer server one.
+        let shape = Shape {
+            meets: crate::meets::Meets::NONE.with(0, 2),
+            ..Shape::plain(Counter::Readable, 3)
+        };
+        assert_eq!(
+            links::channels(shape).count(),
+            9 + 3 * 8 + 2 * 2 + 1 + 1 + 1
+        );
+        // Disks: the block server's ring; two channels for each domain that has one; the driver's
+        // channel, and what tells of its end.
+        let disks = |devices| Shape {
+            disks: Domains::of([1]),
+            disk_devices: devices,
+            ..Shape::plain(Counter::Told, 2)
+        };
+        let count = |shape| links::channels(shape).count();
+        assert_eq!(count(disks(Domains::NONE)), 8 + 2 * 8 + 3);
+        assert_eq!(count(disks(Domains::of([1]))), 8 + 2 * 8 + 5);
+        // The same of networks.
+        let shape = Shape {
+            nets: Domains::of([0, 1]),
+            ..Shape::plain(Counter::Told, 2)
+        };
+        assert_eq!(count(shape), 8 + 2 * 8 + 1 + 2 * 2);
     }
 }

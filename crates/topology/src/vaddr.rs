@@ -16,6 +16,55 @@ pub const fn store_guest(domain: usize) -> u64 {
     STORE_REGION + domain as u64 * 0x4000
 }
 
+/// In a VMM: the region with queues that it shares with the block server.
+pub const DISKS_REGION: u64 = CONSOLE_REGION + 0x14_0000;
+
+/// In the block server: the region with queues that it shares with the VMM of domain `domain`, from
+/// 0.
+pub const fn disks_guest(domain: usize) -> u64 {
+    DISKS_REGION + domain as u64 * 0x4000
+}
+
+/// In a VMM: the data area that it shares with the block server, within the same GiB as the others
+/// so that no table has to be there for it alone.
+pub const DISK_DATA: u64 = CONSOLE_REGION + 0x400_0000;
+
+/// In the block server: the data area of domain `domain`, from 0.
+pub const fn disk_data(domain: usize) -> u64 {
+    DISK_DATA + domain as u64 * 0x20_0000
+}
+
+/// In the block server and in its driver: the region with queues that the two share.
+pub const DISK_QUEUE: u64 = CONSOLE_REGION + 0x16_0000;
+/// In the block server: its own buffer, which a device fills.
+pub const DISK_BUFFER: u64 = CONSOLE_REGION + 0x17_0000;
+/// In the block driver: the page with the registers of its device, uncached.
+pub const DISK_REGISTERS: u64 = CONSOLE_REGION + 0x1c_0000;
+/// In the block driver: what it shares with its device.
+pub const DISK_DMA: u64 = CONSOLE_REGION + 0x1d_0000;
+
+/// In a VMM: the region with queues that it shares with the net server.
+pub const NETS_REGION: u64 = CONSOLE_REGION + 0x100_0000;
+
+/// In the net server: the region with queues that it shares with the VMM of domain `domain`, from
+/// 0.
+pub const fn nets_guest(domain: usize) -> u64 {
+    NETS_REGION + domain as u64 * 0x1_0000
+}
+
+/// In a VMM: the frames that it shares with the net server, behind the block server's areas.
+pub const NET_DATA: u64 = CONSOLE_REGION + 0x600_0000;
+
+/// In the net server: the frames of domain `domain`, from 0.
+pub const fn net_data(domain: usize) -> u64 {
+    NET_DATA + domain as u64 * 0x20_0000
+}
+
+/// In the block server: RAM disk `disk`.
+pub const fn ram_disk(disk: usize) -> u64 {
+    0x20_0000_0000 + disk as u64 * 0x1_0000_0000
+}
+
 /// On boards whose system counter is not readable from user level, in PDs that read the time: the
 /// clock page, and the registers of the board's counter. They share the last-level page table of
 /// [`CONSOLE_REGION`].
@@ -30,6 +79,19 @@ pub const CLOCK_CODE: u64 = CONSOLE_REGION + 0x18_3000;
 pub const CLOCK_VM_CODE: u64 = 0x1000;
 /// And the counter's registers.
 pub const CLOCK_VM_COUNTER: u64 = 0x2000;
+
+/// In a VMM whose domain meets others, read-only: where its ports end.
+pub const ENDS: u64 = CONSOLE_REGION + 0x19_0000;
+/// In the peer server: the same of domain `domain`, from 0.
+pub const fn ends(domain: usize) -> u64 {
+    ENDS + domain as u64 * 0x1000
+}
+/// In a VMM: the first page that it shares with another VMM.
+pub const PAIRS: u64 = CONSOLE_REGION + 0x1a_0000;
+/// In a VMM: the page that it shares with the VMM of domain `other`, from 0.
+pub const fn pair(other: usize) -> u64 {
+    PAIRS + other as u64 * 0x1000
+}
 
 /// In the console: the UART's registers, uncached.
 pub const UART: u64 = 0x2000_0000;
@@ -59,6 +121,9 @@ pub const WINDOW_END: u64 = 0xa0_0000_0000;
 /// In the memory server: where it maps a 4 KiB page to zero it. Shares its last-level page table
 /// with [`CONSOLE_REGION`], so that no table has to be made at run time.
 pub const SCRUB_PAGE: u64 = CONSOLE_REGION + 0x10_0000;
+/// In the memory server: where it maps frames of grant tables to look at them, one behind the
+/// other; they share the same table.
+pub const PEEKS: u64 = SCRUB_PAGE + 0x1_0000;
 /// In the memory server: where it maps a 2 MiB block to zero it, within the same GiB for the same
 /// reason.
 pub const SCRUB_BLOCK: u64 = CONSOLE_REGION + 0x200_0000;

@@ -108,4 +108,7 @@ pub struct DomainRecord {
     pub kernel: Module,
     /// Initial RAM disk.
     pub ramdisk: Option<Module>,
+    /// Other domains that this one meets, with whom its VMM shares a page: bit `n` is that of the
+    /// domain with id `n + 1`.
+    pub meets: u8,
 }

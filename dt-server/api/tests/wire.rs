@@ -79,6 +79,7 @@ fn record() -> impl Strategy<Value = DomainRecord> {
                         size: kernel,
                     },
                     ramdisk: ramdisk.map(|size| Module { region: 1, size }),
+                    meets: nr_spis.to_le_bytes()[0],
                 }
             },
         )

@@ -6,8 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use topology::pd::time::{self, Time};
-use topology::share::{LEAST_BUDGET, LONGEST_PERIOD, MOST_BOUNDED, MOST_SLICE, TURN};
-use topology::share::{is_bounded, turn};
+use topology::share::{LEAST_BUDGET, LONGEST_PERIOD, MOST_BOUNDED, MOST_SLICE, is_bounded};
 
 use crate::diag::{Diagnostics, Hint, Rule};
 use crate::node::At;
@@ -18,10 +17,10 @@ const PERIOD: &str = "zazen,period";
 /// The time of a domain's vCPUs, by their numbers.
 pub(super) struct Times {
     times: Vec<Time>,
+    /// Those without a budget of their own.
+    unnamed: Vec<bool>,
     /// How many there are is not known, because it is written wrongly: as many as have nodes.
     open: bool,
-    /// Some node has a budget.
-    named: bool,
     /// Some node's budget is wrong.
     wrong: bool,
 }
@@ -32,8 +31,8 @@ impl Times {
         let count = vcpus.unwrap_or(1);
         Self {
             times: vec![time::VCPU.shared_by(count); usize::from(count)],
+            unnamed: vec![true; usize::from(count)],
             open: vcpus.is_none(),
-            named: false,
             wrong: false,
         }
     }
@@ -49,15 +48,24 @@ impl Times {
         }
         if let (Some(found), Some(slot)) = (found, self.times.get_mut(id)) {
             *slot = found;
-            self.named = true;
+            if let Some(unnamed) = self.unnamed.get_mut(id) {
+                *unnamed = false;
+            }
         }
     }
 
-    /// Checks them together; `at` is the domain.
-    pub(super) fn check(self, at: &At<'_>, d: &mut Diagnostics) -> Vec<Time> {
+    /// vCPUs that have no budget of their own, by their numbers.
+    pub(super) fn unnamed(&self) -> Vec<bool> {
+        self.unnamed.clone()
+    }
+
+    /// Checks that they go together; `at` is the domain. Whether something is wrong is returned
+    /// with them.
+    pub(super) fn check(self, at: &At<'_>, d: &mut Diagnostics) -> (Vec<Time>, bool) {
         let free = self.times.iter().position(|vcpu| !vcpu.is_bound());
-        if self.wrong {
-            return self.times;
+        let mut wrong = self.wrong;
+        if wrong {
+            return (self.times, wrong);
         }
         if let Some(free) = free.filter(|_| is_bounded(&self.times)) {
             let what = format!(
@@ -65,20 +73,9 @@ impl Times {
             );
             let hint = "give all vCPUs of the domain a period, or none";
             at.node_error(d, Rule::CpuMixed, what, hint);
-        } else if self.named && turn(&self.times) > TURN {
-            let sum: u64 = self.times.iter().map(|vcpu| vcpu.budget).sum();
-            let most = if is_bounded(&self.times) {
-                MOST_BOUNDED
-            } else {
-                MOST_SLICE
-            };
-            let what = format!(
-                "its vCPUs on CPU 0 have {sum} us together before others have a turn, at most {most} are possible"
-            );
-            let hint = "smaller budgets, in shorter periods for the same share";
-            at.node_error(d, Rule::CpuTurn, what, hint);
+            wrong = true;
         }
-        self.times
+        (self.times, wrong)
     }
 }
 

@@ -37,6 +37,7 @@ impl Files for TestFiles {
                 head[24] = 0x0b;
                 (KERNEL_SIZE, Some(head))
             }
+            _ if name.starts_with("disk") => (0x1_0000, start(b"")),
             "text" => (10, start(b"hello")),
             "empty" => (0, start(b"")),
             _ => return None,

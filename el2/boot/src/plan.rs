@@ -9,11 +9,12 @@ use dt_server::{Config, Range};
 use heapless::Vec;
 use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
 use hypervisor_core::memory::p2m::P2m;
-use memory_server::layout::{self, GrantLayout, OwnLayout};
+use memory_server::layout::{self, GrantLayout};
 use memory_server::manifest::{self, MANIFEST_WORDS, MAX_DOMAINS, MAX_UNTYPEDS, ManifestError};
 use memory_server::{
     BlockRecord, DomainConfig, DomainIndex, Manifest, Purpose, SplitRecord, Untyped, UntypedRecord,
 };
+use memory_server_api::LENDS;
 use memory_server_api::WINDOW_SLOTS;
 use soft_caps::{CHUNK, Chunk, directory_len};
 
@@ -22,11 +23,11 @@ use crate::ram::Ram;
 /// Heap of the program: the dt-server's allocations and the guests' own state.
 pub const HEAP: u64 = 512 << 10;
 /// Stack of the program, at the end of the host's own memory.
-pub const STACK: u64 = 128 << 10;
+pub const STACK: u64 = 256 << 10;
 /// Below it, and never mapped once the final tables are in use: an overflow faults.
 pub const GUARD: u64 = PAGE_SIZE;
-/// Page tables, console regions and what else a domain costs the host.
-const PER_DOMAIN: u64 = 96 << 10;
+/// Page tables, console regions, pages for events to others and what else a domain costs the host.
+const PER_DOMAIN: u64 = 104 << 10;
 /// The same independent of domains: page tables, the console with the regions of servers, the
 /// xenstore server without its memory, rounding.
 const FIXED: u64 = 400 << 10;
@@ -124,27 +125,30 @@ pub fn unclaimed(config: &Config) -> Ram {
 pub fn own_bytes(config: &Config) -> u64 {
     let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
     let mut bytes = FIXED + HEAP + GUARD + STACK + store_bytes(config);
-    // Blocks that can be split, all of them at once, and blocks that are only there.
-    let (mut split, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0);
+    bytes += disks_bytes(config) + nets_bytes(config) + lends_bytes(config);
+    // Blocks that can be split, all of them at once: of the heap and of static memory; and blocks
+    // that are only there.
+    let (mut heap, mut fixed, mut whole) = (heap_bytes(config) / BLOCK_SIZE + SPARE_SPLITS, 0, 0);
     for domain in &config.domains {
         bytes += PER_DOMAIN + topology::p2m_bytes(domain.max_ram());
         // Directory and chunks of the tail; the quota of tables has one slot each.
         bytes += tables_bytes(domain) / PAGE_SIZE * 16;
-        split += domain.static_mem.iter().map(blocks).sum::<u64>();
+        fixed += domain.static_mem.iter().map(blocks).sum::<u64>();
         // Pages of the heap come from scattered blocks.
-        split += domain.heap.div_ceil(BLOCK_SIZE) / 4 + 4;
+        heap += domain.heap.div_ceil(BLOCK_SIZE) / 4 + 4;
     }
     whole += config.static_heap.iter().map(blocks).sum::<u64>();
     if config.heap_all {
         whole += ram(config).iter().map(blocks).sum::<u64>();
     }
-    // A split block: its record, 512 slots of frames and a window in one grant CNode, whose
-    // directory is a power of two.
-    let chunks = (512 + u64::from(WINDOW_SLOTS)) / CHUNK as u64 + 2;
+    // A split block: its record, 34 slots for its untyped, its frame and its chunks, and a window
+    // in one grant CNode, whose directory is a power of two; of the heap 512 slots of frames more.
+    let chunks = (u64::from(WINDOW_SLOTS) + 34).div_ceil(CHUNK as u64);
+    let slots = (heap + fixed) * chunks + heap * (512 / CHUNK as u64);
     let record = size_of::<BlockRecord>() as u64 + 4;
     let window = 4 * 2 * u64::from(WINDOW_SLOTS) / CHUNK as u64;
-    bytes += split
-        * (record + size_of::<SplitRecord>() as u64 + chunks * size_of::<Chunk>() as u64 + window);
+    bytes += (heap + fixed) * (record + size_of::<SplitRecord>() as u64 + window)
+        + slots * size_of::<Chunk>() as u64;
     // Any other: its record and two slots of the server's own CNode.
     bytes += whole * (record + 2 * size_of::<Chunk>() as u64 / CHUNK as u64 + 1);
     bytes.next_multiple_of(PAGE_SIZE)
@@ -160,18 +164,54 @@ fn store_bytes(config: &Config) -> u64 {
     bytes as u64
 }
 
+/// Bytes for pages that domains lend to each other: what the peer server remembers, and for each
+/// domain that may have any, slots of its grant CNode and records.
+fn lends_bytes(config: &Config) -> u64 {
+    const SLOTS: u64 = LENDS as u64;
+    let lends = config.lends();
+    let borrowers = (0..config.domains.len()).filter(|domain| lends.lenders(*domain) != 0);
+    let each = (SLOTS / CHUNK as u64 + 1) * (2 + size_of::<Chunk>() as u64) + 4 * SLOTS;
+    let server = match config.meets().is_met(None) {
+        true => size_of::<peer_server::Table>() as u64,
+        false => 0,
+    };
+    server + borrowers.count() as u64 * each
+}
+
+/// Bytes of the net server's memory: its own, and for each domain with network interfaces what its
+/// VMM shares with the server.
+fn nets_bytes(config: &Config) -> u64 {
+    let domains = config.domains.iter();
+    let guests = domains.filter(|domain| !domain.nics.is_empty()).count() as u64;
+    if guests == 0 {
+        return 0;
+    }
+    let pair = u64::from(net_server_api::DATA_SIZE) + net_server_api::HEADER_SIZE as u64;
+    let server = size_of::<net_server::Server<'_, guest_mem::RawWindow>>() as u64;
+    server + guests * (pair + 2 * PAGE_SIZE)
+}
+
+/// Bytes of the block server's memory: its own, the driver's pages, and for each domain with disks
+/// queues and a data area.
+fn disks_bytes(config: &Config) -> u64 {
+    let domains = config.domains.iter();
+    let guests = domains.filter(|domain| !domain.disks.is_empty()).count() as u64;
+    if guests == 0 {
+        return 0;
+    }
+    let pair = u64::from(block_server_api::DATA_SIZE) + block_server_api::HEADER_SIZE as u64;
+    let server = size_of::<block_server::Server<'_>>() as u64;
+    server + 32 * PAGE_SIZE + guests * (pair + 2 * PAGE_SIZE)
+}
+
 /// Bytes of heap that the domains need, see [`dt_server::heap_bytes`].
 fn heap_bytes(config: &Config) -> u64 {
     dt_server::heap_bytes(config.domains.iter().map(|d| (d.heap, d.extra)))
 }
 
-/// Bytes of the untypeds for a domain's page tables: as many tables as it can ever use, within its
-/// quota.
+/// Bytes of the untypeds for a domain's page tables.
 fn tables_bytes(domain: &dt_server::DomainConfig) -> u64 {
-    /// Rounding, so that few untypeds suffice.
-    const STEP: u64 = 64 << 10;
-    let most = u64::from(P2m::most_tables(&domain.record.max_banks)) * PAGE_SIZE;
-    most.min(domain.tables).next_multiple_of(STEP)
+    P2m::table_bytes(&domain.record.max_banks, domain.tables)
 }
 
 /// Cuts `range` into naturally aligned powers of two, ascending.
@@ -239,6 +279,7 @@ impl Plan {
             Self::add_heap(config, &mut ram, &mut untypeds)?;
         }
         let mut domains: Vec<DomainConfig, MAX_DOMAINS> = Vec::new();
+        let lends = config.lends();
         for (n, domain) in (0..).zip(&config.domains) {
             let bytes = tables_bytes(domain);
             let no_room = PlanError::NoRoom {
@@ -256,6 +297,7 @@ impl Plan {
                 table_quota: u32::try_from(bytes / PAGE_SIZE).unwrap_or(u32::MAX),
                 // Large enough for anything; corrected below, when the untypeds of all are known.
                 grant_radix: 24,
+                lenders: lends.lenders(n.into()),
             };
             domains.push(config).map_err(|_| PlanError::TooManyPieces)?;
         }
@@ -378,17 +420,13 @@ impl Sizes {
     pub fn of(manifest: &Manifest<'_>) -> Self {
         let blocks = layout::blocks(manifest) as usize;
         let splits = usize::from(manifest.splits());
-        let windows = |domain: &DomainConfig| {
-            usize::from(GrantLayout::new(domain.grant_radix, domain.table_quota).windows())
-        };
-        let own =
-            usize::try_from(OwnLayout::new(layout::blocks(manifest)).slots(manifest.splits()))
-                .unwrap_or(usize::MAX);
+        let windows = |domain: &DomainConfig| GrantLayout::of(domain).words();
+        let own = usize::try_from(layout::own_slots(manifest)).unwrap_or(usize::MAX);
         let per_window = WINDOW_SLOTS as usize / CHUNK;
         let grants: usize = manifest
             .domains()
             .map(|(index, d)| {
-                (d.table_quota as usize + 256) / CHUNK
+                (d.table_quota + d.lends() + layout::TAIL) as usize / CHUNK
                     + 2
                     + used_windows(manifest, index, &d) * per_window
             })

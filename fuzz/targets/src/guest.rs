@@ -72,6 +72,7 @@ fn record(is_static: bool, trap_unmapped: bool, vcpus: u8) -> DomainRecord {
             size: 64,
         },
         ramdisk: None,
+        meets: 0,
     }
 }
 
@@ -157,13 +158,14 @@ impl Guest<'_> {
                 Page::Hole => None,
                 // It comes when the guest touches it, and into the window when the VMM looks.
                 Page::Ram if p2m.is_absent(Gfn::new(gfn)) => None,
-                Page::Ram if !p2m.is_seen(Gfn::new(gfn)) => {
+                Page::Ram if !p2m.is_in_sight(Gfn::new(gfn)) => {
                     assert!(guest.get(gfn).is_some(), "frame {gfn:#x}");
                     continue;
                 }
                 Page::Ram => Some(gfn),
                 Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),
                 Page::Extra(kind) => Some(WindowAddr::extra(kind.index(), 0).raw() >> PAGE_SHIFT),
+                Page::Foreign => panic!("frame {gfn:#x} is another domain's: the guest meets none"),
             };
             let expected =
                 at.map(|at| window.get(at).expect("what the guest has is in the window"));

@@ -42,7 +42,8 @@ pub fn hypercall(data: &[u8]) {
                     let mut args = [(); 5].map(|()| value(&mut input));
                     for _ in 0..MOST_ROUNDS {
                         match dispatch(&mut guest.vm, &mut guest.host, nr, args) {
-                            Outcome::Continue { args: next } => args = next,
+                            Outcome::Continue { args: next }
+                            | Outcome::ContinueLater { args: next, .. } => args = next,
                             Outcome::Stop(_) => return,
                             Outcome::Return(_)
                             | Outcome::Yield

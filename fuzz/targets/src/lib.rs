@@ -10,6 +10,7 @@
 //! | target | untrusted bytes |
 //! |---|---|
 //! | `memory_request` | requests of two VMMs to the memory server, some refused by the kernel |
+//! | `peer_request` | requests of three VMMs to the peer server, entries of their guests' grant tables |
 //! | `manifest` | the memory server's boot manifest |
 //! | `dt_tree` | a boot device tree |
 //! | `dt_wire` | requests to the dt-server, and replies to its client |
@@ -23,9 +24,15 @@
 //! | `hypercall` | registers and memory of a hypercall |
 //! | `exits` | whatever makes a vCPU stop, with any registers |
 //! | `timer_request` | requests to the timer server |
+//! | `gpt` | the partition table of a disk |
+//! | `block_requests` | a VMM's region of the block server |
 //! | `xenstore` | a VMM's region of the store, and a guest's requests |
+//! | `blkif` | a front end's requests for its disk |
+//! | `netif` | the packets that a front end sends |
 #![forbid(unsafe_code)]
 
+mod blkif;
+mod blocks;
 mod console;
 mod device_tree;
 mod exits;
@@ -35,6 +42,8 @@ mod image;
 mod input;
 mod instruction;
 mod memory;
+mod netif;
+mod peers;
 mod pv_console;
 mod ring;
 pub mod seeds;
@@ -43,6 +52,8 @@ mod timer;
 mod trap;
 mod xenstore;
 
+pub use blkif::blkif;
+pub use blocks::{block_requests, gpt};
 pub use console::console_mux;
 pub use device_tree::{dt_tree, dt_wire};
 pub use exits::exits;
@@ -50,6 +61,8 @@ pub use hypercall::hypercall;
 pub use image::image;
 pub use instruction::instruction;
 pub use memory::{manifest, memory_request};
+pub use netif::netif;
+pub use peers::peer_request;
 pub use pv_console::pv_console;
 pub use ring::byte_ring;
 pub use stage1::stage1;
@@ -63,6 +76,7 @@ pub type Body = fn(&[u8]);
 /// Every target by name; the name is also that of its wrapper and of its corpus.
 pub const TARGETS: &[(&str, Body)] = &[
     ("memory_request", memory_request),
+    ("peer_request", peer_request),
     ("manifest", manifest),
     ("dt_tree", dt_tree),
     ("dt_wire", dt_wire),
@@ -77,4 +91,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("exits", exits),
     ("timer_request", timer_request),
     ("xenstore", xenstore),
+    ("blkif", blkif),
+    ("netif", netif),
+    ("gpt", gpt),
+    ("block_requests", block_requests),
 ];

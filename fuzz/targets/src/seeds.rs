@@ -49,12 +49,15 @@ fn wide(number: u64) -> Vec<u8> {
 pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
     match target {
         "memory_request" => memory_request(),
+        "peer_request" => peer_request(),
         "manifest" => manifest(),
         "dt_tree" => dt_tree(),
         "dt_wire" => dt_wire(),
         "byte_ring" => byte_ring(),
         "console_mux" => console_mux(),
         "pv_console" => pv_console(),
+        "blkif" => blkif(),
+        "netif" => netif(),
         "trap" => trap(),
         "instruction" => instruction(),
         "image" => image(),
@@ -63,6 +66,8 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "exits" => exits(),
         "timer_request" => timer_request(),
         "xenstore" => xenstore(),
+        "gpt" => gpt(),
+        "block_requests" => block_requests(),
         _ => Vec::new(),
     }
 }
@@ -887,6 +892,49 @@ fn exits() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Who, what above two bits, and a refusal of the kernel in bit 6; then what that takes.
+fn peer_request() -> Vec<(&'static str, Vec<u8>)> {
+    // The second one grants its first page to the first, and says where it is.
+    let granted = seed![[8u8 << 2 | 1, 3, 1, 1, 0], [6u8 << 2 | 1, 0, 1]];
+    let map = seed![[1u8 << 2, 2, 3, 1]];
+    vec![
+        ("map", seed![granted.clone(), map.clone(), [4u8 << 2, 2]]),
+        (
+            "refused",
+            seed![
+                granted.clone(),
+                [1u8 << 2 | 0x40, 1, 2, 3, 1],
+                map.clone(),
+                [4u8 << 2 | 0x40, 1, 2],
+                [4u8 << 2, 2]
+            ],
+        ),
+        (
+            "given-up",
+            seed![
+                granted.clone(),
+                map.clone(),
+                [10u8 << 2 | 1, 0],
+                [11u8 << 2 | 1, 0],
+                [1u8 << 2, 3, 3, 1],
+                [4u8 << 2, 2]
+            ],
+        ),
+        (
+            "ends",
+            seed![
+                granted.clone(),
+                map.clone(),
+                [13u8 << 2 | 1, 0, 1],
+                granted,
+                map,
+                [13u8 << 2, 0, 0],
+                [14u8 << 2, 6, 4, 0, 1, 3, 1]
+            ],
+        ),
+    ]
+}
+
 /// A client below 0x80 with label and words, or the time after 0x80.
 fn timer_request() -> Vec<(&'static str, Vec<u8>)> {
     vec![
@@ -926,7 +974,7 @@ fn timer_request() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Requests (the honest guest's 0 and 2, the other's 1 and 3; below 2 with a NUL at the end): kind,
 /// transaction, length, payload. 4 is bytes, 5 a word and its value, 6 takes what has come, 7 a
-/// wish.
+/// wish; 8 and 9 are requests of back ends: kind, transaction, directory, length, payload.
 fn xenstore() -> Vec<(&'static str, Vec<u8>)> {
     let (read, write, rm, perms, watch) = (2u8, 11u8, 13u8, 14u8, 4u8);
     let (start, end) = (6u8, 7u8);
@@ -943,6 +991,16 @@ fn xenstore() -> Vec<(&'static str, Vec<u8>)> {
                 request(0, read, 0, b"data/a"),
                 request(0, perms, 0, b"data/a\0n2\0r1"),
                 request(0, rm, 0, b"data/a"),
+            ],
+        ),
+        (
+            "back-ends",
+            seed![
+                request(0, watch, 0, b"/local/domain/0/backend/vbd/2/51712\0t"),
+                seed![9u8, write, 0u8, 0u8, 7u8, b"state\x004".to_vec()],
+                seed![8u8, watch, 0u8, 1u8, 7u8, b"state\0t".to_vec()],
+                seed![8u8, write, 0u8, 2u8, 10u8, b"/tool/a\0bc".to_vec()],
+                seed![8u8, rm, 0u8, 0u8, 5u8, b"state".to_vec()],
             ],
         ),
         (
@@ -969,6 +1027,109 @@ fn xenstore() -> Vec<(&'static str, Vec<u8>)> {
                 [6u8],
                 [7u8, 0],
             ],
+        ),
+    ]
+}
+
+/// The bytes of slots, one after the other.
+fn blkif() -> Vec<(&'static str, Vec<u8>)> {
+    // Operation, segments, the front end's handle and number, and the first sector.
+    let front = |op: u8, segments: u8| seed![op, segments, 0u16, 0u32, 7u64, 64u64];
+    // A grant, first and last sector.
+    let segment = seed![8u32, 0u8, 7u8, 0u16];
+    vec![
+        ("read", seed![front(0, 2), segment.clone(), segment]),
+        (
+            "indirect",
+            seed![6u8, 1u8, 256u16, 0u32, 7u64, 64u64, 0u32, 9u32],
+        ),
+        ("discard", seed![front(5, 0), 100u64]),
+    ]
+}
+
+/// The bytes of slots, one after the other.
+fn netif() -> Vec<(&'static str, Vec<u8>)> {
+    // A grant, the first byte, flags, the front end's number, bytes.
+    let slot = |flags: u16, size: u16| seed![8u32, 16u16, flags, 7u16, size];
+    // Its type, flags, the size of a segment, its kind; a slot has four bytes more.
+    let cut = seed![1u8, 0u8, 1448u16, 1u8, 0u8, 0u16, 0u32];
+    vec![
+        ("short", slot(0, 60)),
+        (
+            "in-parts",
+            seed![slot(5, 3000), slot(4, 1000), slot(0, 500)],
+        ),
+        ("to-be-cut", seed![slot(13, 4000), cut, slot(0, 2000)]),
+        ("goes-on", slot(4, 60)),
+    ]
+}
+
+/// A table with one entry of 128 bytes in each copy; the checksums are put right by the target.
+fn gpt() -> Vec<(&'static str, Vec<u8>)> {
+    let header = |here: u64, other: u64, entries: u64| {
+        let sums = [0u8; 4];
+        let mut header = seed![
+            *b"EFI PART",
+            0x1_0000u32,
+            92u32,
+            sums,
+            0u32,
+            here,
+            other,
+            3u64,
+            92u64,
+            [7u8; 16],
+            entries,
+            1u32,
+            128u32,
+            sums
+        ];
+        header.resize(512, 0);
+        header
+    };
+    let entry = |last: u64| {
+        let mut entry = seed![[7u8; 32], 3u64, last, 0u64, *b"r\0o\0o\0t\0"];
+        entry.resize(512, 0);
+        entry
+    };
+    let disk = |last: u64| {
+        let mut disk = vec![1];
+        disk.resize(1 + 446 + 4, 0);
+        disk.push(0xee);
+        disk.resize(1 + 510, 0);
+        disk.extend([0x55, 0xaa]);
+        disk.extend(header(1, 95, 2));
+        disk.extend(entry(last));
+        disk
+    };
+    vec![
+        ("one-partition", disk(50)),
+        ("past-the-end", disk(95)),
+        ("no-table", vec![0; 600]),
+    ]
+}
+
+/// Words at places of the region; requests are in its second page.
+fn block_requests() -> Vec<(&'static str, Vec<u8>)> {
+    let word = |at: u16, value: u64| seed![0u8, at, wide(value)];
+    let read = |index: u16, sector: u64| {
+        let at = 1024 + 8 * index;
+        seed![
+            word(at, 0),
+            word(at + 1, 9),
+            word(at + 3, 1),
+            word(at + 4, sector)
+        ]
+    };
+    vec![
+        ("a-read", seed![read(0, 5), word(0, 8), 1u8, 1u8, 2u8, 3u8]),
+        (
+            "past-the-end",
+            seed![read(0, u64::from(u32::MAX)), word(0, 8), 1u8, 1u8, 2u8, 3u8],
+        ),
+        (
+            "indices-jump",
+            seed![word(0, 0xffff_ffff), 1u8, 2u8, 3u8, word(64, 77), 1u8],
         ),
     ]
 }

@@ -7,17 +7,20 @@ use std::rc::Rc;
 use ring::sync::{AtomicU8, AtomicU32, Ordering};
 use xen_abi::store::{HEADER, Header, PAYLOAD_MAX, kind};
 use xenstore_server::{Cell, Facts, Server, cells};
-use xenstore_server_api::{Client, HEADER_SIZE, RING_SIZE, Region, StorePort as _, Wish, quota};
+use xenstore_server_api::{
+    BackendStore as _, Client, Devices, Disk, HEADER_SIZE, REGION_SIZE, Region, Request,
+    StorePort as _, Wish, quota,
+};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::input::Input;
 
 /// Ticks in a second.
 const FREQUENCY: u64 = 1_000_000;
-/// Words of the region's header that mean something: the indices and flags of both rings, and what
+/// Words of the region's header that mean something: the indices and flags of the rings, and what
 /// is beside them.
-const WORDS: [usize; 14] = [
-    0, 16, 32, 64, 80, 96, 128, 129, 130, 131, 132, 133, 134, 135,
+const WORDS: [usize; 20] = [
+    0, 16, 32, 64, 80, 96, 128, 129, 130, 131, 132, 133, 134, 135, 192, 208, 224, 256, 272, 288,
 ];
 /// Turns after which the store has to be done with what does not change.
 const MOST_TURNS: usize = 10_000;
@@ -29,7 +32,9 @@ impl Memory {
     fn new() -> Self {
         Self(
             (0..HEADER_SIZE / 4).map(|_| AtomicU32::new(0)).collect(),
-            (0..2 * RING_SIZE).map(|_| AtomicU8::new(0)).collect(),
+            (0..REGION_SIZE - HEADER_SIZE)
+                .map(|_| AtomicU8::new(0))
+                .collect(),
         )
     }
     fn region(&self) -> Region<'_> {
@@ -83,6 +88,8 @@ impl Rig<'_> {
             if !self.server.turn(self.now).more && self.bells.get() == 0 {
                 for guest in 0..2 {
                     assert!(self.server.used(guest) <= quota::MEMORY as usize);
+                    let back = self.server.used_by_back_ends(guest);
+                    assert!(back <= quota::BACK_MEMORY as usize);
                 }
                 return;
             }
@@ -132,8 +139,17 @@ pub fn xenstore(data: &[u8]) {
     let bells = Rc::new(Flags::new(0));
     let guests = [0, 1].map(|n| {
         let region = memory[n].region();
+        let mut devices = Devices::new();
+        let disk = Disk {
+            number: 0,
+            params: "a disk",
+            is_read_only: false,
+            can_discard: false,
+        };
+        devices.add_disk(&disk).expect("one disk fits");
         let facts = Facts {
             vcpus: 1,
+            devices,
             ..Facts::default()
         };
         server.add(n, facts, region.server().expect("the region has its size"));
@@ -161,7 +177,7 @@ pub fn xenstore(data: &[u8]) {
     rig.settle();
     assert!(rig.guests[1].client.is_ready());
     while let Some(operation) = input.operation() {
-        match operation % 8 {
+        match operation % 10 {
             // A request of either guest, with what a string needs at its end.
             op @ 0..=3 => {
                 let (kind, tx) = (u32::from(input.get::<u8>()), u32::from(input.get::<u8>()));
@@ -197,6 +213,30 @@ pub fn xenstore(data: &[u8]) {
             6 => {
                 rig.guests[0].receive();
                 rig.guests[0].received.clear();
+            }
+            // A request of the back ends of either, about a device or about anything.
+            op @ 8.. => {
+                let guest = usize::from(op & 1);
+                let kind = u32::from(input.get::<u8>());
+                let tx = u32::from(input.get::<u8>());
+                let dirs = [
+                    format!("backend/vbd/{}/51712/", guest + 1),
+                    format!("/local/domain/{}/device/vbd/51712/", guest + 1),
+                    String::new(),
+                ];
+                let dir = &dirs[usize::from(input.get::<u8>()) % dirs.len()];
+                let count = usize::from(input.get::<u8>());
+                let request = Request {
+                    kind,
+                    id: 9,
+                    tx,
+                    payload: &[dir.as_bytes(), input.bytes(count), b"\0"],
+                };
+                let mut payload = [0; 64];
+                let client = &mut rig.guests[guest].client;
+                client.is_ready();
+                client.ask(request);
+                while client.hear(&mut payload).is_some() {}
             }
             _ => {
                 let life = u32::from(input.get::<u8>());

@@ -84,6 +84,7 @@ macro_rules! targets {
 
 targets!(
     memory_request,
+    peer_request,
     manifest,
     dt_tree,
     dt_wire,
@@ -98,6 +99,10 @@ targets!(
     exits,
     timer_request,
     xenstore,
+    gpt,
+    block_requests,
+    blkif,
+    netif,
 );
 
 #[test]

@@ -56,6 +56,10 @@ impl PageRing {
         mut used: u32,
         mut to: impl FnMut(&[u8]) -> usize,
     ) -> bool {
+        // Most looks find nothing, and a buffer costs more than the look.
+        if used == 0 {
+            return false;
+        }
         // The sequentially consistent loads and stores of `Window` are the full barriers that the
         // protocol asks for between the indices and the bytes.
         let mut moved = false;

@@ -3,10 +3,13 @@
 use dt_server_api::{DomainRecord, GuestLayout};
 use hv_types::{Gpa, VcpuId};
 
+use super::backend::Inbox;
 use super::bus::{Bus, Refused};
 use super::console_io::ConsoleIo;
 use super::model::{Device, Line, Region, Words, Written};
+use super::pv_block::PvBlock;
 use super::pv_console::PvConsole;
+use super::pv_net::PvNet;
 use super::vgic::VGic;
 use super::vpl011::{Pv, Vpl011};
 use super::xenstore::Xenstore;
@@ -29,6 +32,8 @@ macro_rules! devices {
         #[derive(Debug)]
         pub struct Devices {
             $($(#[$about])* pub $field: $device,)*
+            /// What the store says to back ends.
+            pub inbox: Inbox,
             bus: Bus<Id>,
             /// Those that have been notified and have not worked since.
             notified: Set,
@@ -59,6 +64,7 @@ macro_rules! devices {
             pub fn new(record: &DomainRecord, bus: Bus<Id>) -> Self {
                 Self {
                     $($field: <$device as Device>::new(record),)*
+                    inbox: Inbox::new(),
                     bus,
                     notified: Set::NONE,
                 }
@@ -131,6 +137,7 @@ macro_rules! devices {
             /// Brings all to the state in which a guest's life begins; their pages exist.
             pub fn reset<H: Host>(&mut self, host: &mut H) {
                 self.notified = Set::NONE;
+                self.inbox = Inbox::new();
                 $(self.$field.reset(host);)*
             }
         }
@@ -160,6 +167,10 @@ devices! {
     console_io, ConsoleIo: ConsoleIo;
     /// The xenstore ring, where the domain has one.
     xenstore, Xenstore: Option<Xenstore>;
+    /// The back end of its disks, which has more to look at than the others: [`PvBlock::serve`].
+    pv_block, PvBlock: PvBlock;
+    /// The back end of its network interfaces, likewise: [`PvNet::serve`].
+    pv_net, PvNet: PvNet;
 }
 
 /// Some devices.
@@ -173,6 +184,11 @@ impl Set {
     pub const CONSOLES: Self = Self::NONE.with(Id::PvConsole).with(Id::Vpl011);
     /// The xenstore ring.
     pub const XENSTORE: Self = Self::NONE.with(Id::Xenstore);
+
+    /// The disks' back end.
+    pub const DISKS: Self = Self::NONE.with(Id::PvBlock);
+    /// The network interfaces' back end.
+    pub const NICS: Self = Self::NONE.with(Id::PvNet);
 
     /// These and another one.
     #[must_use]
@@ -205,6 +221,11 @@ impl Devices {
         self.notified != Set::NONE
     }
 
+    /// Whether this device has something to do.
+    pub const fn is_notified(&self, id: Id) -> bool {
+        self.notified.contains(id)
+    }
+
     /// The guest has sent an event to `service`.
     pub const fn serve(&mut self, service: Service) {
         match service {
@@ -215,6 +236,8 @@ impl Devices {
                 }
             }
             Service::Store => self.notify(Set::XENSTORE),
+            Service::Disks => self.notify(Set::DISKS),
+            Service::Nics => self.notify(Set::NICS),
         }
     }
 

@@ -37,12 +37,14 @@ pub struct Domain<'m> {
     pub watchdogs: Watchdogs,
     /// vm_assist.
     pub assists: Assists,
+    /// Until when a grant of another domain is tried again whose page is not known yet.
+    pub impatient_at: Option<u64>,
 }
 
 impl<'m> Domain<'m> {
     /// The domain that `record` describes, whose life begins.
     pub fn new(record: DomainRecord, p2m: P2m<'m>) -> Self {
-        let peers = Domains::new(DomId(record.domid), record.domains);
+        let peers = Domains::new(DomId(record.domid), record.domains).meeting(record.meets);
         Self {
             peers,
             p2m,
@@ -50,6 +52,7 @@ impl<'m> Domain<'m> {
             shutdown: ShutdownCode::new(),
             watchdogs: Watchdogs::default(),
             assists: Assists::new(),
+            impatient_at: None,
             record,
         }
     }

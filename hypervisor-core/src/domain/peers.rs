@@ -8,12 +8,33 @@ use xen_abi::Errno;
 pub struct Domains {
     me: DomId,
     count: u8,
+    /// Whom it meets, a bit for each from domain 1 on.
+    meets: u8,
 }
 
 impl Domains {
     /// Domain `me` of a system with the domains 1 to `count` (dom0less: there is no domain 0).
     pub const fn new(me: DomId, count: u8) -> Self {
-        Self { me, count }
+        let meets = 0;
+        Self { me, count, meets }
+    }
+
+    /// The same for a domain that meets those of these bits, of which the lowest is domain 1.
+    #[must_use]
+    pub const fn meeting(self, meets: u8) -> Self {
+        Self { meets, ..self }
+    }
+
+    /// The number of `dom` from 0, if it is another domain that this one meets.
+    pub fn met(&self, dom: DomId) -> Option<u8> {
+        let number = u8::try_from(dom.0.checked_sub(1)?).ok()?;
+        let bit = 1_u8.checked_shl(number.into())?;
+        (self.meets & bit != 0 && !dom.is_self(self.me)).then_some(number)
+    }
+
+    /// Whether it meets anybody.
+    pub const fn meets_any(&self) -> bool {
+        self.meets != 0
     }
 
     /// The domain itself.

@@ -8,7 +8,7 @@ use xen_abi::Errno;
 use xen_abi::event::{NR_VIRQS, state, virq};
 
 use super::Events;
-use super::ports::{Binding, Channel};
+use super::ports::{Binding, Channel, Service};
 use crate::memory::pages::Pages;
 
 /// What `EVTCHNOP_status` tells of a port.
@@ -44,9 +44,41 @@ fn virq_kind(number: u32) -> VirqKind {
     }
 }
 
+/// Who back ends are to their guest.
+const BACKEND: DomId = DomId(0);
+
 impl Events {
-    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which can be the domain itself
-    /// only: between guests Xen's default policy on Arm (SILO) allows none either.
+    /// Binds the back end of `service` to a port that the guest has set aside for domain 0; false
+    /// where it is none.
+    pub fn bind_backend(&mut self, service: Service, port: Port) -> bool {
+        let free = Binding::Unbound { remote: BACKEND };
+        self.rebind(port, free, Binding::Backend(service))
+    }
+
+    /// The back end lets a port go, which waits for domain 0 again. One that the guest has closed
+    /// is left alone.
+    pub fn release_backend(&mut self, service: Service, port: Port) {
+        let free = Binding::Unbound { remote: BACKEND };
+        self.rebind(port, Binding::Backend(service), free);
+    }
+
+    /// Changes the binding of a port that has another one.
+    fn rebind(&mut self, port: Port, from: Binding, to: Binding) -> bool {
+        let Some(port) = self.table.index(port) else {
+            return false;
+        };
+        let channel = self.table.get(port);
+        let is_so = channel.binding == from;
+        if is_so {
+            let binding = to;
+            self.table.set(port, Channel { binding, ..channel });
+        }
+        is_so
+    }
+
+    /// `EVTCHNOP_alloc_unbound`: a port to which `remote` may bind, which is the domain itself:
+    /// [`Events::alloc_foreign`] is for another one. A guest with devices may name domain 0, which
+    /// is their back ends.
     ///
     /// # Errors
     /// `Esrch`: no such `dom`; `Enospc`: no free port; `Esrch`: no such `remote`; `Eperm`: either
@@ -58,15 +90,19 @@ impl Events {
         if self.table.is_full() {
             return Err(Errno::Enospc);
         }
-        self.domains.own(remote)?;
+        let remote = if self.has_backends && remote == BACKEND {
+            remote
+        } else {
+            self.domains.own(remote)?;
+            self.domains.me()
+        };
         self.domains.own(dom)?;
-        let remote = self.domains.me();
         let port = self.table.alloc(Binding::Unbound { remote })?;
         Ok(Port(port.into()))
     }
 
-    /// `EVTCHNOP_bind_interdomain`: a port connected to an unbound port. Within the domain only:
-    /// there is no way to other guests yet.
+    /// `EVTCHNOP_bind_interdomain`: a port connected to an unbound port of the domain's own:
+    /// [`Events::bind_foreign`] is for those of another one.
     ///
     /// The new port is pending at once, because the peer may have sent before; the second value is
     /// as that of [`Events::raise`].
@@ -199,7 +235,11 @@ impl Events {
         let port = self.table.index(port).ok_or(Errno::Einval)?;
         let channel = self.table.get(port);
         match channel.binding {
-            Binding::Unbound { .. } | Binding::Interdomain { .. } | Binding::Service(_) => {}
+            Binding::Unbound { .. }
+            | Binding::Interdomain { .. }
+            | Binding::Service(_)
+            | Binding::Backend(_)
+            | Binding::Foreign => {}
             Binding::Virq(virq) if virq_kind(virq.into()) != VirqKind::Vcpu => {}
             Binding::Free | Binding::Ipi | Binding::Virq(_) => return Err(Errno::Einval),
         }
@@ -245,7 +285,8 @@ impl Events {
                 };
                 self.set_virq_port(owner, virq, 0);
             }
-            Binding::Unbound { .. } | Binding::Ipi => {}
+            // The caller has told the peer server of a foreign one.
+            Binding::Unbound { .. } | Binding::Ipi | Binding::Backend(_) | Binding::Foreign => {}
         }
         self.clear_pending(window, port);
         self.table.free(port);
@@ -296,9 +337,11 @@ impl Events {
             }
             // A guest of Xen finds the control domain's daemon at the other end; its port there is
             // its own affair.
-            Binding::Service(_) => (state::INTERDOMAIN, 0, port.into()),
+            Binding::Service(_) | Binding::Backend(_) => (state::INTERDOMAIN, 0, port.into()),
             Binding::Virq(virq) => (state::VIRQ, virq.into(), 0),
             Binding::Ipi => (state::IPI, 0, 0),
+            // Where it ends says `foreign_status`.
+            Binding::Foreign => (state::UNBOUND, 0, 0),
         };
         Ok(PortStatus {
             state,

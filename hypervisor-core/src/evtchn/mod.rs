@@ -16,6 +16,7 @@
 
 mod area;
 mod bind;
+mod foreign;
 mod ports;
 mod shared;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub struct Events {
     cpus: [Cpu; MAX_VCPUS],
     /// How many of them there are.
     vcpus: u8,
+    /// The guest may set ports aside for domain 0, which is its back ends.
+    has_backends: bool,
     /// Guest memory may be written; false from teardown on.
     live: bool,
 }
@@ -76,6 +79,7 @@ impl Events {
             services: [0; Service::COUNT],
             cpus,
             vcpus,
+            has_backends: false,
             live: true,
         }
     }
@@ -105,6 +109,11 @@ impl Events {
         let port = self.table.alloc(Binding::Service(service))?;
         self.services[service as usize] = port;
         Ok(Port(port.into()))
+    }
+
+    /// The guest has devices whose back ends are here: it may set ports aside for domain 0.
+    pub const fn allow_backends(&mut self) {
+        self.has_backends = true;
     }
 
     /// Whether a port of this number can exist: 1 to the limit.

@@ -21,11 +21,16 @@ pub enum Service {
     Console,
     /// The xenstore server.
     Store,
+    /// The back end of the guest's disks. It has as many ports as the guest gives it
+    /// ([`Binding::Backend`]).
+    Disks,
+    /// The back end of its network interfaces, likewise.
+    Nics,
 }
 
 impl Service {
     /// How many there are.
-    pub(super) const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 4;
 }
 
 /// What a port is bound to (Xen's `ECS_*`).
@@ -40,7 +45,7 @@ pub enum Binding {
     },
     /// Connected to another port.
     Interdomain {
-        /// Whose port; until inter-guest events come, always the domain itself.
+        /// Whose port: always the domain itself.
         remote: DomId,
         /// Its number.
         port: u16,
@@ -51,6 +56,10 @@ pub enum Binding {
     Ipi,
     /// The hypervisor.
     Service(Service),
+    /// A back end in the hypervisor, at a port that the guest has set aside for domain 0.
+    Backend(Service),
+    /// Another domain: the peer server knows which, and where.
+    Foreign,
 }
 
 /// Where a send went.
@@ -63,6 +72,8 @@ pub enum Sent {
     },
     /// To a service, which the caller must run.
     Service(Service),
+    /// To wherever this port, a channel to another domain, ends.
+    Foreign(u16),
     /// To nobody: the port is unbound, and the event dropped (as on Xen).
     Nobody,
 }
@@ -152,14 +163,25 @@ impl Table {
     /// Binds the lowest free port, which notifies vCPU 0.
     pub(super) fn alloc(&mut self, binding: Binding) -> Result<u16, Errno> {
         let port = self.lowest_free().ok_or(Errno::Enospc)?;
-        if let Some(bits) = self.used.get_mut(usize::from(port / 64)) {
-            *bits |= 1 << (port % 64);
+        self.claim(port, binding);
+        Ok(port)
+    }
+
+    /// Binds `port`, which notifies vCPU 0; false where it is bound already or cannot exist.
+    pub(super) fn claim(&mut self, port: u16, binding: Binding) -> bool {
+        let bit = 1 << (port % 64);
+        let Some(bits) = self.used.get_mut(usize::from(port / 64)) else {
+            return false;
+        };
+        if port > self.max_port || *bits & bit != 0 {
+            return false;
         }
+        *bits |= bit;
         // At most 1023, so the next multiple fits.
         self.room = self.room.max((port / GROWTH + 1) * GROWTH);
         let vcpu = VcpuId::BOOT;
         self.set(port, Channel { binding, vcpu });
-        Ok(port)
+        true
     }
 
     /// Frees `port`; port 0 stays reserved.

@@ -56,6 +56,21 @@ impl Events {
         self.raise(window, pages, Port(self.services[service as usize].into()))
     }
 
+    /// Signals a port to which a back end is [bound](Events::bind_backend), as [`Events::raise`];
+    /// one that the guest has closed is left alone.
+    pub fn raise_backend<W: Window, P: Pages>(
+        &mut self,
+        window: &W,
+        pages: &P,
+        port: Port,
+    ) -> Option<VcpuId> {
+        let index = self.table.index(port)?;
+        match self.table.get(index).binding {
+            Binding::Backend(_) => self.raise(window, pages, port),
+            _ => None,
+        }
+    }
+
     /// `EVTCHNOP_send`.
     ///
     /// # Errors
@@ -69,13 +84,14 @@ impl Events {
         let port = self.table.index(port).ok_or(Errno::Einval)?;
         let channel = self.table.get(port);
         Ok(match channel.binding {
-            Binding::Service(service) => Sent::Service(service),
+            Binding::Service(service) | Binding::Backend(service) => Sent::Service(service),
             Binding::Interdomain { port: peer, .. } => Sent::Port {
                 upcall: self.set_pending(window, pages, peer, self.table.get(peer)),
             },
             Binding::Ipi => Sent::Port {
                 upcall: self.set_pending(window, pages, port, channel),
             },
+            Binding::Foreign => Sent::Foreign(port),
             Binding::Unbound { .. } => Sent::Nobody,
             Binding::Free | Binding::Virq(_) => return Err(Errno::Einval),
         })
@@ -116,7 +132,7 @@ impl Events {
     /// Sets the pending bit and what follows from it, in the order that EV-1 asks for: the guest
     /// clears the upcall flag, then the selector, then looks at pending, so whichever it has passed
     /// when we come, it will look again.
-    fn set_pending<W: Window, P: Pages>(
+    pub(super) fn set_pending<W: Window, P: Pages>(
         &self,
         window: &W,
         pages: &P,

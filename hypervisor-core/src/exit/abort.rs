@@ -7,7 +7,7 @@ use super::absent;
 use super::disposition::Disposition;
 use super::hvc::INSTRUCTION;
 use super::mmio::{self, Mmio, instruction};
-use super::syndrome::{Abort, FaultStatus};
+use super::syndrome::Abort;
 use super::trap::AARCH32;
 use crate::device::table::{Devices, Id, Set};
 use crate::device::vgic;
@@ -15,7 +15,6 @@ use crate::diag::fault::Aborted;
 use crate::diag::guest_map::GuestMap;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
-use crate::memory::pages::Pages as _;
 use crate::vcpu::walk::{Regime, stub};
 use crate::vcpu::{Vcpu, inject};
 
@@ -29,21 +28,22 @@ pub(super) fn on_abort<H: VcpuHost>(
     host: &mut H,
     (gpa, iss, fetch): (Gpa, u32, bool),
 ) -> Disposition {
+    let others = devices.gic.online() != Vcpus::only(host.id());
     // Devices come first, because most aborts are for them. Where silence answers in place of a
     // device, RAM must not be taken for a hole.
     if !domain.record.trap_unmapped
-        && let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch)
+        && let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch, others)
     {
         return next;
     }
     if !fetch
         && let Some(access) = Mmio::from_abort(gpa, iss)
-        && access_device(domain, vcpu, devices, host, (access, iss))
+        && access_device(domain, vcpu, devices, host, access)
     {
         skip(host);
         return Disposition::Run;
     }
-    if let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch) {
+    if let Some(next) = absent::on_abort(domain, host, gpa, Abort::new(iss), fetch, others) {
         return next;
     }
     on_other_abort(domain, vcpu, devices, host, (gpa, iss, fetch));
@@ -67,9 +67,6 @@ fn on_other_abort<H: VcpuHost>(
     (gpa, iss, fetch): (Gpa, u32, bool),
 ) {
     let abort = Abort::new(iss);
-    if was_away(domain, devices, host, gpa, iss) {
-        return;
-    }
     if !fetch && !abort.has_syndrome() && undescribed(domain, vcpu, devices, host, (gpa, abort)) {
         skip(host);
         return;
@@ -84,21 +81,6 @@ fn on_other_abort<H: VcpuHost>(
     };
     host.log(format_args!("{aborted}"));
     inject::abort(host, &domain.p2m, gpa, abort, fetch);
-}
-
-/// Whether there is memory at `gpa` that was not there when a vCPU looked: another one made the VMM
-/// change the map at that moment (to split a block takes the whole block away for a while). The
-/// instruction is then executed again.
-fn was_away<H: VcpuHost>(
-    domain: &Domain<'_>,
-    devices: &Devices,
-    host: &H,
-    gpa: Gpa,
-    iss: u32,
-) -> bool {
-    devices.gic.online() != Vcpus::only(host.id())
-        && Abort::new(iss).status() == FaultStatus::Translation
-        && domain.p2m.readable(gpa, 1).is_some()
 }
 
 /// The guest's physical map, for words about addresses.
@@ -140,7 +122,7 @@ fn undescribed<H: VcpuHost>(
     let Some(access) = form.access(gpa, abort, base) else {
         return false;
     };
-    let done = access_device_again(domain, vcpu, devices, host, (access, abort.iss()));
+    let done = access_device_again(domain, vcpu, devices, host, access);
     if done {
         instruction::set_base(host, form.base, form.moved(base));
     }
@@ -155,7 +137,7 @@ fn access_device_again<H: VcpuHost>(
     vcpu: &mut Vcpu,
     devices: &mut Devices,
     host: &mut H,
-    access: (Mmio, u32),
+    access: Mmio,
 ) -> bool {
     access_device(domain, vcpu, devices, host, access)
 }
@@ -168,13 +150,10 @@ fn access_device<H: VcpuHost>(
     vcpu: &mut Vcpu,
     devices: &mut Devices,
     host: &mut H,
-    (access, iss): (Mmio, u32),
+    access: Mmio,
 ) -> bool {
     let record = &domain.record;
     let Some((id, offset)) = devices.find(access.gpa) else {
-        if !record.trap_unmapped && was_away(domain, devices, host, access.gpa, iss) {
-            return false;
-        }
         // A domain may ask for reads of all ones and ignored writes where nothing is.
         if !record.trap_unmapped && !access.write {
             access.finish_load(host, u64::MAX);

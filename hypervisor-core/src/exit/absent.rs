@@ -1,10 +1,12 @@
 //! Aborts of a guest that touches RAM which its address space does not have yet.
 //!
 //! After a split the pages of a block come when the guest touches them, a chunk at a time. The
-//! instruction is then executed again. Where it was the guest's own table walk that came upon an
-//! absent page, the stock seL4 kernel does not tell which: the kernel asks the processor to walk
-//! the same tables once more, which fails at the same place. So the tables are walked in software
-//! for the address that the instruction names, and what the walk reads comes on the way.
+//! instruction is then executed again, and so is one that looked while another vCPU had the VMM
+//! change the map: to split a block takes the whole block away for a while. Where it was the
+//! guest's own table walk that came upon an absent page, the stock seL4 kernel does not tell which:
+//! the kernel asks the processor to walk the same tables once more, which fails at the same place.
+//! So the tables are walked in software for the address that the instruction names, and what the
+//! walk reads comes on the way.
 
 use hv_types::Gpa;
 
@@ -13,12 +15,13 @@ use super::syndrome::{Abort, FaultStatus};
 use crate::domain::Domain;
 use crate::domain::shutdown::StopReason;
 use crate::host::on_vcpu::VcpuHost;
-use crate::memory::p2m::Error;
+use crate::memory::p2m::{Error, Page};
 use crate::vcpu::inject::far;
 use crate::vcpu::walk::Regime;
 use crate::vcpu::walk::fault::{Access, FaultKind};
 
-/// What becomes of an abort at `gpa` if it was for absent RAM; `None` if it was not.
+/// What becomes of an abort at `gpa` if it was for memory that is absent, or was away a moment ago
+/// for one of several vCPUs (`others`); `None` if it was not.
 #[cold]
 #[inline(never)]
 pub(super) fn on_abort<H: VcpuHost>(
@@ -27,17 +30,19 @@ pub(super) fn on_abort<H: VcpuHost>(
     gpa: Gpa,
     abort: Abort,
     fetch: bool,
+    others: bool,
 ) -> Option<Disposition> {
-    let brought = if !domain.p2m.is_lazy() {
-        Ok(false)
-    } else if domain.p2m.is_absent(gpa.gfn()) {
+    let lazy = domain.p2m.is_lazy();
+    let translation = abort.status() == FaultStatus::Translation;
+    let replaced = translation && domain.p2m.replace_foreign(host, gpa.gfn()).unwrap_or(false);
+    let brought = if replaced {
+        Ok(true)
+    } else if lazy && domain.p2m.is_absent(gpa.gfn()) {
         domain.p2m.touch(host, gpa.gfn())
-    } else if abort.table_walk() {
+    } else if lazy && abort.table_walk() {
         on_table_walk(domain, host, fetch)
     } else {
-        // Another vCPU has brought it meanwhile.
-        let translation = abort.status() == FaultStatus::Translation;
-        Ok(translation && domain.p2m.is_ram(gpa.gfn()))
+        Ok((lazy || others) && translation && domain.p2m.lookup(gpa.gfn()) != Page::Hole)
     };
     match brought {
         Ok(true) => Some(Disposition::Run),

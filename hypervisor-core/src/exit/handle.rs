@@ -10,10 +10,16 @@ use hv_types::{Gva, VcpuId, Vcpus};
 
 use super::disposition::Disposition;
 use super::{Exit, Reason, abort, hvc, trap};
+use crate::device::backend::Kind;
+use crate::device::table::{Devices, Id, Set};
 use crate::device::vgic::{EVENT_UPCALL, VGic, VTIMER};
+use crate::domain::Domain;
 use crate::domain::shutdown::StopReason;
 use crate::host::on_vcpu::{OnBoot, OnVcpu, VcpuHost};
 use crate::host::{Host, SysReg, Vcpu as _};
+use crate::hypercall::event::receive;
+use crate::hypercall::grant::backend::{Grants, frames};
+use crate::hypercall::grant::foreign;
 use crate::vcpu::Vcpu;
 use crate::vcpu::action::VcpuAction;
 use crate::vcpu::runstate::RunState;
@@ -96,7 +102,10 @@ impl Vm<'_> {
             self.look_at(host, id);
             let vcpu = &self.vcpus[id.index()];
             // Resumed for its timer, it is the kernel that reports the interrupt.
-            if vcpu.wait == Wait::Interrupt && vcpu.timer.due(host) {
+            let impatient = self.domain.impatient_at.is_none_or(|at| at <= host.now());
+            if vcpu.wait == Wait::Interrupt && vcpu.timer.due(host)
+                || vcpu.wait == Wait::Peer && impatient
+            {
                 self.end_wait(host, id);
             }
         }
@@ -201,10 +210,59 @@ impl Vm<'_> {
         self.end_wait(host, id);
     }
 
-    /// The store has something for the guest, or room for its requests.
+    /// The store has something for the guest or its back ends, or room for their requests.
     pub fn on_store<H: Host>(&mut self, host: &mut H) {
+        self.devices.notify(Set::NICS);
+        self.on_disks(host);
+    }
+
+    /// The net server has frames or room, or says something about an interface.
+    pub fn on_nets<H: Host>(&mut self, host: &mut H) {
+        self.devices.notify(Set::NICS);
         self.run_devices(host);
         self.look_after(host, self.all());
+    }
+
+    /// The block server has answers, or says something about a disk.
+    pub fn on_disks<H: Host>(&mut self, host: &mut H) {
+        self.devices.notify(Set::DISKS);
+        self.run_devices(host);
+        self.look_after(host, self.all());
+    }
+
+    /// Other domains have sent events.
+    pub fn on_peers<H: Host>(&mut self, host: &mut H) {
+        receive(&mut self.domain, &mut self.devices.gic, host);
+        for id in self.all() {
+            if self.vcpu(id).wait == Wait::Peer {
+                // The hypercall goes on; where it still cannot it waits again.
+                self.end_wait(host, id);
+            }
+        }
+        self.look_after(host, self.all());
+    }
+
+    /// Other domains want pages that the guest grants to them.
+    ///
+    /// # Errors
+    /// The guest must be stopped: its memory is no longer what it was.
+    pub fn lend<H: Host>(&mut self, host: &mut H) -> Result<(), crate::memory::p2m::Error> {
+        foreign::serve(&mut self.domain, host)
+    }
+
+    /// The guest, which has been built, begins to live among others.
+    pub(crate) fn meet<H: Host>(&mut self, host: &mut H) {
+        if !self.domain.peers.meets_any() {
+            return;
+        }
+        let Self {
+            domain, devices, ..
+        } = self;
+        let both = host.window_and_peers();
+        let raise = |cpu| devices.gic.raise_upcall(cpu);
+        domain.events.begin_foreign(both, &domain.p2m, raise);
+        // What came before.
+        self.on_peers(host);
     }
 
     /// Lets the devices do what there is to do.
@@ -213,6 +271,8 @@ impl Vm<'_> {
             domain, devices, ..
         } = self;
         let mut upcalls = Vcpus::NONE;
+        let disks = devices.is_notified(Id::PvBlock);
+        let nics = devices.is_notified(Id::PvNet);
         devices.work(host, |host, service| {
             let raised = domain
                 .events
@@ -221,6 +281,10 @@ impl Vm<'_> {
                 upcalls = upcalls.with(Vcpus::only(cpu));
             }
         });
+        if disks || nics {
+            let served = serve(domain, devices, host, (disks, nics));
+            upcalls = upcalls.with(served);
+        }
         for cpu in upcalls {
             devices.gic.raise_upcall(cpu);
         }
@@ -320,11 +384,14 @@ impl Vm<'_> {
         } = self;
         let id = host.id();
         let vcpu = &mut vcpus[id.index()];
+        let more = devices.have_work();
         let gic = &mut devices.gic;
         match wait {
             Wait::None => return self.run(host),
             Wait::Interrupt => {
-                if gic.deliverable(id) || vcpu.has_polled(&domain.events, host) {
+                let ready = gic.deliverable(id) || vcpu.has_polled(&domain.events, host);
+                // What is left over for the disks is done a part at a time, at exits.
+                if ready || more {
                     return self.run(host);
                 }
                 let timer = vcpu.timer.deadline(gic, host);
@@ -333,7 +400,7 @@ impl Vm<'_> {
                 }
             }
             Wait::Off => gic.set_online(id, false),
-            Wait::Retry => {}
+            Wait::Retry | Wait::Peer => {}
         }
         if vcpu.wait == Wait::None {
             let state = if wait == Wait::Off {
@@ -353,6 +420,39 @@ impl Vm<'_> {
         host.wake_at(self.next_deadline());
         VcpuAction::Wait
     }
+}
+
+/// Lets back ends do what there is to do; returns the vCPUs whose upcall went up.
+fn serve<H: Host>(
+    domain: &mut Domain<'_>,
+    devices: &mut Devices,
+    host: &mut H,
+    (disks, nics): (bool, bool),
+) -> Vcpus {
+    let mut upcalls = Vcpus::NONE;
+    let grants = Grants::new(&domain.p2m, frames(domain));
+    let (events, inbox) = (&mut domain.events, &mut devices.inbox);
+    let mut more = Set::NONE;
+    if disks {
+        let served = devices.pv_block.serve(host, &grants, events, inbox);
+        upcalls = upcalls.with(served);
+        if devices.pv_block.has_more() {
+            more = more.with(Id::PvBlock);
+        }
+    }
+    // What the store says to one it may have said to the other.
+    if nics || inbox.has(Kind::Nics) {
+        let served = devices.pv_net.serve(host, &grants, events, inbox);
+        upcalls = upcalls.with(served);
+        if devices.pv_net.has_more() {
+            more = more.with(Id::PvNet);
+        }
+    }
+    if inbox.has(Kind::Disks) {
+        more = more.with(Id::PvBlock);
+    }
+    devices.notify(more);
+    upcalls
 }
 
 /// Tells the physical timer, which is armed, the time.

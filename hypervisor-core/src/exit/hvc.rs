@@ -8,7 +8,7 @@ use crate::device::table::Set;
 use crate::diag::fault::OtherCall;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall;
-use crate::hypercall::outcome::Outcome;
+use crate::hypercall::outcome::{Outcome, Until};
 use crate::vcpu::inject;
 use crate::vcpu::wait::Wait;
 use crate::vcpu::walk::stub;
@@ -75,11 +75,15 @@ fn hypercall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, at: Gva) -> Di
             Disposition::Wait(Wait::Interrupt)
         }
         Outcome::Continue { args } => {
-            for (n, value) in (0_u8..).zip(args) {
-                host.set_x(n, value);
-            }
-            host.set_pc(at);
+            again(host, at, args);
             Disposition::Run
+        }
+        Outcome::ContinueLater { args, until } => {
+            again(host, at, args);
+            match until {
+                Until::OthersRan => Disposition::Yield,
+                Until::PeerAnswers => Disposition::Wait(Wait::Peer),
+            }
         }
         Outcome::Retry => {
             host.set_pc(at);
@@ -87,6 +91,14 @@ fn hypercall<H: VcpuHost>(vm: &mut Vm<'_>, host: &mut H, nr: u64, at: Gva) -> Di
         }
         Outcome::Stop(reason) => Disposition::Stop(reason),
     }
+}
+
+/// Has the HVC at `at` executed again, with `args` in x0..x4.
+fn again<H: VcpuHost>(host: &mut H, at: Gva, args: [u64; 5]) {
+    for (n, value) in (0_u8..).zip(args) {
+        host.set_x(n, value);
+    }
+    host.set_pc(at);
 }
 
 /// An HVC that is no hypercall.

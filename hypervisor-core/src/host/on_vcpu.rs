@@ -199,6 +199,9 @@ impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {
     type Memory = H::Memory;
     type Console = H::Console;
     type Store = H::Store;
+    type Disks = H::Disks;
+    type Nets = H::Nets;
+    type Peers = H::Peers;
 
     #[inline]
     fn vcpu(&mut self, id: VcpuId) -> &mut H::Vcpu {
@@ -223,6 +226,16 @@ impl<H: Host, W: Which> Host for OnVcpu<'_, H, W> {
     #[inline]
     fn window_and_store(&mut self) -> (&H::Window, &mut H::Store) {
         self.host.window_and_store()
+    }
+    #[inline]
+    fn window_and_nets(&mut self) -> (&H::Window, &mut H::Nets) {
+        self.host.window_and_nets()
+    }
+    fn window_and_disks(&mut self) -> (&H::Window, &mut H::Disks) {
+        self.host.window_and_disks()
+    }
+    fn window_and_peers(&mut self) -> (&H::Window, &mut H::Peers) {
+        self.host.window_and_peers()
     }
     #[inline]
     fn log(&mut self, line: fmt::Arguments<'_>) {

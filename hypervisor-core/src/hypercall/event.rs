@@ -3,6 +3,7 @@
 //! The operations themselves are in [`crate::evtchn`].
 
 use hv_types::{DomId, Gva, Port, VcpuId};
+use peer_server_api::{PeerPort as _, Request};
 use xen_abi::Errno::{self, Ebusy, Enosys, Eopnotsupp};
 use xen_abi::event::{
     self, AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, ExpandArray,
@@ -10,12 +11,13 @@ use xen_abi::event::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::row::Status::{Done, Error, Later, Partly};
+use super::row::Status::{Done, Error, Later};
 use super::row::family;
 use crate::device::table::Devices;
 use crate::device::vgic::VGic;
 use crate::domain::Domain;
-use crate::evtchn::Sent;
+use crate::evtchn::{Events, Sent};
+use crate::host::Host;
 use crate::host::on_vcpu::VcpuHost;
 use crate::memory::guest_ptr::{copy_in, copy_out};
 
@@ -39,7 +41,7 @@ family! {
     );
     before { let arg = Gva::new(arg); }
     match cmd, else Enosys;
-    event::BIND_INTERDOMAIN { "bind_interdomain", Partly("with the caller itself"), "Binds a port to one that another domain has set aside.",
+    event::BIND_INTERDOMAIN { "bind_interdomain", Done, "Binds a port to one that another domain has set aside.",
         bind_interdomain(domain, &mut devices.gic, host, arg) }
     event::BIND_VIRQ { "bind_virq", Done, "Binds a port to a virtual interrupt, such as the debug key or a timer.",
         bind_virq(domain, host, arg) }
@@ -52,7 +54,7 @@ family! {
     event::STATUS { "status", Done, "What a port is bound to.",
         status(domain, host, arg) }
     event::ALLOC_UNBOUND { "alloc_unbound", Done, "Sets a port aside for a domain to bind to.",
-        alloc_unbound(domain, host, arg) }
+        alloc_unbound(domain, &mut devices.gic, host, arg) }
     event::BIND_IPI { "bind_ipi", Done, "Binds a port to events from one vCPU to another.",
         bind_ipi(domain, host, arg) }
     event::BIND_VCPU { "bind_vcpu", Done, "Says which vCPU a port's events go to.",
@@ -87,19 +89,29 @@ fn unmask<H: VcpuHost>(
 
 fn close<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
     let PortArg { port } = copy_in(host, &domain.p2m, arg)?;
+    if let Some(port) = domain.events.foreign(Port(port)) {
+        // It is a channel of this domain: the server knows it.
+        let _ = host.peers().ask(Request::Close { port });
+    }
     domain.events.close(host.window(), Port(port))?;
     Ok(0)
 }
 
 fn alloc_unbound<H: VcpuHost>(
     domain: &mut Domain<'_>,
+    gic: &mut VGic,
     host: &mut H,
     arg: Gva,
 ) -> Result<i64, Errno> {
     let mut alloc: AllocUnbound = copy_in(host, &domain.p2m, arg)?;
-    let port = domain
-        .events
-        .alloc_unbound(DomId(alloc.dom), DomId(alloc.remote_dom))?;
+    let (dom, remote) = (DomId(alloc.dom), DomId(alloc.remote_dom));
+    let port = match domain.peers.met(remote) {
+        Some(remote) => {
+            receive(domain, gic, host);
+            domain.events.alloc_foreign(host.peers(), dom, remote)?
+        }
+        None => domain.events.alloc_unbound(dom, remote)?,
+    };
     alloc.port = port.0;
     copy_out(host, &domain.p2m, arg, &alloc)?;
     Ok(0)
@@ -113,10 +125,18 @@ fn bind_interdomain<H: VcpuHost>(
 ) -> Result<i64, Errno> {
     let mut bind: BindInterdomain = copy_in(host, &domain.p2m, arg)?;
     let (remote, remote_port) = (DomId(bind.remote_dom), Port(bind.remote_port));
-    let (local, upcall) =
-        domain
+    let (local, upcall) = match domain.peers.met(remote) {
+        Some(remote) => {
+            receive(domain, gic, host);
+            let both = host.window_and_peers();
+            domain
+                .events
+                .bind_foreign(both, &domain.p2m, remote, remote_port)?
+        }
+        None => domain
             .events
-            .bind_interdomain(host.window(), &domain.p2m, remote, remote_port)?;
+            .bind_interdomain(host.window(), &domain.p2m, remote, remote_port)?,
+    };
     raise_if(gic, upcall);
     bind.local_port = local.0;
     copy_out(host, &domain.p2m, arg, &bind)?;
@@ -145,6 +165,10 @@ fn bind_vcpu<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, arg: Gva) -> Re
 
 fn reset<H: VcpuHost>(domain: &mut Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
     let Reset { dom } = copy_in(host, &domain.p2m, arg)?;
+    if domain.peers.own(DomId(dom)).is_ok() && domain.events.any_foreign() {
+        // It refuses nobody that.
+        let _ = host.peers().ask(Request::Reset);
+    }
     domain.events.reset(host.window(), DomId(dom))?;
     Ok(0)
 }
@@ -183,6 +207,7 @@ fn send<H: VcpuHost>(
     match domain.events.send(host.window(), &domain.p2m, Port(port))? {
         Sent::Port { upcall } => raise_if(&mut devices.gic, upcall),
         Sent::Service(service) => devices.serve(service),
+        Sent::Foreign(port) => host.peers().send(port),
         Sent::Nobody => {}
     }
     Ok(0)
@@ -190,7 +215,10 @@ fn send<H: VcpuHost>(
 
 fn status<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i64, Errno> {
     let mut status: Status = copy_in(host, &domain.p2m, arg)?;
-    let found = domain.events.status(DomId(status.dom), Port(status.port))?;
+    let mut found = domain.events.status(DomId(status.dom), Port(status.port))?;
+    if let Some(port) = domain.events.foreign(Port(status.port)) {
+        found = Events::foreign_status(host.peers(), port, found);
+    }
     (status.status, status.vcpu) = (found.state, found.vcpu);
     // A state writes its own members of a union, and nothing else.
     match found.state {
@@ -205,6 +233,14 @@ fn status<H: VcpuHost>(domain: &Domain<'_>, host: &mut H, arg: Gva) -> Result<i6
     }
     copy_out(host, &domain.p2m, arg, &status)?;
     Ok(0)
+}
+
+/// Takes what other domains have sent before a port gets another meaning: what was sent to the old
+/// one is not the new one's.
+pub(crate) fn receive<H: Host>(domain: &mut Domain<'_>, gic: &mut VGic, host: &mut H) {
+    let both = host.window_and_peers();
+    let events = &domain.events;
+    events.receive(both, &domain.p2m, |cpu| gic.raise_upcall(cpu));
 }
 
 /// Asserts the PPI of the upcall of the vCPU whose flag has just gone up.

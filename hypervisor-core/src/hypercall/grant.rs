@@ -1,16 +1,17 @@
 //! grant_table_op (public/grant_table.h): the table itself, and grants to oneself.
 //!
 //! A guest has a version 1 table whose frames are extra pages of the domain. It can map and copy
-//! what it grants itself; mapping and copying other domains' grants needs a broker between VMMs,
-//! which does not exist yet, and is answered with `GNTST_permission_denied`, as by Xen's default
-//! policy on Arm (SILO).
+//! what it grants itself, and map what others grant to it whom the domains file names; else the
+//! answer is `GNTST_permission_denied`, as by Xen's default policy on Arm (SILO).
 //!
 //! The operations that take an array store a status in each element and return 0. Long arrays are
 //! done in parts: the guest executes its HVC again with the rest.
 
 mod array;
+pub mod backend;
 mod copy;
 mod entry;
+pub mod foreign;
 mod maps;
 pub(super) mod table;
 
@@ -42,7 +43,7 @@ family! {
         let at = Gva::new(array);
     }
     match op, else Enosys;
-    grant::MAP_GRANT_REF { "map_grant_ref", Partly("grants of the caller itself"), "Maps frames that other domains have granted.",
+    grant::MAP_GRANT_REF { "map_grant_ref", Done, "Maps frames that other domains have granted.",
         array::run(domain, host, args, count, 0..size_of::<MapGrantRef>(), maps::map) }
     grant::UNMAP_GRANT_REF { "unmap_grant_ref", Done, "Unmaps what was mapped with map_grant_ref.",
         array::run(domain, host, args, count, status_of(offset_of!(UnmapGrantRef, status)), maps::unmap) }

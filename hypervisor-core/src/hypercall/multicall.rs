@@ -49,12 +49,20 @@ pub(super) fn multicall<H: VcpuHost>(
         guest.forget_pages();
         let result = match outcome {
             Outcome::Return(result) => result,
-            Outcome::Continue {
-                args: [x0, x1, x2, x3, x4],
-            } => {
+            Outcome::Continue { args } | Outcome::ContinueLater { args, .. } => {
+                let [x0, x1, x2, x3, x4] = args;
                 entry.args = [x0, x1, x2, x3, x4, entry.args[5]];
+                let args = match rest(gva, done) {
+                    Outcome::Continue { args } => args,
+                    other => return other,
+                };
                 return match guest.copy_out(host, &vm.domain.p2m, gva, &entry) {
-                    Ok(()) => rest(gva, done),
+                    Ok(()) => match outcome {
+                        Outcome::ContinueLater { until, .. } => {
+                            Outcome::ContinueLater { args, until }
+                        }
+                        _ => Outcome::Continue { args },
+                    },
                     Err(errno) => errno.into(),
                 };
             }

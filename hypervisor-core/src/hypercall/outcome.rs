@@ -4,6 +4,16 @@ use xen_abi::Errno;
 
 use crate::domain::shutdown::StopReason;
 
+/// What a hypercall that is not done waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Others have had a turn.
+    OthersRan,
+    /// Another domain's VMM has done something, or not in time
+    /// ([`crate::domain::Domain::impatient_at`]).
+    PeerAnswers,
+}
+
 /// What becomes of a hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -13,6 +23,13 @@ pub enum Outcome {
     Continue {
         /// x0..x4.
         args: [u64; 5],
+    },
+    /// The same, once what it waits for may have happened.
+    ContinueLater {
+        /// x0..x4.
+        args: [u64; 5],
+        /// What that is.
+        until: Until,
     },
     /// It is done with 0; others may run first.
     Yield,

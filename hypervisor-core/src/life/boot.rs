@@ -3,9 +3,11 @@
 
 use core::fmt;
 
+use block_server_api::DiskPort as _;
 use dt_server_api::{DomainRecord, DtServer, PvFeatures};
 use hv_types::{Gfn, MAX_VCPUS, PAGE_SIZE, Port, VcpuId};
 use memory_server_api::{Extra, Request};
+use net_server_api::NetPort as _;
 
 mod error;
 
@@ -138,7 +140,7 @@ impl<'m> Boot<'m> {
                 }
             }
             Stage::Files(from) => loader::load_some(
-                host.window(),
+                host,
                 &self.p2m,
                 &self.plan,
                 (modules.kernel, modules.ramdisk),
@@ -159,7 +161,7 @@ impl<'m> Boot<'m> {
     /// Brings vCPU `id` back to its reset state.
     fn renew_vcpu<H: Host>(&self, host: &mut H, id: VcpuId) -> Result<(), BootError> {
         let page = self.plan.kernel.page_base();
-        let there = self.p2m.writable(page, PAGE_SIZE).ok_or({
+        let there = self.p2m.writable_by(host, page, PAGE_SIZE).ok_or({
             BootError::Load(LoadError::NotRam {
                 name: "kernel",
                 at: page,
@@ -230,6 +232,9 @@ impl<'m> Vm<'m> {
     fn create_pages<H: Host>(&mut self, host: &mut H) -> Result<(), BootError> {
         self.create(host, Extra::SharedInfo)?;
         self.create(host, Extra::GrantFrame(0))?;
+        if host.disks().data().is_some() || host.nets().data().is_some() {
+            self.domain.events.allow_backends();
+        }
         if self.domain.record.pv == PvFeatures::None {
             return Ok(());
         }
@@ -304,7 +309,7 @@ impl fmt::Display for Summary<'_> {
 
 /// Has the guest's device tree written and copies it to its place.
 fn put_tree<H: Host>(
-    host: &H,
+    host: &mut H,
     dt: &mut impl DtServer,
     p2m: &P2m<'_>,
     plan: &loader::Plan,
@@ -330,13 +335,7 @@ fn put_tree<H: Host>(
                 at,
             })
         };
-        write_clean(
-            host.window(),
-            p2m,
-            to.ok_or(BootError::TreeTooLarge(size))?,
-            bytes,
-        )
-        .map_err(not_ram)?;
+        write_clean(host, p2m, to.ok_or(BootError::TreeTooLarge(size))?, bytes).map_err(not_ram)?;
         offset += got;
     }
     Ok(())

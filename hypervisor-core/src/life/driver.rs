@@ -6,9 +6,9 @@
 
 use core::fmt;
 
-use console_api::{Order, Shown};
+use console_api::{Order, Shown, VCPUS_MAX, VcpuShown, VcpuState};
 use dt_server_api::DtServer;
-use hv_types::Vcpus;
+use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 
 use super::Life;
 use crate::domain::shutdown::StopReason;
@@ -16,6 +16,8 @@ use crate::exit::Exit;
 use crate::host::Host;
 use crate::vcpu::action::VcpuAction;
 use crate::vm::Vm;
+
+const _: () = assert!(VCPUS_MAX == MAX_VCPUS);
 
 /// A host that is driven.
 pub trait Driven: Host {
@@ -28,6 +30,11 @@ pub trait Driven: Host {
 
     /// Shows the console what the guest does.
     fn show(&mut self, shown: Shown);
+
+    /// The core that a vCPU of the guest is on.
+    fn core(&self, _vcpu: VcpuId) -> u8 {
+        0
+    }
 
     /// What somebody at the console wants of the guest.
     fn take_order(&mut self) -> Option<Order>;
@@ -42,6 +49,12 @@ pub enum Signal {
     Console,
     /// The store has something for the guest, or room for its requests.
     Store,
+    /// The block server has answers, or says something about a disk.
+    Disks,
+    /// The net server has frames or room, or says something about an interface.
+    Nets,
+    /// Another domain has sent an event.
+    Peers,
 }
 
 /// A guest and its loop. As large as a [`Life`]: build it where it stays.
@@ -54,6 +67,9 @@ pub struct Driver<'m, D> {
     time: bool,
     console: bool,
     store: bool,
+    disks: bool,
+    nets: bool,
+    peers: bool,
 }
 
 impl<'m, D: DtServer> Driver<'m, D> {
@@ -68,6 +84,9 @@ impl<'m, D: DtServer> Driver<'m, D> {
             time: false,
             console: false,
             store: false,
+            disks: false,
+            nets: false,
+            peers: false,
         }
     }
 
@@ -120,13 +139,16 @@ impl<'m, D: DtServer> Driver<'m, D> {
             Signal::Time => self.time = true,
             Signal::Console => self.console = true,
             Signal::Store => self.store = true,
+            Signal::Disks => self.disks = true,
+            Signal::Nets => self.nets = true,
+            Signal::Peers => self.peers = true,
         }
     }
 
     /// Whether signals have come with which it has not caught up.
     #[inline]
     pub const fn is_behind(&self) -> bool {
-        self.time || self.console || self.store
+        self.time || self.console || self.store || self.disks || self.nets || self.peers
     }
 
     /// Does what the signals that have come mean. The host then lets those vCPUs run, or stops
@@ -151,6 +173,25 @@ impl<'m, D: DtServer> Driver<'m, D> {
         {
             life.on_store(host);
         }
+        if !has_stopped
+            && core::mem::take(&mut self.disks)
+            && let Some(life) = &mut self.life
+        {
+            life.on_disks(host);
+        }
+        if !has_stopped
+            && core::mem::take(&mut self.nets)
+            && let Some(life) = &mut self.life
+        {
+            life.on_nets(host);
+        }
+        if !has_stopped
+            && core::mem::take(&mut self.peers)
+            && let Some(life) = &mut self.life
+        {
+            let reason = life.on_peers(host);
+            self.stopped_by(host, reason);
+        }
         self.show(host);
     }
 
@@ -166,11 +207,25 @@ impl<'m, D: DtServer> Driver<'m, D> {
         life.order(host, order)
     }
 
-    /// Tells the console what the guest does.
-    fn show<H: Driven>(&self, host: &mut H) {
-        if let Some(life) = &self.life {
-            host.show(life.shown());
+    /// Tells the console what the guest does, and each of its vCPUs.
+    pub fn show<H: Driven>(&self, host: &mut H) {
+        let Some(life) = &self.life else {
+            return;
+        };
+        let mut shown = life.shown();
+        if let Some(vm) = life.vm() {
+            let (on, runs) = (vm.on(), vm.running());
+            for id in vm.all() {
+                let state = match (on.contains(id), runs.contains(id)) {
+                    (false, _) => VcpuState::Off,
+                    (true, true) => VcpuState::Runs,
+                    (true, false) => VcpuState::Waits,
+                };
+                let core = host.core(id);
+                shown.vcpus[id.index()] = Some(VcpuShown { state, core });
+            }
         }
+        host.show(shown);
     }
 
     fn stopped_by<H: Driven>(&mut self, host: &mut H, reason: Option<StopReason>) {

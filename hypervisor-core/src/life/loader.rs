@@ -7,9 +7,9 @@
 //! the same): the kernel at its offset from the start of the first bank, the device tree with the
 //! RAM disk directly after it at 128 MiB, else at the top of the bank, else below the kernel.
 
-use guest_mem::Window;
 use hv_types::{BLOCK_SIZE, Gpa, Gva};
 
+use crate::host::Host;
 use crate::memory::pages::{Pages, write_clean};
 
 mod error;
@@ -189,8 +189,8 @@ fn find_place(bank: Range, kernel: Range, space: u64, reserved: &[Reserved<'_>])
 /// # Errors
 /// [`LoadError::NotRam`] where the plan's bank is not RAM in `pages`; [`LoadError::FileChanged`]
 /// where a file is larger than planned.
-pub fn load_some<W: Window, P: Pages>(
-    window: &W,
+pub fn load_some<H: Host, P: Pages>(
+    host: &mut H,
     pages: &P,
     plan: &Plan,
     (kernel, initrd): (&[u8], Option<&[u8]>),
@@ -222,7 +222,7 @@ pub fn load_some<W: Window, P: Pages>(
     let count = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
     let not_ram = |at| LoadError::NotRam { name, at };
     let at = to.checked_add(skip).ok_or(not_ram(to))?;
-    write_clean(window, pages, at, rest.get(..count).unwrap_or(&[])).map_err(not_ram)?;
+    write_clean(host, pages, at, rest.get(..count).unwrap_or(&[])).map_err(not_ram)?;
     let next = from.saturating_add(count as u64);
     Ok((next < kernel_size.saturating_add(initrd.len() as u64)).then_some(next))
 }

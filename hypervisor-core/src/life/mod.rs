@@ -200,6 +200,7 @@ impl<'m, D: DtServer> Life<'m, D> {
             state,
             since: self.since,
             restarts: self.restarts,
+            ..Shown::UNKNOWN
         }
     }
 
@@ -325,6 +326,37 @@ impl<'m, D: DtServer> Life<'m, D> {
         if let (State::Up, Some(vm)) = (&self.state, &mut self.vm) {
             vm.on_store(host);
         }
+    }
+
+    /// The block server has answers, or says something about a disk.
+    pub fn on_disks<H: Host>(&mut self, host: &mut H) {
+        if let (State::Up, Some(vm)) = (&self.state, &mut self.vm) {
+            vm.on_disks(host);
+        }
+    }
+
+    /// The net server has frames or room, or says something about an interface.
+    pub fn on_nets<H: Host>(&mut self, host: &mut H) {
+        if let (State::Up, Some(vm)) = (&self.state, &mut self.vm) {
+            vm.on_nets(host);
+        }
+    }
+
+    /// Other domains have sent events to the guest, or want pages that it grants. Those for one
+    /// that does not live are dropped, or wait for its next life on static channels. As
+    /// [`Life::on_wake`].
+    pub fn on_peers<H: Host>(&mut self, host: &mut H) -> Option<StopReason> {
+        let (State::Up, Some(vm)) = (&self.state, &mut self.vm) else {
+            return None;
+        };
+        vm.on_peers(host);
+        let Err(error) = vm.lend(host) else {
+            return None;
+        };
+        host.log(format_args!(
+            "RAM cannot be brought back after a split: {error}; the guest cannot go on"
+        ));
+        self.stop(host, StopReason::Fatal)
     }
 
     /// The guest has stopped; why it did for good, if it did. Its vCPUs have not: the host stops
@@ -510,6 +542,9 @@ impl<'m, D: DtServer> Life<'m, D> {
                     self.pace.begin(host.now());
                     self.since = host.now();
                     self.state = State::Up;
+                    if let Some(vm) = &mut self.vm {
+                        vm.meet(host);
+                    }
                     Step::Done(None)
                 }
                 Err(error) => self.fail(host, &error, None),

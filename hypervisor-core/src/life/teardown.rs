@@ -3,9 +3,9 @@
 //! 1. Event channels are closed when the guest stops ([`crate::evtchn::Events::shut`]): nobody sets
 //!    a bit in `shared_info` any more (EV-3).
 //! 2. What the guest has written to its consoles goes out ([`Vm::drain`]).
-//! 3. [`Vm::end`]: the console ring is disconnected, the store hears that the guest has ended,
-//!    watchdogs, polls and the runstate area are forgotten with everything else that could write to
-//!    guest memory, and no wake-up is asked for any more.
+//! 3. [`Vm::end`]: the console ring is disconnected, the store and the peer server hear that the
+//!    guest has ended, watchdogs, polls and the runstate area are forgotten with everything else
+//!    that could write to guest memory, and no wake-up is asked for any more.
 //! 4. The map is emptied: from here on no address of guest memory can be had.
 //! 5. Then, and only then, the memory server takes the extra pages back, after them RAM and page
 //!    tables ([`memory_server_api::Request::Relinquish`]).
@@ -14,6 +14,7 @@
 //! with those who would use the pages (EX-8).
 
 use dt_server_api::DomainRecord;
+use peer_server_api::{Error, MOST_ENDS, PeerPort as _, Request};
 
 use crate::host::Host;
 use crate::memory::p2m::P2m;
@@ -25,6 +26,18 @@ pub struct Remains<'m> {
     pub record: DomainRecord,
     /// Its map, empty.
     pub p2m: P2m<'m>,
+}
+
+/// Pages of others go back, and what others have of the guest's does not count any more.
+fn end_lends<H: Host>(host: &mut H) {
+    for _ in 0..MOST_ENDS {
+        if host.peers().ask(Request::End) != Err(Error::Again) {
+            return;
+        }
+    }
+    host.log(format_args!(
+        "the peer server does not take pages of other domains back"
+    ));
 }
 
 impl<'m> Vm<'m> {
@@ -50,6 +63,11 @@ impl<'m> Vm<'m> {
             "event channels are closed before the pages they are in go"
         );
         self.devices.end(host);
+        if self.domain.peers.meets_any() {
+            // It refuses nobody that.
+            let _ = host.peers().ask(Request::Reset);
+            end_lends(host);
+        }
         host.wake_at(None);
         Remains {
             record: self.domain.record,

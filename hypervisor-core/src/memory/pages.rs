@@ -41,13 +41,14 @@ pub trait Pages {
     }
 }
 
-/// Writes `from` to guest RAM at `to`, page by page, and cleans it to the point of coherency, so
-/// that a guest that has just started (caches off) sees it.
+/// Writes `from` to guest RAM at `to` and cleans it to the point of coherency, so that a guest that
+/// has just started (caches off) sees it. Each page is looked up; those that are next to each other
+/// in the window are written together.
 ///
 /// # Errors
 /// The first address that is not RAM; what lies before it has been written.
-pub fn write_clean<W: Window, P: Pages>(
-    window: &W,
+pub fn write_clean<H: Host, P: Pages>(
+    host: &mut H,
     pages: &P,
     to: Gpa,
     from: &[u8],
@@ -55,11 +56,10 @@ pub fn write_clean<W: Window, P: Pages>(
     let mut at = to;
     let mut rest = from;
     while !rest.is_empty() {
-        let room = hv_types::PAGE_SIZE - at.page_offset();
-        let count = rest.len().min(usize::try_from(room).unwrap_or(0));
+        let (there, count) = run(host, pages, at, rest.len()).ok_or(at)?;
         let (chunk, after) = rest.split_at(count);
         let len = chunk.len() as u64;
-        let there = pages.writable(at, len).ok_or(at)?;
+        let window = host.window();
         window.write(there, chunk);
         window.clean(there, len);
         // A chunk that is RAM is followed by an address of 64 bits.
@@ -67,4 +67,32 @@ pub fn write_clean<W: Window, P: Pages>(
         rest = after;
     }
     Ok(())
+}
+
+/// Most bytes that [`run`] finds: fewer pages than can be in sight at once.
+const RUN: usize = 128 << 10;
+
+/// Where the guest RAM at `at` lies in the window, and how many of `most` bytes lie there in one
+/// piece: at least one. `None` if it is not RAM.
+fn run<H: Host, P: Pages>(
+    host: &mut H,
+    pages: &P,
+    at: Gpa,
+    most: usize,
+) -> Option<(WindowAddr, usize)> {
+    let most = most.min(RUN);
+    let mut of_page = |at: Gpa, most: usize| {
+        let room = hv_types::PAGE_SIZE - at.page_offset();
+        let count = most.min(usize::try_from(room).unwrap_or(0));
+        Some((pages.writable_by(host, at, count as u64)?, count))
+    };
+    let (first, mut count) = of_page(at, most)?;
+    while count < most {
+        let next = at.checked_add(count as u64);
+        match next.and_then(|next| of_page(next, most - count)) {
+            Some((there, more)) if there.raw() == first.raw() + count as u64 => count += more,
+            _ => break,
+        }
+    }
+    Some((first, count))
 }

@@ -10,6 +10,8 @@ pub enum Wait {
     Interrupt,
     /// Room on the console: its hypercall is then executed again.
     Retry,
+    /// What another domain's VMM is to do, for a time: the hypercall goes on then.
+    Peer,
     /// Nothing: it is off.
     Off,
 }

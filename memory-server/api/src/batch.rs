@@ -3,10 +3,9 @@
 //! | message | words |
 //! |---|---|
 //! | request | number of items; two items of 32 bits in each word, the first in the low half |
-//! | [`Pages`] | number of pages, and above bit 32 the [`Error`] that ended the run; one word for each page: slot, and above bit 32 [`Placed::was`] |
+//! | [`Pages`] | number of pages, and above bit 32 the [`Error`] that ended the run; their slots as in a request |
 //! | [`Released`] | number of frames, and above bit 32 the error |
 
-use hv_types::Gfn;
 use ipc::{Field, Message, Reader, Writer};
 
 use crate::message::Words;
@@ -15,9 +14,6 @@ use crate::types::{Error, Slot};
 /// Most pages of one request: what bounds the server's work for a message, and that of a VMM for an
 /// exit.
 pub const MAX_BATCH: usize = 64;
-
-/// No guest frame.
-const NONE: u32 = u32::MAX;
 
 /// Up to [`MAX_BATCH`] guest frames or slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +40,20 @@ impl Batch {
             None => false,
         }
     }
+    /// The `len` items that are in `words`, all of which they need; `None` if the last one has
+    /// something behind them.
+    fn of(len: usize, words: &[u64]) -> Option<Self> {
+        if words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2) {
+            return None;
+        }
+        let mut batch = Self::EMPTY;
+        for (place, word) in batch.items.chunks_mut(2).zip(words) {
+            place.copy_from_slice(&halves(*word));
+        }
+        batch.len = len;
+        Some(batch)
+    }
+
     /// The items.
     pub fn items(&self) -> &[u32] {
         self.items.get(..self.len).unwrap_or(&[])
@@ -64,8 +74,7 @@ impl Field for Batch {
     fn put(&self, writer: &mut Writer<'_>) {
         writer.word(self.len as u64);
         for pair in self.items().chunks(2) {
-            let high = pair.get(1).copied().unwrap_or(0);
-            writer.word(u64::from(pair[0]) | u64::from(high) << 32);
+            writer.word(word_of(pair));
         }
     }
 
@@ -75,17 +84,14 @@ impl Field for Batch {
         if !(1..=MAX_BATCH).contains(&len) {
             return None;
         }
-        let words = reader.words(len.div_ceil(2))?;
-        if words.last().is_some_and(|word| word >> 32 != 0) && !len.is_multiple_of(2) {
-            return None;
-        }
-        let mut batch = Self::EMPTY;
-        for (place, word) in batch.items.chunks_mut(2).zip(words) {
-            place.copy_from_slice(&halves(*word));
-        }
-        batch.len = len;
-        Some(batch)
+        Self::of(len, reader.words(len.div_ceil(2))?)
     }
+}
+
+/// One or two items in a word.
+fn word_of(pair: &[u32]) -> u64 {
+    let half = |n| pair.get(n).copied().map_or(0, u64::from);
+    half(0) | half(1) << 32
 }
 
 /// Low and high half.
@@ -94,92 +100,60 @@ const fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
 
-/// A page of RAM that was granted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Placed {
-    /// Its guest-side capability.
-    pub slot: Slot,
-    /// The guest frame that the caller named when it was granted this page before, if both
-    /// capabilities are still those of that time: the window side may be mapped where the caller
-    /// left it. `None`: they are new, mapped nowhere.
-    pub was: Option<Gfn>,
-}
-
-/// Pages that were granted, in the order of the request's guest frames.
+/// Pages of RAM that were granted, by their slots, in the order of the request's guest frames. They
+/// are mapped nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pages {
     /// Why there are fewer than asked for. Fewer without an error: one message's work is done, ask
     /// again.
     pub error: Option<Error>,
-    len: usize,
-    words: [u64; MAX_BATCH],
+    slots: Batch,
 }
 
 impl Pages {
     /// None so far.
     pub const EMPTY: Self = Self {
         error: None,
-        len: 0,
-        words: [0; MAX_BATCH],
+        slots: Batch::EMPTY,
     };
 
     /// Appends a page; what does not fit is a bug of the server and dropped.
-    pub fn push(&mut self, page: Placed) {
-        let was = page
-            .was
-            .map_or(NONE, |gfn| u32::try_from(gfn.raw()).unwrap_or(NONE));
-        if let Some(word) = self.words.get_mut(self.len) {
-            *word = u64::from(page.slot.0) | u64::from(was) << 32;
-            self.len += 1;
-        }
+    pub fn push(&mut self, page: Slot) {
+        self.slots.push(page.0);
     }
-    /// The pages.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Placed> {
-        let words = self.words.get(..self.len).unwrap_or(&[]);
-        words.iter().map(|word| {
-            let [slot, was] = halves(*word);
-            Placed {
-                slot: Slot(slot),
-                was: (was != NONE).then_some(Gfn::new(u64::from(was))),
-            }
-        })
+    /// Guest-side slots of the pages.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Slot> {
+        self.slots.items().iter().map(|slot| Slot(*slot))
     }
     /// Number of pages.
     pub const fn len(&self) -> usize {
-        self.len
+        self.slots.len()
     }
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.slots.is_empty()
     }
 
     pub(crate) fn write<'w>(&self, into: &'w mut Words) -> Message<'w> {
         let (first, rest) = into.split_at_mut(1);
-        first[0] = head(self.len, self.error);
-        for (word, from) in rest.iter_mut().zip(self.words.iter().take(self.len)) {
-            *word = *from;
+        first[0] = head(self.len(), self.error);
+        for (word, pair) in rest.iter_mut().zip(self.slots.items().chunks(2)) {
+            *word = word_of(pair);
         }
         Message {
             label: 0,
-            words: &into[..1 + self.len],
+            words: &into[..1 + self.len().div_ceil(2)],
         }
     }
 
     pub(crate) fn read(message: Message<'_>, most: usize) -> Result<Self, Error> {
         let (first, words) = message.words.split_first().ok_or(Error::Malformed)?;
         let (len, error) = read_head(*first, most)?;
-        if words.len() != len || len == 0 {
+        if len == 0 || words.len() != len.div_ceil(2) {
             return Err(Error::Malformed);
         }
-        let mut pages = Self {
-            error,
-            len,
-            ..Self::EMPTY
-        };
-        for (place, word) in pages.words.iter_mut().zip(words) {
-            *place = *word;
-        }
-        Ok(pages)
+        let slots = Batch::of(len, words).ok_or(Error::Malformed)?;
+        Ok(Self { error, slots })
     }
 }
 

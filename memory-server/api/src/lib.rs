@@ -4,8 +4,10 @@
 //! request arrives on, so no request names a domain; frames are named by the slot of the grant
 //! CNode in which the server put their guest-side capability ([`Slot`]).
 //!
-//! Every frame is granted twice, because an seL4 frame capability holds one mapping: `slot` for the
-//! guest's stage-2 and `slot + 1` for the VMM's own window ([`Slot::window_cap`]).
+//! An seL4 frame capability holds one mapping, so a frame that is in the VMM's window has two: a
+//! 2 MiB frame or an extra page `slot` for the guest's stage 2 and `slot + 1` for the window
+//! ([`Slot::window_cap`]); a page of RAM `slot`, and for the window, while the VMM looks at it, one
+//! of [`SIGHTS`] slots.
 //!
 //! Messages are fixed words: a label and up to [`MAX_WORDS`] words, all 64 bits, wherever the
 //! transport has them. Encoding and decoding are here so that both ends share them; a message that
@@ -15,18 +17,21 @@
 
 mod batch;
 mod crash;
+mod lend;
 mod message;
 mod remember;
 mod types;
 
-pub use batch::{Batch, MAX_BATCH, Pages, Placed, Released};
+pub use batch::{Batch, MAX_BATCH, Pages, Released};
 pub use crash::Crash;
+pub use hv_types::LENDS;
 pub use ipc::{Message, Operation, Repeat};
+pub use lend::{LendError, Lending, NO_LEND};
 pub use message::{MAX_WORDS, Reply, Request, Words};
 pub use remember::{RamCount, Remembering};
 pub use types::{
-    ALIASES, CHUNK_PAGES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, Slot, SplitKind,
-    Usage, WINDOW_SLOTS,
+    ALIASES, CHUNK_PAGES, Error, Extra, Granted, PROTOCOL_VERSION, Relinquished, SIGHTS, Slot,
+    SplitKind, Usage, WINDOW_SLOTS,
 };
 
 /// Most messages that a client sends for one request. Alone it needs some dozens at most.

@@ -1,10 +1,10 @@
 //! Requests and replies, and how they lie in message registers.
 
-use hv_types::{FrameSize, Gfn, VcpuId};
+use hv_types::{FrameSize, Gfn, LENDS, VcpuId};
 use ipc::{Field, Message, Reader, Writer};
 
 use crate::batch::{Batch, MAX_BATCH, Pages, Released};
-use crate::types::{ALIASES, Error, Extra, Granted, Relinquished, Slot, SplitKind, Usage};
+use crate::types::{ALIASES, Error, Extra, Granted, Relinquished, SIGHTS, Slot, SplitKind, Usage};
 
 /// Most words that any message of this protocol has: a count, and a word for each page of a batch.
 pub const MAX_WORDS: usize = 1 + MAX_BATCH;
@@ -63,6 +63,9 @@ ipc::requests! {
         6 Once Split {
             /// The block's guest-side slot.
             slot: Slot,
+            /// The caller rather asks again ([`Error::Again`]) than wait while memory is zeroed,
+            /// which takes a million instructions.
+            patient: bool,
         },
         /// After [`SplitKind::Copy`]: the copy is made, revoke the block. Reply: [`Reply::Done`].
         7 Once SplitDone {
@@ -102,21 +105,23 @@ ipc::requests! {
             alias: u32 where 0..ALIASES,
         },
         /// The guest-side capability of each page that the caller holds among the
-        /// [`crate::CHUNK_PAGES`] of the page in `slot`, and that has none; after
-        /// [`SplitKind::Copy`] the window side comes with it if `both`. Reply: [`Reply::Done`].
+        /// [`crate::CHUNK_PAGES`] of the page in `slot`, and that has none. Reply:
+        /// [`Reply::Done`].
         ///
         /// After [`Error::Kernel`] some of them may be there: repeating brings the others.
         22 Idempotent Chunk {
             /// The page's guest-side slot.
             slot: Slot,
-            /// The window-side capabilities as well.
-            both: bool,
         },
-        /// The window-side capability of a page that the caller holds: a new one, mapped nowhere;
-        /// if there was one it goes first. Reply: [`Reply::Done`].
+        /// A window-side capability of a page of RAM that the caller holds, mapped nowhere, in the
+        /// slot of sight `sight` (0..[`SIGHTS`]); what was in that slot goes first, with its
+        /// mapping. It goes with the page when that is given to somebody else. Reply:
+        /// [`Reply::Alias`].
         23 Idempotent Window {
             /// The page's guest-side slot.
             slot: Slot,
+            /// Which sight.
+            sight: u32 where 0..SIGHTS,
         },
         /// Deletes an alias of that page, and its mapping; one that does not exist is no error.
         /// Reply: [`Reply::Done`].
@@ -125,6 +130,19 @@ ipc::requests! {
             slot: Slot,
             /// Which alias.
             alias: u32 where 0..ALIASES,
+        },
+        /// The slot for page `lend` (0..[`LENDS`]) of those that others lend to the caller. Reply:
+        /// [`Reply::Alias`].
+        24 Idempotent Lent {
+            /// Which.
+            lend: u32 where 0..LENDS,
+        },
+        /// Puts an empty page of the caller's, [`Extra::Scratch`], in the place of one that was
+        /// lent to it and was taken back: it may go on there, where nobody sees what it does.
+        /// Reply: [`Reply::Alias`].
+        25 Once Replace {
+            /// Which.
+            lend: u32 where 0..LENDS,
         },
         /// The domain's life is over: takes back what the caller holds, extra pages first, then
         /// RAM, then page tables and vCPUs. Each message does a bounded part; the caller repeats it
@@ -178,7 +196,7 @@ pub enum Reply {
     Pages(Pages),
     /// How many frames were taken back.
     Released(Released),
-    /// Where the alias is.
+    /// Where the alias, or the window-side capability, is.
     Alias(Slot),
     /// A part of what the domain held was taken back.
     Relinquished {
@@ -251,6 +269,12 @@ impl Request {
         Self::PopulatePages { gfns }
     }
 
+    /// The request for a split that nobody waits for.
+    pub const fn split(slot: Slot) -> Self {
+        let patient = false;
+        Self::Split { slot, patient }
+    }
+
     /// Writes the request as a message.
     #[inline]
     pub fn encode<'w>(&self, into: &'w mut Words) -> Message<'w> {
@@ -316,7 +340,7 @@ impl Request {
                     count: count(n, Self::MAX_TABLES)?,
                 }
             }
-            Self::Alias { .. } => {
+            Self::Alias { .. } | Self::Window { .. } | Self::Lent { .. } | Self::Replace { .. } => {
                 let [raw] = exactly(message)?;
                 Reply::Alias(slot(raw)?)
             }
@@ -328,11 +352,10 @@ impl Request {
                 }
             }
             Self::Release { .. }
+            | Self::Chunk { .. }
             | Self::SplitDone { .. }
             | Self::SplitAbort { .. }
             | Self::DestroyExtra { .. }
-            | Self::Chunk { .. }
-            | Self::Window { .. }
             | Self::Unalias { .. } => {
                 let [] = exactly(message)?;
                 Reply::Done

@@ -3,10 +3,11 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 7;
 
-/// Grant slots of one 2 MiB block: two for each of its pages. A whole block uses the first two.
-pub const WINDOW_SLOTS: u32 = 2 * PAGES_PER_BLOCK;
+/// Grant slots of one 2 MiB block: one for each of its pages, the guest's side. A whole block uses
+/// the first two.
+pub const WINDOW_SLOTS: u32 = PAGES_PER_BLOCK;
 
 /// Pages of a split block that get their capabilities together, see [`crate::Request::Chunk`]: a
 /// divisor of a block's.
@@ -16,18 +17,24 @@ pub const CHUNK_PAGES: u32 = 16;
 /// it maps itself.
 pub const ALIASES: u32 = 256;
 
+/// Pages of split blocks that a VMM can have in its window at once: those that it looks at. As many
+/// as one page table maps, and more than there are aliases, whose pages stay there.
+pub const SIGHTS: u32 = 512;
+const _: () = assert!(SIGHTS > ALIASES);
+
 /// Index of a capability in a VMM's grant CNode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u32);
 
 impl Slot {
-    /// The second capability of the same frame, for the VMM's own window.
+    /// The second capability of the same frame, for the VMM's own window: of a 2 MiB frame or an
+    /// extra page. RAM pages have theirs elsewhere ([`crate::Request::Window`]).
     pub const fn window_cap(self) -> Self {
         Self(self.0 + 1)
     }
-    /// The slot `n` pages further in a run of granted pages (two capabilities each).
+    /// The slot `n` pages further in a run of granted pages.
     pub const fn nth(self, n: u32) -> Self {
-        Self(self.0 + 2 * n)
+        Self(self.0 + n)
     }
 }
 
@@ -42,11 +49,13 @@ pub enum Extra {
     Console,
     /// The xenstore ring.
     Xenstore,
+    /// What a guest finds where a page was that its owner has taken back.
+    Scratch,
 }
 
 impl Extra {
     /// How many distinct extra pages a domain can have.
-    pub const COUNT: u32 = 3 + 64;
+    pub const COUNT: u32 = 4 + 64;
 
     /// Dense number `0..COUNT`: the page's place in the VMM's window
     /// ([`hv_types::WindowAddr::extra`]).
@@ -56,6 +65,7 @@ impl Extra {
             Self::Console => 1,
             Self::Xenstore => 2,
             Self::GrantFrame(n) => 3 + n as u32,
+            Self::Scratch => Self::COUNT - 1,
         }
     }
     /// The inverse of [`Extra::index`].
@@ -66,6 +76,7 @@ impl Extra {
             2 => Some(Self::Xenstore),
             #[allow(clippy::cast_possible_truncation, reason = "at most 63")]
             3..67 => Some(Self::GrantFrame((index - 3) as u8)),
+            67 => Some(Self::Scratch),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ fn domain(domid: u16, is_static: bool) -> DomainConfig {
         direct: false,
         table_quota: 16,
         grant_radix: 13,
+        lenders: 0,
     }
 }
 
@@ -41,8 +42,9 @@ fn what_is_encoded_is_decoded() {
     assert_eq!(manifest.domain(DomainIndex(2)), None);
     // 2 blocks of static memory, 512 of heap, none of tables.
     assert_eq!(layout::blocks(&manifest), 514);
-    // 192 untypeds + 2 * 514 blocks + 7 * 512 pages = 4804 slots.
-    assert_eq!(layout::own_radix(&manifest), 13);
+    // 193 + 2 * 514 blocks, up to 1248; 7 * 32 chunks; two splits are for static memory, so the
+    // heap has 5 * 512 pages: 4032 slots.
+    assert_eq!(layout::own_radix(&manifest), 12);
 }
 
 #[test]
@@ -126,15 +128,15 @@ fn domains_are_checked() {
         Err(ManifestError::Domid(0))
     );
     let small = DomainConfig {
-        grant_radix: 12,
+        grant_radix: 11,
         ..domain(1, false)
     };
-    // 2 blocks of RAM and 4 windows more, plus the tail: 6 * 1024 + 150 slots.
+    // 2 blocks of RAM and 4 windows more, plus the tail: 6 * 512 + 930 slots.
     assert_eq!(
         encode(&[small], &[], 0),
         Err(ManifestError::GrantRadix {
             domain: 0,
-            need: 13
+            need: 12
         })
     );
 }

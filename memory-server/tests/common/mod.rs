@@ -11,7 +11,9 @@ use std::fmt;
 
 use hv_types::{DomId, FrameSize, Gfn};
 use memory_server::cost;
-use memory_server::kernel::{Destination, Kernel, MAX_RETYPE, Object, OwnSlot, Refused};
+use memory_server::kernel::{
+    Change, Destination, Kernel, MAX_RETYPE, Object, Original, OwnSlot, Refused, Wiped,
+};
 use memory_server::layout::{self, GrantLayout};
 use memory_server::manifest::{self, MANIFEST_WORDS};
 use memory_server::{
@@ -19,7 +21,7 @@ use memory_server::{
     Untyped, UntypedRecord,
 };
 use memory_server_api::{
-    CHUNK_PAGES, Error, Granted, MAX_WORDS, MOST_MESSAGES, Placed, Reply, Request, Slot, Usage,
+    CHUNK_PAGES, Error, Granted, MAX_WORDS, MOST_MESSAGES, Reply, Request, Slot, Usage,
 };
 
 pub const MIB: u64 = 1 << 20;
@@ -30,7 +32,7 @@ pub struct Cap {
     pub object: Object,
     pub paddr: u64,
     pub device: bool,
-    pub parent: Option<OwnSlot>,
+    pub parent: Option<Original>,
 }
 
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct FakeKernel {
     pub own: BTreeMap<OwnSlot, Cap>,
     pub granted: BTreeMap<(DomainIndex, Slot), Cap>,
     watermark: BTreeMap<OwnSlot, u64>,
+    /// Words of frames that were changed.
+    words: BTreeMap<u64, u64>,
     /// Fails the operation that makes this 0; `usize::MAX` never.
     pub fail_in: Option<usize>,
     /// Fails every operation from the failing one on.
@@ -50,6 +54,12 @@ pub struct FakeKernel {
     pub cost: u32,
     /// Capabilities deleted.
     pub deleted: u32,
+    /// There is somebody who zeroes memory aside.
+    pub has_wiper: bool,
+    /// What he has.
+    pub with_wiper: Option<Cap>,
+    /// It is zeroed.
+    pub is_wiped: bool,
     /// Physical addresses of what was scrubbed.
     pub scrubbed: Vec<(u64, FrameSize)>,
     pub log: Vec<String>,
@@ -112,9 +122,16 @@ impl FakeKernel {
     fn children(&self, slot: OwnSlot) -> Vec<OwnSlot> {
         self.own
             .iter()
-            .filter(|(_, c)| c.parent == Some(slot))
+            .filter(|(_, c)| c.parent == Some(Original::Own(slot)))
             .map(|(s, _)| *s)
             .collect()
+    }
+    fn original(&self, frame: Original) -> &Cap {
+        match frame {
+            Original::Own(slot) => self.own.get(&slot),
+            Original::Granted(d, slot) => self.granted.get(&(d, slot)),
+        }
+        .unwrap_or_else(|| panic!("{frame:?} is empty"))
     }
     /// What is granted to `d`, by slot.
     pub fn of(&self, d: u8) -> BTreeMap<Slot, u64> {
@@ -137,6 +154,8 @@ impl Kernel for FakeKernel {
             panic!("retype of {parent:?}")
         };
         assert!((1..=MAX_RETYPE).contains(&count), "fan-out {count}");
+        let (Destination::Own(OwnSlot(first)) | Destination::Grant(_, Slot(first))) = into;
+        assert_eq!(layout::run(first, count), count, "{into:?} in two nodes");
         assert!(
             object != Object::Frame(FrameSize::Block) || count == 1,
             "2 MiB frames one by one"
@@ -145,7 +164,10 @@ impl Kernel for FakeKernel {
             !parent.device || !matches!(object, Object::PageTable | Object::Vcpu),
             "tables from device memory"
         );
-        let granted = self.granted.values().any(|c| c.parent == Some(from));
+        let granted = self
+            .granted
+            .values()
+            .any(|c| c.parent == Some(Original::Own(from)));
         if self.children(from).is_empty() && !granted {
             let used = self.watermark.insert(from, 0).unwrap_or(0);
             if !parent.device {
@@ -175,7 +197,7 @@ impl Kernel for FakeKernel {
                 object,
                 paddr,
                 device: parent.device,
-                parent: Some(from),
+                parent: Some(Original::Own(from)),
             };
             let old = match into {
                 Destination::Own(slot) => self.own.insert(OwnSlot(slot.0 + i), cap),
@@ -188,9 +210,36 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+    fn lend(
+        &mut self,
+        frame: Original,
+        domain: DomainIndex,
+        slot: Slot,
+        _writable: bool,
+    ) -> Result<(), Refused> {
+        self.mint(frame, domain, slot)
+    }
+
+    fn word(
+        &mut self,
+        page: Original,
+        _peek: u32,
+        offset: u16,
+        change: Change,
+    ) -> Result<u64, Refused> {
+        self.step(2 * cost::MINT)?;
+        let paddr = self.original(page).paddr + u64::from(offset);
+        let word = self.words.entry(paddr).or_default();
+        let was = *word;
+        *word = change.of(was);
+        Ok(was)
+    }
+
+    fn forget(&mut self, _peek: u32) {}
+
+    fn mint(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
         self.step(cost::MINT)?;
-        let cap = *self.own.get(&frame).expect("mint of an empty slot");
+        let cap = *self.original(frame);
         assert!(matches!(cap.object, Object::Frame(_)), "mint of {cap:?}");
         let old = self.granted.insert(
             (domain, slot),
@@ -206,10 +255,12 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn delete(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+    fn delete(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
         self.step(cost::REVOKE)?;
-        // The kernel does not look whose copy it is.
-        let _ = frame;
+        // The kernel does not look whose copy it is; the table of the EL2 host does.
+        if let Some(cap) = self.granted.get(&(domain, slot)) {
+            assert_eq!(cap.parent, Some(frame), "{slot:?} of {domain:?}");
+        }
         let gone = self.granted.remove(&(domain, slot));
         self.delete_caps(gone.iter().map(|cap| cap.object));
         Ok(())
@@ -235,11 +286,19 @@ impl Kernel for FakeKernel {
             below
         };
         let mut gone = Vec::new();
-        self.granted.retain(|_, c| {
-            let stays = c.parent.is_none_or(|parent| !below.contains(&parent));
-            gone.extend((!stays).then_some(c.object));
-            stays
-        });
+        // Originals in a grant CNode go first, then their copies.
+        for _ in 0..2 {
+            let granted: BTreeSet<_> = self.granted.keys().copied().collect();
+            self.granted.retain(|_, c| {
+                let stays = match c.parent {
+                    Some(Original::Own(parent)) => !below.contains(&parent),
+                    Some(Original::Granted(d, slot)) => granted.contains(&(d, slot)),
+                    None => true,
+                };
+                gone.extend((!stays).then_some(c.object));
+                stays
+            });
+        }
         for child in below.into_iter().filter(|child| *child != slot) {
             gone.extend(self.own.remove(&child).map(|cap| cap.object));
         }
@@ -247,14 +306,35 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
+    fn scrub(&mut self, frame: Original, size: FrameSize) -> Result<(), Refused> {
         self.step(match size {
             FrameSize::Page => cost::SCRUB_PAGE,
             FrameSize::Block => cost::SCRUB_BLOCK,
         })?;
-        let cap = self.own.get(&frame).expect("scrub of an empty slot");
+        let cap = self.original(frame);
         assert_eq!(cap.object, Object::Frame(size));
         self.scrubbed.push((cap.paddr, size));
+        Ok(())
+    }
+
+    fn hand_to_wiper(&mut self, from: OwnSlot) -> Result<Wiped, Refused> {
+        if !self.has_wiper {
+            return Ok(Wiped::ByNobody);
+        }
+        self.step(0)?;
+        assert!(self.children(from).is_empty(), "{from:?} is in use");
+        let untyped = self.own.remove(&from).expect("nothing to hand over");
+        assert_eq!(self.with_wiper.replace(untyped), None);
+        Ok(Wiped::Later)
+    }
+
+    fn take_from_wiper(&mut self, to: OwnSlot) -> Result<(), Refused> {
+        self.step(0)?;
+        let untyped = self.with_wiper.take().expect("the wiper has nothing");
+        assert_eq!(self.own.insert(to, untyped), None);
+        if core::mem::take(&mut self.is_wiped) {
+            self.watermark.insert(to, 0);
+        }
         Ok(())
     }
 
@@ -288,6 +368,7 @@ pub fn domain(domid: u16, is_static: bool, mib: u64) -> DomainConfig {
         direct: false,
         table_quota: 8,
         grant_radix: 16,
+        lenders: 0,
     }
 }
 
@@ -305,15 +386,12 @@ impl System {
         let words =
             Box::new(manifest::encode(domains, untypeds, splits).expect("a valid manifest"));
         let manifest = Manifest::decode(&words[..]).unwrap();
-        let windows: u32 = domains
-            .iter()
-            .map(|d| u32::from(GrantLayout::new(d.grant_radix, d.table_quota).windows()))
-            .sum();
+        let windows: usize = domains.iter().map(|d| GrantLayout::of(d).words()).sum();
         let tables = Tables {
             untypeds: vec![UntypedRecord::EMPTY; untypeds.len()].leak(),
             blocks: vec![BlockRecord::EMPTY; layout::blocks(&manifest) as usize].leak(),
             splits: vec![SplitRecord::EMPTY; usize::from(splits)].leak(),
-            windows: vec![0; windows as usize].leak(),
+            windows: vec![0; windows].leak(),
         };
         let kernel = FakeKernel::new(&manifest);
         let server = MemoryServer::new(&manifest, tables).unwrap();
@@ -329,7 +407,13 @@ impl System {
     /// kernel owns.
     pub fn usual() -> Self {
         Self::new(
-            &[domain(1, true, 8), domain(2, false, 8)],
+            &[
+                DomainConfig {
+                    lenders: 1 << D1.0,
+                    ..domain(1, true, 8)
+                },
+                domain(2, false, 8),
+            ],
             &[
                 memory(0x4000_0000, 23, true, Purpose::Static(D0)),
                 memory(0x8000_0000, 24, false, Purpose::Heap),
@@ -337,7 +421,8 @@ impl System {
                 memory(0x6000_4000, 14, false, Purpose::Tables(D1)),
                 memory(0x6000_8000, 4, false, Purpose::Heap),
             ],
-            6,
+            // Six of the heap, and one for each block of static memory.
+            10,
         )
     }
 
@@ -402,10 +487,10 @@ impl System {
         }
     }
     pub fn page(&mut self, d: DomainIndex) -> Result<Slot, Error> {
-        self.place(d, 0x40000).map(|page| page.slot)
+        self.place(d, 0x40000)
     }
     /// A page for guest frame `gfn`.
-    pub fn place(&mut self, d: DomainIndex, gfn: u64) -> Result<Placed, Error> {
+    pub fn place(&mut self, d: DomainIndex, gfn: u64) -> Result<Slot, Error> {
         match self.ask(d, Request::populate_page(Gfn::new(gfn)))? {
             Reply::Pages(pages) => Ok(pages.iter().next().unwrap()),
             other => panic!("{other:?}"),
@@ -415,11 +500,12 @@ impl System {
         self.ask(d, Request::Release { slot })
             .map(|reply| assert_eq!(reply, Reply::Done))
     }
-    /// Both capabilities of all pages of a split block.
+    /// The capabilities of all pages of a split block.
     pub fn look_at(&mut self, d: DomainIndex, pages: Granted) {
         for n in (0..pages.count).step_by(CHUNK_PAGES as usize) {
-            let (slot, both) = (pages.slot(n), true);
-            assert_eq!(self.ask(d, Request::Chunk { slot, both }), Ok(Reply::Done));
+            let slot = pages.slot(n);
+            let reply = self.ask(d, Request::Chunk { slot });
+            assert_eq!(reply, Ok(Reply::Done));
         }
     }
     pub fn usage(&mut self, d: DomainIndex) -> Usage {
@@ -430,7 +516,8 @@ impl System {
     }
     pub fn paddr(&self, d: DomainIndex, slot: Slot) -> u64 {
         let guest = self.kernel.granted[&(d, slot)];
-        if let Some(window) = self.kernel.granted.get(&(d, slot.window_cap())) {
+        if guest.object == Object::Frame(FrameSize::Block) {
+            let window = self.kernel.granted[&(d, slot.window_cap())];
             assert_eq!(guest.paddr, window.paddr, "both capabilities of a frame");
         }
         guest.paddr

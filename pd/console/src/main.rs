@@ -60,6 +60,9 @@ fn init() -> Pd {
         if let Ok(index) = mux.admit(client, name, role, end) {
             channels[index] = client;
             indices[client] = Some(index);
+            if client == console_client::FAULT_SERVER {
+                mux.set_timekeeper(index);
+            }
         }
     }
     let (mut uart, line) = region::uart();

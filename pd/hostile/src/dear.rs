@@ -50,7 +50,7 @@ impl Timed {
             let Ok(Reply::Pages(got)) = self.ask(Request::PopulatePages { gfns }) else {
                 break;
             };
-            first = first.or(got.iter().next().map(|page| page.slot));
+            first = first.or(got.iter().next());
             pages += u32::try_from(got.len()).unwrap_or(0);
         }
         let Some(slot) = first else { return 0 };
@@ -105,9 +105,9 @@ pub(crate) fn run(log: &mut Log) {
         let slot = timed.blocks();
         let _ = writeln!(log, "[hostile] {back} pages went back, then blocks");
         if let Some(slot) = slot {
-            let _ = timed.ask(Request::Split { slot });
+            let _ = timed.ask(Request::split(slot));
             let _ = timed.ask(Request::SplitAbort { slot });
-            let _ = timed.ask(Request::Split { slot });
+            let _ = timed.ask(Request::split(slot));
             let _ = timed.ask(Request::SplitDone { slot });
         }
         let kind = Extra::Console;

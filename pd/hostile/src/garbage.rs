@@ -141,7 +141,7 @@ fn begin_split() -> &'static str {
     let Ok(Reply::Granted(Granted { first, .. })) = server.call(request) else {
         return "no block is left";
     };
-    match server.call(Request::Split { slot: first }) {
+    match server.call(Request::split(first)) {
         Ok(Reply::Split {
             kind: SplitKind::Copy,
             ..

@@ -93,7 +93,7 @@ fn hostile() -> Hostile {
             None => Garbage::new().run(&mut log),
         },
     }
-    Hostile::Silent(Replies::new())
+    Hostile::Silent(Replies::new(false))
 }
 
 /// Uses a page of stack for each level; more than there is.

@@ -2,7 +2,9 @@
 //!
 //! Where things lie depends on how large the initial task is, which depends on how many objects
 //! there are, which depends on where things lie. So the layout is chosen again until it no
-//! longer changes; in practice the second or third round.
+//! longer changes; in practice the second or third round. Two layouts may follow from each other: a
+//! piece more makes the initial task larger, which joins two pieces. Then one will do that can be
+//! allocated, though another one would be chosen beside it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,13 +24,16 @@ use crate::explain::explain;
 use crate::inputs::{Inputs, fixed_regions, prepare, untyped};
 use crate::layout::Layout;
 use crate::loader::{LoaderImage, LoaderProgram, Region};
+use crate::modules::Preload;
 use crate::needs::{Heap, Needs};
 use crate::report::Report;
 use crate::sdk::{Sdk, read_elf};
-use crate::{extend, order, pack, patch, time};
+use crate::{extend, order, pack, patch, time, usage};
 
 /// Rounds after which a layout that still changes is given up.
 const ROUNDS: usize = 12;
+/// Rounds after which one will do that can be allocated.
+const SETTLED: usize = 6;
 
 /// What is to be built.
 pub struct Request<'a> {
@@ -67,14 +72,21 @@ struct Attempt {
 pub fn build(request: &Request<'_>) -> Result<Report, Error> {
     let mut inputs = prepare(request)?;
     let mut layout = Layout::empty(request.needs);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let mut attempt = inputs.attempt(&layout)?;
         let next = inputs.choose(&attempt, &layout)?;
-        if next != layout {
+        let is_last = next == layout;
+        if !is_last && round < SETTLED {
             layout = next;
             continue;
         }
-        let checked = inputs.check(&attempt)?;
+        let checked = match inputs.check(&attempt) {
+            Err(_) if !is_last => {
+                layout = next;
+                continue;
+            }
+            checked => checked?,
+        };
         let image = inputs.write(&attempt)?;
         if let Some(path) = &request.capdl_json {
             forget_contents(&mut attempt.container.spec);
@@ -83,6 +95,7 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
             })?;
             write_file(path, json.as_bytes())?;
         }
+        let usage = usage::of_pds(&inputs.system, &attempt.container, inputs.config());
         return Ok(Report::new(
             request,
             &layout,
@@ -91,7 +104,8 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
             &inputs.preloads,
             attempt.container.spec.objects.len(),
             &image,
-        ));
+        )
+        .with_usage(usage));
     }
     Err(
         Error::new("the places of the memory server's untypeds do not settle")
@@ -124,8 +138,9 @@ impl Inputs<'_> {
             spec: self.spec.spec.clone(),
             expected_allocations: HashMap::new(),
         };
+        let several_cores = self.config().num_cores > 1;
         extend::extend(&mut container, layout)?;
-        time::arrange(&mut container, layout, self.request.needs)?;
+        time::arrange(&mut container, layout, self.request.needs, several_cores)?;
         order::sort(&mut container, self.config());
         if !layout.untypeds.is_empty() {
             let words = layout.manifest(self.request.needs)?;
@@ -199,8 +214,9 @@ impl Inputs<'_> {
             untypeds: named.clone(),
             ..layout.clone()
         };
+        let several_cores = config.num_cores > 1;
         extend::extend(&mut container, &without)?;
-        time::arrange(&mut container, &without, self.request.needs)?;
+        time::arrange(&mut container, &without, self.request.needs, several_cores)?;
         order::sort(&mut container, config);
         let objects = order::planned(&container, config);
         let simulation = simulate(&objects, &attempt.boot)
@@ -216,11 +232,7 @@ impl Inputs<'_> {
                 Some(chunk.span())
             })
             .collect();
-        let preloaded: Vec<Span> = self
-            .preloads
-            .iter()
-            .filter_map(|p| Span::sized(p.paddr, p.bytes.len().next_multiple_of(1 << 21) as u64))
-            .collect();
+        let preloaded: Vec<Span> = self.preloads.iter().filter_map(Preload::span).collect();
         Layout::choose(
             self.request.needs,
             self.request.heap,
@@ -319,7 +331,7 @@ impl Inputs<'_> {
         let mut image = LoaderImage::parse(&written, about)?;
         image.regions.extend(self.preloads.iter().map(|p| Region {
             paddr: p.paddr,
-            bytes: p.bytes.clone(),
+            bytes: p.contents(),
         }));
         let copied = image
             .regions

@@ -1,6 +1,7 @@
 //! Adds to Microkit's specification what its system description cannot express: untypeds, CNodes
 //! and the capabilities to them.
 
+use memory_server::layout::NODE_BITS;
 use memory_server::manifest::{DomainIndex, Purpose};
 use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer, FrameFill};
 use sel4_capdl_initializer_types::{
@@ -55,7 +56,8 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
             cap: Cap::Untyped(cap::Untyped { object: id }),
         });
     }
-    let own = add_cnode(container, "cnode_zazen_own".into(), layout.own_radix, own);
+    let nodes: Vec<u32> = (0..layout.own_nodes).collect();
+    let own = add_directory(container, "own", layout.own_radix, &nodes, own);
     insert_root(
         container,
         server_root,
@@ -65,6 +67,10 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
     )?;
     insert_leaf(container, server_leaf, caps::MEM_OWN_LEAF, invocable(own))?;
 
+    if layout.has_wiper {
+        add_wiper(container, server_leaf)?;
+    }
+
     drop_threads(container)?;
 
     for (index, domain) in (0..).zip(&layout.domains) {
@@ -72,10 +78,11 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
         let vmm_root = find(container, &format!("cnode_{vmm}_root"))?;
         let vmm_leaf = find(container, &format!("cnode_{vmm}"))?;
 
-        let grant = add_cnode(
+        let grant = add_directory(
             container,
-            format!("cnode_zazen_grant_{}", domain.name),
+            &format!("grant_{}", domain.name),
             domain.grant_radix,
+            &domain.grant_nodes,
             Vec::new(),
         );
         // The VMM may use what lies in its grant CNode, but has no capability to invoke it with.
@@ -99,6 +106,25 @@ pub(crate) fn extend(container: &mut CapDLSpecContainer, layout: &Layout) -> Res
     }
     guard_vcpus(container);
     Ok(())
+}
+
+/// Adds the CNode through which the memory server, whose CNode is `server`, hands the wiper an
+/// untyped at a time.
+fn add_wiper(container: &mut CapDLSpecContainer, server: ObjectId) -> Result<(), Error> {
+    let wiper = format!("cnode_{}", pd::WIPER);
+    let (root, leaf) = (
+        find(container, &format!("{wiper}_root"))?,
+        find(container, &wiper)?,
+    );
+    let radix = caps::WIPER_RADIX;
+    let object = Object::CNode(object::CNode {
+        size_bits: radix,
+        slots: Vec::new(),
+    });
+    let cnode = add(container, "cnode_zazen_wiper".to_owned(), object);
+    insert_root(container, root, caps::WIPER_ROOT, cnode, radix)?;
+    insert_leaf(container, leaf, caps::WIPER_LEAF, invocable(cnode))?;
+    insert_leaf(container, server, caps::MEM_WIPER_LEAF, invocable(cnode))
 }
 
 /// Removes the thread capabilities of its children that Microkit gives the fault server as their
@@ -160,20 +186,41 @@ pub(crate) fn add(
     container.add_root_object(named)
 }
 
-fn add_cnode(
+/// Adds a CNode of 2^`radix` slots as a directory with those of its nodes that are in `nodes`. What
+/// is in `slots` lies in the first one.
+fn add_directory(
     container: &mut CapDLSpecContainer,
-    name: String,
-    size_bits: u8,
+    name: &str,
+    radix: u8,
+    nodes: &[u32],
     slots: Vec<CapTableEntry>,
 ) -> ObjectId {
-    add(
-        container,
-        name,
-        Object::CNode(object::CNode { size_bits, slots }),
-    )
+    let mut slots = Some(slots);
+    let mut entries = Vec::new();
+    for &node in nodes {
+        let object = Object::CNode(object::CNode {
+            size_bits: NODE_BITS,
+            slots: slots.take().unwrap_or_default(),
+        });
+        let id = add(
+            container,
+            format!("cnode_zazen_node_{node:03}_{name}"),
+            object,
+        );
+        entries.push(CapTableEntry {
+            slot: CapSlot(node),
+            cap: invocable(id),
+        });
+    }
+    let object = Object::CNode(object::CNode {
+        size_bits: radix.saturating_sub(NODE_BITS),
+        slots: entries,
+    });
+    add(container, format!("cnode_zazen_{name}"), object)
 }
 
-/// A capability with which the CNode can be invoked: no guard, so its depth is its radix.
+/// A capability to a CNode without a guard. Where nothing is left of a pointer the CNode can be
+/// invoked with it; in a directory it can only be looked through.
 fn invocable(object: ObjectId) -> Cap {
     Cap::CNode(cap::CNode {
         object,
@@ -209,7 +256,9 @@ fn vspace_of(container: &CapDLSpecContainer, tcb: &str) -> Result<ObjectId, Erro
         .ok_or_else(|| Error::new(format!("thread '{tcb}' has no address space")))
 }
 
-fn insert_root(
+/// Puts a CNode of `radix` bits, which may be traversed and not invoked, into slot `slot` of a root
+/// CNode.
+pub(crate) fn insert_root(
     container: &mut CapDLSpecContainer,
     root: ObjectId,
     slot: u64,

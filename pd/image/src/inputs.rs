@@ -16,7 +16,7 @@ use crate::build::Request;
 use crate::el2_traps;
 use crate::error::Error;
 use crate::layout::check_disjoint;
-use crate::modules::{Preload, free_ram, preload};
+use crate::modules::{Preload, free_ram, place_for_devices, preload};
 use crate::narrow::narrow;
 use crate::needs::Heap;
 use crate::patch;
@@ -91,7 +91,11 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     let memory_server = patch::position(&system, pd::MEMORY_SERVER)?;
     patch::check(&elfs[memory_server], patch::MANIFEST, MANIFEST_WORDS * 8)?;
     patch::names(&system, &mut elfs, request.needs)?;
-    patch::gates(&system, &mut elfs, request.needs)?;
+    let several_cores = config.num_cores > 1;
+    patch::gates(&system, &mut elfs, request.needs, several_cores)?;
+    if several_cores {
+        patch::cores(&system, &mut elfs, request.needs)?;
+    }
     if request.heap == Heap::All {
         let kernel = available.regions.iter().map(MemoryRegion::size);
         let others = free_ram(&request.needs.ram, &device_untypeds(config), &[]);
@@ -104,7 +108,11 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     let named = request.needs.named();
     check_disjoint(&named, &fixed_regions(&system))?;
     let device = device_untypeds(config);
-    let preloads = preload(&mut system, &request.needs.ram, &device, &named);
+    let needs = request.needs;
+    let areas = needs.device_regions();
+    let mut preloads = place_for_devices(&mut system, &needs.ram, &device, &named, &areas)?;
+    patch::disk_areas(&system, &mut elfs, needs, &preloads)?;
+    preloads.extend(preload(&mut system, &needs.ram, &device, &named));
     let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
     narrow(&mut spec);
     let initialiser = CapDLInitialiser::new(request.sdk.elf("initialiser")?);

@@ -1,7 +1,7 @@
 //! What the memory server gets and where it lies.
 
 use hv_types::DomId;
-use memory_server::layout as server_layout;
+use memory_server::layout::{self as server_layout, NODE_BITS};
 use memory_server::manifest::{
     self, DomainConfig, DomainIndex, MAX_UNTYPEDS, Manifest, ManifestError, Purpose, TABLES_BITS,
     Untyped,
@@ -30,6 +30,8 @@ pub(crate) struct DomainLayout {
     pub name: String,
     /// log2 of the slots of its grant CNode.
     pub grant_radix: u8,
+    /// Those of its nodes that are there, see [`server_layout::grant_nodes`].
+    pub grant_nodes: Vec<u32>,
 }
 
 /// Everything that is added to Microkit's specification.
@@ -39,13 +41,18 @@ pub(crate) struct Layout {
     pub untypeds: Vec<Handed>,
     /// log2 of the slots of that CNode.
     pub own_radix: u8,
+    /// How many of its nodes are there, see [`server_layout::own_nodes`].
+    pub own_nodes: u32,
     /// How many 2 MiB blocks it can have split at once.
     pub splits: u16,
     /// The domains in order.
     pub domains: Vec<DomainLayout>,
+    /// There is a wiper.
+    pub has_wiper: bool,
 }
 
-/// Smallest piece of the heap that is taken when all of it is: 64 KiB.
+/// Smallest piece of memory for tables, and of the heap where it needs no whole blocks or is all
+/// there is: 64 KiB.
 const LEAST_BITS: u8 = 16;
 const BLOCK_BITS: u8 = 21;
 const PAGE_BITS: u8 = 12;
@@ -56,13 +63,16 @@ impl Layout {
         let domains = needs.domains.iter();
         let domains = domains.map(|d| DomainLayout {
             name: d.name.clone(),
-            grant_radix: 10,
+            grant_radix: NODE_BITS + 1,
+            grant_nodes: Vec::new(),
         });
         Self {
             untypeds: Vec::new(),
-            own_radix: 10,
+            own_radix: NODE_BITS + 1,
+            own_nodes: 1,
             splits: 0,
             domains: domains.collect(),
+            has_wiper: needs.shape.heap.has(None),
         }
     }
 
@@ -111,12 +121,19 @@ impl Layout {
         let want = needs.heap_bytes();
         let mut chunks = Vec::new();
         if needs.static_heap.is_empty() {
+            let is_blocks = want.is_multiple_of(1 << BLOCK_BITS);
             chunks = arena
-                .place_bytes(want, BLOCK_BITS)
+                .place_bytes(want, if is_blocks { BLOCK_BITS } else { LEAST_BITS })
                 .ok_or_else(|| no_heap(needs, want, free))?;
         } else {
             let have: u64 = needs.static_heap.iter().map(|span| span.size()).sum();
-            let least = want - (1 << BLOCK_BITS);
+            // One of the blocks for splits.
+            let spare = if needs.domains.iter().any(|domain| domain.heap > 0) {
+                1 << BLOCK_BITS
+            } else {
+                0
+            };
+            let least = want - spare;
             if have < least {
                 return Err(Error::new(format!(
                     "xen,static-heap is {}, but the domains need {} of heap (RAM without xen,static-mem, and extra pages)",
@@ -126,17 +143,19 @@ impl Layout {
             }
         }
         for (index, domain) in (0u8..).zip(&needs.domains) {
-            let bits = domain.tables_bits();
-            let chunk = arena.place(bits).ok_or_else(|| {
-                let largest = arena.largest().map_or(0, |chunk| chunk.size());
-                Error::new(format!(
-                    "no room for the {} of page tables of domain '{}': the largest free piece of the kernel's memory is {}",
-                    human(1 << bits), domain.name, human(largest)
-                ))
-                .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
-            })?;
+            let chunks = arena
+                .place_bytes(domain.tables, LEAST_BITS)
+                .ok_or_else(|| {
+                    Error::new(format!(
+                        "no room for the {} of page tables of domain '{}': of the kernel's memory {} are free",
+                        human(domain.tables), domain.name, human(arena.free())
+                    ))
+                    .advise("a smaller xen,domain-p2m-mem-mb, or less memory in xen,static-heap and domains without xen,static-mem")
+                })?;
             let tables = Purpose::Tables(DomainIndex(index));
-            untypeds.extend(pieces(chunk, TABLES_BITS).map(|chunk| normal(chunk, tables)));
+            let chunks = chunks.into_iter();
+            let chunks = chunks.flat_map(|chunk| pieces(chunk, TABLES_BITS));
+            untypeds.extend(chunks.map(|chunk| normal(chunk, tables)));
             let of_kernel =
                 |h: &Handed| !h.device && h.purpose == Purpose::Static(DomainIndex(index));
             // A direct-mapped domain has pages there from the start, nothing is split.
@@ -180,21 +199,31 @@ impl Layout {
         let domains = domains.map(|d| DomainLayout {
             name: d.name.clone(),
             grant_radix: 24,
+            grant_nodes: Vec::new(),
         });
         let mut layout = Self {
             untypeds,
             own_radix: 0,
+            own_nodes: 0,
             splits: 0,
             domains: domains.collect(),
+            has_wiper: needs.shape.heap.has(None),
         };
         let words = layout.manifest(needs)?;
         let manifest = decode(&words)?;
         for (index, domain) in (0u8..).zip(&mut layout.domains) {
-            domain.grant_radix = server_layout::grant_radix(&manifest, DomainIndex(index)).max(10);
+            domain.grant_radix = server_layout::grant_radix(&manifest, DomainIndex(index));
         }
-        let blocks = server_layout::blocks(&manifest);
-        let own = server_layout::OwnLayout::new(blocks);
-        (layout.own_radix, layout.splits) = own_cnode(blocks, |splits| own.slots(splits));
+        // All blocks at once.
+        layout.splits = u16::try_from(server_layout::blocks(&manifest)).unwrap_or(u16::MAX);
+        let words = layout.manifest(needs)?;
+        let manifest = decode(&words)?;
+        for (index, domain) in (0u8..).zip(&mut layout.domains) {
+            let nodes = server_layout::grant_nodes(&manifest, DomainIndex(index));
+            domain.grant_nodes = nodes.collect();
+        }
+        layout.own_radix = server_layout::own_radix(&manifest);
+        layout.own_nodes = server_layout::own_nodes(&manifest);
         Ok(layout)
     }
 
@@ -215,6 +244,7 @@ impl Layout {
                 direct: domain.direct,
                 table_quota: u32::try_from(domain.tables >> PAGE_BITS).unwrap_or(u32::MAX),
                 grant_radix: layout.grant_radix,
+                lenders: domain.lenders,
             })
             .collect();
         let untypeds: Vec<Untyped> = self
@@ -284,26 +314,6 @@ fn no_heap(needs: &Needs, want: u64, free: u64) -> Error {
         human(want), human(ram), human(free)
     ))
     .advise("less `memory` for a domain, or RAM outside the kernel's memory with xen,static-mem")
-}
-
-/// Radix of the server's own CNode and the number of splits that it then holds: all blocks at
-/// once, unless an eighth fewer halve the CNode.
-fn own_cnode(blocks: u32, slots: impl Fn(u16) -> u64) -> (u8, u16) {
-    let all = u16::try_from(blocks).unwrap_or(u16::MAX);
-    let radix = |splits| {
-        u8::try_from(slots(splits).max(2).next_power_of_two().trailing_zeros()).unwrap_or(63)
-    };
-    let full = radix(all);
-    let fewer = (0..=all / 8)
-        .map(|less| all - less)
-        .find(|&splits| radix(splits) < full);
-    match fewer {
-        Some(splits) => (radix(splits), splits),
-        None => {
-            // As many as the CNode has room for do no harm, but more than all blocks are no use.
-            (full, all)
-        }
-    }
 }
 
 /// Refuses ranges of the domains file that are where module files or fixed regions are.

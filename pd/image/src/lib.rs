@@ -29,6 +29,7 @@ mod patch;
 mod report;
 mod sdk;
 mod time;
+mod usage;
 
 pub use build::{Request, build, write_file};
 pub use error::Error;

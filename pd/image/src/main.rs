@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use zazen_image::{Error, Heap, Needs, Request, Sdk, build, write_file};
-use zazen_tools::board::{BOARDS, Board};
+use zazen_tools::board::{BOARDS, Board, Target};
 use zazen_tools::generate::system_xml;
 use zazen_tools::load::{Loaded, load};
 
@@ -106,7 +106,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<String, Error> {
     let sdk = Sdk::open(&arguments.sdk, &arguments.board, &arguments.config)?;
     let board = board(&arguments.board)?;
-    let loaded = load(&arguments.domains, &arguments.files, board).map_err(|error| {
+    let cores = sdk.kernel.num_cores;
+    let target = Target { board, cores };
+    let loaded = load(&arguments.domains, &arguments.files, target).map_err(|error| {
         let mistakes = error.to_string();
         Error::new(format!(
             "{} cannot be used\n{}",

@@ -1,9 +1,16 @@
 //! What the memory server is to be handed, before it is known where that lies.
 
+use block_server_api::VolumeSpec;
 use dt_server::{Config, DomainConfig, Range};
+use hypervisor_core::memory::p2m::P2m;
+use net_server::PortSpec;
+use topology::map::{self, Which};
 use topology::pd::time::Time;
+use topology::shape::Shape;
 use untyped_plan::{Paddr, Span};
+use xenstore_server_api::Facts;
 use zazen_tools::board::Board;
+use zazen_tools::generate;
 
 /// All demands on memory that come from the domains file.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +24,16 @@ pub struct Needs {
     pub ram: Vec<Span>,
     /// What the xenstore server is told of each domain, in the order of `domains`.
     pub store: Vec<StoreDomain>,
+    /// What the peer server is told, if there is one.
+    pub peers: Option<peer_server::Facts>,
+    /// The disks of each domain, in the order of `domains`.
+    pub disks: Vec<Vec<VolumeSpec>>,
+    /// Bytes of the RAM disks, by their numbers.
+    pub ram_disks: Vec<u64>,
+    /// The network interfaces of each domain, in the order of `domains`.
+    pub nics: Vec<Vec<PortSpec>>,
+    /// Which protection domains, channels and regions there are for all this.
+    pub shape: Shape,
     /// The board.
     pub board: &'static Board,
 }
@@ -24,14 +41,8 @@ pub struct Needs {
 /// What the xenstore server is told of a domain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreDomain {
-    /// Its name.
-    pub name: String,
-    /// Its vCPUs.
-    pub vcpus: u8,
-    /// KiB of RAM that it starts with.
-    pub memory_kib: u64,
-    /// KiB of RAM that it may have.
-    pub most_kib: u64,
+    /// What the domains file says.
+    pub facts: Facts,
     /// Whether it has a store.
     pub has_store: bool,
 }
@@ -51,12 +62,14 @@ pub struct DomainNeeds {
     pub static_mem: Vec<Span>,
     /// Bytes of RAM that come from the heap at the start; 0 with static memory.
     pub heap: u64,
-    /// Bytes for page tables.
+    /// Bytes for page tables: as many as the domain can ever use, within what its file allows.
     pub tables: u64,
     /// Bytes of extra pages at most.
     pub extra: u64,
     /// Processor time of its vCPUs, by their numbers.
     pub vcpu_times: Vec<Time>,
+    /// Of which domains it may map pages: a bit for each number.
+    pub lenders: u8,
 }
 
 /// How much heap the memory server gets where the domains file names no `xen,static-heap`; where it
@@ -68,6 +81,27 @@ pub enum Heap {
     Needed,
     /// All that is left over in the kernel's memory.
     All,
+}
+
+/// Names of regions that a device reads and writes: what the name of a domain's begins with, the
+/// block server's buffer and the driver's memory.
+pub(crate) const DATA: &str = name(&map::DISK_DATA);
+pub(crate) const BUFFER: &str = name(&map::DISK_BUFFER);
+pub(crate) const DMA: &str = name(&map::DISK_DMA);
+
+const fn name(map: &map::Map) -> &'static str {
+    match map.which {
+        Which::One(name) | Which::Own(name) => name,
+        _ => "",
+    }
+}
+
+/// How many disks of the board have a driver, if a domain of `config` has one or a part of it.
+fn driven(config: &Config) -> usize {
+    match config.has_device_disks() {
+        true => config.board.disks.len(),
+        false => 0,
+    }
 }
 
 fn spans(ranges: &[Range]) -> Vec<Span> {
@@ -87,21 +121,61 @@ impl Needs {
             direct: domain.record.direct_map,
             static_mem: spans(&domain.static_mem),
             heap: domain.heap,
-            tables: domain.tables,
+            tables: P2m::table_bytes(&domain.record.max_banks, domain.tables),
             extra: domain.extra,
             vcpu_times: domain.vcpu_times.clone(),
+            lenders: 0,
+        });
+        let lends = config.lends();
+        let domains = (0..).zip(domains).map(|(number, domain)| DomainNeeds {
+            lenders: lends.lenders(number),
+            ..domain
         });
         Self {
             domains: domains.collect(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
             store: config.domains.iter().map(StoreDomain::of).collect(),
+            peers: peers(config),
+            disks: config
+                .domains
+                .iter()
+                .map(|domain| config.volumes(domain, driven(config)))
+                .collect(),
+            nics: config
+                .domains
+                .iter()
+                .map(|domain| {
+                    let nics = config.nics_of(domain);
+                    nics.map(|(network, mac)| PortSpec { network, mac })
+                        .collect()
+                })
+                .collect(),
+            ram_disks: config.ram_disks().iter().map(|(_, size)| *size).collect(),
+            shape: generate::shape(config, config.board),
             board: config.board,
         }
     }
     /// Bytes of heap that the domains need, see [`dt_server::heap_bytes`].
     pub fn heap_bytes(&self) -> u64 {
         dt_server::heap_bytes(self.domains.iter().map(|d| (d.heap, d.extra)))
+    }
+    /// How many of the devices are disks of the board; RAM disks come behind them.
+    pub fn hardware(&self) -> usize {
+        match self.shape.disk_devices.has(None) {
+            true => self.board.disks.len(),
+            false => 0,
+        }
+    }
+    /// Memory regions that the disks' device reads and writes.
+    pub fn device_regions(&self) -> Vec<String> {
+        if !self.shape.disk_devices.has(None) {
+            return Vec::new();
+        }
+        let domains = self.domains.iter().enumerate();
+        let with_device = domains.filter(|(at, _)| self.shape.disk_devices.has(Some(*at)));
+        let data = with_device.map(|(_, domain)| format!("{DATA}{}", domain.name));
+        data.chain([BUFFER, DMA].map(str::to_owned)).collect()
     }
     /// All ranges that the domains file names.
     pub fn named(&self) -> Vec<Span> {
@@ -113,27 +187,18 @@ impl Needs {
     }
 }
 
+fn peers(config: &Config) -> Option<peer_server::Facts> {
+    let (meets, events) = (config.meets(), config.events());
+    let met = meets.is_met(None);
+    met.then(|| peer_server::Facts::new(meets, events, config.lends(), &config.channels))
+}
+
 impl StoreDomain {
     fn of(domain: &DomainConfig) -> Self {
         Self {
-            name: domain.record.name.as_str().to_owned(),
-            vcpus: domain.record.vcpus,
-            memory_kib: domain.ram() >> 10,
-            most_kib: domain.max_ram() >> 10,
+            facts: domain.store_facts(),
             has_store: domain.record.pv.has_store(),
         }
-    }
-}
-
-impl DomainNeeds {
-    /// log2 of the bytes of the untyped for page tables: the next power of two.
-    pub fn tables_bits(&self) -> u8 {
-        let bits = self
-            .tables
-            .max(1 << 16)
-            .next_power_of_two()
-            .trailing_zeros();
-        u8::try_from(bits).unwrap_or(u8::MAX)
     }
 }
 
@@ -141,13 +206,12 @@ impl DomainNeeds {
 mod tests {
     use super::*;
 
-    fn domain(heap: u64, tables: u64, extra: u64) -> DomainNeeds {
+    fn domain(heap: u64, extra: u64) -> DomainNeeds {
         DomainNeeds {
             name: "a".into(),
             domid: 1,
             max_ram: heap,
             heap,
-            tables,
             extra,
             ..DomainNeeds::default()
         }
@@ -156,17 +220,18 @@ mod tests {
     #[test]
     fn heap_is_whole_blocks_extras_and_one_to_spare() {
         let needs = Needs {
-            domains: vec![domain(3 << 20, 0, 70 << 12), domain(0, 0, 70 << 12)],
+            domains: vec![domain(3 << 20, 70 << 12), domain(0, 70 << 12)],
             ..Needs::default()
         };
         assert_eq!(needs.heap_bytes(), (4 << 20) + (2 << 20) + (2 << 20));
     }
 
     #[test]
-    fn tables_are_rounded_up_to_a_power_of_two() {
-        // Xen's formula for 256 MiB and one vCPU: 2.5 MiB.
-        assert_eq!(domain(0, 5 << 19, 0).tables_bits(), 22);
-        assert_eq!(domain(0, 4 << 20, 0).tables_bits(), 22);
-        assert_eq!(domain(0, 0, 0).tables_bits(), 16);
+    fn without_ram_in_it_the_heap_is_extra_pages_alone() {
+        let needs = Needs {
+            domains: vec![domain(0, 70 << 12), domain(0, 70 << 12)],
+            ..Needs::default()
+        };
+        assert_eq!(needs.heap_bytes(), 576 << 10);
     }
 }

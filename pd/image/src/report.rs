@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use memory_server::SplitRecord;
+use memory_server::layout::{NODE_BITS, NODE_SLOTS};
 use memory_server::manifest::{DomainIndex, Purpose};
 use microkit_tool::sel4::Config;
 use topology::{caps, pd};
@@ -10,6 +12,7 @@ use untyped_plan::{BootUntyped, Span, human};
 use crate::build::{Checked, Request, WrittenImage};
 use crate::layout::{Handed, Layout};
 use crate::modules::Preload;
+use crate::usage::Usage;
 
 /// Bytes of a capability slot.
 const SLOT: u64 = 32;
@@ -22,10 +25,11 @@ pub struct Report {
     title: String,
     domains: Vec<String>,
     untypeds: Vec<Handed>,
-    cnodes: Vec<(String, String, u64, u8)>,
+    cnodes: Vec<Slots>,
     splits: u16,
     boot: Vec<(BootUntyped, bool)>,
     preloads: Vec<(String, u64, u64)>,
+    usage: Vec<Usage>,
     objects: usize,
     used: u64,
     /// Bytes of normal memory that the kernel zeroes while the system starts.
@@ -39,6 +43,41 @@ pub struct Report {
     held: usize,
 }
 
+/// A CNode made of nodes.
+struct Slots {
+    pd: String,
+    what: &'static str,
+    /// Of its slot 0, in that PD.
+    cptr: u64,
+    /// log2 of its slots.
+    radix: u8,
+    /// Nodes that are there.
+    nodes: usize,
+}
+
+impl Slots {
+    /// Memory of the directory and its nodes.
+    fn bytes(&self) -> u64 {
+        SLOT * ((1 << (self.radix - NODE_BITS)) + (self.nodes as u64) * u64::from(NODE_SLOTS))
+    }
+}
+
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pd,
+            what,
+            cptr,
+            radix,
+            nodes,
+        } = self;
+        write!(
+            f,
+            "{pd:16} {what:14} {cptr:#018x}  2^{radix}  {nodes} * {NODE_SLOTS}"
+        )
+    }
+}
+
 impl Report {
     pub(crate) fn new(
         request: &Request<'_>,
@@ -49,16 +88,22 @@ impl Report {
         objects: usize,
         image: &WrittenImage,
     ) -> Self {
-        let mut cnodes = vec![(
-            pd::MEMORY_SERVER.to_owned(),
-            "own CNode".to_owned(),
-            caps::cptr(caps::MEM_OWN_ROOT, 0),
-            layout.own_radix,
-        )];
+        let mut cnodes = vec![Slots {
+            pd: pd::MEMORY_SERVER.to_owned(),
+            what: "own CNode",
+            cptr: caps::cptr(caps::MEM_OWN_ROOT, 0),
+            radix: layout.own_radix,
+            nodes: layout.own_nodes as usize,
+        }];
         for domain in &layout.domains {
             let vmm = format!("{}{}", pd::VMM_PREFIX, domain.name);
-            let grant = caps::cptr(caps::VMM_GRANT_ROOT, 0);
-            cnodes.push((vmm, "grant CNode".to_owned(), grant, domain.grant_radix));
+            cnodes.push(Slots {
+                pd: vmm,
+                what: "grant CNode",
+                cptr: caps::cptr(caps::VMM_GRANT_ROOT, 0),
+                radix: domain.grant_radix,
+                nodes: domain.grant_nodes.len(),
+            });
         }
         Self {
             title: format!(
@@ -82,8 +127,9 @@ impl Report {
                 .collect(),
             preloads: preloads
                 .iter()
-                .map(|p| (p.region.clone(), p.paddr.0, p.bytes.len() as u64))
+                .map(|p| (p.region.clone(), p.paddr.0, p.contents().len() as u64))
                 .collect(),
+            usage: Vec::new(),
             objects,
             used: checked.used,
             zeroed: checked.simulation.zeroed(boot),
@@ -94,6 +140,11 @@ impl Report {
             initial_task: image.initial_task,
             held: image.held,
         }
+    }
+
+    /// The same with what each protection domain takes.
+    pub(crate) fn with_usage(self, usage: Vec<Usage>) -> Self {
+        Self { usage, ..self }
     }
 
     /// Bytes of the kernel's memory that are handed to the memory server for `which`.
@@ -109,8 +160,7 @@ impl Report {
         let tables = self.handed(|purpose| matches!(purpose, Purpose::Tables(_)));
         let heap = self.handed(|purpose| purpose == Purpose::Heap);
         let guests = self.handed(|purpose| matches!(purpose, Purpose::Static(_)));
-        let cnodes = self.cnodes.iter().map(|(_, _, _, radix)| SLOT << radix);
-        let cnodes: u64 = cnodes.sum();
+        let cnodes: u64 = self.cnodes.iter().map(Slots::bytes).sum();
         let objects = self.used - guests;
         let boot = self.boot.iter().filter(|(untyped, _)| !untyped.device);
         let left: u64 = boot.map(|(untyped, _)| untyped.chunk.size()).sum();
@@ -220,16 +270,40 @@ impl fmt::Display for Report {
             tenths / 10,
             tenths % 10
         )?;
-        writeln!(f, "  blocks that can be split at once: {}\n", self.splits)?;
+        writeln!(
+            f,
+            "  blocks that can be split at once: {}; for that are kept, with what is needed anyway, {} KiB of records, {} KiB of slots and {} KiB of page tables\n",
+            self.splits,
+            (usize::from(self.splits) * size_of::<SplitRecord>()) >> 10,
+            self.cnodes.iter().map(Slots::bytes).sum::<u64>() >> 10,
+            self.handed(|purpose| matches!(purpose, Purpose::Tables(_))) >> 10,
+        )?;
 
-        writeln!(f, "CNodes (PD, what, CPtr of slot 0, slots)")?;
-        for (pd, what, cptr, radix) in &self.cnodes {
-            writeln!(f, "  {pd:16} {what:14} {cptr:#018x}  2^{radix}")?;
+        writeln!(
+            f,
+            "CNodes (PD, what, CPtr of slot 0, slots, those that are there)"
+        )?;
+        for cnode in &self.cnodes {
+            writeln!(f, "  {cnode}")?;
+        }
+        writeln!(
+            f,
+            "\nmemory of protection domains in KiB (program, tables and objects; regions of its own; shared regions)"
+        )?;
+        for usage in &self.usage {
+            let Usage {
+                name,
+                own,
+                regions,
+                shared,
+            } = usage;
+            let [own, regions, shared] = [own, regions, shared].map(|bytes| bytes >> 10);
+            writeln!(f, "  {name:24} {own:6} {regions:6} {shared:6}")?;
         }
         if !self.preloads.is_empty() {
             writeln!(
                 f,
-                "\nfiles that the loader puts into RAM that is not the kernel's"
+                "\nwhat the loader puts into RAM that is not the kernel's"
             )?;
             for (region, paddr, bytes) in &self.preloads {
                 writeln!(f, "  {region:24} {paddr:#x}  {}", human(*bytes))?;

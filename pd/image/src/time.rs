@@ -3,14 +3,17 @@
 //! The reasons are in docs/design/calls.md.
 
 use microkit_tool::capdl::CapDLSpecContainer;
-use sel4_capdl_initializer_types::{Cap, Object, Rights, Word, cap, object};
+use sel4_capdl_initializer_types::{
+    Cap, CapSlot, CapTableEntry, Object, ObjectId, Rights, Word, cap, object,
+};
 use topology::pd::priority;
 use topology::pd::time::Time;
-use topology::table::{self, Counter};
-use topology::{caps, pd};
+use topology::shape::{Counter, Shape};
+use topology::table;
+use topology::{caps, cores, pd};
 
 use crate::Error;
-use crate::extend::{add, find, insert_leaf};
+use crate::extend::{add, find, insert_leaf, insert_root};
 use crate::layout::Layout;
 use crate::needs::Needs;
 
@@ -31,6 +34,7 @@ pub(crate) fn arrange(
     container: &mut CapDLSpecContainer,
     layout: &Layout,
     needs: &Needs,
+    several_cores: bool,
 ) -> Result<(), Error> {
     share_priority(container);
     for domain in &needs.domains {
@@ -48,11 +52,18 @@ pub(crate) fn arrange(
             let reply = Cap::Reply(cap::Reply { object: reply });
             insert_leaf(container, leaf, caps::vmm_reply(number), reply)?;
         }
+        unloaders(container, leaf, &domain.name)?;
     }
-    let members = table::members(counter(container), layout.domains.len());
+    watch(container, needs)?;
+    let members = table::members(Shape {
+        counter: counter(container),
+        domains: layout.domains.len(),
+        ..needs.shape
+    });
     for member in members {
         let needs = member.domain.and_then(|index| needs.domains.get(index));
-        if !member.on_callers_time(needs.map_or(&[], |domain| &domain.vcpu_times)) {
+        let times = needs.map_or(&[][..], |domain| &domain.vcpu_times);
+        if !member.on_callers_time(times, several_cores) {
             continue;
         }
         let domain = member.domain.and_then(|index| layout.domains.get(index));
@@ -71,6 +82,48 @@ fn vcpus(container: &CapDLSpecContainer, name: &str) -> Result<usize, Error> {
     Ok((0..hv_types::MAX_VCPUS).take_while(there).count())
 }
 
+/// Has the VMM whose CNode is `leaf` hear from the unloaders of `domain` ([`topology::cores`]) on
+/// an endpoint of their own, so that it can wait for one of them without taking another fault.
+fn unloaders(
+    container: &mut CapDLSpecContainer,
+    leaf: ObjectId,
+    domain: &str,
+) -> Result<(), Error> {
+    let mut endpoint = None;
+    for core in 0..cores::MAX {
+        let name = format!("{domain}_{}", cores::unloader(core));
+        let Ok(thread) = find(container, &format!("tcb_{name}")) else {
+            continue;
+        };
+        let object = match endpoint {
+            Some(object) => object,
+            None => {
+                let name = format!("ep_zazen_unload_{domain}");
+                let object = add(container, name, Object::Endpoint);
+                let hears = Cap::Endpoint(cap::Endpoint {
+                    object,
+                    badge: Word(0),
+                    rights: Rights { read: true, ..NONE },
+                });
+                insert_leaf(container, leaf, caps::VMM_UNLOADED, hears)?;
+                *endpoint.insert(object)
+            }
+        };
+        if let Object::Tcb(tcb) = &mut container.spec.objects[usize::from(thread)].object {
+            for entry in &mut tcb.slots {
+                if let Cap::Endpoint(handler) = &mut entry.cap {
+                    handler.object = object;
+                }
+            }
+        }
+        let reply = add(container, format!("reply_zazen_{name}"), Object::Reply);
+        let reply = Cap::Reply(cap::Reply { object: reply });
+        insert_leaf(container, leaf, caps::vmm_unload_reply(core), reply)?;
+        set_time(container, &name, topology::share::UNLOADER)?;
+    }
+    Ok(())
+}
+
 /// Gives the scheduling context of thread `name` this time: Microkit's system description has one
 /// for all vCPUs of a virtual machine.
 fn set_time(container: &mut CapDLSpecContainer, name: &str, time: Time) -> Result<(), Error> {
@@ -80,6 +133,29 @@ fn set_time(container: &mut CapDLSpecContainer, name: &str, time: Time) -> Resul
         context.extra.period = time.period;
     }
     Ok(())
+}
+
+/// Gives the fault server the scheduling contexts of all vCPUs, which it asks for the time that
+/// they have used. They are many, so they have a CNode of their own.
+fn watch(container: &mut CapDLSpecContainer, needs: &Needs) -> Result<(), Error> {
+    let root = find(container, &format!("cnode_{}_root", pd::FAULT_SERVER))?;
+    let mut slots = Vec::new();
+    for (index, domain) in needs.domains.iter().enumerate() {
+        for vcpu in 0..domain.vcpu_times.len() {
+            let object = find(container, &format!("sched_context_{}_{vcpu}", domain.name))?;
+            slots.push(CapTableEntry {
+                slot: CapSlot(caps::vcpu_time(index, vcpu)),
+                cap: Cap::SchedContext(cap::SchedContext { object }),
+            });
+        }
+    }
+    let bits = caps::VCPU_TIMES_BITS;
+    let times = Object::CNode(object::CNode {
+        size_bits: bits,
+        slots,
+    });
+    let times = add(container, "cnode_zazen_times".into(), times);
+    insert_root(container, root, caps::VCPU_TIMES_ROOT, times, bits)
 }
 
 /// How the system's protection domains tell the time.
@@ -118,7 +194,7 @@ fn entrust(container: &mut CapDLSpecContainer, number: usize, name: &str) -> Res
 /// for which the kernel puts the thread before all others of that priority.
 fn share_priority(container: &mut CapDLSpecContainer) {
     let mut above = vec![format!("tcb_{}", pd::MICROKIT_MONITOR)];
-    for member in table::members(counter(container), 0) {
+    for member in table::members(Shape::full(counter(container), 0)) {
         if member.pd.in_image != priority::SHARED {
             above.push(format!("tcb_{}", member.pd.name));
         }
@@ -141,7 +217,6 @@ mod tests {
     use super::*;
     use crate::layout::DomainLayout;
     use crate::needs::DomainNeeds;
-    use sel4_capdl_initializer_types::CapSlot;
     use topology::pd::time::VCPU;
     use topology::{child, console_client};
 
@@ -184,6 +259,12 @@ mod tests {
                 slots: Vec::new(),
             };
             add(&mut container, format!("cnode_{pd}"), Object::CNode(cnode));
+            let root = object::CNode {
+                size_bits: 6,
+                slots: Vec::new(),
+            };
+            let name = format!("cnode_{pd}_root");
+            add(&mut container, name, Object::CNode(root));
         }
         container
     }
@@ -206,10 +287,13 @@ mod tests {
             domains: vec![DomainLayout {
                 name: "a".into(),
                 grant_radix: 18,
+                grant_nodes: vec![0],
             }],
             untypeds: Vec::new(),
             own_radix: 17,
+            own_nodes: 1,
             splits: 0,
+            has_wiper: false,
         }
     }
 
@@ -239,7 +323,7 @@ mod tests {
     #[test]
     fn all_share_one_priority_and_nobody_sets_any() {
         let mut container = whole();
-        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU]), false).unwrap();
         for (name, prio, max_prio) in priorities(&container) {
             assert_eq!((prio, max_prio), (100, 0), "{name}");
         }
@@ -249,7 +333,7 @@ mod tests {
     fn who_tells_the_time_runs_before_all_others() {
         let mut container = whole();
         add(&mut container, "tcb_clock_0".into(), thread(225));
-        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU]), false).unwrap();
         for (name, prio, max_prio) in priorities(&container) {
             let expected = match name {
                 "timer_server" => 230,
@@ -263,10 +347,10 @@ mod tests {
     #[test]
     fn the_fault_server_alone_holds_the_time_of_passive_children() {
         let mut container = whole();
-        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU]), false).unwrap();
         let objects = &container.spec.objects;
         let name = |id: usize| objects[id].name.clone().unwrap();
-        let mut held = Vec::new();
+        let (mut held, mut vcpus) = (Vec::new(), Vec::new());
         for named in objects {
             for entry in named.object.slots().into_iter().flatten() {
                 let what = match &entry.cap {
@@ -277,6 +361,10 @@ mod tests {
                     }
                     _ => continue,
                 };
+                if named.name.as_deref() == Some("cnode_zazen_times") {
+                    vcpus.push((entry.slot, what));
+                    continue;
+                }
                 assert_eq!(named.name.as_deref(), Some("cnode_fault_server"));
                 held.push((entry.slot, what));
             }
@@ -300,6 +388,16 @@ mod tests {
         expected.sort_by_key(|(slot, _)| slot.0);
         held.sort_by_key(|(slot, _)| slot.0);
         assert_eq!(held, expected);
+        // Its times it looks through, and cannot change.
+        let first = CapSlot(caps::vcpu_time(0, 0));
+        assert_eq!(vcpus, [(first, "sched_context_a_0".to_owned())]);
+        let times = find(&container, "cnode_zazen_times").unwrap();
+        let holders = objects.iter().filter(|named| {
+            let slots = named.object.slots().unwrap_or_default();
+            slots.iter().any(|entry| entry.cap.obj() == times)
+        });
+        let holders: Vec<_> = holders.map(|named| named.name.as_deref()).collect();
+        assert_eq!(holders, [Some("cnode_fault_server_root")]);
     }
 
     #[test]
@@ -307,7 +405,7 @@ mod tests {
         let mut container = whole();
         add(&mut container, "tcb_a_1".into(), thread(100));
         add(&mut container, "tcb_a_2".into(), thread(100));
-        arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap();
+        arrange(&mut container, &layout(), &needs(&[VCPU]), false).unwrap();
         let leaf = find(&container, "cnode_vmm_a").unwrap();
         let slots = container.spec.objects[usize::from(leaf)].object.slots();
         let slots = slots.unwrap();
@@ -331,7 +429,7 @@ mod tests {
         let second = Object::SchedContext(time);
         add(&mut container, "sched_context_a_1".into(), second);
         let times = [(500, 2500), (300, 3000)].map(|(budget, period)| Time { budget, period });
-        arrange(&mut container, &layout(), &needs(&times)).unwrap();
+        arrange(&mut container, &layout(), &needs(&times), false).unwrap();
         for (vcpu, time) in times.iter().enumerate() {
             let id = find(&container, &format!("sched_context_a_{vcpu}")).unwrap();
             let Object::SchedContext(found) = &container.spec.objects[usize::from(id)].object
@@ -352,6 +450,53 @@ mod tests {
     }
 
     #[test]
+    fn on_several_cores_unloaders_are_heard_apart_and_vmms_keep_their_time() {
+        let mut container = system(&[
+            ("fault_server", 100),
+            ("memory_server", 250),
+            ("dt_server", 240),
+            ("gate_a", 235),
+            ("vmm_a", 100),
+            ("a_0", 100),
+            ("a_10", 100),
+        ]);
+        let input = add(&mut container, "ep_vmm_a".into(), Object::Endpoint);
+        for name in ["tcb_a_0", "tcb_a_10"] {
+            let id = find(&container, name).unwrap();
+            if let Object::Tcb(tcb) = &mut container.spec.objects[usize::from(id)].object {
+                let handler = cap::Endpoint {
+                    object: input,
+                    badge: Word(7),
+                    rights: NONE,
+                };
+                let slot = CapSlot(5);
+                let cap = Cap::Endpoint(handler);
+                tcb.slots.push(CapTableEntry { slot, cap });
+            }
+        }
+        arrange(&mut container, &layout(), &needs(&[VCPU]), true).unwrap();
+        let apart = find(&container, "ep_zazen_unload_a").unwrap();
+        let slots = |name: &str| {
+            let id = find(&container, name).unwrap();
+            let all = container.spec.objects[usize::from(id)].object.slots();
+            all.unwrap_or_default()
+        };
+        let handler = |name: &str| slots(name).iter().map(|entry| entry.cap.obj()).last();
+        assert_eq!(handler("tcb_a_0"), Some(input));
+        assert_eq!(handler("tcb_a_10"), Some(apart));
+        let has = |name: &str, slot: u64| {
+            let slot = CapSlot(u32::try_from(slot).unwrap());
+            slots(name).iter().any(|entry| entry.slot == slot)
+        };
+        assert!(has("cnode_vmm_a", caps::VMM_UNLOADED));
+        assert!(has("cnode_vmm_a", caps::vmm_unload_reply(2)));
+        assert!(!has("cnode_vmm_a", caps::vmm_unload_reply(1)));
+        let passive = |child| has("cnode_fault_server", caps::child_time(child));
+        assert!(!passive(0) && !passive(child::GATE));
+        assert!(passive(console_client::MEMORY_SERVER) && passive(console_client::DT_SERVER));
+    }
+
+    #[test]
     fn a_system_without_gates_is_refused() {
         let mut container = system(&[
             ("fault_server", 100),
@@ -360,7 +505,7 @@ mod tests {
             ("vmm_a", 100),
             ("a_0", 100),
         ]);
-        let error = arrange(&mut container, &layout(), &needs(&[VCPU])).unwrap_err();
+        let error = arrange(&mut container, &layout(), &needs(&[VCPU]), false).unwrap_err();
         assert!(error.to_string().contains("gate_a"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use memory_server::{
     layout,
 };
 use topology::{MAX_DOMAINS, channel};
-use zazen_rt::clients::{answer, answer_crash};
+use zazen_rt::clients::{answer, answer_crash, answer_lending};
 use zazen_rt::kernel::Sel4Kernel;
 use zazen_rt::log::ServerLog;
 use zazen_rt::region::Records;
@@ -61,10 +61,7 @@ fn tables(manifest: &Manifest<'_>) -> Option<Tables<'static>> {
     let blocks = records.slice(layout::blocks(manifest) as usize, || BlockRecord::EMPTY)?;
     let windows = manifest
         .domains()
-        .map(|(_, domain)| {
-            layout::GrantLayout::new(domain.grant_radix, domain.table_quota).windows()
-        })
-        .map(usize::from)
+        .map(|(_, domain)| layout::GrantLayout::of(&domain).words())
         .sum();
     let windows = records.slice(windows, || 0_u32)?;
     let splits = records
@@ -82,8 +79,11 @@ fn tables(manifest: &Manifest<'_>) -> Option<Tables<'static>> {
 impl Handler for Pd {
     type Error = Infallible;
 
-    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
-        // The console, alone: a key typed at its monitor, or room in a ring that was full.
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        if channels.contains(Channel::new(channel::MEMORY_WIPER)) {
+            self.server.on_wiped(&mut self.kernel);
+        }
+        // The console: a key typed at its monitor, or room in a ring that was full.
         self.report
             .on_console(&self.server, self.kernel.log.logger());
         Ok(())
@@ -97,6 +97,11 @@ impl Handler for Pd {
         if client.index() == channel::MEMORY_FAULTS {
             return Ok(answer_crash(&message, |crash| {
                 self.server.on_crash(&mut self.kernel, crash)
+            }));
+        }
+        if client.index() == channel::MEMORY_PEER {
+            return Ok(answer_lending(&message, |lending| {
+                self.server.on_lending(&mut self.kernel, lending)
             }));
         }
         // Channel i is the VMM of domain i; the server refuses an index that the manifest does not

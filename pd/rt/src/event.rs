@@ -1,6 +1,8 @@
 //! What a protection domain receives, for those with a loop of their own.
 
-use sel4_microkit::MessageInfo;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use sel4_microkit::{Channel, MessageInfo};
 
 /// Bit of a badge that marks a protected call (libmicrokit, `BADGE_ENDPOINT_BIT`).
 const CALL: u64 = 1 << 63;
@@ -24,6 +26,11 @@ impl Signals {
         self.0 & (1 << id) != 0
     }
 
+    /// Whether that of one of the `count` channels from `first` on came.
+    pub const fn among(self, first: usize, count: usize) -> bool {
+        self.0 & (((1 << count) - 1) << first) != 0
+    }
+
     /// Whether none came.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -37,6 +44,35 @@ impl Signals {
     /// These and `more`.
     pub const fn with(self, more: Self) -> Self {
         Self(self.0 | more.0)
+    }
+}
+
+/// Notifications that came while something else was waited for, for the loop to take.
+#[derive(Debug)]
+pub(crate) struct Missed(AtomicU64);
+
+impl Missed {
+    pub(crate) const fn none() -> Self {
+        Self(AtomicU64::new(0))
+    }
+    pub(crate) fn add(&self, signals: Signals) {
+        self.0.fetch_or(signals.0, Ordering::Relaxed);
+    }
+    /// They are forgotten then.
+    #[inline]
+    pub(crate) fn take(&self) -> Signals {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Signals::NONE,
+            _ => Signals(self.0.swap(0, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Notifies the channels of these bits.
+pub fn notify_each(mut channels: u64) {
+    while channels != 0 {
+        Channel::new(channels.trailing_zeros() as usize).notify();
+        channels &= channels - 1;
     }
 }
 

@@ -32,6 +32,7 @@ const fn onwards(id: usize) -> Option<usize> {
     match id {
         channel::MEMORY => Some(channel::GATE_MEMORY),
         channel::DT => Some(channel::GATE_DT),
+        channel::PEER => Some(channel::GATE_PEER),
         _ => None,
     }
 }

@@ -77,9 +77,31 @@ pub fn write_registers(tcb: u64, regs: &[u64; CONTEXT_LEN], count: usize, resume
 /// Tells the guest on the vCPU object `vcpu` that its processor is `mpidr`; false if the kernel
 /// refused. `sel4` has that register for multicore kernels alone.
 pub fn identify(vcpu: u64, mpidr: u64) -> bool {
+    write_vcpu(
+        vcpu,
+        sel4::sys::seL4_VCPUReg::seL4_VCPUReg_VMPIDR_EL2,
+        mpidr,
+    )
+}
+
+/// Makes all system registers of the vCPU object `vcpu` what they are in a new one, in which
+/// `SCTLR_EL1` is `sctlr`.
+pub fn reset_vcpu(vcpu: u64, sctlr: u64) {
+    for reg in 0..sel4::sys::seL4_VCPUReg::seL4_VCPUReg_Num {
+        let value = match reg {
+            sel4::sys::seL4_VCPUReg::seL4_VCPUReg_SCTLR => sctlr,
+            _ => 0,
+        };
+        // The kernel refuses only numbers that do not exist.
+        write_vcpu(vcpu, reg, value);
+    }
+}
+
+/// Writes register `reg` of the vCPU object `vcpu`; false if the kernel refused.
+fn write_vcpu(vcpu: u64, reg: u64, value: u64) -> bool {
     with_msg_regs_mut(|mrs| {
-        mrs[0] = sel4::sys::seL4_VCPUReg::seL4_VCPUReg_VMPIDR_EL2;
-        mrs[1] = mpidr;
+        mrs[0] = reg;
+        mrs[1] = value;
     });
     let label = sel4::sys::invocation_label::ARMVCPUWriteReg;
     call(vcpu, label.into(), 2).label() == 0

@@ -17,6 +17,12 @@
 //! *lender*, until it replies to that one; a second vCPU that faults meanwhile keeps its own, and
 //! is answered at any moment. Whoever is answered last runs next, others behind those who are
 //! ready.
+//!
+//! # Several cores
+//!
+//! A thread that takes the time of a thread on another core goes to that core with it, and one that
+//! replies and receives at once is not scheduled there (seL4 16.0.0; docs/design/cores.md). So on a
+//! multicore kernel a VMM stays on its core with time of its own, and there is no lender.
 
 use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 use sel4::cap;
@@ -34,15 +40,18 @@ pub struct Replies {
     /// Reply objects that are in use, a bit each.
     used: u16,
     lender: Option<VcpuId>,
+    /// The VMM has time of its own, and vCPUs keep theirs.
+    keeps_time: bool,
 }
 
 impl Replies {
-    /// Nobody waits.
-    pub const fn new() -> Self {
+    /// Nobody waits. `keeps_time`: the VMM has time of its own.
+    pub const fn new(keeps_time: bool) -> Self {
         Self {
             of: [None; MAX_VCPUS],
             used: 0,
             lender: None,
+            keeps_time,
         }
     }
 
@@ -117,15 +126,11 @@ impl Replies {
         {
             self.of[id.index()] = Some(number);
             self.used |= 1 << number;
-            self.lender.get_or_insert(id);
+            if !self.keeps_time {
+                self.lender.get_or_insert(id);
+            }
         }
         event
-    }
-}
-
-impl Default for Replies {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -32,17 +32,22 @@ pub mod cspace;
 pub mod event;
 pub mod fault;
 pub mod gate;
+pub mod interface;
 pub mod invoke;
 pub mod kernel;
 pub mod lent;
 pub mod log;
 pub mod passive;
 pub mod patched;
+pub mod program;
 pub mod pulse;
 pub mod region;
+pub mod spent;
 pub mod stage2;
+pub mod unload;
 pub mod vcpu;
 pub mod vectors;
+pub mod wiper;
 
 pub use region::boot_dtb;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32};
 use board::UartKind;
 use console_api::{HEADER_SIZE, REGION_SIZE, Region};
 use guest_mem::RawWindow;
+use peer_server_api::{ENDS_WORDS, Ends, PAIR_WORDS, PairPage};
 use topology::vaddr;
 use uart::{Cadence, Line, Mapped, Pl011, Serial, UniqueMmioPointer};
 
@@ -49,6 +50,106 @@ pub fn store_region(domain: usize) -> xenstore_server_api::Region<'static> {
         )
     };
     Region::new(header, data).expect("the lengths are the geometry's own")
+}
+
+/// Where ports of domain `domain` end, in the peer server; in a VMM its own is number 0.
+pub fn ends(domain: usize) -> Ends<'static> {
+    Ends::new(shared(vaddr::ends(domain), ENDS_WORDS)).expect("it has so many words")
+}
+
+/// The page that VMM `me` shares with VMM `other`.
+pub fn pair_page(me: usize, other: usize) -> PairPage<'static> {
+    let words = shared(vaddr::pair(other), PAIR_WORDS);
+    PairPage::new(words, me < other).expect("it has so many words")
+}
+
+/// The `count` words of a page of events between domains at `base`.
+fn shared(base: u64, count: usize) -> &'static [AtomicU32] {
+    // SAFETY: the generator maps a page, zeroed at first, at this page-aligned address in those
+    // protection domains that ask for it, for as long as they live; all sides use atomics only, and
+    // who has it read-only only reads.
+    #[expect(unsafe_code, reason = "mapped region")]
+    unsafe {
+        words(base, 4 * count)
+    }
+}
+
+/// The `bytes` bytes at `base`, which is page-aligned, as words.
+///
+/// # Safety
+/// A region of that length is mapped there for as long as the program runs, and everybody who has
+/// it uses atomics only.
+#[expect(unsafe_code, reason = "mapped region")]
+unsafe fn words(base: u64, bytes: usize) -> &'static [AtomicU32] {
+    // SAFETY: promised by the caller.
+    unsafe { core::slice::from_raw_parts(base as *const AtomicU32, bytes / 4) }
+}
+
+/// The region with queues of disks at `base`.
+fn disk_queues(base: u64) -> block_server_api::Region<'static> {
+    const BYTES: usize = block_server_api::HEADER_SIZE;
+    const { assert!(BYTES as u64 == topology::DISKS_REGION_SIZE) };
+    // SAFETY: the generator maps so many bytes wherever it maps one of these regions, zeroed at
+    // first; both sides use atomics only. Where it does not, the first access faults.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let header = unsafe { words(base, BYTES) };
+    block_server_api::Region::new(header).expect("the length is the geometry's own")
+}
+
+/// The queues between the block server and the VMM of domain `domain`, from 0; in a VMM its own is
+/// number 0.
+pub fn disks_region(domain: usize) -> block_server_api::Region<'static> {
+    disk_queues(vaddr::disks_guest(domain))
+}
+
+/// The queues between the block server and its driver.
+pub fn driver_region() -> block_server_api::Region<'static> {
+    disk_queues(vaddr::DISK_QUEUE)
+}
+
+/// A window onto `len` bytes at `base`.
+fn window(base: u64, len: u64) -> RawWindow {
+    // SAFETY: the system description maps a region there, or nothing, and no Rust object is placed
+    // there; callers name regions that only windows and devices use.
+    #[expect(unsafe_code, reason = "mapped region")]
+    unsafe {
+        RawWindow::new(base as *mut u8, len)
+    }
+}
+
+/// The data area between the block server and the VMM of domain `domain`, from 0; in a VMM its own
+/// is number 0.
+pub fn disk_data(domain: usize) -> RawWindow {
+    const { assert!(block_server_api::DATA_SIZE as u64 <= topology::DISK_DATA_SIZE) };
+    window(vaddr::disk_data(domain), block_server_api::DATA_SIZE.into())
+}
+
+/// The queues between the net server and the VMM of domain `domain`, from 0; in a VMM its own is
+/// number 0.
+pub fn nets_region(domain: usize) -> net_server_api::Region<'static> {
+    const BYTES: usize = net_server_api::HEADER_SIZE;
+    const { assert!(BYTES as u64 == topology::NETS_REGION_SIZE) };
+    // SAFETY: as in `disk_queues`.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let header = unsafe { words(vaddr::nets_guest(domain), BYTES) };
+    net_server_api::Region::new(header).expect("the length is the geometry's own")
+}
+
+/// The frames between the net server and the VMM of domain `domain`, from 0; in a VMM its own are
+/// number 0.
+pub fn net_data(domain: usize) -> RawWindow {
+    const { assert!(net_server_api::DATA_SIZE as u64 <= topology::NET_DATA_SIZE) };
+    window(vaddr::net_data(domain), net_server_api::DATA_SIZE.into())
+}
+
+/// The block server's own buffer.
+pub fn disk_buffer() -> RawWindow {
+    window(vaddr::DISK_BUFFER, topology::DISK_BUFFER_SIZE)
+}
+
+/// RAM disk `disk`, of `len` bytes, in the block server.
+pub fn ram_disk(disk: usize, len: u64) -> RawWindow {
+    window(vaddr::ram_disk(disk), len)
 }
 
 /// The window of a VMM onto its guest's memory.

@@ -17,10 +17,11 @@ use topology::caps;
 use crate::event::{Event, Signals};
 use crate::fault::Fault;
 use crate::lent::Replies;
+use crate::unload::unload;
 
 use crate::invoke::{
     CONTEXT_LEN, CONTEXT_PC, CONTEXT_SP, CONTEXT_SPSR, CONTEXT_X, identify, read_registers,
-    write_registers,
+    reset_vcpu, write_registers,
 };
 
 /// How the stopped thread is made to run again.
@@ -57,6 +58,10 @@ pub struct VcpuRegs {
     dirty: u64,
     stopped: Stopped,
     time: Time,
+    /// Its core, if that is not the VMM's.
+    elsewhere: Option<u8>,
+    /// It has run since its core was last made to save it: what the kernel tells of it may be old.
+    loaded: bool,
 }
 
 /// INTID of the virtual timer, the only interrupt that the kernel passes on.
@@ -78,6 +83,25 @@ impl VcpuRegs {
             dirty: 0,
             stopped: Stopped::Parked,
             time,
+            elsewhere: None,
+            loaded: false,
+        }
+    }
+
+    /// The same on core `core`, which is not that of the protection domain; on its own with `None`.
+    #[must_use]
+    pub const fn on(mut self, core: Option<u8>) -> Self {
+        self.elsewhere = core;
+        self
+    }
+
+    /// Has the kernel know the system registers of the vCPU, which is stopped.
+    fn unload(&mut self) {
+        if let Some(core) = self.elsewhere
+            && self.loaded
+        {
+            unload(core);
+            self.loaded = false;
         }
     }
 
@@ -151,6 +175,7 @@ impl VcpuRegs {
     /// thread runs already.
     pub fn resume(&mut self) -> Option<MessageInfo> {
         let stopped = core::mem::replace(&mut self.stopped, Stopped::Not);
+        self.loaded |= stopped != Stopped::Not;
         match stopped {
             Stopped::Not => None,
             Stopped::Syscall if self.dirty & !REPLY_SET == 0 && self.dirty != 0 => {
@@ -211,9 +236,18 @@ impl VcpuRegs {
         done
     }
 
-    /// Runs the thread, which is stopped, from `pc` to the instruction at `stop`, where it traps;
-    /// false if it did not come there. Its general registers are anything afterwards, and it waits
-    /// for a reply.
+    /// The same without a new object: makes the system registers of the vCPU, which is stopped,
+    /// what they are in a new one, in which `SCTLR_EL1` is `sctlr`. [`crate::interface`] does the
+    /// rest.
+    pub fn reset(&mut self, sctlr: u64) {
+        self.unload();
+        reset_vcpu(self.vcpu.bits(), sctlr);
+        self.ack_vtimer();
+    }
+
+    /// Runs the thread, which is stopped, from `pc` with `x0` to the instruction at `stop`, where
+    /// it traps; false if it did not come there. Its general registers are anything afterwards, and
+    /// it waits for a reply.
     ///
     /// The program between is the VMM's own and short, so the fault that stops it is waited for
     /// here: no other vCPU of the guest runs. Notifications that come meanwhile are added to
@@ -224,16 +258,22 @@ impl VcpuRegs {
         missed: &mut Signals,
         id: VcpuId,
         (pc, stop): (u64, u64),
+        x0: u64,
     ) -> bool {
-        self.start(pc, 0);
+        self.start(pc, x0);
         let mut answer = self.resume().map(|info| (id, info));
         loop {
             match replies.next(answer.take()) {
                 Event::Signals(signals) => *missed = missed.with(signals),
-                Event::Fault(_, info) => {
-                    self.stopped_with(&info);
-                    return self.pc().raw() == stop;
-                }
+                Event::Fault(_, info) => match self.stopped_with(&info) {
+                    // It ends interrupts, and the timer's may have come before it was reset.
+                    Fault::Maintenance { .. } => answer = self.resume().map(|info| (id, info)),
+                    Fault::Vppi { .. } => {
+                        self.ack_vtimer();
+                        answer = self.resume().map(|info| (id, info));
+                    }
+                    _ => return self.pc().raw() == stop,
+                },
             }
         }
     }
@@ -276,6 +316,12 @@ fn vcpu_reg(reg: SysReg) -> Option<VCpuReg> {
     })
 }
 
+/// Whether the kernel saves a register when the thread of its vCPU stops, and loads it again when
+/// that goes on (seL4 16.0.0, `vcpu_reg_saved_when_disabled`), on whatever core.
+fn is_saved_at_a_stop(reg: &VCpuReg) -> bool {
+    matches!(reg, VCpuReg::SCTLR | VCpuReg::CNTV_CTL | VCpuReg::CNTV_CVAL)
+}
+
 impl Vcpu for VcpuRegs {
     fn x(&mut self, n: u8) -> u64 {
         match CONTEXT_X.get(usize::from(n)) {
@@ -302,13 +348,21 @@ impl Vcpu for VcpuRegs {
     }
     fn sysreg(&mut self, reg: SysReg) -> u64 {
         match vcpu_reg(reg) {
-            Some(reg) => self.vcpu.vcpu_read_regs(reg).unwrap_or(0),
+            Some(reg) => {
+                if !is_saved_at_a_stop(&reg) {
+                    self.unload();
+                }
+                self.vcpu.vcpu_read_regs(reg).unwrap_or(0)
+            }
             None => self.get(CONTEXT_SP),
         }
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
         match vcpu_reg(reg) {
             Some(reg) => {
+                if !is_saved_at_a_stop(&reg) {
+                    self.unload();
+                }
                 // The kernel refuses only numbers that do not exist, and these do.
                 let _ = self.vcpu.vcpu_write_regs(reg, value);
             }

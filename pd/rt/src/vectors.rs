@@ -3,12 +3,14 @@
 //! The kernel keeps q0..q31, `FPCR` and `FPSR` with a thread, zeroes them when the thread is made
 //! and offers no call that changes them, so only the thread itself can. Before the guest begins a
 //! new life its thread runs the few instructions of [`program`] at EL1.
-#![expect(unsafe_code, reason = "the program's text as bytes")]
+#![expect(unsafe_code, reason = "the labels around the program")]
 
 use core::arch::global_asm;
 
+use crate::program::Program;
+
 // Leaves CPACR_EL1 as it was; x1 and x2 are written again when the guest starts. WFI traps, and the
-// thread stops there.
+// thread stops there; a processor may go on when an interrupt is pending for somebody else.
 global_asm!(
     r#"
     .section .rodata.clear_vectors, "a"
@@ -29,6 +31,7 @@ clear_vectors:
     msr     cpacr_el1, x1
 clear_vectors_stop:
     wfi
+    b       clear_vectors_stop
 clear_vectors_end:
     .previous
 "#
@@ -40,15 +43,13 @@ unsafe extern "C" {
     static clear_vectors_end: u8;
 }
 
-/// The program, which may run at any address that is a multiple of 4, and the offset of the
-/// instruction that it stops at.
-pub fn program() -> (&'static [u8], u64) {
+/// The program.
+pub fn program() -> Program {
     let (start, stop, end) = (
         &raw const clear_vectors,
-        (&raw const clear_vectors_stop).addr(),
-        (&raw const clear_vectors_end).addr(),
+        &raw const clear_vectors_stop,
+        &raw const clear_vectors_end,
     );
-    // SAFETY: the assembler put these bytes between the two labels, and nothing changes them.
-    let bytes = unsafe { core::slice::from_raw_parts(start, end - start.addr()) };
-    (bytes, (stop - start.addr()) as u64)
+    // SAFETY: the assembler put the labels around the program.
+    unsafe { Program::between(start, stop, end) }
 }

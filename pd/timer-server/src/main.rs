@@ -6,6 +6,7 @@
 use timer_server::Deadlines;
 use topology::channel;
 use zazen_rt::clock::{self, Timer};
+use zazen_rt::event::notify_each;
 use zazen_rt::log::ServerLog;
 use zazen_rt::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
@@ -47,11 +48,7 @@ impl TimerServer {
 
     /// Notifies whose time has come and sets the hardware to the next deadline.
     fn serve(&mut self) {
-        let mut expired = self.deadlines.take_expired(clock::now());
-        while expired != 0 {
-            Channel::new(expired.trailing_zeros() as usize).notify();
-            expired &= expired - 1;
-        }
+        notify_each(self.deadlines.take_expired(clock::now()));
         self.set();
     }
 }

@@ -56,6 +56,7 @@ fn life(host: &mut GuestHost) -> Option<Life<'static, Dt>> {
     let mut dt: Dt = Client::new(dt_call);
     match dt.record() {
         Ok(record) => {
+            host.meet(&record);
             let p2m = host.take_p2m(&record);
             let modules = host.modules(&record);
             Some(Life::new(host, dt, record, p2m, modules))
@@ -148,10 +149,26 @@ impl lent::Vmm for Vmm {
             (channel::TIMER, Signal::Time),
             (channel::CONSOLE, Signal::Console),
             (channel::STORE, Signal::Store),
+            (channel::DISKS, Signal::Disks),
+            (channel::DISKS_LOST, Signal::Disks),
+            (channel::NETS, Signal::Nets),
+            (channel::NETS_LOST, Signal::Nets),
         ] {
             if signals.contains(id) {
                 self.driver.note(signal);
             }
+        }
+        if signals.among(channel::PAIR, topology::MAX_DOMAINS) {
+            self.driver.note(Signal::Peers);
+        }
+        if signals.contains(channel::TIMER) {
+            self.host.woken();
+        }
+        if signals.contains(channel::DISKS_LOST) {
+            self.host.lose_disks();
+        }
+        if signals.contains(channel::NETS_LOST) {
+            self.host.lose_nets();
         }
         // Answers come last: what comes before them uses the message registers.
         while self.driver.is_behind() {
@@ -179,6 +196,6 @@ impl lent::Vmm for Vmm {
     }
 
     fn take_missed(&mut self) -> Signals {
-        core::mem::take(&mut self.host.missed)
+        self.host.take_missed()
     }
 }

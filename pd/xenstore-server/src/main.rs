@@ -4,24 +4,25 @@
 #![forbid(unsafe_code)]
 
 use static_cell::ConstStaticCell;
-use topology::channel;
-use xenstore_server::{Cell, Facts, Server};
+use topology::{MAX_DOMAINS, channel};
+use xenstore_server::{Cell, Server};
 use zazen_rt::clients::arm_timer_over;
 use zazen_rt::clock;
-use zazen_rt::event::poll;
+use zazen_rt::event::{notify_each, poll};
 use zazen_rt::log::ServerLog;
-use zazen_rt::patched::{self, StoreDomain};
+use zazen_rt::patched;
 use zazen_rt::{Channel, ChannelSet, Handler, Infallible, protection_domain, region};
 
 protection_domain!(init);
 
-/// Some 50 KiB, so it lives here and not on the stack.
+/// Some 130 KiB, so it lives here and not on the stack.
 static SERVER: ConstStaticCell<Server<'static>> = ConstStaticCell::new(Server::new());
 
 const TIMER: Channel = Channel::new(channel::STORE_TIMER);
 
 struct Pd {
     server: &'static mut Server<'static>,
+    log: ServerLog,
 }
 
 fn init() -> Pd {
@@ -32,39 +33,37 @@ fn init() -> Pd {
     let domains = patched::store_domains();
     let there = domains.iter().filter(|domain| domain.is_there()).count();
     server.begin(memory, clock::frequency(), there);
+    let mut log = ServerLog::take();
     let mut guests = 0;
     for (guest, domain) in domains.iter().enumerate() {
         if domain.has_store()
             && let Some(end) = region::store_region(guest).server()
         {
-            server.add(guest, facts(domain), end);
+            server.add(guest, domain.facts(), end);
             guests += 1;
         }
     }
     if guests > 0 {
-        ServerLog::take().line(format_args!(
+        log.line(format_args!(
             "{guests} of {there} domains have a store; {} KiB for them",
             patched::store_bytes() >> 10
         ));
     }
-    let mut pd = Pd { server };
+    let mut pd = Pd { server, log };
     pd.work();
     pd
 }
 
-fn facts(domain: &StoreDomain) -> Facts {
-    Facts {
-        name: domain.name().try_into().unwrap_or_default(),
-        vcpus: u8::try_from(domain.vcpus).unwrap_or(u8::MAX),
-        memory_kib: domain.memory_kib,
-        most_kib: domain.most_kib,
-    }
-}
-
 impl Pd {
     fn take(&mut self, id: usize) {
-        // Of the timer and the console there is nothing to note: a turn looks at the time.
-        self.server.on_guest(id);
+        const GONE: usize = channel::STORE_FAULTS;
+        match id {
+            // A turn looks at the time.
+            channel::STORE_TIMER => {}
+            channel::SERVER_CONSOLE => self.server.on_console(self.log.logger()),
+            id if (GONE..GONE + MAX_DOMAINS).contains(&id) => self.server.on_crash(id - GONE),
+            id => self.server.on_guest(id),
+        }
     }
 
     /// Works until there is nothing to do. Each turn also takes new notifications, so a guest that
@@ -72,12 +71,8 @@ impl Pd {
     fn work(&mut self) {
         loop {
             let turn = self.server.turn(clock::now());
-            let mut guests = turn.notify;
-            while guests != 0 {
-                // VMM `i` is channel `i`.
-                Channel::new(guests.trailing_zeros() as usize).notify();
-                guests &= guests - 1;
-            }
+            // VMM `i` is channel `i`.
+            notify_each(turn.notify.into());
             if !turn.more {
                 if turn.wake_at.is_some() {
                     arm_timer_over(TIMER, turn.wake_at);

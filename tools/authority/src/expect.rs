@@ -19,6 +19,7 @@ mod zazen;
 use std::collections::HashMap;
 
 use board::Board;
+use topology::meets::{Meets, PageName};
 use topology::pd::time::Time;
 use topology::{MAX_MODULES, caps, pd, vaddr};
 use untyped_plan::Span;
@@ -29,6 +30,7 @@ use crate::spec::{Kind, Object, Spec};
 use crate::subject::Subject;
 
 pub(crate) use wanted::{Page, Place, Want, Wanted, full};
+pub(crate) use zazen::WIPER_CNODE;
 
 /// Where Xen's guests have the GIC's CPU interface (`GUEST_GICC_BASE` of Xen's `arch-arm.h`).
 const GUEST_GICC: u64 = 0x0300_2000;
@@ -40,6 +42,14 @@ pub struct System {
     pub board: &'static Board,
     /// The domains in the order of their numbers.
     pub domains: Vec<Domain>,
+    /// Which of them meet, by their numbers.
+    pub meets: Meets,
+    /// Whether RAM of any of them comes from the heap.
+    pub heap: bool,
+    /// Memory regions of RAM disks, by their numbers.
+    pub ram_disks: Vec<String>,
+    /// Cores that the kernel uses.
+    pub cores: u8,
     /// Whether each protection domain has a capability to its own thread, as Microkit's benchmark
     /// configuration gives it.
     pub benchmark: bool,
@@ -62,6 +72,31 @@ pub struct Domain {
     pub static_mem: Option<Vec<Span>>,
     /// Processor time of its vCPUs, by their numbers.
     pub vcpu_times: Vec<Time>,
+    /// Its disks.
+    pub disks: Disks,
+    /// It has network interfaces.
+    pub nets: bool,
+    /// Cores of its vCPUs, by their numbers; its VMM is on the first one's.
+    pub vcpu_cores: Vec<u8>,
+}
+
+/// What kind of disks a domain has.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Disks {
+    /// None.
+    #[default]
+    None,
+    /// RAM disks alone.
+    Files,
+    /// A device of the board, or a part of one, among them.
+    Devices,
+}
+
+impl Domain {
+    /// The core of its VMM.
+    pub(crate) fn vmm_core(&self) -> u8 {
+        self.vcpu_cores.first().copied().unwrap_or_default()
+    }
 }
 
 impl System {
@@ -70,6 +105,12 @@ impl System {
     pub(crate) fn of(spec: &Spec, subjects: &[Subject]) -> Self {
         let board = board(spec);
         let domains = names(spec, subjects);
+        let vcpus = |name: &str| {
+            let name = name.to_owned();
+            let thread = move |vcpu| spec.get(spec.find(&format!("tcb_{name}_{vcpu}"))?);
+            // Unloaders have higher numbers, and no domain has so many vCPUs.
+            (0..topology::cores::unloader(0)).map_while(thread)
+        };
         let domain = |name: String| {
             let vmm = find(subjects, &format!("{}{name}", pd::VMM_PREFIX));
             let first = |at: u64| {
@@ -86,26 +127,56 @@ impl System {
             let guest = find(subjects, &name);
             let at_direct = guest.is_some_and(|g| g.mappings.iter().any(|m| m.vaddr == direct));
             Domain {
-                vcpus: guest.map_or(1, |guest| u8::try_from(guest.threads.len()).unwrap_or(1)),
+                vcpus: u8::try_from(vcpus(&name).count().max(1)).unwrap_or(1),
+                vcpu_cores: vcpus(&name)
+                    .map(|vcpu| u8::try_from(vcpu.core).unwrap_or(0))
+                    .collect(),
                 gicc: if at_direct { direct } else { GUEST_GICC },
                 modules: modules.collect(),
                 p2m: None,
                 static_mem: None,
                 vcpu_times: vcpu_times(spec, &name),
+                disks: disks(spec, &name),
+                nets: spec
+                    .find(&format!("frame_mr_frames_{name}_000000000"))
+                    .is_some(),
                 name,
             }
         };
         Self {
             board,
+            meets: meets(spec, &domains),
+            heap: find(subjects, pd::WIPER).is_some(),
             domains: domains.into_iter().map(domain).collect(),
+            ram_disks: ram_disks(spec, subjects),
+            cores: cores(spec),
             benchmark: benchmark(spec),
         }
     }
 }
 
+/// Which domains have a page between their VMMs.
+fn meets(spec: &Spec, domains: &[String]) -> Meets {
+    let pairs = Meets::ALL.pairs().filter(|(a, b)| {
+        let (Some(a), Some(b)) = (domains.get(*a), domains.get(*b)) else {
+            return false;
+        };
+        let frame = format!("frame_mr_{}_000000000", PageName(a, b));
+        spec.find(&frame).is_some()
+    });
+    pairs.fold(Meets::NONE, |meets, (a, b)| meets.with(a, b))
+}
+
+/// Cores that the kernel uses, as far as can be seen: on a multicore kernel somebody is not on the
+/// first one.
+fn cores(spec: &Spec) -> u8 {
+    let last = spec.objects().map(|(_, object)| object.core).max();
+    u8::try_from(last.unwrap_or(0)).map_or(1, |last| last.saturating_add(1))
+}
+
 /// The time that the vCPUs of domain `name` have.
 fn vcpu_times(spec: &Spec, name: &str) -> Vec<Time> {
-    let time = |vcpu: usize| {
+    let time = |vcpu: u64| {
         let context = spec.find(&format!("sched_context_{name}_{vcpu}"))?;
         let time = spec.get(context)?.time?;
         Some(Time {
@@ -113,7 +184,35 @@ fn vcpu_times(spec: &Spec, name: &str) -> Vec<Time> {
             period: time.period,
         })
     };
-    (0..).map_while(time).collect()
+    (0..topology::cores::unloader(0)).map_while(time).collect()
+}
+
+/// What kind of disks domain `name` has: a device reaches data at fixed places alone.
+fn disks(spec: &Spec, name: &str) -> Disks {
+    let data = spec.find(&format!("frame_mr_data_{name}_000000000"));
+    match data.and_then(|id| spec.get(id)) {
+        None => Disks::None,
+        Some(data) if data.paddr.is_none() => Disks::Files,
+        Some(_) => Disks::Devices,
+    }
+}
+
+/// The regions that the block server has where RAM disks are.
+fn ram_disks(spec: &Spec, subjects: &[Subject]) -> Vec<String> {
+    let Some(server) = find(subjects, pd::BLOCK_SERVER) else {
+        return Vec::new();
+    };
+    let region = |number| {
+        let mut mappings = server.mappings.iter();
+        let first = mappings.find(|mapping| mapping.vaddr == vaddr::ram_disk(number))?;
+        Some(
+            spec.get(first.frame)
+                .and_then(What::of)?
+                .region()?
+                .to_owned(),
+        )
+    };
+    (0..topology::RAM_DISKS).map_while(region).collect()
 }
 
 fn find<'a>(subjects: &'a [Subject], name: &str) -> Option<&'a Subject> {

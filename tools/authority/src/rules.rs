@@ -3,9 +3,11 @@
 
 mod allowed;
 mod by_name;
+mod dma;
 mod kernel_objects;
 mod memory;
 mod pages;
+mod pairs;
 mod talk;
 
 use std::collections::BTreeMap;
@@ -94,10 +96,12 @@ pub(crate) fn check(authority: &Authority, system: &System) -> Vec<Check> {
         memory::sharing(authority),
         kernel_objects::objects(authority),
         memory::devices(authority),
+        dma::confined(authority, system),
         kernel_objects::interrupts(authority),
         kernel_objects::special(authority),
         kernel_objects::guests(authority),
-        talk::apart(authority),
+        talk::apart(authority, system),
+        pairs::pairs(authority, system),
         talk::callers(authority),
         talk::uphill(authority),
         talk::receive(authority),

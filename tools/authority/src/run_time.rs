@@ -4,11 +4,16 @@
 //! CNode. So who holds untypeds, who can operate on which grant CNode, who can use what lies in it,
 //! and into which address spaces that can be mapped, bounds everything that can happen.
 
+use topology::caps::NODE_BITS;
+
 use crate::Authority;
 use crate::spec::{Id, Kind};
 
 /// What the names of grant CNodes start with; the domain's name follows.
 pub(crate) const GRANT_PREFIX: &str = "cnode_zazen_grant_";
+/// What the names of nodes start with; the number in three digits and the rest of the name of the
+/// CNode that they are part of follow.
+const NODE_PREFIX: &str = "cnode_zazen_node_";
 
 /// A grant CNode.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,7 +22,7 @@ pub struct Grant {
     pub domain: String,
     /// The CNode.
     pub cnode: Id,
-    /// log2 of its slots.
+    /// log2 of the slots of it and its nodes together.
     pub radix: u8,
     /// Who can put capabilities into it and take them away: positions of subjects.
     pub filled_by: Vec<usize>,
@@ -38,11 +43,23 @@ pub struct RunTime {
     pub grants: Vec<Grant>,
 }
 
-/// Grant CNodes of `authority` by domain.
+/// The number of a node and the name of the CNode that it is part of, if `name` is a node's.
+pub(crate) fn node(name: &str) -> Option<(u32, String)> {
+    let (number, of) = name.strip_prefix(NODE_PREFIX)?.split_once('_')?;
+    Some((number.parse().ok()?, format!("cnode_zazen_{of}")))
+}
+
+/// The domain of whose grant CNode `name` is: the CNode, or one of its nodes.
+pub(crate) fn grant_domain(name: &str) -> Option<String> {
+    let of = node(name).map_or(name.to_owned(), |(_, of)| of);
+    Some(of.strip_prefix(GRANT_PREFIX)?.to_owned())
+}
+
+/// Grant CNodes of `authority` by domain, without their nodes.
 pub(crate) fn grant_cnodes(authority: &Authority) -> impl Iterator<Item = (Id, &str, u8)> {
     authority.spec.objects().filter_map(|(id, object)| {
         let domain = object.name.strip_prefix(GRANT_PREFIX)?;
-        (object.kind == Kind::CNode).then_some((id, domain, object.size_bits))
+        (object.kind == Kind::CNode).then_some((id, domain, object.size_bits + NODE_BITS))
     })
 }
 

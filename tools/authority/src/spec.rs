@@ -158,6 +158,8 @@ pub struct Object {
     pub level: Option<u8>,
     /// Scheduling priority of a thread.
     pub priority: u8,
+    /// Core of a thread.
+    pub core: u64,
     /// Highest priority that a thread can give itself or others (maximum controlled priority).
     pub max_priority: u8,
     /// What seL4's domain scheduler takes a thread for; `None` is domain 0.

@@ -34,6 +34,10 @@ pub enum Role {
     Console,
     /// The owner of the timer.
     TimerServer,
+    /// The owner of disks.
+    BlockServer,
+    /// The driver of a disk, which reads and writes memory by itself.
+    BlockDriver,
     /// The owner of all untyped memory.
     MemoryServer,
     /// Microkit's monitor, which starts and watches all others.
@@ -47,6 +51,8 @@ impl Role {
             pd::MEMORY_SERVER => Self::MemoryServer,
             pd::TIMER_SERVER => Self::TimerServer,
             pd::CONSOLE => Self::Console,
+            pd::BLOCK_SERVER => Self::BlockServer,
+            pd::BLOCK_DRIVER => Self::BlockDriver,
             "monitor" => Self::Monitor,
             _ if name.starts_with(pd::VMM_PREFIX) => Self::Vmm,
             _ => Self::Server,
@@ -59,7 +65,8 @@ impl fmt::Display for Role {
         f.pad(match self {
             Self::Guest => "guest",
             Self::Vmm => "VMM",
-            Self::Server | Self::Console | Self::TimerServer => "server",
+            Self::Server | Self::Console | Self::TimerServer | Self::BlockServer => "server",
+            Self::BlockDriver => "driver",
             Self::MemoryServer => "memory server",
             Self::Monitor => "Microkit's monitor",
         })

@@ -5,7 +5,7 @@
 mod common;
 
 use authority::{Authority, Cap, Kind, Object, Rights, Time};
-use common::{RW, System, described};
+use common::{RW, System, described, with_field};
 use untyped_plan::Paddr;
 
 /// A free slot of every CNode, and of the page tables used here.
@@ -320,7 +320,7 @@ fn a_device_at_the_address_of_another() {
     caught(
         "board",
         "which is no RAM of the board",
-        at("untyped_zazen_008_heap", 0x800_0000),
+        at("untyped_zazen_006_heap", 0x800_0000),
     );
     caught(
         "board",
@@ -549,6 +549,16 @@ fn a_scheduling_context_with_other_time() {
         "is sched context sched_context_vmm_linux2",
         held,
     );
+    // That of a vCPU, which nobody but the fault server has, nor twice; it cannot change the CNode.
+    let vcpu = "is sched context sched_context_linux1_0";
+    for cnode in ["cnode_vmm_linux1", "cnode_fault_server"] {
+        let held = of().give(cnode, FREE, "sched_context_linux1_0");
+        caught("expected", vcpu, held);
+    }
+    let twice = of().give("cnode_zazen_times", 5, "sched_context_linux1_0");
+    caught("expected", vcpu, twice);
+    let times = of().give("cnode_fault_server", FREE, "cnode_zazen_times");
+    caught("expected", "cnode_zazen_times", times);
 }
 
 /// The scheduling contexts are those of the domains file: one that says that `linux1` has a budget
@@ -693,4 +703,15 @@ fn what_is_not_what_it_says() {
         cnode.slots.extend(first);
     });
     caught("expected", "it is filled twice", twice);
+}
+
+/// Threads are on the cores that the domains file says.
+#[test]
+fn a_thread_on_another_core_is_caught() {
+    let there = serde_json::json!({ "affinity": 1, "prio": 100 });
+    let moved = with_field("tcb_vmm_linux2", "/Tcb/extra", there);
+    let checks = moved.check_as(&described());
+    let breaches = checks.into_iter().flat_map(|check| check.breaches);
+    let told: Vec<String> = breaches.map(|breach| breach.message).collect();
+    assert_eq!(told, ["tcb_vmm_linux2 is on CPU 1; expected is 0"]);
 }

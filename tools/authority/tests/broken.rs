@@ -4,7 +4,7 @@ mod common;
 
 use authority::report::breaches;
 use authority::{Authority, Cap, Kind};
-use common::{RW, System, assert_committed, described, with_field};
+use common::{RW, System, assert_committed, described, described_servers, with_field, with_name};
 use serde_json::json;
 
 /// The rules that compare with what is expected; one of them notices everything that another rule
@@ -16,8 +16,25 @@ const LISTED: [&str; 5] = ["expected", "threads", "time", "mappings", "board"];
 /// is there.
 #[track_caller]
 fn broken(name: &str, rule: &str, also: &[&str], authority: &Authority) {
+    broken_as(&described(), name, rule, also, authority);
+}
+
+/// The same of a system with all servers.
+#[track_caller]
+fn broken_servers(name: &str, rule: &str, also: &[&str], authority: &Authority) {
+    broken_as(&described_servers(), name, rule, also, authority);
+}
+
+#[track_caller]
+fn broken_as(
+    system: &authority::System,
+    name: &str,
+    rule: &str,
+    also: &[&str],
+    authority: &Authority,
+) {
     let (listed, checks): (Vec<_>, Vec<_>) = authority
-        .check_as(&described())
+        .check_as(system)
         .into_iter()
         .partition(|check| LISTED.contains(&check.name));
     assert!(
@@ -63,7 +80,7 @@ const HIGH: u32 = 400;
 
 #[test]
 fn a_vmm_with_untyped_memory() {
-    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_008_heap");
+    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_006_heap");
     broken("untyped", "untyped", &[], &system.authority());
 }
 
@@ -102,6 +119,18 @@ fn a_vmm_that_operates_on_its_own_grant_cnode() {
 fn a_vmm_that_operates_on_anothers_grant_cnode() {
     let system = System::new().give("cnode_vmm_linux2", FREE, "cnode_zazen_grant_linux1");
     broken("grants-other", "grants", &["objects"], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_operates_on_a_part_of_a_grant_cnode() {
+    for (vmm, also) in [
+        ("cnode_vmm_linux1", &[][..]),
+        ("cnode_vmm_linux2", &["objects"]),
+    ] {
+        let system = System::new().give(vmm, FREE, "cnode_zazen_node_000_grant_linux1");
+        let name = format!("grants-part-{}", vmm.trim_start_matches("cnode_vmm_"));
+        broken(&name, "grants", also, &system.authority());
+    }
 }
 
 #[test]
@@ -188,6 +217,13 @@ fn the_fault_server_with_the_thread_of_a_vmm() {
 fn a_vmm_with_the_address_space_of_anothers_guest() {
     let system = System::new().give("cnode_vmm_linux2", FREE, "pud_linux1");
     broken("objects-vspace", "objects", &[], &system.authority());
+}
+
+/// The fault server alone asks how much time a vCPU has used.
+#[test]
+fn a_server_with_the_time_of_a_guest() {
+    let system = System::new().give("cnode_console", FREE, "sched_context_linux1_0");
+    broken("objects-vcpu-time", "objects", &[], &system.authority());
 }
 
 #[test]
@@ -303,7 +339,25 @@ fn a_vmm_that_notifies_another() {
     cap.badge = 1 << 9;
     cap.rights = Some(authority::Rights { read: false, ..RW });
     let system = system.put("cnode_vmm_linux2", FREE, cap);
-    broken("apart", "apart", &[], &system.authority());
+    broken("apart", "apart", &["pairs"], &system.authority());
+}
+
+#[test]
+fn a_pair_without_anything_between_it() {
+    let system = authority::System {
+        meets: topology::meets::Meets::NONE.with(0, 1),
+        heap: false,
+        ..described()
+    };
+    let authority = System::new().authority();
+    broken_as(&system, "pairs-missing", "pairs", &[], &authority);
+}
+
+#[test]
+fn a_page_between_two_that_do_not_meet() {
+    let name = "frame_mr_events_linux1:linux2_000000000";
+    let authority = with_name("frame_mr_store_linux1_000000000", name);
+    broken("pairs", "pairs", &["sharing"], &authority);
 }
 
 #[test]
@@ -441,4 +495,122 @@ fn a_server_whose_faults_end_a_domain() {
     let cap = numbered(&system, "tcb_dt_server", FAULT, 1);
     let system = system.put("tcb_dt_server", FAULT, cap);
     broken("callers-child", "callers", &[], &system.authority());
+}
+
+#[test]
+fn a_system_with_servers_is_as_it_should_be() {
+    let authority = System::with_servers().authority();
+    for system in [described_servers(), authority.system()] {
+        let checks = authority.check_as(&system);
+        assert!(
+            checks.iter().all(authority::Check::holds),
+            "{}",
+            breaches(&checks)
+        );
+    }
+}
+
+#[test]
+fn what_a_guest_reads_and_writes_on_disks_that_a_third_reaches() {
+    let table = "pd_vmm_linux2_vaddr_0x200000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_data_linux1_000000000");
+    broken_servers("sharing-disk-data", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn requests_to_disks_that_a_third_reaches() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_disks_linux1_000000000");
+    broken_servers("sharing-disks", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_ram_disk_that_a_vmm_reaches_past_the_block_server() {
+    let table = "pd_vmm_linux2_vaddr_0x200000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_ramdisk_initrd.cpio_000000000");
+    broken_servers("sharing-ram-disk", "sharing", &[], &system.authority());
+}
+
+/// It would name memory of its guest to the device, or any other.
+#[test]
+fn a_vmm_that_asks_the_driver_itself() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_disk_queue_000000000");
+    broken_servers("sharing-disk-queue", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn the_block_server_with_the_registers_of_the_disk() {
+    let table = "pt_block_server_vaddr_0x10000000";
+    let system = System::with_servers();
+    let mut cap = system.cap("frame_mr_disk_registers_000000000");
+    cap.cached = false;
+    let system = system.put(table, HIGH, cap);
+    broken_servers(
+        "dma-registers",
+        "dma",
+        &["sharing", "devices"],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_driver_that_reaches_what_a_guest_reads_and_writes() {
+    let table = "pd_block_driver_vaddr_0x200000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_data_linux1_000000000");
+    broken_servers("dma-data", "dma", &["sharing"], &system.authority());
+}
+
+#[test]
+fn a_driver_that_wakes_a_vmm() {
+    let system = System::with_servers();
+    let cap = system.at("cnode_block_server", 10);
+    let system = system.put("cnode_block_driver", FREE, cap);
+    broken_servers("dma-talk", "dma", &[], &system.authority());
+}
+
+#[test]
+fn the_block_server_with_the_disks_interrupt() {
+    let system = System::with_servers().give("cnode_block_server", FREE, "irq_48_block_driver");
+    broken_servers("interrupts-disk", "interrupts", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_can_say_that_a_page_is_lent() {
+    let system = System::new();
+    let cap = numbered(
+        &system,
+        "cnode_gate_linux2",
+        GATE_MEMORY,
+        topology::channel::MEMORY_PEER as u64,
+    );
+    let system = system.put("cnode_vmm_linux2", FREE, cap);
+    broken("callers-lend", "callers", &[], &system.authority());
+}
+
+#[test]
+fn frames_of_a_network_that_a_third_reaches() {
+    let table = "pd_vmm_linux2_vaddr_0x200000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_frames_linux1_000000000");
+    broken_servers("sharing-frames", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn queues_of_a_network_that_a_third_reaches() {
+    let table = "pt_vmm_linux2_vaddr_0x10000000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_nets_linux1_000000000");
+    broken_servers("sharing-nets", "sharing", &[], &system.authority());
+}
+
+/// It could take an untyped out of it.
+#[test]
+fn a_vmm_with_the_wipers_cnode() {
+    let system = System::with_servers().give("cnode_vmm_linux2", FREE, "cnode_zazen_wiper");
+    broken_servers("untyped-wiper", "objects", &[], &system.authority());
+}
+
+#[test]
+fn the_wiper_with_untyped_memory_of_its_own() {
+    let system = System::with_servers().give("cnode_wiper", FREE, "untyped_zazen_006_heap");
+    broken_servers("untyped-kept", "untyped", &[], &system.authority());
 }

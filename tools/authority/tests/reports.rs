@@ -20,7 +20,7 @@ fn the_default_system_keeps_every_rule() {
             .iter()
             .all(|check| check.holds() && check.looked_at > 0)
     );
-    assert_eq!(checks.len(), 19);
+    assert_eq!(checks.len(), 21);
     let checks = default_system().check_as(&described());
     assert_eq!(breaches(&checks), "");
 }
@@ -62,9 +62,9 @@ fn pointers_are_those_that_the_programs_use() {
         let held = held.find(|h| h.cap.object == id && h.invocable == invocable);
         held.and_then(|held| held.cptr)
     };
-    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 8);
+    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 6);
     assert_eq!(
-        pointer("memory_server", "untyped_zazen_008_heap", true),
+        pointer("memory_server", "untyped_zazen_006_heap", true),
         Some(own)
     );
     let leaf = topology::caps::MEM_GRANT_LEAF;
@@ -131,7 +131,7 @@ fn the_picture_is_as_committed() {
         "static RAM of linux1: 192 MiB",
         "memory_server, vmm_linux1, linux1",
         "and nobody else",
-        "All 19 rules hold",
+        "All 21 rules hold",
     ] {
         assert!(texts.contains(&wanted), "{wanted}");
     }
@@ -165,7 +165,7 @@ fn a_broken_rule_is_seen_in_every_form() {
     let value: Value = serde_json::from_str(&json(&authority, &checks)).unwrap();
     assert_eq!(value["all_hold"], false);
     let picture = svg(&authority, &checks);
-    assert!(picture.contains("2 of 19 rules are broken"));
+    assert!(picture.contains("2 of 21 rules are broken"));
     assert!(!picture.contains("nobody else"), "it would not be true");
 }
 

@@ -25,3 +25,8 @@ board_ready() {
 board_prepare() {
     true
 }
+
+# Whether the machine stands still under -icount.
+board_stops_when_counted() {
+    false
+}

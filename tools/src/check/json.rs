@@ -181,7 +181,7 @@ impl Report {
         let document = Document {
             version: VERSION,
             file: self.file.to_string_lossy().into_owned(),
-            board: self.board.name,
+            board: self.target.board.name,
             ok: self.count(Severity::Error) == 0,
             errors: self.count(Severity::Error),
             warnings: self.count(Severity::Warning),

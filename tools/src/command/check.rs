@@ -67,8 +67,8 @@ See also:
   zazen-explain(1), zazen-generate(1), dtc(1)";
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let DomainsFile { file, files, board } = &arguments.domains;
-    let mut report = check(file, files, board);
+    let DomainsFile { file, files, .. } = &arguments.domains;
+    let mut report = check(file, files, arguments.domains.target());
     if arguments.json {
         match report.json() {
             Ok(text) => say(&text),

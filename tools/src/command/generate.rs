@@ -61,9 +61,11 @@ fn priority(text: &str) -> Result<(String, u8), String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let DomainsFile { file, files, board } = &arguments.domains;
+    let DomainsFile {
+        file, files, board, ..
+    } = &arguments.domains;
     // The description names the files but does not depend on what is in them.
-    let loaded = match load_with(file, files, board, Missing::Assume) {
+    let loaded = match load_with(file, files, arguments.domains.target(), Missing::Assume) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprint!("{error}");

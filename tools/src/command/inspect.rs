@@ -4,14 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use authority::report::{breaches, dot, json, svg, table};
-use authority::{Authority, Check, Domain, System};
-use board::Board;
+use authority::{Authority, Check, Disks, Domain, System};
+use board::{Board, Target};
 use clap::{Args, ValueEnum};
 use dt_server::Config;
 use untyped_plan::{Paddr, Span};
 
 use super::{Outcome, boards, say};
-use crate::generate::module_regions;
+use crate::generate::{module_regions, ram_disk_regions, shape};
 use crate::load::{LoadError, Missing, load_with};
 
 /// Say who holds which capability in an image, and check that it is as it should be
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// The board that the image is for; the one whose devices the specification has if not given
     #[arg(long, value_parser = boards())]
     board: Option<&'static Board>,
+    /// Cores that the kernel uses; as many as the threads of the specification if not given
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
+    cores: Option<u8>,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -141,17 +144,26 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// The system that the arguments describe: `seems` is what the specification seems to be of.
 fn described(arguments: &Arguments, seems: System) -> Result<System, LoadError> {
     let board = arguments.board.unwrap_or(seems.board);
-    let domains = match &arguments.domains {
-        None => seems.domains,
+    let cores = arguments.cores.unwrap_or(seems.cores);
+    let (domains, meets, heap, ram_disks) = match &arguments.domains {
+        None => (seems.domains, seems.meets, seems.heap, seems.ram_disks),
         Some(file) => {
+            let target = Target { board, cores };
             // What is in the files says nothing about authority.
-            let loaded = load_with(file, &arguments.files, board, Missing::Assume)?;
-            domains(&loaded.config)
+            let loaded = load_with(file, &arguments.files, target, Missing::Assume)?;
+            let config = &loaded.config;
+            let heap = shape(config, board).heap.has(None);
+            let disks = ram_disk_regions(config);
+            (domains(config), config.meets(), heap, disks)
         }
     };
     Ok(System {
         board,
+        cores,
         domains,
+        meets,
+        heap,
+        ram_disks,
         ..seems
     })
 }
@@ -178,6 +190,13 @@ fn domains(config: &Config) -> Vec<Domain> {
             p2m: Some(topology::p2m_bytes(domain.max_ram())),
             static_mem: Some(spans(domain)),
             vcpu_times: domain.vcpu_times.clone(),
+            nets: !domain.nics.is_empty(),
+            disks: match domain.has_device_disks() {
+                true => Disks::Devices,
+                false if domain.disks.is_empty() => Disks::None,
+                false => Disks::Files,
+            },
+            vcpu_cores: domain.vcpu_cores.clone(),
         })
         .collect()
 }

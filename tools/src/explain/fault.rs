@@ -150,15 +150,7 @@ pub(super) fn program(what: &str) -> Option<String> {
         what.strip_prefix(prefix)
             .is_some_and(|guest| !guest.is_empty() && !guest.contains(' '))
     });
-    let servers = [
-        pd::MEMORY_SERVER,
-        pd::DT_SERVER,
-        pd::TIMER_SERVER,
-        pd::FAULT_SERVER,
-        pd::CONSOLE,
-        pd::PULSE,
-    ];
-    let is_known = is_of_guest || servers.contains(&what);
+    let is_known = is_of_guest || PDS.iter().any(|pd| !pd.each && pd.name == what);
     is_known.then(|| format!("{}.\n", who(what)))
 }
 
@@ -174,23 +166,14 @@ fn who(name: &str) -> String {
             "{name}, which passes on the calls of the VMM of the guest {guest}; the other guests go on"
         );
     }
-    match (name, name.strip_prefix(pd::VMM_PREFIX)) {
-        (_, Some(guest)) => format!("{name}, the VMM of the guest {guest}; the other guests go on"),
-        (pd::MEMORY_SERVER, _) => format!(
-            "{name}, which owns all guest memory: no guest gets or gives back any without it"
-        ),
-        (pd::DT_SERVER, _) => format!(
-            "{name}, which reads the domains file: no guest starts without it, those that run go on"
-        ),
-        (pd::FAULT_SERVER, _) => {
-            format!("{name}, which says why others have stopped")
-        }
-        (pd::PULSE, _) => format!(
-            "{name}, which looks after the timer where guests can put it off: some may wake late"
-        ),
-        (pd::TIMER_SERVER, _) => format!("{name}, which wakes guests that sleep"),
-        _ => format!("{name}, which has the UART: nothing is seen of the guests without it"),
+    if let Some(guest) = name.strip_prefix(pd::VMM_PREFIX) {
+        return format!("{name}, the VMM of the guest {guest}; the other guests go on");
     }
+    let Some(pd) = PDS.iter().find(|pd| pd.name == name) else {
+        return name.to_owned();
+    };
+    let about = pd.about.lines().next().unwrap_or_default();
+    format!("{name}. {about} Where it stops, {}", pd.stops)
 }
 
 /// Where `address` is in the guest that the line names, or in each.

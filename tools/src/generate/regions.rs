@@ -14,13 +14,25 @@ use crate::system::Region;
 const PAGE: u64 = 0x1000;
 const BLOCK: u64 = 0x20_0000;
 
-/// Names of the regions of module files; domains that name the same file share one.
-pub(super) struct ModuleRegions<'a>(BTreeMap<&'a str, String>);
+/// Names of the regions of files; those who name the same file share one.
+pub(super) struct FileRegions<'a>(BTreeMap<&'a str, String>);
 
-impl<'a> ModuleRegions<'a> {
-    pub(super) fn new(config: &'a Config) -> Self {
+impl<'a> FileRegions<'a> {
+    /// Those of modules.
+    pub(super) fn modules(config: &'a Config) -> Self {
+        let modules = config.domains.iter().flat_map(DomainConfig::modules);
+        Self::new("module_", modules.map(|(_, file)| file))
+    }
+
+    /// Those of RAM disks, which are others even where a module is the same file: they are written.
+    pub(super) fn ram_disks(config: &'a Config) -> Self {
+        let disks = config.ram_disks().into_iter();
+        Self::new("ramdisk_", disks.map(|(file, _)| file))
+    }
+
+    fn new(prefix: &str, files: impl Iterator<Item = &'a str>) -> Self {
         let mut names: BTreeMap<&str, String> = BTreeMap::new();
-        for (_, file) in config.domains.iter().flat_map(DomainConfig::modules) {
+        for file in files {
             if names.contains_key(file) {
                 continue;
             }
@@ -34,7 +46,7 @@ impl<'a> ModuleRegions<'a> {
                     }
                 })
                 .collect();
-            let mut name = format!("module_{plain}");
+            let mut name = format!("{prefix}{plain}");
             while names.values().any(|taken| *taken == name) {
                 name.push('_');
             }
@@ -52,7 +64,7 @@ impl<'a> ModuleRegions<'a> {
 pub(super) fn regions(whole: &Whole<'_>, board: &Board) -> Vec<Region> {
     let mut regions = Vec::new();
     let rows = REGIONS.iter();
-    for row in rows.filter(|row| row.when.holds(whole.counter)) {
+    for row in rows.filter(|row| row.when.holds(whole.shape, None)) {
         match row.which {
             Which::One(name) => regions.push(region(row, whole, board, name.to_owned(), "", None)),
             Which::Own(prefix) => {
@@ -62,18 +74,37 @@ pub(super) fn regions(whole: &Whole<'_>, board: &Board) -> Vec<Region> {
                     regions.push(region(row, whole, board, name, label, Some(member)));
                 }
             }
-            Which::Modules => {
-                for (file, name) in &whole.modules.0 {
-                    let users = whole.config.domains.iter();
-                    let users = users.filter(|d| d.modules().any(|(_, used)| used == *file));
+            Which::Modules | Which::RamDisks => {
+                let disks = row.which == Which::RamDisks;
+                let files = if disks {
+                    &whole.ram_disks
+                } else {
+                    &whole.modules
+                };
+                for (file, name) in &files.0 {
+                    let uses = |domain: &&DomainConfig| match disks {
+                        true => domain.ram_disks().any(|(used, _)| used == *file),
+                        false => domain.modules().any(|(_, used)| used == *file),
+                    };
+                    let users = whole.config.domains.iter().filter(uses);
                     let users: Vec<&str> = users.map(|d| d.record.name.as_str()).collect();
-                    let module = region(row, whole, board, name.clone(), &users.join(", "), None);
+                    let filled = region(row, whole, board, name.clone(), &users.join(", "), None);
                     let prefill = Some((*file).to_owned());
-                    regions.push(Region { prefill, ..module });
+                    regions.push(Region { prefill, ..filled });
+                }
+            }
+            Which::Pairs => {
+                for (a, b) in whole.shape.meets.pairs() {
+                    let name = |number: usize| {
+                        let domain = whole.config.domains.get(number);
+                        domain.map_or("", |domain| domain.record.name.as_str())
+                    };
+                    let both = format!("{} and {}", name(a), name(b));
+                    regions.push(region(row, whole, board, whole.pair(a, b), &both, None));
                 }
             }
             // Mapped, never a region of their own.
-            Which::AllRings | Which::AllStores | Which::AtCpuInterface(_) => {}
+            Which::AllRings | Which::OfVmms(..) | Which::AtCpuInterface(_) => {}
         }
     }
     regions
@@ -82,13 +113,12 @@ pub(super) fn regions(whole: &Whole<'_>, board: &Board) -> Vec<Region> {
 /// Who has a region of his own with this prefix: clients of the console by their numbers, then
 /// others.
 fn owners(whole: &Whole<'_>, prefix: &str) -> Vec<Member> {
-    let domains = whole.config.domains.len();
     let has = |member: &Member| {
-        let mut maps = member.maps(whole.counter);
+        let mut maps = member.maps(whole.shape);
         maps.any(|map| matches!(map.which, Which::Own(own) if own == prefix))
     };
-    let clients = table::clients(whole.counter, domains).map(|(_, member)| member);
-    let others = table::members(whole.counter, domains).filter(|m| m.client().is_none());
+    let clients = table::clients(whole.shape).map(|(_, member)| member);
+    let others = table::members(whole.shape).filter(|m| m.client().is_none());
     clients.chain(others).filter(has).collect()
 }
 
@@ -108,6 +138,10 @@ fn region(
         page_size: None,
         phys_addr: None,
         prefill: None,
+    };
+    let small = |size| Region {
+        page_size: Some(PAGE),
+        ..ram(size)
     };
     let device = |start, size| Region {
         phys_addr: Some(start),
@@ -130,22 +164,33 @@ fn region(
         Holds::Timer => device(timer, PAGE),
         Holds::Counter => device(counter, PAGE),
         Holds::BootTree => file(PAGE, Some(BOOT_DTB.to_owned())),
-        Holds::Module => file(BLOCK, None),
-        Holds::Records => ram(topology::records_bytes(whole.config.handed())),
+        Holds::Module | Holds::RamDisk => file(BLOCK, None),
+        Holds::DiskRegisters => {
+            // Disks of a board share one page.
+            let first = board.disks.first().map_or(0, |disk| disk.registers.start);
+            device(first / PAGE * PAGE, PAGE)
+        }
+        Holds::DiskQueues => small(topology::DISKS_REGION_SIZE),
+        Holds::NetQueues => small(topology::NETS_REGION_SIZE),
+        Holds::NetData => Region {
+            page_size: Some(BLOCK),
+            ..ram(topology::NET_DATA_SIZE)
+        },
+        Holds::DiskBuffer => small(topology::DISK_BUFFER_SIZE),
+        Holds::DiskDma => small(topology::DISK_DMA_SIZE),
+        Holds::DiskData => Region {
+            page_size: Some(BLOCK),
+            ..ram(topology::DISK_DATA_SIZE)
+        },
+        Holds::Records => ram(topology::records_bytes(whole.config.recorded())),
         Holds::Page => ram(PAGE),
         Holds::P2m => {
             let domain = member.and_then(|member| whole.domain(member));
             ram(topology::p2m_bytes(domain.map_or(0, DomainConfig::max_ram)))
         }
         Holds::Store => ram(store_bytes(whole.config)),
-        Holds::StoreRings => Region {
-            page_size: Some(PAGE),
-            ..ram(topology::STORE_REGION_SIZE)
-        },
-        Holds::Rings => Region {
-            page_size: Some(PAGE),
-            ..ram(topology::CONSOLE_REGION_SIZE)
-        },
+        Holds::StoreRings => small(topology::STORE_REGION_SIZE),
+        Holds::Rings => small(topology::CONSOLE_REGION_SIZE),
     }
 }
 

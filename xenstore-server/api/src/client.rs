@@ -2,6 +2,7 @@
 
 use ring::{Consumer, Producer};
 
+use crate::back::{Back, BackendStore, Heard, Request};
 use crate::control::{Control, Wish};
 
 /// A guest's connection as the hypervisor core uses it; never blocks.
@@ -28,7 +29,7 @@ pub trait StorePort {
     fn error(&self) -> u32;
 }
 
-/// A VMM's connection: a [`StorePort`] over a [`Region`](crate::Region).
+/// A VMM's end: a [`StorePort`] and a [`BackendStore`] over a [`Region`](crate::Region).
 #[derive(Debug)]
 pub struct Client<'a, F: FnMut()> {
     requests: Producer<'a>,
@@ -36,13 +37,14 @@ pub struct Client<'a, F: FnMut()> {
     control: Control<'a>,
     /// A wish was made whose answer has not been seen.
     waits: bool,
+    back: Back<'a>,
     notify: F,
 }
 
 impl<'a, F: FnMut()> Client<'a, F> {
     pub(crate) fn new(
-        requests: Producer<'a>,
-        answers: Consumer<'a>,
+        (requests, answers): (Producer<'a>, Consumer<'a>),
+        back: (Producer<'a>, Consumer<'a>),
         control: Control<'a>,
         notify: F,
     ) -> Self {
@@ -51,6 +53,7 @@ impl<'a, F: FnMut()> Client<'a, F> {
             answers,
             control,
             waits: true,
+            back: Back::new(back),
             notify,
         }
     }
@@ -65,6 +68,7 @@ impl<'a, F: FnMut()> Client<'a, F> {
 
 impl<F: FnMut()> StorePort for Client<'_, F> {
     fn begin(&mut self, port: u32, gfn: u64) {
+        self.back.close();
         self.wish(Wish::Connect {
             life: self.control.life().wrapping_add(1),
             port,
@@ -78,6 +82,7 @@ impl<F: FnMut()> StorePort for Client<'_, F> {
     }
 
     fn end(&mut self) {
+        self.back.close();
         self.wish(Wish::Down);
     }
 
@@ -85,6 +90,7 @@ impl<F: FnMut()> StorePort for Client<'_, F> {
         if self.waits && self.control.is_answered() {
             self.waits = false;
             self.answers.advance(self.answers.len());
+            self.back.open();
         }
         !self.waits
     }
@@ -112,6 +118,24 @@ impl<F: FnMut()> StorePort for Client<'_, F> {
     }
 }
 
+impl<F: FnMut()> BackendStore for Client<'_, F> {
+    fn ask(&mut self, request: Request<'_>) -> bool {
+        let asked = self.back.ask(request);
+        if self.back.requests.take_notify() {
+            (self.notify)();
+        }
+        asked
+    }
+
+    fn hear(&mut self, into: &mut [u8]) -> Option<Heard> {
+        let heard = self.back.hear(into);
+        if self.back.answers.take_starved() {
+            (self.notify)();
+        }
+        heard
+    }
+}
+
 /// The connection of a guest that has no store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
@@ -131,5 +155,14 @@ impl StorePort for NoStore {
     }
     fn error(&self) -> u32 {
         0
+    }
+}
+
+impl BackendStore for NoStore {
+    fn ask(&mut self, _: Request<'_>) -> bool {
+        false
+    }
+    fn hear(&mut self, _: &mut [u8]) -> Option<Heard> {
+        None
     }
 }

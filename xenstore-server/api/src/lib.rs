@@ -11,19 +11,31 @@
 //! of requests, and answers; it puts nothing into the other ring before the next request, so what
 //! the VMM finds there when it sees the answer is old, and is dropped.
 //!
+//! # Back ends
+//! A second pair of rings is for the back ends of the guest, which live in its VMM and are domain 0
+//! to it: [`BackendStore`]. Its messages are those of a guest. Of the pairs of nodes that there are
+//! a description tells the server, [`Devices`].
+//!
 //! # Key types
 //! - [`Region`]: the shared memory.
-//! - [`Client`]: the VMM's end, a [`StorePort`]; [`ServerEnd`]: the server's.
+//! - [`Client`]: the VMM's end, a [`StorePort`] and a [`BackendStore`]; [`ServerEnd`]: the
+//!   server's.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod back;
 mod client;
 mod control;
+mod devices;
+mod facts;
 mod region;
 
+pub use back::{BackendStore, Heard, Request};
 pub use client::{Client, NoStore, StorePort};
 pub use control::{Seen, Wish};
-pub use region::{HEADER_SIZE, REGION_SIZE, RING_SIZE, Region, ServerEnd};
+pub use devices::{DEVICES_BYTES, Device, Devices, Disk, Nic, Node, Unfit};
+pub use facts::{Facts, NAME_MAX};
+pub use region::{HEADER_SIZE, Pipe, REGION_SIZE, RING_SIZE, Region, ServerEnd, Wishes};
 
 /// What a domain may have. The numbers are those of C xenstored in Xen 4.22, which refuses the
 /// first that reaches one: 999 nodes, 127 watches, 9 transactions, 4 permissions, 2047 bytes.
@@ -47,4 +59,6 @@ pub mod quota {
     pub const OUTSTANDING: u32 = 20;
     /// Bytes of everything that the server keeps for a domain.
     pub const MEMORY: u32 = 0x28_0000;
+    /// Bytes of everything that it keeps for the domain's back ends.
+    pub const BACK_MEMORY: u32 = 0x4_0000;
 }

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use ring::sync::{AtomicU8, AtomicU32};
 use xen_abi::store::{HEADER, Header, kind};
 use xenstore_server::{Cell, Facts, Server, Turn, cells};
-use xenstore_server_api::{Client, HEADER_SIZE, REGION_SIZE, Region, StorePort as _, Wish};
+use xenstore_server_api::{
+    BackendStore as _, Client, Devices, HEADER_SIZE, REGION_SIZE, Region, Request, StorePort as _,
+    Wish,
+};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Ticks in a second.
@@ -35,7 +38,7 @@ pub(crate) struct Guest {
     /// Bytes that found no room.
     unsent: Vec<u8>,
     next_id: u32,
-    life: u32,
+    pub(crate) life: u32,
 }
 
 /// A store with guests.
@@ -61,6 +64,11 @@ pub(crate) fn region() -> Region<'static> {
 impl Rig {
     /// A store whose `count` guests have begun to live.
     pub(crate) fn new(count: usize) -> Self {
+        Self::with_devices(count, &Devices::new())
+    }
+
+    /// A store whose `count` guests have begun to live, each with these devices.
+    pub(crate) fn with_devices(count: usize, devices: &Devices) -> Self {
         let memory = vec![Cell::EMPTY; cells(count)].leak();
         let mut server = Box::new(Server::new());
         server.begin(memory, FREQUENCY, count);
@@ -72,6 +80,7 @@ impl Rig {
                 vcpus: 1,
                 memory_kib: 131_072,
                 most_kib: 131_072,
+                devices: devices.clone(),
             };
             server.add(guest, facts, region.server().unwrap());
             let bells = bells.clone();
@@ -266,6 +275,56 @@ impl Rig {
         }
         assert_eq!(answer.header.kind, kind);
         Ok(answer.text())
+    }
+
+    /// What the back ends of guest `guest` have heard.
+    pub(crate) fn hear(&mut self, guest: usize) -> Vec<Message> {
+        let mut all = Vec::new();
+        loop {
+            let mut payload = vec![0; 512];
+            let Some(heard) = self.guests[guest].client.hear(&mut payload) else {
+                let turns = self.turns;
+                self.settle();
+                if self.turns == turns {
+                    return all;
+                }
+                continue;
+            };
+            payload.truncate(heard.len);
+            all.push(Message {
+                header: heard.header,
+                payload,
+            });
+        }
+    }
+
+    /// The back ends of guest `guest` make a request. The answer's text, or the name of its error.
+    pub(crate) fn back_ask(
+        &mut self,
+        guest: usize,
+        kind: u32,
+        tx: u32,
+        payload: &str,
+    ) -> Result<String, String> {
+        let payload = payload.replace('|', "\0");
+        let request = Request {
+            kind,
+            id: 5,
+            tx,
+            payload: &[payload.as_bytes()],
+        };
+        assert!(self.guests[guest].client.ask(request));
+        let all = self.hear(guest);
+        let mut answers = all
+            .iter()
+            .filter(|heard| heard.header.kind != kind::WATCH_EVENT);
+        let answer = answers.next().expect("an answer");
+        assert!(answers.next().is_none());
+        assert_eq!((answer.header.req_id, answer.header.tx_id), (5, tx));
+        match answer.header.kind {
+            kind::ERROR => Err(answer.text().replace('|', "")),
+            _ => Ok(answer.text()),
+        }
     }
 
     /// The events that have arrived, as `path|token|`.

@@ -7,7 +7,10 @@ use std::rc::Rc;
 
 use hv_types::FrameSize;
 use memory_server::DomainIndex;
-use memory_server::kernel::{Destination, Kernel, MAX_RETYPE, Object, OwnSlot, Refused};
+use memory_server::kernel::{
+    Change, Destination, Kernel, MAX_RETYPE, Object, Original, OwnSlot, Refused, Wiped,
+};
+use memory_server::layout::run;
 use memory_server_api::Slot;
 
 use super::{Cap, Faults, Machine, Place, bytes};
@@ -44,6 +47,34 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Puts a copy of a frame's capability into a grant slot, changed by `change`.
+    fn copy(
+        &self,
+        frame: Original,
+        domain: DomainIndex,
+        slot: Slot,
+        change: impl FnOnce(&mut Cap),
+    ) -> Result<(), Refused> {
+        let mut machine = self.step()?;
+        let frame = Place::of(frame);
+        let original = machine.cap(frame).clone();
+        assert!(
+            matches!(original.object, Object::Frame(_)),
+            "mint of {original:?}"
+        );
+        let mut cap = Cap {
+            parent: Some(frame),
+            children: BTreeSet::new(),
+            mapping: None,
+            ..original
+        };
+        change(&mut cap);
+        machine.insert(Place::granted(domain, slot), cap);
+        Ok(())
+    }
+}
+
 impl Kernel for Shared {
     fn retype(
         &mut self,
@@ -59,6 +90,8 @@ impl Kernel for Shared {
             panic!("retype of {parent:?}")
         };
         assert!((1..=MAX_RETYPE).contains(&count), "fan-out {count}");
+        let (Destination::Own(OwnSlot(first)) | Destination::Grant(_, Slot(first))) = into;
+        assert_eq!(run(first, count), count, "{into:?} lies in two nodes");
         let one_by_one = object == Object::Frame(FrameSize::Block) && !parent.device;
         assert!(
             !one_by_one || count == 1,
@@ -95,32 +128,57 @@ impl Kernel for Shared {
                 parent: Some(from),
                 children: BTreeSet::new(),
                 mapping: None,
+                read_only: false,
+                lent: false,
             };
             machine.insert(place, cap);
         }
         Ok(())
     }
 
-    fn mint(&mut self, frame: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
-        let mut machine = self.step()?;
-        let original = machine.cap(Place::own(frame)).clone();
-        assert!(
-            matches!(original.object, Object::Frame(_)),
-            "mint of {original:?}"
-        );
-        let cap = Cap {
-            parent: Some(Place::own(frame)),
-            children: BTreeSet::new(),
-            mapping: None,
-            ..original
-        };
-        machine.insert(Place::granted(domain, slot), cap);
-        Ok(())
+    fn mint(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        self.copy(frame, domain, slot, |_| {})
     }
 
-    fn delete(&mut self, _: OwnSlot, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
-        // The kernel does not look whose copy it is.
-        self.step()?.delete(Place::granted(domain, slot));
+    fn word(
+        &mut self,
+        page: Original,
+        _peek: u32,
+        offset: u16,
+        change: Change,
+    ) -> Result<u64, Refused> {
+        let mut machine = self.step()?;
+        let paddr = machine.cap(Place::of(page)).paddr + u64::from(offset);
+        let mut word = [0; 8];
+        machine.load(paddr, &mut word);
+        let was = u64::from_le_bytes(word);
+        machine.store(paddr, &change.of(was).to_le_bytes());
+        Ok(was)
+    }
+
+    fn forget(&mut self, _peek: u32) {}
+
+    fn lend(
+        &mut self,
+        frame: Original,
+        domain: DomainIndex,
+        slot: Slot,
+        writable: bool,
+    ) -> Result<(), Refused> {
+        self.copy(frame, domain, slot, |cap| {
+            cap.lent = true;
+            cap.read_only = !writable;
+        })
+    }
+
+    fn delete(&mut self, frame: Original, domain: DomainIndex, slot: Slot) -> Result<(), Refused> {
+        let mut machine = self.step()?;
+        let place = Place::granted(domain, slot);
+        // The kernel does not look whose copy it is; the table of the EL2 host does.
+        if let Some(cap) = machine.caps.get(&place) {
+            assert_eq!(cap.parent, Some(Place::of(frame)), "{place:?}");
+        }
+        machine.delete(place);
         Ok(())
     }
 
@@ -129,12 +187,31 @@ impl Kernel for Shared {
         Ok(())
     }
 
-    fn scrub(&mut self, frame: OwnSlot, size: FrameSize) -> Result<(), Refused> {
+    fn scrub(&mut self, frame: Original, size: FrameSize) -> Result<(), Refused> {
         let mut machine = self.step()?;
-        let cap = machine.cap(Place::own(frame)).clone();
+        let cap = machine.cap(Place::of(frame)).clone();
         assert_eq!(cap.object, Object::Frame(size));
         machine.zero(cap.paddr, size.bytes());
         machine.scrubbed += size.bytes();
+        Ok(())
+    }
+
+    fn hand_to_wiper(&mut self, from: OwnSlot) -> Result<Wiped, Refused> {
+        let mut machine = self.step()?;
+        let place = Place::own(from);
+        let untyped = machine.cap(place);
+        assert!(
+            matches!(untyped.object, Object::Untyped { .. }) && untyped.children.is_empty(),
+            "the wiper gets {untyped:?}"
+        );
+        let before = machine.with_wiper.replace(place);
+        assert_eq!(before, None, "the wiper gets one untyped at a time");
+        Ok(Wiped::Later)
+    }
+
+    fn take_from_wiper(&mut self, to: OwnSlot) -> Result<(), Refused> {
+        let mut machine = self.step()?;
+        assert_eq!(machine.with_wiper.take(), Some(Place::own(to)));
         Ok(())
     }
 

@@ -16,7 +16,7 @@
 //! and ordinary memory is then zeroed; device memory never is; a frame capability holds one
 //! mapping; a page table that is not mapped cannot be copied; deleting a capability removes its
 //! mapping; revoking removes everything derived, wherever it lies; a page may be mapped for the
-//! guest to be read only. Left out: rights of capabilities (all are read-write), badges, the limits
+//! guest to be read only, and that of a read-only capability must be. Left out: badges, the limits
 //! of CNode sizes, caches.
 
 mod kernel;
@@ -24,11 +24,11 @@ mod space;
 mod window;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use hv_types::{FrameSize, PAGE_SIZE};
-use memory_server::kernel::{Object, OwnSlot};
+use memory_server::kernel::{Object, Original, OwnSlot};
 use memory_server::{DomainIndex, Manifest};
 use memory_server_api::Slot;
 
@@ -68,6 +68,13 @@ impl Place {
             slot: slot.0,
         }
     }
+    /// Where the original of a frame is.
+    pub const fn of(original: Original) -> Self {
+        match original {
+            Original::Own(slot) => Self::own(slot),
+            Original::Granted(domain, slot) => Self::granted(domain, slot),
+        }
+    }
     /// A slot of a domain's grant CNode.
     pub const fn granted(domain: DomainIndex, slot: Slot) -> Self {
         Self {
@@ -88,6 +95,10 @@ struct Cap {
     parent: Option<Place>,
     children: BTreeSet<Place>,
     mapping: Option<Mapping>,
+    /// It may only be mapped for reading.
+    read_only: bool,
+    /// It is of a page of another domain's.
+    lent: bool,
 }
 
 /// One frame capability that somebody holds, for tests that look at the whole system.
@@ -137,9 +148,14 @@ pub struct Machine {
     spaces: BTreeMap<(DomainIndex, Side), Space>,
     memory: HashMap<u64, Box<[u8; PAGE]>>,
     device_ranges: Vec<(u64, u64)>,
-    /// Guest-side capabilities of frames that their domain gave back and that were not revoked:
-    /// nobody may touch them.
-    returned: BTreeSet<Place>,
+    /// Guest-side capabilities of frames that their domain gave back and that were not revoked, and
+    /// the frames: nobody may touch them.
+    returned: HashMap<Place, u64>,
+    returned_frames: HashSet<u64>,
+    /// The place of the untyped that the wiper has.
+    with_wiper: Option<Place>,
+    /// How often it went on with that.
+    wiper_turns: u32,
     /// Whether a page that is mapped over another takes its place, as on seL4 for AArch64, or is
     /// refused as occupied, as on the EL2 host.
     pub overwrites: bool,
@@ -174,6 +190,8 @@ impl Machine {
                 parent: None,
                 children: BTreeSet::new(),
                 mapping: None,
+                read_only: false,
+                lent: false,
             };
             if u.device {
                 machine
@@ -191,11 +209,12 @@ impl Machine {
     }
 
     /// All frames in grant CNodes, by domain and slot.
+    /// Pages that others lend are not among them.
     pub fn held_frames(&self) -> impl Iterator<Item = HeldFrame> {
         self.caps
             .iter()
             .filter_map(|(place, cap)| match (place.cnode, cap.object) {
-                (CNode::Grant(domain), Object::Frame(size)) => Some(HeldFrame {
+                (CNode::Grant(domain), Object::Frame(size)) if !cap.lent => Some(HeldFrame {
                     domain,
                     slot: Slot(place.slot),
                     paddr: cap.paddr,
@@ -203,6 +222,20 @@ impl Machine {
                 }),
                 _ => None,
             })
+    }
+
+    /// Pages that others lend, in the grant CNodes of those who have borrowed them.
+    pub fn lent_frames(&self) -> impl Iterator<Item = HeldFrame> {
+        let lent = self.caps.iter().filter(|(_, cap)| cap.lent);
+        lent.filter_map(|(place, cap)| match place.cnode {
+            CNode::Grant(domain) => Some(HeldFrame {
+                domain,
+                slot: Slot(place.slot),
+                paddr: cap.paddr,
+                bytes: PAGE_SIZE,
+            }),
+            CNode::Own => None,
+        })
     }
 
     /// The frame whose capability lies in `slot` of the grant CNode of `domain`.
@@ -242,20 +275,24 @@ impl Machine {
     /// Remembers that `domain` gave the frame in `slot` back, or was given it again.
     pub(crate) fn note_returned(&mut self, domain: DomainIndex, slot: Slot, returned: bool) {
         let place = Place::granted(domain, slot);
-        if returned && self.caps.contains_key(&place) {
-            self.returned.insert(place);
-        } else {
-            self.returned.remove(&place);
+        match self.caps.get(&place) {
+            Some(cap) if returned => {
+                self.returned.insert(place, cap.paddr);
+                self.returned_frames.insert(cap.paddr);
+            }
+            _ => self.forget_returned(place),
         }
     }
 
-    /// Whether the frame whose window side lies at `place` was given back.
+    fn forget_returned(&mut self, place: Place) {
+        if let Some(paddr) = self.returned.remove(&place) {
+            self.returned_frames.remove(&paddr);
+        }
+    }
+
+    /// Whether the frame whose capability lies at `place` was given back.
     fn is_returned(&self, place: Place) -> bool {
-        let guest_side = Place {
-            slot: place.slot.wrapping_sub(1),
-            ..place
-        };
-        self.returned.contains(&guest_side)
+        self.returned_frames.contains(&self.cap(place).paddr)
     }
 
     fn insert(&mut self, place: Place, cap: Cap) {
@@ -266,7 +303,33 @@ impl Machine {
         assert!(old.is_none(), "{place:?} is occupied by {old:?}");
     }
 
+    /// The wiper has a turn; returns whether it has just zeroed what it has, after a few of them.
+    pub fn wiper_goes_on(&mut self) -> bool {
+        const TURNS: u32 = 3;
+        let Some(place) = self.with_wiper else {
+            return false;
+        };
+        self.wiper_turns += 1;
+        if !self.wiper_turns.is_multiple_of(TURNS) {
+            return false;
+        }
+        let Cap { paddr, used, .. } = *self.away(place);
+        self.wipe(paddr, used);
+        if let Some(untyped) = self.caps.get_mut(&place) {
+            untyped.used = 0;
+        }
+        true
+    }
+
+    /// What the wiper has of `place`.
+    fn away(&self, place: Place) -> &Cap {
+        self.caps
+            .get(&place)
+            .unwrap_or_else(|| panic!("{place:?} is empty"))
+    }
+
     fn cap(&self, place: Place) -> &Cap {
+        assert_ne!(Some(place), self.with_wiper, "the wiper has it");
         self.caps
             .get(&place)
             .unwrap_or_else(|| panic!("{place:?} is empty"))
@@ -287,7 +350,7 @@ impl Machine {
                 continue;
             };
             doomed.extend(cap.children);
-            self.returned.remove(&place);
+            self.forget_returned(place);
             if let Some(mapping) = cap.mapping {
                 self.drop_mapping(place, &mapping);
             }
@@ -333,7 +396,7 @@ impl Machine {
     }
 
     /// Copies to physical memory, within one page.
-    fn store(&mut self, paddr: u64, from: &[u8]) {
+    pub fn store(&mut self, paddr: u64, from: &[u8]) {
         let offset = offset(paddr);
         self.page(paddr - paddr % PAGE_SIZE)[offset..offset + from.len()].copy_from_slice(from);
     }

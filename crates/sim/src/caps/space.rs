@@ -192,7 +192,7 @@ impl Machine {
             Entry::Block
         };
         let at = mapping.at;
-        if !at.is_multiple_of(size.bytes()) || at >= END {
+        if !at.is_multiple_of(size.bytes()) || at >= END || cap.read_only && !mapping.read_only {
             return Err(MapError::Refused);
         }
         match cap.mapping {

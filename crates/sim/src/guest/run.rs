@@ -184,8 +184,9 @@ impl Guest<'_> {
         let gpa = self
             .stage1(gva, store)
             .unwrap_or_else(|| panic!("the guest's own tables do not map {gva:#x}"));
-        let mut faults = (gpa..gpa + width.bytes() as u64).find(|at| !self.is_present(*at));
-        if let Some(at) = faults.filter(|at| self.is_absent(*at)) {
+        let bytes = gpa..gpa + width.bytes() as u64;
+        let mut faults = bytes.clone().find(|at| !self.is_present(*at));
+        while let Some(at) = faults.filter(|at| self.is_absent(*at)) {
             // What the guest has not touched since a split comes, and the access is made again.
             let abort = Reason::Abort {
                 gpa: Gpa::new(at),
@@ -194,7 +195,8 @@ impl Guest<'_> {
             };
             self.sys.exit(self.index, self.cpu, abort);
             assert!(self.is_present(at) && self.pc() == pc, "{at:#x}");
-            faults = None;
+            // It may reach into a page that is away for good.
+            faults = bytes.clone().find(|at| !self.is_present(*at));
         }
         let done = match faults {
             None if store => self.store_directly(gpa, width),

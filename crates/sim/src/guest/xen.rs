@@ -54,6 +54,8 @@ impl Guest<'_> {
             match ran {
                 Ran::Again => continued = true,
                 Ran::WaitingToRetry => {
+                    // It may go on with the rest.
+                    continued = true;
                     while !self.is_running() {
                         assert!(
                             self.sys.advance_to_next_event(),

@@ -152,3 +152,42 @@ pub(crate) fn assert_untouched(guest: &mut Guest<'_>, name: &str) {
     let image = sim::domains::kernel_image(name);
     assert_eq!(guest.bytes(RAM, image.len()), image);
 }
+
+/// How many steps a process takes: a simulated system keeps its memory for as long as it runs.
+const PART: usize = 100_000;
+/// Says to such a process that it is one.
+const IS_PART: &str = "ZAZEN_PART";
+
+/// Repeats `round`, which returns how many steps it took, until there were `ZAZEN_STEPS` (10^7
+/// where that is not set), in processes of their own, and says after each how far it is.
+///
+/// # Panics
+/// If one of them fails, which has said why.
+pub(crate) fn for_long(mut round: impl FnMut() -> usize) {
+    let wanted = std::env::var("ZAZEN_STEPS").map_or(10_000_000, |steps| {
+        steps.parse().expect("ZAZEN_STEPS is a number of steps")
+    });
+    if std::env::var_os(IS_PART).is_some() {
+        let mut steps = 0;
+        while steps < wanted {
+            steps += round();
+        }
+        return;
+    }
+    let start = std::time::Instant::now();
+    let mut steps = 0;
+    while steps < wanted {
+        let part = PART.min(wanted - steps);
+        let this = std::env::current_exe().expect("this program has a name");
+        let status = std::process::Command::new(this)
+            .args(std::env::args_os().skip(1))
+            .env(IS_PART, "")
+            .env("ZAZEN_STEPS", part.to_string())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .expect("this program can be started");
+        assert!(status.success(), "after {steps} steps: {status}");
+        steps += part;
+        println!("{steps} steps after {} s", start.elapsed().as_secs());
+    }
+}

@@ -40,6 +40,8 @@ pub const FREE: u64 = GFN + 512;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Heap,
+    /// Of a heap that has one block more than the guest.
+    TightHeap,
     Static,
     DirectMap,
 }
@@ -50,6 +52,8 @@ pub struct Guest {
     pub vm: Vm<'static>,
     /// HVCs that the last hypercall took.
     pub rounds: u64,
+    /// How often it let others run first.
+    pub waits: u64,
 }
 
 /// A device tree of four bytes.
@@ -70,7 +74,7 @@ impl DtServer for NoTree {
 
 impl Guest {
     pub fn new(kind: Kind) -> Self {
-        let is_static = kind != Kind::Heap;
+        let is_static = matches!(kind, Kind::Static | Kind::DirectMap);
         let ram = if is_static {
             Untyped {
                 paddr: RAM,
@@ -81,10 +85,16 @@ impl Guest {
         } else {
             Untyped {
                 paddr: 0x9000_0000,
-                size_bits: 25,
+                size_bits: if kind == Kind::TightHeap { 24 } else { 25 },
                 device: false,
                 purpose: Purpose::Heap,
             }
+        };
+        let spare = Untyped {
+            paddr: 0xa000_0000,
+            size_bits: 21,
+            device: false,
+            purpose: Purpose::Heap,
         };
         let extra = Untyped {
             paddr: 0x6000_0000,
@@ -100,7 +110,10 @@ impl Guest {
         };
         let memory = Memory::new(
             &[domain_config(DOMID, is_static, PAGES, 64)],
-            &[ram, extra, tables],
+            &match kind {
+                Kind::TightHeap => vec![ram, extra, tables, spare],
+                _ => vec![ram, extra, tables],
+            },
             12,
         );
         let banks = || {
@@ -129,6 +142,7 @@ impl Guest {
                 size: 64,
             },
             ramdisk: None,
+            meets: 0,
         };
         let mut kernel = [0u8; 64];
         kernel[16..24].copy_from_slice(&64u64.to_le_bytes());
@@ -153,21 +167,26 @@ impl Guest {
             host,
             vm,
             rounds: 0,
+            waits: 0,
         }
     }
 
-    /// RAM that somebody looks at comes, for the guest and into the window.
-    fn look_at(&self, at: u64) {
+    /// RAM that somebody looks at comes, for the guest and into the window; where it is there.
+    fn look_at(&self, at: u64) -> WindowAddr {
         let mut host = MemHost::new(&self.memory, D0);
-        self.vm.domain.p2m.reach(&mut host, Gpa::new(at));
+        let p2m = &self.vm.domain.p2m;
+        p2m.reach(&mut host, Gpa::new(at));
+        let seen = p2m.in_sight(Gpa::new(at).gfn());
+        // What is no RAM lies in the window where it is.
+        seen.map_or(WindowAddr::new(at), |page| {
+            WindowAddr::new(page.raw() + at % 4096)
+        })
     }
     pub fn put<T: IntoBytes + Immutable>(&self, at: u64, value: &T) {
-        self.look_at(at);
-        self.host.window.write_obj(WindowAddr::new(at), value);
+        self.host.window.write_obj(self.look_at(at), value);
     }
     pub fn get<T: FromBytes + IntoBytes + Immutable>(&self, at: u64) -> T {
-        self.look_at(at);
-        self.host.window.read_obj(WindowAddr::new(at))
+        self.host.window.read_obj(self.look_at(at))
     }
     pub fn put_list(&self, at: u64, list: impl IntoIterator<Item = u64>) {
         for (n, gfn) in (0..).zip(list) {
@@ -178,6 +197,7 @@ impl Guest {
     /// A hypercall, executed again as often as it asks to be.
     pub fn call(&mut self, nr: u64, args: [u64; 5]) -> Result<i64, StopReason> {
         let mut args = args;
+        self.waits = 0;
         for rounds in 1.. {
             match dispatch(&mut self.vm, &mut self.host, nr, args) {
                 Outcome::Return(value) => {
@@ -186,6 +206,10 @@ impl Guest {
                     return Ok(value);
                 }
                 Outcome::Continue { args: next } => args = next,
+                Outcome::ContinueLater { args: next, .. } => {
+                    self.waits += 1;
+                    args = next;
+                }
                 Outcome::Stop(reason) => return Err(reason),
                 other => panic!("{other:?}"),
             }

@@ -277,23 +277,38 @@ fn run(program: &[Step], way: Way, heap: bool) -> usize {
     steps
 }
 
-#[test]
-fn random_guests_hurt_themselves_alone() {
-    let config = ProptestConfig {
-        cases: PROGRAMS,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+/// Runs so many random programs; how many steps they had.
+fn run_programs(runner: &mut TestRunner) -> usize {
     let total = Cell::new(0);
     let program = prop::collection::vec(program::step(), STEPS);
     let ways = prop::sample::select(Way::ALL.to_vec());
-    let result =
-        TestRunner::new(config).run(&(program, ways, any::<bool>()), |(program, way, heap)| {
-            total.set(total.get() + run(&program, way, heap));
-            Ok(())
-        });
+    let result = runner.run(&(program, ways, any::<bool>()), |(program, way, heap)| {
+        total.set(total.get() + run(&program, way, heap));
+        Ok(())
+    });
     if let Err(error) = result {
         panic!("{error}");
     }
-    assert!(total.get() >= 20_000, "only {} steps", total.get());
+    total.get()
+}
+
+fn programs() -> TestRunner {
+    TestRunner::new(ProptestConfig {
+        cases: PROGRAMS,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
+}
+
+#[test]
+fn random_guests_hurt_themselves_alone() {
+    let total = run_programs(&mut programs());
+    assert!(total >= 20_000, "only {total} steps");
+}
+
+/// The same for as many steps as are asked for: CONTRIBUTING.md has the command.
+#[test]
+#[ignore = "takes hours"]
+fn random_guests_for_long() {
+    common::for_long(|| run_programs(&mut programs()));
 }

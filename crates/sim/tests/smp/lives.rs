@@ -2,7 +2,7 @@
 
 use sim::guest::insn::Width;
 use sim::guest::{FREE, GICD, TEXT};
-use sim::{FREQUENCY, Ran};
+use sim::{FREQUENCY, Ran, System};
 
 use super::{all_on, smp};
 
@@ -55,4 +55,36 @@ fn a_vmm_that_crashes_takes_all_of_them_along() {
     let mut guest = sys.guest(1);
     assert_eq!(guest.cpu_on(1, TEXT, 0), 0);
     assert_eq!(guest.on(1).hvc(17, &[0, 0]), 4 << 16 | 22);
+}
+
+/// Rows of the monitor's list, without the heads.
+fn listed(sys: &mut System) -> Vec<String> {
+    let seen = sys.vcpus();
+    let rows = seen.lines().filter_map(|line| line.strip_prefix("zazen: "));
+    let words = |row: &str| row.split_whitespace().collect::<Vec<_>>().join(" ");
+    rows.skip(1).map(words).collect()
+}
+
+/// Issue 13: the monitor lists every vCPU with what it does.
+#[test]
+fn the_monitor_lists_what_each_vcpu_does() {
+    let mut sys = smp();
+    sys.advance(FREQUENCY);
+    sys.type_in(&b"\x01\x01\x01".repeat(2));
+    let mut guest = sys.guest(0);
+    assert_eq!(guest.cpu_on(1, TEXT, 0), 0);
+    assert_eq!(guest.cpu_on(3, TEXT, 0), 0);
+    assert_eq!(guest.on(3).wfi(), Ran::Waiting);
+    let states = ["0 0 runs", "1 0 runs", "2 0 off", "3 0 waits"];
+    let linux1 = states.map(|state| format!("1 linux1 {state} 0.0"));
+    let linux2 = ["0 0 runs", "1 0 off"].map(|state| format!("> 2 linux2 {state} 0.0"));
+    assert_eq!(listed(&mut sys), [&linux1[..], &linux2[..]].concat());
+    // One that is down has none.
+    assert!(matches!(
+        sys.guest(0).on(1).smc(&[0x8400_0008]),
+        Ran::Stopped(_)
+    ));
+    let rows = listed(&mut sys);
+    assert_eq!(rows[0], "1 linux1 - - down: switched itself off");
+    assert_eq!(rows[1..], linux2);
 }

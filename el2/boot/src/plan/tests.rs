@@ -35,6 +35,7 @@ fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
             trap_unmapped: true,
             kernel: Module { region: 0, size: 1 },
             ramdisk: None,
+            meets: 0,
             domains: 1,
         },
         static_mem: fixed.map(|start| range(start, ram)).into_iter().collect(),
@@ -42,9 +43,13 @@ fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
         tables: 3 * MIB,
         extra: 67 * PAGE_SIZE,
         vcpu_times: Vec::new(),
+        devices: Default::default(),
+        vcpu_cores: Vec::new(),
         bootargs: "".into(),
         kernel_file: "Image".into(),
         ramdisk_file: None,
+        disks: Vec::new(),
+        nics: Vec::new(),
     }
 }
 
@@ -94,8 +99,8 @@ fn every_byte_has_one_owner() {
     assert_eq!(of(Purpose::Static(DomainIndex(0))), 256 * MIB);
     assert_eq!(of(Purpose::Static(DomainIndex(2))), 3 * MIB);
     assert_eq!(of(Purpose::Heap), (100 + 2 + 2) * MIB);
-    // 2 tables for each of 128 blocks and a few more.
-    assert_eq!(of(Purpose::Tables(DomainIndex(0))), MIB + MIB / 8);
+    // A table for each of 128 blocks and a few more.
+    assert_eq!(of(Purpose::Tables(DomainIndex(0))), MIB / 2 + MIB / 8);
     assert!(
         manifest
             .untypeds()

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
 use crate::hypercall::memory::failure::broken;
-use crate::hypercall::outcome::Outcome;
+use crate::hypercall::outcome::{Outcome, Until};
 use crate::memory::guest_ptr::{self, Copier};
 use crate::memory::pages::Pages;
 
@@ -25,6 +25,8 @@ pub(super) enum Failure {
     Errno(Errno),
     /// The guest's memory is no longer what it was: it is stopped.
     Broken,
+    /// The element cannot be done before another domain's VMM has done something.
+    NotReady,
 }
 
 impl From<Errno> for Failure {
@@ -66,6 +68,16 @@ where
             Ok(()) => {}
             Err(Failure::Errno(errno)) => return errno.into(),
             Err(Failure::Broken) => return broken(host, "mapping a grant"),
+            Err(Failure::NotReady) => {
+                let rest = guest_ptr::element(Gva::new(array), u64::from(n), size_of::<T>());
+                return match rest {
+                    Ok(rest) => Outcome::ContinueLater {
+                        args: [cmd, rest.raw(), u64::from(count - n), a3, a4],
+                        until: Until::PeerAnswers,
+                    },
+                    Err(errno) => errno.into(),
+                };
+            }
         }
     }
     if now == count {

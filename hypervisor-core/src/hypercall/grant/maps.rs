@@ -1,4 +1,5 @@
-//! `GNTTABOP_map_grant_ref`, `unmap_grant_ref` and `unmap_and_replace`, of grants to oneself.
+//! `GNTTABOP_map_grant_ref`, `unmap_grant_ref` and `unmap_and_replace`: of grants to oneself, and
+//! what is the same for those of others (`foreign`).
 //!
 //! A mapping goes where the guest says, in an extended region for instance: nothing is ballooned or
 //! hot-plugged for it (UP-4), what is unmapped leaves a hole (UP-7), and no address follows from a
@@ -12,9 +13,10 @@ use xen_abi::grant::{MapGrantRef, UnmapAndReplace, UnmapGrantRef, map_flags, sta
 
 use super::array::Failure;
 use super::entry::{self, Pins};
+use super::foreign;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
-use crate::memory::p2m::{self, Page};
+use crate::memory::p2m::{self, ForeignId, Page};
 
 /// One element of a map request.
 ///
@@ -33,14 +35,19 @@ pub(super) fn map<H: VcpuHost>(
         }
         Err(Refusal::Status(status)) => op.status = status,
         Err(Refusal::Broken) => return Err(Failure::Broken),
+        Err(Refusal::NotReady) => return Err(Failure::NotReady),
     }
     Ok(())
 }
 
 /// Why an element was not done.
-enum Refusal {
+pub(super) enum Refusal {
+    /// A status of the element.
     Status(i16),
+    /// The guest's memory is no longer what it was.
     Broken,
+    /// It has to be tried again.
+    NotReady,
 }
 
 impl From<i16> for Refusal {
@@ -67,7 +74,7 @@ fn try_map<H: VcpuHost>(
         return Err(status::BAD_DOMAIN.into());
     }
     if dom != domain.peers.me() {
-        return Err(status::PERMISSION_DENIED.into());
+        return foreign::map(domain, host, op);
     }
     if !domain.p2m.has_free_alias() {
         return Err(status::NO_SPACE.into());
@@ -131,6 +138,9 @@ fn end<H: VcpuHost>(
     host_addr: u64,
     new_addr: u64,
 ) -> Result<i16, Failure> {
+    if let Some(id) = ForeignId::of_handle(handle) {
+        return Ok(foreign::end(domain, host, id, host_addr, new_addr));
+    }
     let Some((id, alias)) = domain.p2m.alias(handle) else {
         return Ok(status::BAD_HANDLE);
     };

@@ -2,14 +2,16 @@
 //! number done is told (GM-5).
 
 use hv_types::{DomId, Gfn, Gva, PageOrder};
+use memory_server_api::Error::Again;
 use memory_server_api::MAX_BATCH;
 use xen_abi::memory::{self, EXTENT_SHIFT, Reservation, flags};
 
 use super::failure::broken;
 use crate::domain::Domain;
 use crate::host::on_vcpu::VcpuHost;
-use crate::hypercall::outcome::Outcome;
+use crate::hypercall::outcome::{Outcome, Until};
 use crate::memory::guest_ptr::{self, Copier};
+use crate::memory::p2m::Patience::{self, AsksAgain};
 use crate::memory::p2m::{self, MAX_ORDER};
 
 /// Pages (not extents) that one call handles; at least one extent, and no more after one that split
@@ -99,13 +101,21 @@ pub(super) fn adjust<H: VcpuHost>(
         (0, false) if op == memory::POPULATE_PHYSMAP => {
             domain.p2m.populate_pages(host, &gfns[..count])
         }
-        (0, false) => domain.p2m.decrease_pages(host, &gfns[..count]),
+        (0, false) => domain.p2m.decrease_pages(host, &gfns[..count], AsksAgain),
         _ => one_by_one(domain, host, op, &gfns[..count], order),
     };
     let at = start.saturating_add(handled as u64);
     match error {
         None => {}
         Some(p2m::Error::Broken) => return broken(host, "changing a memory reservation"),
+        // Memory is being zeroed for a copy, and the guest need not stand still for it.
+        Some(p2m::Error::Memory(Again)) if op == memory::DECREASE_RESERVATION => {
+            let [_, a1, a2, a3, a4] = args;
+            return Outcome::ContinueLater {
+                args: [op | at << EXTENT_SHIFT, a1, a2, a3, a4],
+                until: Until::OthersRan,
+            };
+        }
         Some(_) => return done(at),
     }
     // Nothing done means that the list cannot be read.
@@ -175,7 +185,7 @@ fn one<H: VcpuHost>(
         (false, false) if order.0 > 0 && has_aliased(domain, gfn, order) => {
             decrease_each(domain, host, gfn, order)
         }
-        (false, false) => domain.p2m.decrease(host, gfn, order),
+        (false, false) => domain.p2m.decrease(host, gfn, order, AsksAgain),
     }
 }
 
@@ -202,7 +212,9 @@ fn decrease_each<H: VcpuHost>(
         if domain.p2m.is_aliased_ram(gfn) {
             domain.p2m.give_up_aliased(host, gfn)?;
         } else {
-            domain.p2m.decrease(host, gfn, PageOrder(0))?;
+            domain
+                .p2m
+                .decrease(host, gfn, PageOrder(0), Patience::None)?;
         }
     }
     Ok(())

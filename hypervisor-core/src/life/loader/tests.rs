@@ -1,5 +1,6 @@
 //! Headers, places and messages.
 
+use guest_mem::Window as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,7 +20,7 @@ fn file(text_offset: u64, image_size: u64, flags: u64, len: usize) -> Vec<u8> {
 
 /// All of the files, in pieces that end in the middle of pages.
 fn load(
-    host: &FakeHost,
+    host: &mut FakeHost,
     pages: &FakePages,
     plan: &Plan,
     kernel: &[u8],
@@ -27,14 +28,7 @@ fn load(
 ) -> Result<(), LoadError<'static>> {
     let mut next = Some(0);
     while let Some(from) = next {
-        next = load_some(
-            &host.window,
-            pages,
-            plan,
-            (kernel, Some(disk)),
-            from,
-            0x1_0123,
-        )?;
+        next = load_some(host, pages, plan, (kernel, Some(disk)), from, 0x1_0123)?;
     }
     Ok(())
 }
@@ -242,7 +236,7 @@ fn what_does_not_fit_is_said_with_sizes() {
 /// GM-16: copied page by page, each cleaned to the point of coherency.
 #[test]
 fn files_arrive_whole_and_cleaned() {
-    let host = FakeHost::new(16 * MIB);
+    let mut host = FakeHost::new(16 * MIB);
     let pages = FakePages::new(16 * MIB);
     let kernel = file(0x8_0000, 0x10_0000, 0, 0x1_2345);
     let disk: Vec<u8> = (0..0x3001u32).map(|n| n.to_le_bytes()[0] ^ 0x5a).collect();
@@ -254,7 +248,7 @@ fn files_arrive_whole_and_cleaned() {
         &[],
     )
     .unwrap();
-    assert_eq!(load(&host, &pages, &at, &kernel, &disk), Ok(()));
+    assert_eq!(load(&mut host, &pages, &at, &kernel, &disk), Ok(()));
     assert_eq!(host.window.cleaned(), (kernel.len() + disk.len()) as u64);
     let back = |start: Gpa, len: usize| {
         let mut bytes = vec![0; len];
@@ -269,7 +263,7 @@ fn files_arrive_whole_and_cleaned() {
     assert_eq!(back(end, 16), [0; 16]);
     // Files that are not those of the plan.
     let longer = [&disk[..], &[0]].concat();
-    let error = load(&host, &pages, &at, &kernel, &longer).unwrap_err();
+    let error = load(&mut host, &pages, &at, &kernel, &longer).unwrap_err();
     assert!(matches!(
         error,
         LoadError::FileChanged {
@@ -280,7 +274,7 @@ fn files_arrive_whole_and_cleaned() {
     // Memory that was not granted in full.
     let mut pages = pages;
     pages.ram = vec![(RAM, 0x8_1000)];
-    let error = load(&host, &pages, &at, &kernel, &disk).unwrap_err();
+    let error = load(&mut host, &pages, &at, &kernel, &disk).unwrap_err();
     assert_eq!(
         error,
         LoadError::NotRam {

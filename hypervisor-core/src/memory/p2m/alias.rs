@@ -11,11 +11,11 @@
 use hv_types::{FrameSize, Gfn, PAGE_SHIFT, WindowAddr};
 use memory_server_api::{ALIASES, Reply, Request, Slot};
 
-use super::P2m;
 use super::entry::{Alias, AliasId, BlockEntry, MAX_GFN, PageEntry};
 use super::error::Error;
 use super::extra::Covered;
 use super::map::{MALFORMED, Space, ask};
+use super::{P2m, Patience};
 use crate::host::Host;
 
 /// Flag of the third word: mapped for writing.
@@ -96,12 +96,13 @@ impl P2m<'_> {
         if !self.is_ram(gfn) {
             return Err(Error::Nothing);
         }
-        let block = self.paged(host, gfn)?;
+        let block = self.paged(host, gfn, Patience::None)?;
         match self.page(block, gfn) {
             PageEntry::Ram(slot) => {
                 // It stays there as long as the alias does.
                 self.look_at(host, block, gfn, slot)?;
-                Ok((slot, WindowAddr::new(gfn.raw() << PAGE_SHIFT)))
+                let there = self.in_sight(gfn).ok_or(Error::Broken)?;
+                Ok((slot, there))
             }
             _ => Err(Error::Nothing),
         }
@@ -174,11 +175,7 @@ impl P2m<'_> {
         if let Some(block) = self.block_of(at) {
             self.set_block(block, BlockEntry::Paged);
         }
-        let space = if writable {
-            Space::Guest(gpa)
-        } else {
-            Space::GuestReadOnly(gpa)
-        };
+        let space = Space::guest(gpa, writable);
         if let Err(error) = self.map(host, cap, space, FrameSize::Page) {
             let _ = ask(host, Request::Unalias { slot, alias: n });
             self.cover_again(host, at, covered)?;
@@ -194,6 +191,7 @@ impl P2m<'_> {
             gref,
         };
         self.set_alias(AliasId(n), Some(alias));
+        self.need_sight(home, true);
         self.used_aliases += 1;
         self.alias_end = self.alias_end.max(n + 1);
         self.set_covered(at, true);
@@ -224,10 +222,11 @@ impl P2m<'_> {
         {
             self.alias_end = last;
         }
+        self.need_sight(alias.home, false);
         if alias.leaving && !self.is_aliased(alias.slot) {
-            // Only a page of RAM leaves, and its home is its address. One that something covers
-            // stays parked.
-            if let (_, Some(error)) = self.decrease_pages(host, &[u64::from(alias.home)])
+            // Only a page of RAM leaves. One that something covers stays parked.
+            if let Some(gfn) = self.seen_at_page(alias.home)
+                && let (_, Some(error)) = self.decrease_pages(host, &[gfn.raw()], Patience::None)
                 && error == Error::Broken
             {
                 return Err(error);
@@ -260,11 +259,7 @@ impl P2m<'_> {
     ) -> Result<(), Error> {
         let (_, alias) = self.alias(id.0).ok_or(Error::Nothing)?;
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
-        let space = if alias.writable {
-            Space::Guest(gpa)
-        } else {
-            Space::GuestReadOnly(gpa)
-        };
+        let space = Space::guest(gpa, alias.writable);
         self.map(host, self.alias_cap(id), space, FrameSize::Page)?;
         let at = Some(gfn);
         self.set_alias(id, Some(Alias { at, ..alias }));

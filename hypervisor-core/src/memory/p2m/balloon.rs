@@ -6,7 +6,7 @@ use memory_server_api::{MAX_BATCH, Request, Slot};
 use super::entry::{Block, BlockEntry, MAX_ORDER, PageEntry};
 use super::error::Error;
 use super::map::ask;
-use super::{P2m, block_start};
+use super::{P2m, Patience, block_start};
 use crate::host::Host;
 
 /// The frames of an extent, if each of them has a number.
@@ -43,6 +43,7 @@ impl P2m<'_> {
         host: &mut H,
         gfn: Gfn,
         order: PageOrder,
+        patience: Patience,
     ) -> Result<(), Error> {
         let frames = frames(gfn, order)?;
         if order == MAX_ORDER
@@ -60,14 +61,14 @@ impl P2m<'_> {
             .into_iter()
             .flatten()
         {
-            self.paged(host, gfn)?;
+            self.paged(host, gfn, patience)?;
         }
         let (first, pages) = (gfn.raw(), 1u64 << order.0);
         let mut done = 0;
         // Each round gives one frame at least.
         while done < pages {
             let (list, count) = run(first + done, pages - done);
-            let (gone, error) = self.decrease_pages(host, &list[..count]);
+            let (gone, error) = self.decrease_pages(host, &list[..count], patience);
             if let Some(error) = error {
                 return Err(error);
             }
@@ -110,7 +111,9 @@ impl P2m<'_> {
             BlockEntry::Paged => match self.page(block, gfn) {
                 PageEntry::Ram(_) => true,
                 PageEntry::Parked(_) => {
-                    self.extra_at(gfn).is_none() && self.alias_at(gfn).is_none()
+                    self.extra_at(gfn).is_none()
+                        && self.alias_at(gfn).is_none()
+                        && self.foreign_at(gfn).is_none()
                 }
                 PageEntry::Hole => false,
             },
@@ -160,7 +163,7 @@ impl P2m<'_> {
                 let undone = if parked[n / 64] >> (n % 64) & 1 != 0 {
                     self.remove(host, at)
                 } else {
-                    self.decrease(host, at, PageOrder(0))
+                    self.decrease(host, at, PageOrder(0), Patience::None)
                 };
                 undone.map_err(|_| Error::Broken)?;
             }
@@ -171,7 +174,10 @@ impl P2m<'_> {
 
     /// Whether the guest sees something at `gfn`, which is not in a whole block.
     pub(super) fn is_visible(&self, gfn: Gfn) -> bool {
-        self.is_ram(gfn) || self.extra_at(gfn).is_some() || self.alias_at(gfn).is_some()
+        self.is_ram(gfn)
+            || self.extra_at(gfn).is_some()
+            || self.alias_at(gfn).is_some()
+            || self.foreign_at(gfn).is_some()
     }
 
     /// Shows a parked frame again.

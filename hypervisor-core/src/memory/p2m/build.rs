@@ -5,7 +5,7 @@ use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{Error as MemoryError, Reply, Request};
 
 use super::balloon::run;
-use super::entry::{BlockEntry, PageEntry};
+use super::entry::BlockEntry;
 use super::error::Error;
 use super::map::{MALFORMED, ask, give_back};
 use super::pool::SPLIT_TABLES;
@@ -86,16 +86,7 @@ impl P2m<'_> {
         let (list, count) = run(gfn, end - gfn);
         match self.populate_pages(host, &list[..count]) {
             (0, Some(error)) => Err(error),
-            (filled, _) => {
-                // The loader writes to them.
-                for gfn in list.iter().take(filled).map(|gfn| Gfn::new(*gfn)) {
-                    let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
-                    if let PageEntry::Ram(slot) = self.page(block, gfn) {
-                        self.show(host, block, gfn, slot)?;
-                    }
-                }
-                Ok(filled as u64)
-            }
+            (filled, _) => Ok(filled as u64),
         }
     }
 

@@ -1,11 +1,12 @@
 //! What the table holds: for blocks, pages and aliases.
 
 use hv_types::{Gfn, PAGE_SHIFT, PageOrder, WindowAddr};
-use memory_server_api::{Extra, Slot};
+use memory_server_api::{ALIASES, Extra, LENDS, Slot};
 
 /// Bit of a page's word: an extra page lies over the frame.
 pub(super) const COVERED: u32 = 4;
-/// Bit of a page's word: the window shows the page at its address.
+/// Bit of a page's word: the window shows the page. Its word then has the number of its sight, and
+/// the sight has its slot.
 pub(super) const SEEN: u32 = 1 << 30;
 /// Bit of a page's word: the guest's address space does not have the page yet, and after a split by
 /// copying neither does it have its contents.
@@ -29,6 +30,8 @@ pub enum Page {
     /// A page that has another home, where it lies in the window: a grant of its own that the guest
     /// mapped.
     Alias(WindowAddr),
+    /// A page of another domain's.
+    Foreign,
 }
 
 /// Number of a block record.
@@ -63,11 +66,16 @@ pub(super) enum PageEntry {
     Parked(Slot),
 }
 
+/// What a page's word has in the place of a slot, of 24 bits.
+#[inline]
+pub(super) const fn body(word: u32) -> u32 {
+    (word & !(SEEN | ABSENT)) >> 3
+}
+
 impl PageEntry {
-    /// What a page's word says. Slots have 24 bits.
+    /// What a page's word says of a page in `slot`.
     #[inline]
-    pub(super) const fn of(word: u32) -> Self {
-        let slot = Slot((word & !(SEEN | ABSENT)) >> 3);
+    pub(super) const fn of(word: u32, slot: Slot) -> Self {
         match word & 3 {
             1 => Self::Ram(slot),
             2 => Self::Parked(slot),
@@ -87,6 +95,26 @@ impl AliasId {
     /// As the guest knows it.
     pub const fn raw(self) -> u32 {
         self.0
+    }
+}
+
+/// Number of a page of another domain's, below [`LENDS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForeignId(pub(super) u32);
+
+impl ForeignId {
+    /// As the servers know it.
+    pub const fn lend(self) -> u32 {
+        self.0
+    }
+    /// As the guest knows it: behind the numbers of aliases.
+    pub const fn handle(self) -> u32 {
+        ALIASES + self.0
+    }
+    /// The inverse of [`ForeignId::handle`].
+    pub fn of_handle(handle: u32) -> Option<Self> {
+        let lend = handle.checked_sub(ALIASES)?;
+        (lend < LENDS).then_some(Self(lend))
     }
 }
 
@@ -111,6 +139,25 @@ impl Alias {
     pub const fn window(&self) -> WindowAddr {
         WindowAddr::new((self.home as u64) << PAGE_SHIFT)
     }
+}
+
+/// Words of a sight: its frame plus one or 0, its slot, and how many aliases need it.
+pub(super) const SIGHT_WORDS: usize = 3;
+
+/// A place in the window, and what is there.
+#[derive(Clone, Copy)]
+pub(super) struct Sight {
+    pub(super) gfn: Option<Gfn>,
+    pub(super) slot: Slot,
+    pub(super) aliases: u32,
+}
+
+impl Sight {
+    pub(super) const NONE: Self = Self {
+        gfn: None,
+        slot: Slot(0),
+        aliases: 0,
+    };
 }
 
 /// Whether a guest can have an address in this frame at all: 40 bits.

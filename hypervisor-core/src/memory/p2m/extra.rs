@@ -3,10 +3,10 @@
 use hv_types::{FrameSize, Gfn, WindowAddr};
 use memory_server_api::{Extra, Reply, Request, Slot};
 
-use super::P2m;
-use super::entry::{ABSENT, AliasId, Block, BlockEntry, MAX_GFN, PageEntry};
+use super::entry::{ABSENT, AliasId, Block, BlockEntry, ForeignId, MAX_GFN, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
+use super::{P2m, Patience};
 use crate::host::Host;
 
 impl P2m<'_> {
@@ -123,7 +123,9 @@ impl P2m<'_> {
     pub fn remove<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
         match self.uncover(host, gfn)? {
             Covered::Nothing => Err(Error::Nothing),
-            Covered::Ram(..) | Covered::Extra(_) | Covered::Alias(_) => Ok(()),
+            Covered::Ram(..) | Covered::Extra(_) | Covered::Alias(_) | Covered::Foreign(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -131,6 +133,9 @@ impl P2m<'_> {
     pub(super) fn uncover<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Covered, Error> {
         if let Some((id, alias)) = self.alias_at(gfn) {
             return self.hide_alias(host, id, &alias);
+        }
+        if let Some(id) = self.foreign_at(gfn) {
+            return self.hide_foreign(host, id, gfn);
         }
         if let Some(kind) = self.extra_at(gfn) {
             let slot = self.extra_slot(kind).ok_or(Error::Nothing)?;
@@ -143,7 +148,7 @@ impl P2m<'_> {
         if self.block_of(gfn).is_none() {
             return Ok(Covered::Nothing);
         }
-        let block = self.paged(host, gfn)?;
+        let block = self.paged(host, gfn, Patience::None)?;
         let PageEntry::Ram(slot) = self.page(block, gfn) else {
             return Ok(Covered::Nothing);
         };
@@ -165,6 +170,7 @@ impl P2m<'_> {
             Covered::Ram(block, slot) => self.unpark(host, block, gfn, slot),
             Covered::Extra(kind) => self.map_extra_again(host, kind, gfn),
             Covered::Alias(id) => self.show_alias_again(host, id, gfn),
+            Covered::Foreign(id) => self.show_foreign_again(host, id, gfn),
         }
         .map_err(|_| Error::Broken)
     }
@@ -211,4 +217,5 @@ pub(super) enum Covered {
     Ram(Block, Slot),
     Extra(Extra),
     Alias(AliasId),
+    Foreign(ForeignId),
 }

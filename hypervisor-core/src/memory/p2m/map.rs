@@ -19,6 +19,17 @@ pub(super) enum Space {
     Window(WindowAddr),
 }
 
+impl Space {
+    /// The guest's, for a page that it may write, or only read.
+    pub(super) const fn guest(gpa: Gpa, writable: bool) -> Self {
+        if writable {
+            Self::Guest(gpa)
+        } else {
+            Self::GuestReadOnly(gpa)
+        }
+    }
+}
+
 impl From<MemoryError> for Error {
     fn from(error: MemoryError) -> Self {
         Self::Memory(error)

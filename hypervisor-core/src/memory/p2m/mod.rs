@@ -1,9 +1,9 @@
 //! Which guest frame holds what (Xen's p2m).
 //!
 //! The VMM's half of memory: the memory server says which frames the domain holds, this table says
-//! where the guest sees them. RAM is mapped twice, for the guest at its guest physical address and
-//! in the VMM's window at the same number; extra pages (shared_info, grant frames, rings) lie in
-//! the window from the start and in the guest where it asks for them.
+//! where the guest sees them. A 2 MiB frame is mapped twice, for the guest at its guest physical
+//! address and in the VMM's window at the same number; extra pages (shared_info, grant frames,
+//! rings) lie in the window from the start and in the guest where it asks for them.
 //!
 //! RAM is recorded by 2 MiB block with one word; a block that is *paged* (the ragged ends of banks,
 //! and blocks that were split because the guest gave up or covered single pages) has a word for
@@ -11,9 +11,9 @@
 //! see it, because something was mapped over it or it was removed from the physmap (BL-8).
 //!
 //! A page is mapped when somebody looks at it. The pages of a block that was split are *absent*
-//! from the guest's address space until it touches one of their chunk (`touch`), and no page is
-//! *seen* in the window before the VMM looks at it (`sight`). A page that the guest gives up
-//! disappears from both at once.
+//! from the guest's address space until it touches one of their chunk (`touch`), and a page is
+//! *seen* in the window, at one of a number of places there, after the VMM looked at it (`sight`).
+//! A page that the guest gives up disappears from both at once.
 //!
 //! All operations leave the table and the mappings as they were when they fail, except with
 //! `Error::Broken`: a mapping that existed could not be made again, and the guest must be
@@ -25,6 +25,8 @@ mod build;
 mod entry;
 mod error;
 mod extra;
+mod foreign;
+mod foreign_table;
 mod map;
 mod pages;
 mod pool;
@@ -33,8 +35,9 @@ mod split;
 mod tables;
 mod touch;
 
-pub use entry::{Alias, AliasId, MAX_ORDER, Page, is_address};
+pub use entry::{Alias, AliasId, ForeignId, MAX_ORDER, Page, is_address};
 pub use error::Error;
+pub use split::Patience;
 
 use core::cell::Cell;
 
@@ -43,17 +46,21 @@ use heapless::Vec;
 use hv_types::{
     BLOCK_SIZE, Gfn, Gpa, MAX_VCPUS, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr,
 };
-use memory_server_api::{ALIASES, Extra, Slot};
+use memory_server_api::{ALIASES, Extra, SIGHTS, Slot};
 
 use crate::host::Host;
 use crate::memory::pages::Pages;
 
-use entry::{ABSENT, Block, BlockEntry, COVERED, Copying, PageEntry, SEEN, Words};
+use entry::{
+    ABSENT, Block, BlockEntry, COVERED, Copying, PageEntry, SEEN, SIGHT_WORDS, Words, body,
+};
+use foreign_table::Foreigners;
 use pool::{TABLE_BATCH, Tables};
 
-/// Where a block lies in the window while it is copied: the first 2 MiB after the extra pages.
-const SCRATCH: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE);
-const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE);
+/// Where the pages of a chunk lie while they are copied to: behind the extra pages, so that one
+/// page table serves both.
+const COPIED: WindowAddr = WindowAddr::new(WindowAddr::EXTRA_BASE + BLOCK_SIZE / 2);
+const _: () = assert!(Extra::COUNT as u64 * PAGE_SIZE <= BLOCK_SIZE / 2);
 
 const EXTRAS: usize = Extra::COUNT as usize;
 const ALIAS_WORDS: usize = ALIASES as usize * size_of::<Words>() / size_of::<u32>();
@@ -85,19 +92,27 @@ pub struct P2m<'m> {
     alias_end: u32,
     /// Grant slot of the first alias, known once there was one.
     alias_base: u32,
+    /// Pages of other domains that the guest sees.
+    foreign: Foreigners<'m>,
     tables: Tables,
     /// All of the RAM that the guest starts with is there.
     is_built: Cell<bool>,
     /// Highest frame ever mapped.
     max_gfn: u64,
     /// How many blocks were split.
-    splits: u32,
+    splits: u64,
     /// How many pages are absent.
     absent: Cell<u32>,
     /// Where an absent page was found last, among the page records.
     last_absent: Cell<usize>,
     /// The split whose contents are being copied.
     copying: Cell<Option<Copying>>,
+    /// Pages of paged blocks that are in the window.
+    sights: &'m [[Cell<u32>; SIGHT_WORDS]],
+    /// The sight that is taken next.
+    next_sight: Cell<u32>,
+    /// Grant slot of the first sight, known once there was one.
+    sight_base: Cell<u32>,
     /// Frames that are in the window as long as they are RAM.
     kept_in_sight: Vec<Gfn, MAX_VCPUS>,
 }
@@ -106,6 +121,7 @@ impl<'m> P2m<'m> {
     /// Words of table memory that these banks need: 513 for each 2 MiB that they touch.
     pub fn table_words(banks: &[Bank]) -> usize {
         ALIAS_WORDS
+            + SIGHT_WORDS * SIGHTS as usize
             + 2 * EXTRAS
             + banks
                 .iter()
@@ -113,12 +129,20 @@ impl<'m> P2m<'m> {
                 .sum::<usize>()
     }
 
-    /// Page tables that a guest with these banks can come to need, for its own mappings and for the
-    /// window, if each of its blocks is split: the table quota that makes ballooning always
+    /// Page tables that a guest with these banks can come to need, for its own mappings, and a few
+    /// for the window, if each of its blocks is split: the table quota that makes ballooning always
     /// possible.
     pub fn most_tables(banks: &[Bank]) -> u32 {
         let blocks: usize = banks.iter().map(blocks_of).sum();
-        Self::least_tables(banks).saturating_add(u32::try_from(2 * blocks).unwrap_or(u32::MAX))
+        Self::least_tables(banks).saturating_add(u32::try_from(blocks).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes of the memory for a domain's page tables: for [`P2m::most_tables`] of `banks`, at most
+    /// `allowed` bytes, rounded up to 64 KiB, so that few untypeds suffice.
+    pub fn table_bytes(banks: &[Bank], allowed: u64) -> u64 {
+        const STEP: u64 = 64 << 10;
+        let most = u64::from(Self::most_tables(banks)) * hv_types::PAGE_SIZE;
+        most.min(allowed).next_multiple_of(STEP)
     }
 
     /// Page tables that building these banks needs, with some for extra pages and eight splits.
@@ -162,16 +186,22 @@ impl<'m> P2m<'m> {
             map.push(bank_record).map_err(|_| Error::BadGfn)?;
             block += blocks_of(bank);
         }
-        let words = table
-            .get_mut(..Self::table_words(banks))
+        let (words, rest) = table
+            .split_at_mut_checked(Self::table_words(banks))
             .ok_or(Error::BadGfn)?;
+        // In a table without room for them there are none.
+        let foreign = rest.get_mut(..foreign_table::WORDS).unwrap_or_default();
         let (aliases, rest) = words.split_at_mut(ALIAS_WORDS);
         let (aliases, _) = aliases.as_chunks_mut();
+        let (sights, rest) = rest.split_at_mut(SIGHT_WORDS * SIGHTS as usize);
+        let (sights, _) = Cell::from_mut(sights).as_slice_of_cells().as_chunks();
         let (extras, rest) = rest.split_at_mut(2 * EXTRAS);
         let (blocks, pages) = rest.split_at_mut(block);
         let (extras, _) = extras.as_chunks_mut();
         let pages = Cell::from_mut(pages).as_slice_of_cells();
-        Ok(Self::empty(map, aliases, extras, blocks, pages))
+        Ok(Self::empty(
+            map, aliases, sights, extras, blocks, pages, foreign,
+        ))
     }
 
     /// The map as [`P2m::new`] left it: nothing is anywhere. For the end of a guest's life, before
@@ -181,9 +211,11 @@ impl<'m> P2m<'m> {
         Self::empty(
             self.banks,
             self.aliases,
+            self.sights,
             self.extras,
             self.blocks,
             self.pages,
+            self.foreign.into_words(),
         )
     }
 
@@ -191,11 +223,14 @@ impl<'m> P2m<'m> {
     fn empty(
         banks: Vec<RamBank, MAX_BANKS>,
         aliases: &'m mut [Words],
+        sights: &'m [[Cell<u32>; SIGHT_WORDS]],
         extras: &'m mut [[u32; 2]],
         blocks: &'m mut [u32],
         pages: &'m [Cell<u32>],
+        foreign: &'m mut [u32],
     ) -> Self {
         aliases.fill(Words::default());
+        sights.as_flattened().iter().for_each(|word| word.set(0));
         extras.fill([0; 2]);
         blocks.fill(0);
         pages.iter().for_each(|page| page.set(0));
@@ -209,6 +244,7 @@ impl<'m> P2m<'m> {
             used_aliases: 0,
             alias_end: 0,
             alias_base: 0,
+            foreign: Foreigners::new(foreign),
             tables: Tables::new(),
             is_built: Cell::new(false),
             max_gfn: 0,
@@ -216,6 +252,9 @@ impl<'m> P2m<'m> {
             absent: Cell::new(0),
             last_absent: Cell::new(0),
             copying: Cell::new(None),
+            sights,
+            next_sight: Cell::new(0),
+            sight_base: Cell::new(0),
             kept_in_sight: Vec::new(),
         };
         p2m.mark_ragged_blocks();
@@ -244,6 +283,9 @@ impl<'m> P2m<'m> {
         if let Some((_, alias)) = self.alias_at(gfn) {
             return Page::Alias(alias.window());
         }
+        if self.foreign_at(gfn).is_some() {
+            return Page::Foreign;
+        }
         self.extra_at(gfn).map_or(Page::Hole, Page::Extra)
     }
 
@@ -253,7 +295,7 @@ impl<'m> P2m<'m> {
     }
 
     /// How many blocks were split so far: the longest thing that one operation does.
-    pub fn splits(&self) -> u32 {
+    pub fn splits(&self) -> u64 {
         self.splits
     }
 
@@ -323,17 +365,40 @@ impl<'m> P2m<'m> {
     }
     #[inline]
     fn page(&self, block: Block, gfn: Gfn) -> PageEntry {
-        PageEntry::of(self.word(block, gfn))
+        self.entry(self.word(block, gfn))
+    }
+    /// What a page's word says.
+    #[inline]
+    fn entry(&self, word: u32) -> PageEntry {
+        let slot = if word & SEEN != 0 {
+            self.sight(body(word)).slot
+        } else {
+            Slot(body(word))
+        };
+        PageEntry::of(word, slot)
     }
     /// Changes what is at `gfn`; where it is mapped does not change, but for a hole.
     fn set_page(&self, block: Block, gfn: Gfn, entry: PageEntry) {
         if let Some(word) = self.pages.get(Self::page_index(block, gfn)) {
+            let before = word.get();
+            // What is in sight stays so, and its slot where that is kept.
+            let body = |slot: Slot| match before & SEEN {
+                0 => slot.0,
+                _ => body(before),
+            };
             let (entry, kept) = match entry {
                 PageEntry::Hole => (0, COVERED),
-                PageEntry::Ram(slot) => (slot.0 << 3 | 1, COVERED | SEEN | ABSENT),
-                PageEntry::Parked(slot) => (slot.0 << 3 | 2, COVERED | SEEN | ABSENT),
+                PageEntry::Ram(slot) => (body(slot) << 3 | 1, COVERED | SEEN | ABSENT),
+                PageEntry::Parked(slot) => (body(slot) << 3 | 2, COVERED | SEEN | ABSENT),
             };
-            word.set(entry | word.get() & kept);
+            word.set(entry | before & kept);
+        }
+    }
+    /// Changes what a page's word has in the place of a slot.
+    fn set_body(&self, block: Block, gfn: Gfn, to: u32) {
+        if let Some(word) = self.pages.get(Self::page_index(block, gfn)) {
+            let before = word.get();
+            word.set(before & (ABSENT | SEEN | 7) | to << 3);
         }
     }
     fn set_flag(&self, block: Block, gfn: Gfn, flag: u32, set: bool) {
@@ -372,8 +437,8 @@ impl Pages for P2m<'_> {
         if !fits_page(gpa, len) {
             return None;
         }
-        if self.is_in_sight(gpa.gfn()) {
-            return Some(WindowAddr::new(gpa.raw()));
+        if let Some(page) = self.in_sight(gpa.gfn()) {
+            return page.checked_add(gpa.page_offset());
         }
         // Pages of the hypervisor that the guest sees are its own to write, as on Xen.
         match self.extra_at(gpa.gfn()) {

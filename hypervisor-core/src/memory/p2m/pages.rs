@@ -6,12 +6,12 @@
 //! had.
 
 use hv_types::{FrameSize, Gfn};
-use memory_server_api::{Batch, MAX_BATCH, Placed, Reply, Request, Slot};
+use memory_server_api::{Batch, Error as MemoryError, MAX_BATCH, Released, Reply, Request, Slot};
 
-use super::P2m;
 use super::entry::{ABSENT, BlockEntry, PageEntry};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
+use super::{P2m, Patience};
 use crate::host::Host;
 
 impl P2m<'_> {
@@ -24,13 +24,14 @@ impl P2m<'_> {
         &mut self,
         host: &mut H,
         gfns: &[u64],
+        patience: Patience,
     ) -> (usize, Option<Error>) {
         let splits = self.splits;
         let mut slots = Batch::EMPTY;
         let (mut parked, mut absent) = (0u64, 0u64);
         let mut stopped = None;
         for gfn in gfns.iter().take(MAX_BATCH) {
-            match self.hide(host, Gfn::new(*gfn)) {
+            match self.hide(host, Gfn::new(*gfn), patience) {
                 Ok((slot, was_parked, was_absent)) => {
                     parked |= u64::from(was_parked) << slots.len();
                     absent |= u64::from(was_absent) << slots.len();
@@ -49,6 +50,11 @@ impl P2m<'_> {
             return (0, stopped);
         }
         let (done, error) = match ask(host, Request::ReleasePages { slots }) {
+            // One message's work is done: pages that were lent take some.
+            Ok(Reply::Released(Released {
+                done,
+                error: Some(MemoryError::Again),
+            })) => (done, None),
             Ok(Reply::Released(released)) => (released.done, released.error.map(Error::Memory)),
             Ok(_) => (0, Some(MALFORMED)),
             Err(error) => (0, Some(error)),
@@ -69,17 +75,22 @@ impl P2m<'_> {
     }
 
     /// Makes a frame a hole; returns its slot, whether it was parked and whether it was absent.
-    fn hide<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(Slot, bool, bool), Error> {
+    fn hide<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        patience: Patience,
+    ) -> Result<(Slot, bool, bool), Error> {
         let block = self.block_of(gfn).ok_or(Error::Nothing)?;
         if let BlockEntry::Whole(_) = self.block(block) {
-            self.paged(host, gfn)?;
+            self.paged(host, gfn, patience)?;
         }
         let (slot, parked) = match self.page(block, gfn) {
             PageEntry::Ram(slot) => (slot, false),
             PageEntry::Parked(slot) if self.is_owned(gfn) => (slot, true),
             PageEntry::Parked(_) | PageEntry::Hole => return Err(Error::Nothing),
         };
-        self.unshow(host, block, gfn, slot)?;
+        self.unshow(host, block, gfn)?;
         let absent = self.word(block, gfn) & ABSENT != 0;
         if absent {
             self.set_present(block, gfn);
@@ -171,7 +182,7 @@ impl P2m<'_> {
             if let Err(error) = placed {
                 let mut slots = Batch::EMPTY;
                 for page in pages.iter().skip(n) {
-                    slots.push(page.slot.0);
+                    slots.push(page.0);
                 }
                 let back = ask(host, Request::ReleasePages { slots });
                 if !matches!(back, Ok(Reply::Released(r)) if r.done == slots.len()) {
@@ -187,13 +198,13 @@ impl P2m<'_> {
     }
 
     /// Maps a page that was granted for `gfn`, a hole. It is mapped nowhere.
-    fn place<H: Host>(&mut self, host: &mut H, gfn: Gfn, page: Placed) -> Result<(), Error> {
+    fn place<H: Host>(&mut self, host: &mut H, gfn: Gfn, slot: Slot) -> Result<(), Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
         // Even a mapping that fails may leave a table of the last level behind.
         self.set_block(block, BlockEntry::Paged);
-        self.map(host, page.slot, Space::Guest(gpa), FrameSize::Page)?;
-        self.set_page(block, gfn, PageEntry::Ram(page.slot));
+        self.map(host, slot, Space::Guest(gpa), FrameSize::Page)?;
+        self.set_page(block, gfn, PageEntry::Ram(slot));
         self.note_mapped(gfn);
         self.show_kept(host, gfn, 1);
         Ok(())

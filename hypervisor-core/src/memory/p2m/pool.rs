@@ -7,7 +7,7 @@ use memory_server_api::Slot;
 /// Page tables that are made at a time while the guest is built.
 pub(super) const TABLE_BATCH: u32 = 8;
 /// Page tables at hand without which nothing is split.
-pub(super) const SPLIT_TABLES: usize = 3;
+pub(super) const SPLIT_TABLES: usize = 2;
 
 const ROOM: usize = 2 * TABLE_BATCH as usize;
 

@@ -2,37 +2,53 @@
 //!
 //! A split itself moves nothing: the pages are absent, and come when somebody looks at one of their
 //! chunk (`touch`). Where they are other memory than the block was, their contents come with them,
-//! from the block at its scratch place in the window. There is one such place, so another block is
+//! from the block, which stays in the window. One block is copied at a time, so another one is
 //! split by copying when the one before is all copied.
 
 use hv_types::{FrameSize, Gfn, Gpa, PAGES_PER_BLOCK, WindowAddr};
-use memory_server_api::{Error as MemoryError, Reply, Request, Slot, SplitKind};
+use memory_server_api::{Error as MemoryError, MemoryServer, Reply, Request, Slot, SplitKind};
 
 use super::entry::{ABSENT, Block, BlockEntry, Copying};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
 use super::pool::SPLIT_TABLES;
-use super::{P2m, PER_BLOCK, SCRATCH, block_start};
+use super::{P2m, PER_BLOCK, block_start};
 use crate::host::{Host, MapError};
+
+/// What happens when a split takes long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// The guest stands still.
+    None,
+    /// It is refused with [`MemoryError::Again`], and tried again when the guest has run.
+    AsksAgain,
+}
 
 impl P2m<'_> {
     /// Splits the whole block `slot` at `gfn`.
-    pub(super) fn split<H: Host>(
+    fn split<H: Host>(
         &mut self,
         host: &mut H,
         block: Block,
         slot: Slot,
         gfn: Gfn,
+        patience: Patience,
     ) -> Result<(), Error> {
         let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
         // Whether this one will be a copy only the server knows.
         while self.copying.get().is_some() {
             self.go_on_copying(host)?;
         }
-        // Nothing may be missing once the block is gone: one table for the guest, one for the
-        // window, one for the scratch place.
+        // Nothing may be missing once the block is gone: one table for the guest, and one for the
+        // sights if this is the first.
         self.reserve_tables(host, SPLIT_TABLES)?;
-        let pages = match ask(host, Request::Split { slot }) {
+        let patient = patience == Patience::AsksAgain;
+        let request = Request::Split { slot, patient };
+        let answer = match patience {
+            Patience::AsksAgain => host.memory().send(request).map_err(Error::Memory),
+            Patience::None => ask(host, request),
+        };
+        let pages = match answer {
             Ok(Reply::Split { kind, pages }) if pages.count == PAGES_PER_BLOCK => {
                 if kind == SplitKind::Copy {
                     self.begin_copy(host, block, slot, gfn)?;
@@ -46,16 +62,19 @@ impl P2m<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.splits = self.splits.wrapping_add(1);
+        self.splits = self.splits.saturating_add(1);
         self.set_block(block, BlockEntry::Paged);
         let first = block.0 * PER_BLOCK;
         let words = self.pages.get(first..first + PER_BLOCK).unwrap_or(&[]);
         // RAM, and nothing lies over it. The guest waits for all 512.
         let mut entry = ABSENT | pages.first.0 << 3 | 1;
         let step = (pages.first.nth(1).0 - pages.first.0) << 3;
-        for word in words {
-            word.set(entry);
-            entry = entry.wrapping_add(step);
+        let (groups, _) = words.as_chunks::<8>();
+        for group in groups {
+            for word in group {
+                word.set(entry);
+                entry = entry.wrapping_add(step);
+            }
         }
         self.absent
             .set(self.absent.get().saturating_add(PAGES_PER_BLOCK));
@@ -67,7 +86,8 @@ impl P2m<'_> {
         Ok(())
     }
 
-    /// Takes the block out of sight, to its scratch place. If that is refused, all is as it was.
+    /// Takes the block from the guest; in the window it stays where it is. If that is refused, all
+    /// is as it was.
     fn begin_copy<H: Host>(
         &mut self,
         host: &mut H,
@@ -76,16 +96,10 @@ impl P2m<'_> {
         first: Gfn,
     ) -> Result<(), Error> {
         let gpa = first.gpa().ok_or(Error::BadGfn)?;
-        let cap = source.window_cap();
-        let moved = host
-            .unmap(cap)
-            .and_then(|()| host.unmap(source))
-            .map_err(Error::Map)
-            .and_then(|()| self.map(host, cap, Space::Window(SCRATCH), FrameSize::Block));
-        if let Err(error) = moved {
+        if let Err(error) = host.unmap(source) {
             ask(host, Request::SplitAbort { slot: source }).map_err(|_| Error::Broken)?;
             self.map_block_again(host, source, gpa)?;
-            return Err(error);
+            return Err(Error::Map(error));
         }
         self.copying.set(Some(Copying {
             block,
@@ -161,10 +175,25 @@ impl P2m<'_> {
     }
 
     /// The block that holds `gfn` as pages: splits it if it is whole.
-    pub(super) fn paged<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Block, Error> {
+    ///
+    /// # Errors
+    /// The refusal of the server or the kernel. [`MemoryError::Again`] says that the guest may run
+    /// before this is tried again; only who has the patience gets it.
+    pub(super) fn paged<H: Host>(
+        &mut self,
+        host: &mut H,
+        gfn: Gfn,
+        patience: Patience,
+    ) -> Result<Block, Error> {
         let block = self.block_of(gfn).ok_or(Error::BadGfn)?;
         if let BlockEntry::Whole(slot) = self.block(block) {
-            self.split(host, block, slot, Gfn::new(block_start(gfn.raw())))?;
+            self.split(
+                host,
+                block,
+                slot,
+                Gfn::new(block_start(gfn.raw())),
+                patience,
+            )?;
         }
         Ok(block)
     }

@@ -1,13 +1,13 @@
 //! Pages of a split block come into the guest's address space when it touches one of their chunk.
 
 use guest_mem::Window;
-use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr};
-use memory_server_api::{CHUNK_PAGES, Request, Slot};
+use hv_types::{FrameSize, Gfn, PAGE_SHIFT, PAGE_SIZE, WindowAddr};
+use memory_server_api::{CHUNK_PAGES, Reply, Request, Slot};
 
 use super::entry::{ABSENT, Block, BlockEntry, PageEntry};
 use super::error::Error;
-use super::map::{Space, ask};
-use super::{P2m, PER_BLOCK, SCRATCH};
+use super::map::{MALFORMED, Space, ask};
+use super::{COPIED, P2m, PER_BLOCK};
 use crate::host::Host;
 
 impl P2m<'_> {
@@ -29,11 +29,6 @@ impl P2m<'_> {
             self.block(block) == BlockEntry::Paged
                 && self.word(block, gfn) & (ABSENT | 3) == ABSENT | 1
         })
-    }
-
-    /// Whether `gfn` is RAM that is in the window; for tests.
-    pub fn is_seen(&self, gfn: Gfn) -> bool {
-        self.is_in_sight(gfn)
     }
 
     /// The guest has touched `gfn`: brings its chunk, if it is absent. Whether it was.
@@ -99,8 +94,9 @@ impl P2m<'_> {
             return Ok(());
         };
         let copying = self.copying.get().filter(|copy| copy.block == block);
-        let both = copying.is_some();
-        ask(host, Request::Chunk { slot, both })?;
+        let Reply::Done = ask(host, Request::Chunk { slot })? else {
+            return Err(MALFORMED);
+        };
         let first = gfn.raw() & !u64::from(CHUNK_PAGES - 1);
         let start = Self::page_index(block, Gfn::new(first));
         let words = self.pages.get(start..).unwrap_or(&[]);
@@ -110,13 +106,15 @@ impl P2m<'_> {
                 continue;
             }
             let gfn = Gfn::new(gfn);
-            let (slot, parked) = match PageEntry::of(value) {
+            let (slot, parked) = match self.entry(value) {
                 PageEntry::Ram(slot) => (slot, false),
                 PageEntry::Parked(slot) => (slot, true),
                 PageEntry::Hole => continue,
             };
             if copying.is_some() {
-                self.copy_page(host, block, gfn, slot)?;
+                #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+                let n = (gfn.raw() - first) as u32;
+                self.copy_page(host, gfn, slot, n)?;
             }
             if !parked {
                 let gpa = gfn.gpa().ok_or(Error::BadGfn)?;
@@ -148,23 +146,25 @@ impl P2m<'_> {
         }
     }
 
-    /// Copies a page of the block at the scratch place to the page in `slot` that takes its place.
-    fn copy_page<H: Host>(
-        &self,
-        host: &mut H,
-        block: Block,
-        gfn: Gfn,
-        slot: Slot,
-    ) -> Result<(), Error> {
-        self.show(host, block, gfn, slot)?;
-        let offset = (gfn.raw() & u64::from(PAGES_PER_BLOCK - 1)) << PAGE_SHIFT;
-        let from = SCRATCH.checked_add(offset).ok_or(Error::BadGfn)?;
-        let to = WindowAddr::new(gfn.raw() << PAGE_SHIFT);
+    /// Copies a page of the block that is being copied to that which takes its place: page `n` of
+    /// its chunk, in `slot`. It is in the window meanwhile, by the capability that is the guest's
+    /// afterwards.
+    fn copy_page<H: Host>(&self, host: &mut H, gfn: Gfn, slot: Slot, n: u32) -> Result<(), Error> {
+        let to = COPIED
+            .checked_add(u64::from(n) * PAGE_SIZE)
+            .ok_or(Error::BadGfn)?;
+        let place = Space::Window(to);
+        if self.map(host, slot, place, FrameSize::Page).is_err() {
+            // It may be there still, if it could not be taken away the last time.
+            host.unmap(slot).map_err(Error::Map)?;
+            self.map(host, slot, place, FrameSize::Page)?;
+        }
+        let from = WindowAddr::new(gfn.raw() << PAGE_SHIFT);
         let memory = host.window();
         // A guest with its caches off wrote past ours.
         memory.clean(from, PAGE_SIZE);
         memory.copy(from, to, PAGE_SIZE);
         memory.clean(to, PAGE_SIZE);
-        Ok(())
+        host.unmap(slot).map_err(Error::Map)
     }
 }

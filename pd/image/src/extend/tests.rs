@@ -57,6 +57,16 @@ fn microkit() -> CapDLSpecContainer {
     container
 }
 
+fn add_cnode(
+    container: &mut CapDLSpecContainer,
+    name: String,
+    size_bits: u8,
+    slots: Vec<CapTableEntry>,
+) -> ObjectId {
+    let object = Object::CNode(object::CNode { size_bits, slots });
+    add(container, name, object)
+}
+
 fn layout() -> Layout {
     let chunk = Chunk {
         paddr: Paddr(0x4000_0000),
@@ -70,11 +80,14 @@ fn layout() -> Layout {
             purpose,
         }],
         own_radix: 17,
+        own_nodes: 30,
         splits: 100,
         domains: vec![DomainLayout {
             name: "a".into(),
             grant_radix: 18,
+            grant_nodes: vec![0, 1, 127],
         }],
+        has_wiper: false,
     }
 }
 
@@ -122,6 +135,27 @@ fn a_vmm_cannot_invoke_its_grant_cnode_and_the_server_can() {
         .slots()
         .unwrap();
     assert!(slots.iter().all(|entry| entry.cap.obj() != id));
+}
+
+#[test]
+fn only_the_nodes_of_the_layout_are_there() {
+    let mut container = microkit();
+    extend(&mut container, &layout()).unwrap();
+    let size = |name: &str| {
+        let id = find(&container, name).unwrap();
+        match &container.spec.objects[usize::from(id)].object {
+            Object::CNode(cnode) => (cnode.size_bits, cnode.slots.len()),
+            _ => panic!("{name} is something else"),
+        }
+    };
+    assert_eq!(size("cnode_zazen_grant_a"), (7, 3));
+    assert_eq!(
+        cnode(&container, "cnode_zazen_grant_a", 127),
+        ("cnode_zazen_node_127_grant_a".to_owned(), 0)
+    );
+    assert_eq!(size("cnode_zazen_node_127_grant_a"), (11, 0));
+    assert_eq!(cap_at(&container, "cnode_zazen_grant_a", 2), None);
+    assert_eq!(size("cnode_zazen_own"), (6, 30));
 }
 
 #[test]
@@ -177,7 +211,11 @@ fn untypeds_lie_in_the_servers_own_cnode_in_order() {
         cnode(&container, "cnode_memory_server_root", caps::MEM_OWN_ROOT),
         ("cnode_zazen_own".to_owned(), 41)
     );
-    let cap = cap_at(&container, "cnode_zazen_own", 0).unwrap();
+    assert_eq!(
+        cnode(&container, "cnode_zazen_own", 0),
+        ("cnode_zazen_node_000_own".to_owned(), 0)
+    );
+    let cap = cap_at(&container, "cnode_zazen_node_000_own", 0).unwrap();
     let object = &container.spec.objects[usize::from(cap.obj())].object;
     assert!(
         matches!(object, Object::Untyped(u) if u.size_bits == 28 && u.paddr == Some(Word(0x4000_0000)))

@@ -67,8 +67,8 @@ fn static_memory_outside_the_kernel_is_one_device_untyped_a_guest() {
         .filter(|h| !h.device)
         .map(|h| h.chunk.size())
         .sum();
-    // 4 MiB of tables each, 2 MiB for extra pages and 2 MiB to spare.
-    assert_eq!(normal, 12 << 20);
+    // 2.5 MiB of tables each, and extra pages.
+    assert_eq!(normal, (5 << 20) + (576 << 10));
 }
 
 #[test]
@@ -146,13 +146,18 @@ fn a_static_heap_that_is_too_small_is_refused() {
     assert_eq!(heap.map(|h| h.chunk.size()).sum::<u64>(), 0x1100_0000);
 }
 
+/// 256 blocks and two short ones: no nodes but for these, and for the domains' tails.
 #[test]
-fn the_own_cnode_holds_all_splits_or_nearly() {
-    // 258 blocks: 192 + 2 * 258 + 512 * 258 slots just exceed 2^17.
-    let slots = |splits: u16| 192 + 2 * 258 + 512 * u64::from(splits);
-    assert_eq!(own_cnode(258, slots), (17, 254));
-    let few = |splits: u16| 192 + 2 * 4 + 512 * u64::from(splits);
-    assert_eq!(own_cnode(4, few), (12, 4));
+fn all_blocks_can_be_split_and_no_other_has_slots() {
+    let layout = choose(&two_static(), Heap::Needed, &[]).unwrap();
+    assert_eq!(layout.splits, 258);
+    let slots: u32 = 193 + 2 * 258 + 27 + 258 * 32 + 2 * 512;
+    assert_eq!(layout.own_nodes, slots.div_ceil(2048));
+    for domain in &layout.domains {
+        assert_eq!(domain.grant_radix, 17);
+        let expected: Vec<u32> = (0..32).chain([63]).collect();
+        assert_eq!(domain.grant_nodes, expected);
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! (`pd/image/src/narrow.rs`).
 
 use topology::channel;
+use topology::cores;
 use topology::pd::time::Time as Slice;
 
-use super::roles::{self, Map, Pd, Vm, Way};
+use super::roles::{self, Map, Pd, Vcpu, Vm, Way};
 use super::wanted::{Page, Place, Thing, Want, Wanted};
-use super::{Names, System};
+use super::{Names, System, zazen};
 use crate::spec::{Kind, Object, Rights, Time};
 use crate::subject::slot;
 
@@ -105,7 +106,7 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
         protection_domain(system, names, wanted, pd, index, endpoint);
         if let Some(vm) = &pd.vm {
             virtual_machine(names, wanted, &pd.name, vm, vms);
-            vms += u64::from(vm.vcpus);
+            vms += vm.vcpus.len() as u64;
         }
     }
     for link in &links {
@@ -146,14 +147,22 @@ fn sized(bits: u8) -> Thing {
 
 /// A thread with what everybody has: address space, IPC buffer, scheduling context. `who` is its
 /// protection domain or guest.
-fn thread(wanted: &mut Wanted, who: &str, name: &str, priority: u8, time: Slice, badge: u64) {
+fn thread(
+    wanted: &mut Wanted,
+    who: &str,
+    name: &str,
+    (priority, core): (u8, u8),
+    time: Slice,
+    badge: u64,
+) {
     let tcb = format!("tcb_{name}");
-    let priority = Some(priority);
+    let (priority, core) = (Some(priority), Some(core.into()));
     wanted.object(
         Kind::Tcb,
         &tcb,
         Thing {
             priority,
+            core,
             ..plain()
         },
     );
@@ -234,7 +243,8 @@ fn monitor(names: &Names<'_>, wanted: &mut Wanted) {
     wanted.object(Kind::CNode, &cnode, sized(CNODE_BITS));
     wanted.object(Kind::Endpoint, MONITOR_ENDPOINT, plain());
     wanted.object(Kind::Reply, format!("reply_{MONITOR}"), plain());
-    thread(wanted, MONITOR, MONITOR, MONITOR_PRIORITY, MONITOR_TIME, 0);
+    let priority = (MONITOR_PRIORITY, cores::SERVERS);
+    thread(wanted, MONITOR, MONITOR, priority, MONITOR_TIME, 0);
     let root = Want::to(Kind::CNode, &cnode, "the monitor's CSpace");
     let root = root.guarded(0, WORD - CNODE_BITS);
     wanted.slot(&format!("tcb_{MONITOR}"), slot::CSPACE.into(), root);
@@ -266,7 +276,8 @@ fn protection_domain(
     let (tcb, reply) = (format!("tcb_{name}"), format!("reply_{name}"));
     let (ep, ntfn) = (format!("ep_{name}"), format!("ntfn_{name}"));
     let why = |what: &str| format!("{what} of {name}");
-    thread(wanted, name, name, pd.priority, pd.time, TIME_BADGE + index);
+    let priority = (pd.priority, pd.core);
+    thread(wanted, name, name, priority, pd.time, TIME_BADGE + index);
     memory(names, wanted, name, pd.stack);
     maps(names, wanted, name, &pd.maps);
 
@@ -343,13 +354,25 @@ fn protection_domain(
 /// The virtual machine of `keeper`; `index` counts the vCPUs of those before it.
 fn virtual_machine(names: &Names<'_>, wanted: &mut Wanted, keeper: &str, vm: &Vm, index: u64) {
     maps(names, wanted, &vm.name, &vm.maps);
-    for number in 0..u64::from(vm.vcpus) {
-        virtual_cpu(wanted, keeper, vm, number, index + number);
+    for (place, vcpu) in (0..).zip(&vm.vcpus) {
+        virtual_cpu(wanted, keeper, vm, vcpu, (place, index + place));
     }
 }
 
-/// vCPU `number` of a virtual machine, the system's `index`-th.
-fn virtual_cpu(wanted: &mut Wanted, keeper: &str, vm: &Vm, number: u64, index: u64) {
+/// A vCPU of a virtual machine: its `place`-th, and the system's `index`-th.
+fn virtual_cpu(
+    wanted: &mut Wanted,
+    keeper: &str,
+    vm: &Vm,
+    vcpu: &Vcpu,
+    (place, index): (u64, u64),
+) {
+    let Vcpu {
+        number,
+        core,
+        time,
+        unloads,
+    } = *vcpu;
     let thread_name = format!("{}_{number}", vm.name);
     let (tcb, vcpu) = (format!("tcb_{thread_name}"), format!("vcpu_{thread_name}"));
     let cnode = format!("cnode_{thread_name}");
@@ -358,9 +381,9 @@ fn virtual_cpu(wanted: &mut Wanted, keeper: &str, vm: &Vm, number: u64, index: u
         wanted,
         &vm.name,
         &thread_name,
-        vm.priority,
-        vm.time,
-        TIME_BADGE + number,
+        (vm.priority, core),
+        time,
+        TIME_BADGE + place,
     );
     wanted.object(Kind::CNode, &cnode, sized(CNODE_BITS));
     wanted.object(Kind::VCpu, &vcpu, plain());
@@ -370,7 +393,12 @@ fn virtual_cpu(wanted: &mut Wanted, keeper: &str, vm: &Vm, number: u64, index: u
     let cpu = Want::to(Kind::VCpu, &vcpu, why("the vCPU"));
     wanted.slot(&tcb, slot::VCPU.into(), cpu.clone());
     let faults = format!("faults of guest {} are reported to {keeper}", vm.name);
-    let fault = Want::to(Kind::Endpoint, format!("ep_{keeper}"), faults);
+    // An unloader's are heard apart from others ([`super::zazen`]).
+    let hears = match unloads {
+        true => zazen::unloaded(&vm.name),
+        false => format!("ep_{keeper}"),
+    };
+    let fault = Want::to(Kind::Endpoint, hears, faults);
     let fault = fault.with(CALLER, FAULT_BADGE | number);
     wanted.slot(&tcb, slot::FAULT.into(), fault);
     let thread = Want::to(Kind::Tcb, &tcb, why("the thread"));

@@ -2,15 +2,18 @@
 //! domains on this board.
 
 use board::Timer;
+use topology::cores;
 use topology::links;
 use topology::map::{self, Which};
+use topology::meets::PageName;
 use topology::pd;
 use topology::pd::time::Time;
 use topology::region::{Holds, REGIONS};
-use topology::table::{self, Counter, Irq, Member};
+use topology::shape::{Counter, Domains, Shape};
+use topology::table::{self, Irq, Member};
 use topology::vaddr;
 
-use super::{Domain, System};
+use super::{Disks, Domain, System};
 use crate::spec::Rights;
 
 /// The highest priority that a thread may give itself or another: nobody sets any. With one above 0
@@ -23,6 +26,7 @@ pub(crate) struct Pd {
     pub(crate) name: String,
     /// Scheduling priority in the image.
     pub(crate) priority: u8,
+    pub(crate) core: u8,
     pub(crate) time: Time,
     /// Whether it runs on its callers' time: the fault server binds its scheduling context to its
     /// notification.
@@ -41,10 +45,18 @@ pub(crate) struct Pd {
 pub(crate) struct Vm {
     pub(crate) name: String,
     pub(crate) priority: u8,
-    pub(crate) time: Time,
-    /// How many vCPUs it has.
-    pub(crate) vcpus: u8,
+    /// Its vCPUs.
+    pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) maps: Vec<Map>,
+}
+
+/// A vCPU of a virtual machine.
+pub(crate) struct Vcpu {
+    pub(crate) number: u64,
+    pub(crate) core: u8,
+    pub(crate) time: Time,
+    /// It never executes an instruction ([`topology::cores`]).
+    pub(crate) unloads: bool,
 }
 
 /// A memory region in an address space: all of it, from `vaddr`.
@@ -85,11 +97,27 @@ pub(crate) enum Way {
 
 const PAGE: u64 = 0x1000;
 
-/// How protection domains of `system`'s board tell the time.
-fn counter(system: &System) -> Counter {
-    match system.board.timer {
+/// What of the tables there is for `system`.
+fn shape(system: &System) -> Shape {
+    let counter = match system.board.timer {
         Timer::System { .. } => Counter::Readable,
         Timer::Ttc { .. } => Counter::Told,
+    };
+    let that = |has: fn(&Domain) -> bool| {
+        let domains = system.domains.iter().enumerate();
+        Domains::of(domains.filter(|(_, domain)| has(domain)).map(|(at, _)| at))
+    };
+    Shape {
+        disks: that(|domain| domain.disks != Disks::None),
+        disk_devices: that(|domain| domain.disks == Disks::Devices),
+        nets: that(|domain| domain.nets),
+        meets: system.meets,
+        heap: if system.heap {
+            Domains::ALL
+        } else {
+            Domains::NONE
+        },
+        ..Shape::plain(counter, system.domains.len())
     }
 }
 
@@ -110,11 +138,11 @@ fn name(system: &System, member: Member) -> String {
 }
 
 fn members(system: &System) -> impl Iterator<Item = Member> + use<> {
-    table::members(counter(system), system.domains.len())
+    table::members(shape(system))
 }
 
 fn clients(system: &System) -> impl Iterator<Item = (usize, Member)> + use<> {
-    table::clients(counter(system), system.domains.len())
+    table::clients(shape(system))
 }
 
 /// All protection domains, in Microkit's order: children follow their parent.
@@ -130,32 +158,71 @@ pub(crate) fn pds(system: &System) -> Vec<Pd> {
 
 fn pd(system: &System, member: Member) -> Pd {
     let row = member.pd;
-    let maps = member.maps(counter(system));
+    let maps = member.maps(shape(system));
     let times = of_domain(system, member).map_or(&[][..], |domain| &domain.vcpu_times);
+    let several = system.cores > 1;
     Pd {
         name: name(system, member),
         priority: row.in_image,
-        time: member.time(times),
-        on_callers_time: member.on_callers_time(times),
+        core: match of_domain(system, member) {
+            Some(domain) if row.name == pd::VMM_PREFIX && several => domain.vmm_core(),
+            _ => cores::SERVERS,
+        },
+        time: member.time(times, several),
+        on_callers_time: member.on_callers_time(times, several),
         parent: member.child().map(|number| (pd::FAULT_SERVER, number)),
         stack: row.stack,
         maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
         irq: row.irq.map(|irq| match irq {
             Irq::Uart => system.board.uart.intid,
             Irq::Timer => system.board.timer.intid(),
+            Irq::Disk => system.board.disks.first().map_or(0, |disk| disk.intid),
         }),
         vm: row.vm.map(|vm| {
             let maps = vm.maps.iter();
-            let vcpus = of_domain(system, member).map_or(1, |domain| domain.vcpus);
             Vm {
                 name: vm.name.map_or(label(system, member), str::to_owned),
                 priority: vm.priority,
-                time: times.first().copied().unwrap_or(vm.time),
-                vcpus,
+                vcpus: vcpus(system, member, vm.time),
                 maps: maps.flat_map(|map| mapped(system, member, map)).collect(),
             }
         }),
     }
+}
+
+/// The vCPUs of a member's virtual machine, of which one that is of no domain has `time`. Unloaders
+/// come last.
+fn vcpus(system: &System, member: Member, time: Time) -> Vec<Vcpu> {
+    let Some(domain) = of_domain(system, member) else {
+        return vec![Vcpu {
+            number: 0,
+            core: cores::SERVERS,
+            time,
+            unloads: false,
+        }];
+    };
+    let several = system.cores > 1;
+    let of = |at: u8| {
+        let core = domain.vcpu_cores.get(usize::from(at)).copied();
+        let own = domain.vcpu_times.get(usize::from(at)).copied();
+        Vcpu {
+            number: at.into(),
+            core: core.filter(|_| several).unwrap_or(cores::SERVERS),
+            time: own.unwrap_or(time),
+            unloads: false,
+        }
+    };
+    let mut all: Vec<Vcpu> = (0..domain.vcpus).map(of).collect();
+    if several {
+        let unloaders = cores::with_unloader(domain.vmm_core(), &domain.vcpu_cores);
+        all.extend(unloaders.map(|core| Vcpu {
+            number: cores::unloader(core),
+            core,
+            time: topology::share::UNLOADER,
+            unloads: true,
+        }));
+    }
+    all
 }
 
 /// The mappings that a row stands for.
@@ -185,15 +252,21 @@ fn mapped(system: &System, member: Member, map: &map::Map) -> Vec<Map> {
                 one(region, vaddr::console_client(number))
             })
             .collect(),
-        Which::AllStores => members(system)
-            .filter(|member| member.pd.maps.contains(&map::STORE))
-            .filter_map(|vmm| {
-                let region = match map::STORE.which {
-                    Which::Own(prefix) => own(prefix, system, vmm),
-                    _ => String::new(),
-                };
-                Some(one(region, vaddr::store_guest(vmm.domain?)))
+        Which::OfVmms(prefix, step) => table::of_domains(shape(system), prefix)
+            .map(|(domain, vmm)| {
+                let vaddr = map::of_domain(map.vaddr, step, domain);
+                one(own(prefix, system, vmm), vaddr)
             })
+            .collect(),
+        Which::Pairs => {
+            let me = member.domain.unwrap_or(usize::MAX);
+            let met = system.meets.of(me);
+            met.map(|other| one(page(system, me, other), vaddr::pair(other)))
+                .collect()
+        }
+        Which::RamDisks => (0..)
+            .zip(&system.ram_disks)
+            .map(|(number, region)| one(region.clone(), vaddr::ram_disk(number)))
             .collect(),
         Which::Modules => domain
             .into_iter()
@@ -207,6 +280,12 @@ fn mapped(system: &System, member: Member, map: &map::Map) -> Vec<Map> {
     }
 }
 
+/// The region that the VMMs of two domains share.
+fn page(system: &System, a: usize, b: usize) -> String {
+    let name = |number: usize| system.domains.get(number).map_or("", |d| d.name.as_str());
+    PageName(name(a.min(b)), name(a.max(b))).to_string()
+}
+
 /// A region of the user's own.
 fn own(prefix: &str, system: &System, member: Member) -> String {
     format!("{prefix}{}", label(system, member))
@@ -215,7 +294,7 @@ fn own(prefix: &str, system: &System, member: Member) -> String {
 /// Who may call or notify whom.
 pub(crate) fn links(system: &System) -> Vec<Link> {
     let mut found = Vec::new();
-    for link in links::channels(counter(system), system.domains.len()) {
+    for link in links::channels(shape(system)) {
         let mut add = |from: &links::End, to: &links::End, way| {
             found.push(Link {
                 from: name(system, from.member),
@@ -239,6 +318,12 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
     found
 }
 
+/// The page with the registers of the board's disks.
+fn disk_registers(system: &System) -> Option<board::Area> {
+    let disk = system.board.disks.first()?;
+    Some(board::Area::new(disk.registers.start / PAGE * PAGE, PAGE))
+}
+
 /// All memory regions.
 pub(crate) fn regions(system: &System) -> Vec<Region> {
     let board = system.board;
@@ -248,18 +333,25 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
     };
     let mut found: Vec<Region> = Vec::new();
     let rows = REGIONS.iter();
-    for row in rows.filter(|row| row.when.holds(counter(system))) {
+    for row in rows.filter(|row| row.when.holds(shape(system), None)) {
         let device = match row.holds {
             Holds::Uart => Some(board.uart.registers),
             Holds::CpuInterface => Some(board.gic.virtual_cpu),
             Holds::Timer => timer,
             Holds::Counter => counted,
+            Holds::DiskRegisters => disk_registers(system),
             _ => None,
         };
         let bytes = match row.holds {
             Holds::Page => Some(PAGE),
             Holds::Rings => Some(topology::CONSOLE_REGION_SIZE),
             Holds::StoreRings => Some(topology::STORE_REGION_SIZE),
+            Holds::DiskQueues => Some(topology::DISKS_REGION_SIZE),
+            Holds::DiskData => Some(topology::DISK_DATA_SIZE),
+            Holds::NetQueues => Some(topology::NETS_REGION_SIZE),
+            Holds::NetData => Some(topology::NET_DATA_SIZE),
+            Holds::DiskBuffer => Some(topology::DISK_BUFFER_SIZE),
+            Holds::DiskDma => Some(topology::DISK_DMA_SIZE),
             _ => device.map(|device| device.size),
         };
         let mut add = |name: String, bytes| {
@@ -276,7 +368,7 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
             Which::One(name) => add(name.to_owned(), bytes),
             Which::Own(prefix) => {
                 let has = |member: &Member| {
-                    let mut maps = member.maps(counter(system));
+                    let mut maps = member.maps(shape(system));
                     maps.any(|map| map.which == row.which)
                 };
                 for member in members(system).filter(has) {
@@ -291,8 +383,18 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
                     add(region.clone(), None);
                 }
             }
+            Which::Pairs => {
+                for (a, b) in system.meets.pairs() {
+                    add(page(system, a, b), bytes);
+                }
+            }
+            Which::RamDisks => {
+                for region in &system.ram_disks {
+                    add(region.clone(), None);
+                }
+            }
             // Mapped, never a region of their own.
-            Which::AllRings | Which::AllStores | Which::AtCpuInterface(_) => {}
+            Which::AllRings | Which::OfVmms(..) | Which::AtCpuInterface(_) => {}
         }
     }
     found

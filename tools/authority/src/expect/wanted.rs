@@ -124,6 +124,8 @@ pub(crate) struct Thing {
     pub(crate) bits: Option<u8>,
     /// Priority of a thread.
     pub(crate) priority: Option<u8>,
+    /// Core of a thread.
+    pub(crate) core: Option<u64>,
     /// Budget, period and badge of a scheduling context.
     pub(crate) time: Option<crate::spec::Time>,
     /// GIC INTID.

@@ -1,17 +1,24 @@
 //! What the image builder adds to Microkit's specification (`pd/image/src/extend.rs`): untyped
 //! memory and grant CNodes.
 
-use topology::{caps, pd};
+use topology::caps::{NODE_BITS, VCPU_TIMES_BITS};
+use topology::{caps, cores, pd};
 
 use super::wanted::{Thing, Want, Wanted};
-use super::{Names, System, roles};
-use crate::run_time::GRANT_PREFIX;
+use super::{Domain, Names, System, roles};
+use crate::run_time::{GRANT_PREFIX, node};
 use crate::spec::{Kind, Rights};
 
 /// The memory server's CNode for all it makes.
 const OWN: &str = "cnode_zazen_own";
+/// Its first node, in which its memory lies.
+const OWN_FIRST: &str = "cnode_zazen_node_000_own";
+/// The CNode with the scheduling contexts of vCPUs.
+const TIMES: &str = "cnode_zazen_times";
 /// What the names of its untypeds start with; the slot's number in three digits follows.
 pub(crate) const UNTYPED_PREFIX: &str = "untyped_zazen_";
+/// The wiper's CNode for what the memory server gives it.
+pub(crate) const WIPER_CNODE: &str = "cnode_zazen_wiper";
 /// Bits of a pointer that are left behind a root slot.
 const REST: u8 = 58;
 
@@ -33,7 +40,22 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
         };
         wanted.object(Kind::Untyped, &untyped.name, Thing::default());
         let want = Want::to(Kind::Untyped, &untyped.name, "the memory server's memory");
-        wanted.slot(OWN, slot.into(), want);
+        wanted.slot(OWN_FIRST, slot.into(), want);
+    }
+    for cnode in names.of_kind(&Kind::CNode) {
+        let Some((number, of)) = node(&cnode.name) else {
+            continue;
+        };
+        let sized = Thing {
+            bits: Some(NODE_BITS),
+            ..Thing::default()
+        };
+        wanted.object(Kind::CNode, &cnode.name, sized);
+        let want = Want::to(Kind::CNode, &cnode.name, format!("a part of {of}"));
+        wanted.slot(&of, number.into(), want);
+    }
+    if system.heap {
+        wiper(&server, wanted);
     }
     for (index, domain) in (0..).zip(&system.domains) {
         let vmm = format!("cnode_{}{}", pd::VMM_PREFIX, domain.name);
@@ -59,8 +81,62 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
             let want = Want::to(Kind::Reply, reply, why);
             wanted.slot(&vmm, caps::vmm_reply(number), want);
         }
+        if system.cores > 1 {
+            unloaders(domain, &vmm, wanted);
+        }
     }
     times(system, wanted);
+    vcpu_times(system, wanted);
+}
+
+/// The CNode through which the memory server, whose own is `server`, hands the wiper an untyped.
+fn wiper(server: &str, wanted: &mut Wanted) {
+    let sized = Thing {
+        bits: Some(caps::WIPER_RADIX),
+        ..Thing::default()
+    };
+    wanted.object(Kind::CNode, WIPER_CNODE, sized);
+    let why = "the memory server gives the wiper what is to be zeroed, and takes it back";
+    let gives = Want::to(Kind::CNode, WIPER_CNODE, why);
+    wanted.slot(server, caps::MEM_WIPER_LEAF, gives);
+    let why = "the wiper has the kernel zero what it is given";
+    let uses = Want::to(Kind::CNode, WIPER_CNODE, why);
+    let wiper = format!("cnode_{}", pd::WIPER);
+    wanted.slot(&wiper, caps::WIPER_LEAF, uses.clone());
+    wanted.slot(
+        &format!("{wiper}_root"),
+        caps::WIPER_ROOT,
+        uses.guarded(0, REST - caps::WIPER_RADIX),
+    );
+}
+
+/// The endpoint on which a VMM hears from its unloaders.
+pub(super) fn unloaded(domain: &str) -> String {
+    format!("ep_zazen_unload_{domain}")
+}
+
+/// What a VMM, whose CNode is `vmm`, starts the unloaders of `domain` with and hears from them by.
+fn unloaders(domain: &Domain, vmm: &str, wanted: &mut Wanted) {
+    let mut cores = cores::with_unloader(domain.vmm_core(), &domain.vcpu_cores).peekable();
+    if cores.peek().is_none() {
+        return;
+    }
+    let name = &domain.name;
+    wanted.object(Kind::Endpoint, unloaded(name), Thing::default());
+    let why = format!("the VMM of {name} hears from its unloaders");
+    let read = Rights {
+        read: true,
+        ..Rights::default()
+    };
+    let hears = Want::to(Kind::Endpoint, unloaded(name), why).with(read, 0);
+    wanted.slot(vmm, caps::VMM_UNLOADED, hears);
+    for core in cores {
+        let reply = format!("reply_zazen_{name}_{}", cores::unloader(core));
+        wanted.object(Kind::Reply, &reply, Thing::default());
+        let why = format!("the VMM of {name} answers its unloader on CPU {core}");
+        let want = Want::to(Kind::Reply, reply, why);
+        wanted.slot(vmm, caps::vmm_unload_reply(core), want);
+    }
 }
 
 /// What the fault server binds together for those who run on their callers' time: scheduling
@@ -90,11 +166,35 @@ fn times(system: &System, wanted: &mut Wanted) {
     }
 }
 
-/// Bits of the guard with which CNode `name` takes up all that is left of a pointer behind a root
-/// slot.
+/// The scheduling contexts of vCPUs, in a CNode that the fault server can look through and not
+/// change.
+fn vcpu_times(system: &System, wanted: &mut Wanted) {
+    let sized = Thing {
+        bits: Some(VCPU_TIMES_BITS),
+        ..Thing::default()
+    };
+    wanted.object(Kind::CNode, TIMES, sized);
+    let looks = Want::to(Kind::CNode, TIMES, "the times of vCPUs");
+    wanted.slot(
+        &format!("cnode_{}_root", pd::FAULT_SERVER),
+        caps::VCPU_TIMES_ROOT,
+        looks.guarded(0, REST - VCPU_TIMES_BITS),
+    );
+    for (index, domain) in system.domains.iter().enumerate() {
+        for vcpu in 0..usize::from(domain.vcpus) {
+            let why = format!("the time that vCPU {vcpu} of {} has used", domain.name);
+            let context = format!("sched_context_{}_{vcpu}", domain.name);
+            let want = Want::to(Kind::SchedContext, context, why);
+            wanted.slot(TIMES, caps::vcpu_time(index, vcpu).into(), want);
+        }
+    }
+}
+
+/// Bits of the guard with which CNode `name`, with its nodes, takes up all that is left of a
+/// pointer behind a root slot.
 fn rest(names: &Names<'_>, name: &str) -> u8 {
     let cnode = names.get(name);
-    REST.saturating_sub(cnode.map_or(0, |cnode| cnode.size_bits))
+    REST.saturating_sub(cnode.map_or(0, |cnode| cnode.size_bits + NODE_BITS))
 }
 
 /// The slot that an untyped of this name lies in.

@@ -47,12 +47,24 @@ pub(super) fn shares<'a>(authority: &'a Authority, subject: &Subject) -> Vec<Sha
 /// The same in words, a line for each: who, and what.
 pub(super) fn text(authority: &Authority) -> Vec<(String, String)> {
     let mut lines = Vec::new();
+    let several_cores = authority.spec.objects().any(|(_, object)| object.core > 0);
     for subject in &authority.subjects {
         for share in shares(authority, subject) {
-            lines.push((share.name.to_owned(), words(&share, subject.role)));
+            let much = words(&share, subject.role);
+            let text = match core(authority, share.name) {
+                Some(core) if several_cores => format!("CPU {core}: {much}"),
+                _ => much,
+            };
+            lines.push((share.name.to_owned(), text));
         }
     }
     lines
+}
+
+/// The core of the thread called `name`.
+fn core(authority: &Authority, name: &str) -> Option<u64> {
+    let thread = authority.spec.find(&format!("tcb_{name}"))?;
+    Some(authority.spec.get(thread)?.core)
 }
 
 fn words(share: &Share<'_>, role: Role) -> String {

@@ -175,7 +175,7 @@ pub(super) fn time(authority: &Authority, wanted: &Wanted) -> Check {
     let mut check = Check::new(
         "time",
         "threads and scheduling contexts",
-        "Every thread has the priority that it is expected to have, and can give nobody a higher one; every scheduling context has the budget and period that it is expected to have.",
+        "Every thread has the priority and the core that it is expected to have, and can give nobody a higher one; every scheduling context has the budget and period that it is expected to have.",
     );
     let spec = &authority.spec;
     for (_, object) in spec.objects() {
@@ -201,6 +201,10 @@ pub(super) fn time(authority: &Authority, wanted: &Wanted) -> Check {
                     check.broken(text, Vec::new());
                 }
             }
+        }
+        if let Some(wanted) = thing.core.filter(|wanted| *wanted != object.core) {
+            let text = format!("{name} is on CPU {}; expected is {wanted}", object.core);
+            check.broken(text, Vec::new());
         }
         if object.sched_domain.is_some_and(|domain| domain != 0) {
             check.broken(

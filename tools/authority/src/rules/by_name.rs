@@ -1,5 +1,6 @@
 //! Memory regions that more than one may reach, and devices: who may, by the region's name.
 
+use topology::meets::PAGE_PREFIX;
 use topology::pd;
 
 use crate::memory::What;
@@ -102,6 +103,70 @@ pub(super) fn named(what: &What) -> Option<Named<'_>> {
             of: domain,
         });
     }
+    if let Some(domain) = region.strip_prefix("peer_") {
+        return Some(Named {
+            device: false,
+            why: "where one domain's event channels to others end, written by the peer server alone",
+            access: |authority, who, domain| match authority.subjects.get(who) {
+                Some(subject) if subject.name == pd::PEER_SERVER => Access::Write,
+                Some(vmm) if vmm.role == Role::Vmm && vmm.domain() == Some(domain) => Access::Read,
+                _ => Access::Nothing,
+            },
+            of: domain,
+        });
+    }
+    if let Some(domain) = ["nets_", "frames_"]
+        .iter()
+        .find_map(|prefix| region.strip_prefix(prefix))
+    {
+        return Some(Named {
+            device: false,
+            why: "frames of one VMM's guest on their way from and to the net server",
+            access: |authority, who, domain| match authority.subjects.get(who) {
+                Some(subject) if subject.name == pd::NET_SERVER => Access::Write,
+                Some(vmm) if vmm.role == Role::Vmm && vmm.domain() == Some(domain) => Access::Write,
+                _ => Access::Nothing,
+            },
+            of: domain,
+        });
+    }
+    if let Some(domain) = ["disks_", "data_"]
+        .iter()
+        .find_map(|prefix| region.strip_prefix(prefix))
+    {
+        return Some(Named {
+            device: false,
+            why: "what one VMM and the block server say and hand each other",
+            access: |authority, who, domain| match authority.subjects.get(who) {
+                Some(subject) if subject.role == Role::Vmm && subject.domain() == Some(domain) => {
+                    Access::Write
+                }
+                _ => owned(authority, who, Role::BlockServer, Access::Nothing),
+            },
+            of: domain,
+        });
+    }
+    if let Some(both) = region.strip_prefix(PAGE_PREFIX) {
+        return Some(Named {
+            device: false,
+            why: "events between the VMMs of two domains that meet",
+            access: |authority, who, both| {
+                let subject = authority.subjects.get(who);
+                let vmm = subject.filter(|subject| subject.role == Role::Vmm);
+                let (Some((one, other)), Some(of)) =
+                    (both.split_once(':'), vmm.and_then(|vmm| vmm.domain()))
+                else {
+                    return Access::Nothing;
+                };
+                if of == one || of == other {
+                    Access::Write
+                } else {
+                    Access::Nothing
+                }
+            },
+            of: both,
+        });
+    }
     if region.starts_with("module_") {
         return Some(Named {
             device: false,
@@ -151,6 +216,19 @@ pub(super) fn named(what: &What) -> Option<Named<'_>> {
                 };
                 owned(a, who, Role::TimerServer, others)
             },
+        ),
+        "disk_queue" => rule(
+            false,
+            "requests and answers between the block server and its driver",
+            |a, who, _| {
+                let others = owned(a, who, Role::BlockServer, Access::Nothing);
+                owned(a, who, Role::BlockDriver, others)
+            },
+        ),
+        "disk_registers" => rule(
+            true,
+            "registers of the disk and its neighbours: the block driver alone",
+            |a, who, _| owned(a, who, Role::BlockDriver, Access::Nothing),
         ),
         "gicv" => rule(
             true,

@@ -3,7 +3,7 @@
 use topology::pd;
 
 use super::{Check, Tally, list, only};
-use crate::run_time::grant_cnodes;
+use crate::run_time::{grant_domain, node};
 use crate::spec::{Id, Kind};
 use crate::{Authority, Held, Role, Subject};
 
@@ -14,14 +14,19 @@ pub(super) fn grants(authority: &Authority) -> Check {
         "capabilities to grant CNodes",
         "A VMM can look through its own grant CNode and through no other; only the memory server can operate on one.",
     );
-    for (cnode, domain, _) in grant_cnodes(authority) {
+    let cnodes = authority.spec.objects().filter_map(|(id, object)| {
+        let domain = grant_domain(&object.name)?;
+        (object.kind == Kind::CNode).then_some((id, domain))
+    });
+    for (cnode, domain) in cnodes {
         for subject in &authority.subjects {
-            let to = |held: &&Held| held.cap.object == Some(cnode);
+            let to =
+                |held: &&Held| held.cap.object == Some(cnode) && !in_its_place(authority, held);
             for held in subject.held.iter().filter(to) {
                 check.looked_at += 1;
                 let message = match subject.role {
                     Role::MemoryServer => continue,
-                    Role::Vmm if subject.domain() == Some(domain) && !held.invocable => continue,
+                    Role::Vmm if subject.domain() == Some(&*domain) && !held.invocable => continue,
                     _ if held.invocable => format!(
                         "{} can operate on the grant CNode of {domain}: it could copy, move and delete what is granted there",
                         subject.name
@@ -33,6 +38,14 @@ pub(super) fn grants(authority: &Authority) -> Check {
         }
     }
     check.needs_some()
+}
+
+/// Whether this is a node in the CNode that it is part of: whoever has that has its nodes, and the
+/// capability to it speaks for them.
+fn in_its_place(authority: &Authority, held: &Held) -> bool {
+    let object = held.cap.object.map(|id| authority.spec.name(id));
+    let of = object.and_then(node).map(|(_, of)| of);
+    of.is_some_and(|of| of == authority.spec.name(held.cnode))
 }
 
 /// Whose object `id` is.
@@ -78,7 +91,7 @@ pub(super) fn objects(authority: &Authority) -> Check {
                 Kind::SchedContext,
                 Kind::Reply,
             ];
-            if !guarded.contains(kind) {
+            if !guarded.contains(kind) || in_its_place(authority, held) {
                 continue;
             }
             check.looked_at += 1;
@@ -123,17 +136,33 @@ fn exception(
             "{name}, part of Microkit: {} of everybody whom it starts and watches",
             kind.name()
         )),
+        Role::MemoryServer
+            if *kind == Kind::CNode
+                && authority.spec.name(held.cap.object?) == crate::expect::WIPER_CNODE =>
+        {
+            Some(format!(
+                "{name}: the wiper's CNode, to hand it what is to be zeroed"
+            ))
+        }
         Role::MemoryServer if *kind == Kind::CNode && held.invocable => {
-            let mut grants = grant_cnodes(authority);
-            grants.find(|(id, ..)| Some(*id) == held.cap.object)?;
+            grant_domain(authority.spec.name(held.cap.object?))?;
             Some(format!(
                 "{name}: the grant CNode of each domain, to fill it"
             ))
         }
         _ if *name == pd::FAULT_SERVER && *kind == Kind::SchedContext => {
             let whose = whose?;
+            if whose.role == Role::Guest {
+                let keeper = authority.subjects.get(authority.keeper(owner?)?)?;
+                return (keeper.role == Role::Vmm).then(|| {
+                    format!(
+                        "{name}: scheduling context of each vCPU, to ask how much time it has used"
+                    )
+                });
+            }
             let gate = whose.name.starts_with(pd::GATE_PREFIX);
-            let server = whose.role == Role::MemoryServer || whose.name == pd::DT_SERVER;
+            let server = whose.role == Role::MemoryServer
+                || [pd::DT_SERVER, pd::PEER_SERVER].contains(&whose.name.as_str());
             let known = gate || server || whose.role == Role::Vmm;
             known.then(|| {
                 format!("{name}: scheduling context of everybody who runs on its callers' time")
@@ -151,14 +180,17 @@ fn exception(
     }
 }
 
-/// The console and the timer server have an interrupt each, and nobody has another.
+/// Those that have an interrupt each.
+const OWNERS: [Role; 3] = [Role::Console, Role::TimerServer, Role::BlockDriver];
+
+/// Owners of devices have an interrupt each, and nobody has another.
 pub(super) fn interrupts(authority: &Authority) -> Check {
     let mut check = Check::new(
         "interrupts",
         "interrupts",
-        "Only the console (the UART's) and the timer server (the timer's) have interrupts, each its own, and each is told of no other's. A VMM has none.",
+        "Only the console (the UART's), the timer server (the timer's) and the block driver (the disk's) have interrupts, each its own, and each is told of no other's. A VMM has none.",
     );
-    let may = |subject: &Subject| matches!(subject.role, Role::Console | Role::TimerServer);
+    let may = |subject: &Subject| OWNERS.contains(&subject.role);
     for (id, object) in authority.spec.objects() {
         if object.kind != Kind::Irq {
             continue;
@@ -208,7 +240,7 @@ pub(super) fn interrupts(authority: &Authority) -> Check {
                 .push(format!("{}: interrupt {number}", subject.name));
         }
     }
-    for role in [Role::Console, Role::TimerServer] {
+    for role in OWNERS {
         let has = |s: &Subject| s.held.iter().any(|held| held.cap.kind == Kind::Irq);
         if let Some(subject) = only(authority, role).filter(|s| !has(s)) {
             check.broken(format!("{} has no interrupt", subject.name), Vec::new());

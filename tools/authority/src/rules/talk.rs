@@ -3,6 +3,7 @@
 use topology::{MAX_DOMAINS, caps, channel, pd};
 
 use super::{Check, Tally, only};
+use crate::expect::System;
 use crate::run_time::grant_cnodes;
 use crate::spec::Kind;
 use crate::talk::{owner, receives};
@@ -14,11 +15,11 @@ fn ends<'a>(authority: &'a Authority, edge: &Edge) -> Option<(&'a Subject, &'a S
 }
 
 /// Nobody of one domain can call or notify anybody of another.
-pub(super) fn apart(authority: &Authority) -> Check {
+pub(super) fn apart(authority: &Authority, system: &System) -> Check {
     let mut check = Check::new(
         "apart",
         "calls, notifications and fault reports",
-        "No guest or VMM can call or notify a guest or VMM of another domain, nor report faults to it; what goes between domains goes through servers.",
+        "No guest or VMM can call or notify a guest or VMM of another domain, nor report faults to it, but for the VMMs of two domains that meet, which notify each other; what else goes between domains goes through servers.",
     );
     for edge in &authority.edges {
         check.looked_at += 1;
@@ -27,6 +28,7 @@ pub(super) fn apart(authority: &Authority) -> Check {
         };
         if let (Some(one), Some(other)) = (from.part_of(), to.part_of())
             && one != other
+            && !(edge.way == Way::Notify && vmms_of_a_pair(system, from, to))
         {
             check.broken(
                 format!("{} {} {}", from.name, edge.way, to.name),
@@ -37,16 +39,28 @@ pub(super) fn apart(authority: &Authority) -> Check {
     check.needs_some()
 }
 
+/// Whether the two are the VMMs of domains that meet.
+fn vmms_of_a_pair(system: &System, from: &Subject, to: &Subject) -> bool {
+    let number = |subject: &Subject| {
+        let vmm = Some(subject).filter(|subject| subject.role == Role::Vmm);
+        let name = vmm.and_then(Subject::domain)?;
+        system.domains.iter().position(|domain| domain.name == name)
+    };
+    let pair = number(from).zip(number(to));
+    pair.is_some_and(|(a, b)| system.meets.contains(a, b))
+}
+
 /// The memory server takes a caller's number for the domain that asks, the fault server a child's
 /// for the VMM that stopped.
 pub(super) fn callers(authority: &Authority) -> Check {
     let mut check = Check::new(
         "callers",
         "calls to the memory server and reports of faults",
-        "A VMM's gate calls the memory server, and a VMM's faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped.",
+        "A VMM's gate calls the memory server, and a VMM's faults are reported, under the number of its own domain; only the fault server can tell the memory server that a VMM has stopped, and only the peer server that a page is lent.",
     );
     let mut tally = Tally::default();
     let crash = channel::MEMORY_FAULTS as u64;
+    let lend = channel::MEMORY_PEER as u64;
     for edge in &authority.edges {
         let Some((from, to)) = ends(authority, edge) else {
             continue;
@@ -68,6 +82,10 @@ pub(super) fn callers(authority: &Authority) -> Check {
             tally.add(format!("{}: that a VMM has stopped", from.name));
             continue;
         }
+        if calls && from.name == pd::PEER_SERVER && has == lend {
+            tally.add(format!("{}: that a page is lent", from.name));
+            continue;
+        }
         // What is no VMM has no domain, and must not report faults under the number of one.
         let is_server = own.is_none() && reports && has >= MAX_DOMAINS as u64;
         if own == Some(has) || is_server {
@@ -75,6 +93,7 @@ pub(super) fn callers(authority: &Authority) -> Check {
         }
         let what = match (calls, has) {
             (true, _) if has == crash => "can tell the memory server that a VMM has stopped".into(),
+            (true, _) if has == lend => "can tell the memory server that a page is lent".into(),
             (true, _) => format!("calls the memory server as domain {}", has + 1),
             (false, _) => format!("reports faults as the VMM of domain {}", has + 1),
         };

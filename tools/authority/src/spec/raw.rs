@@ -29,6 +29,7 @@ pub(super) fn object(name: String, raw: RawObject) -> Result<Object, SpecError> 
         paddr: body.paddr.map(Paddr),
         level: body.level,
         priority: extra.prio,
+        core: extra.affinity,
         max_priority: extra.max_prio,
         sched_domain: extra.domain,
         time: extra.budget.zip(extra.period).map(|(budget, period)| Time {
@@ -104,6 +105,8 @@ pub(super) struct RawBody {
 
 #[derive(Deserialize, Default)]
 struct RawExtra {
+    #[serde(default)]
+    affinity: u64,
     #[serde(default)]
     prio: u8,
     #[serde(default)]

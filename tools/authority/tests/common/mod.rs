@@ -19,24 +19,44 @@ pub(crate) const RW: Rights = Rights {
 
 /// Set to anything, it makes tests write their snapshots instead of comparing.
 const UPDATE: &str = "ZAZEN_UPDATE_SNAPSHOTS";
-/// A whole specification of the default system, from which the sample is made anew.
-const SPEC: &str = "ZAZEN_SPEC";
+/// A sample, and the variable that names a whole specification from which it is made anew.
+struct Sample {
+    name: &'static str,
+    spec: &'static str,
+}
+
+/// The default system: domains/two-linux.dts.
+const DEFAULT: Sample = Sample {
+    name: "two-linux",
+    spec: "ZAZEN_SPEC",
+};
+/// One with all servers that there are for guests: domains/servers.dts.
+const SERVERS: Sample = Sample {
+    name: "servers",
+    spec: "ZAZEN_SPEC_SERVERS",
+};
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sample_path() -> PathBuf {
-    here().join("tests/data/two-linux.capdl.json")
+impl Sample {
+    fn path(&self) -> PathBuf {
+        here().join(format!("tests/data/{}.capdl.json", self.name))
+    }
+
+    fn read(&self) -> String {
+        if let Some(path) = std::env::var_os(self.spec) {
+            let whole = fs::read_to_string(path).expect("the specification that is named");
+            fs::write(self.path(), reduced(&whole)).expect("tests/data can be written");
+        }
+        fs::read_to_string(self.path()).expect("the sample is committed")
+    }
 }
 
 /// The committed specification of domains/two-linux.dts.
 pub(crate) fn sample() -> String {
-    if let Some(path) = std::env::var_os(SPEC) {
-        let whole = fs::read_to_string(path).expect("the specification that ZAZEN_SPEC names");
-        fs::write(sample_path(), reduced(&whole)).expect("tests/data can be written");
-    }
-    fs::read_to_string(sample_path()).expect("the sample is committed")
+    DEFAULT.read()
 }
 
 /// `whole` without the contents of frames and what says nothing about authority, one object a line.
@@ -94,6 +114,15 @@ impl System {
     pub(crate) fn new() -> Self {
         static SAMPLE: OnceLock<Spec> = OnceLock::new();
         let sample = || Spec::parse(&sample()).expect("the sample is a specification");
+        Self {
+            spec: SAMPLE.get_or_init(sample).clone(),
+        }
+    }
+
+    /// That of domains/servers.dts.
+    pub(crate) fn with_servers() -> Self {
+        static SAMPLE: OnceLock<Spec> = OnceLock::new();
+        let sample = || Spec::parse(&SERVERS.read()).expect("the sample is a specification");
         Self {
             spec: SAMPLE.get_or_init(sample).clone(),
         }
@@ -162,6 +191,12 @@ pub(crate) fn with_field(name: &str, pointer: &str, value: Value) -> Authority {
     Authority::read(&spec.to_string()).expect("still a specification")
 }
 
+/// The sample whose object `name` is called `new`.
+pub(crate) fn with_name(name: &str, new: &str) -> Authority {
+    let spec = sample().replace(&format!("\"{name}\""), &format!("\"{new}\""));
+    Authority::read(&spec).expect("still a specification")
+}
+
 /// What domains/two-linux.dts describes.
 pub(crate) fn described() -> authority::System {
     let domain = |name: &str, start| authority::Domain {
@@ -175,12 +210,37 @@ pub(crate) fn described() -> authority::System {
         p2m: Some(topology::p2m_bytes(192 << 20)),
         static_mem: Span::sized(Paddr(start), 192 << 20).map(|span| vec![span]),
         vcpu_times: vec![topology::pd::time::VCPU],
+        disks: authority::Disks::None,
+        nets: false,
+        vcpu_cores: vec![0],
     };
     authority::System {
         board: &board::QEMU_VIRT,
         domains: vec![domain("linux1", 0x4000_0000), domain("linux2", 0x4c00_0000)],
+        meets: topology::meets::Meets::NONE,
+        heap: false,
+        ram_disks: Vec::new(),
+        cores: 1,
         benchmark: false,
     }
+}
+
+/// What domains/servers.dts describes.
+pub(crate) fn described_servers() -> authority::System {
+    let mut system = described();
+    system.heap = true;
+    for domain in &mut system.domains {
+        domain.nets = true;
+    }
+    if let Some(second) = system.domains.last_mut() {
+        second.static_mem = None;
+    }
+    let disks = [authority::Disks::Devices, authority::Disks::Files];
+    for (domain, disks) in system.domains.iter_mut().zip(disks) {
+        domain.disks = disks;
+    }
+    system.ram_disks = vec!["ramdisk_initrd.cpio".to_owned()];
+    system
 }
 
 /// Compares `text` with the committed file at `path` below the repository's root.

@@ -1,0 +1,80 @@
+//! The net server's protection domain: no device, and nothing that one could reach memory by.
+//!
+//! A library, so that the boot tests' own can be this one until it crashes.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use guest_mem::RawWindow;
+use net_server::Server;
+use static_cell::ConstStaticCell;
+use zazen_rt::clock;
+use zazen_rt::event::{notify_each, poll};
+use zazen_rt::log::ServerLog;
+use zazen_rt::patched;
+use zazen_rt::{ChannelSet, Handler, Infallible, region};
+
+/// Some tens of KiB, so it lives here and not on the stack.
+static SERVER: ConstStaticCell<Server<'static, RawWindow>> = ConstStaticCell::new(Server::new());
+
+/// The protection domain.
+pub struct Pd {
+    server: &'static mut Server<'static, RawWindow>,
+    log: ServerLog,
+}
+
+/// It at its start; called once.
+pub fn init() -> Pd {
+    let server = SERVER.take();
+    server.set_frequency(clock::frequency());
+    for (guest, domain) in patched::net_domains().iter().enumerate() {
+        let nics = domain.nics();
+        if !nics.is_empty()
+            && let Some(end) = region::nets_region(guest).server(region::net_data(guest))
+        {
+            server.add(guest, end, nics);
+        }
+    }
+    let mut pd = Pd {
+        server,
+        log: ServerLog::take(),
+    };
+    // VMMs that looked before learn of their interfaces.
+    let guests = patched::net_domains().iter().enumerate();
+    let there = guests.filter(|(_, domain)| !domain.nics().is_empty());
+    notify_each(there.fold(0, |bits, (guest, _)| bits | 1 << guest));
+    pd.work();
+    pd
+}
+
+impl Pd {
+    /// Works until there is nothing to do. Each turn also takes new notifications, so a guest that
+    /// always has more delays no other.
+    fn work(&mut self) {
+        loop {
+            let turn = self.server.turn(clock::now());
+            // VMM `i` is channel `i`.
+            notify_each(turn.notify.into());
+            while let Some(notice) = self.server.take_notice() {
+                let name = |guest: usize| {
+                    let domain = patched::net_domains().get(guest);
+                    domain.map_or("?", |domain| domain.name())
+                };
+                self.log.line(format_args!("{}", notice.with(&name)));
+            }
+            if !turn.more {
+                return;
+            }
+            // A turn looks at everybody.
+            poll();
+        }
+    }
+}
+
+impl Handler for Pd {
+    type Error = Infallible;
+
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        self.work();
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! The net server's protection domain.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+zazen_rt::protection_domain!(zazen_net_server::init);
