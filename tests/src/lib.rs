@@ -10,3 +10,4 @@ pub mod machine;
 pub mod requirements;
 pub mod scenes;
 pub mod suite;
+pub mod write_log;

@@ -46,13 +46,36 @@ struct State {
     ended: bool,
     /// How much of [`ERASES`] came last.
     erasing: usize,
+    /// What may become, or is, a line of the debug kernel: not among `bytes` yet.
+    kernel: Vec<u8>,
 }
 
 /// How the console takes a line off the screen.
 const ERASES: &[u8] = b"\r\x1b[K";
 
+/// How a line of the debug kernel begins and ends. It writes to the UART itself, in the middle of
+/// a line of the console server if it comes so.
+const KERNEL_BEGINS: &[u8] = b"\x1b[0m\x1b[1m<<";
+const KERNEL_ENDS: &[u8] = b">>\x1b[0m\r\n";
+
 impl State {
+    /// Takes the next byte. The lines of a debug kernel are left out, so that the line which one
+    /// of them came into is whole.
     fn take(&mut self, byte: u8) {
+        self.kernel.push(byte);
+        let begins = KERNEL_BEGINS.starts_with(&self.kernel);
+        let goes_on = self.kernel.starts_with(KERNEL_BEGINS);
+        if goes_on && self.kernel.ends_with(KERNEL_ENDS) {
+            self.kernel.clear();
+        } else if !begins && !goes_on {
+            // The first byte begins none; a line of the kernel may begin behind it.
+            let mut held = std::mem::take(&mut self.kernel).into_iter();
+            held.by_ref().take(1).for_each(|byte| self.keep(byte));
+            held.for_each(|byte| self.take(byte));
+        }
+    }
+
+    fn keep(&mut self, byte: u8) {
         self.erasing = match ERASES.get(self.erasing) {
             Some(&expected) if expected == byte => self.erasing + 1,
             _ => usize::from(byte == b'\r'),
@@ -317,6 +340,22 @@ mod tests {
         cat.send("three\n").unwrap();
         assert!(cat.expect("three", SOON).is_ok());
         assert_eq!(cat.seen(), "three\n");
+    }
+
+    #[test]
+    fn a_line_of_the_debug_kernel_leaves_the_line_whole_that_it_came_into() {
+        let mut state = State::default();
+        let bytes = b"\x1b[0m\x1b[0m\x1b[1m<<\x1b[0m\x1b[32mseL4(CPU 0)\x1b[0m\x1b[1m [f/1]: a>>b>>\x1b[0m\r\n";
+        let mut all = b"server: one ".to_vec();
+        all.extend_from_slice(bytes);
+        all.extend_from_slice(b"line\r\n\x1b[1m<x\r\x1b[K");
+        for byte in all {
+            state.take(byte);
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&state.bytes),
+            format!("server: one \x1b[0mline\n\x1b[1m<x{WITHDRAWN}")
+        );
     }
 
     #[test]

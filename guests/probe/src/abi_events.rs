@@ -65,6 +65,23 @@ pub fn alloc_unbound() -> u32 {
     }
 }
 
+/// Sets a port aside for domain `remote`, if the two may meet.
+pub fn set_aside(remote: u16) {
+    let mut alloc = AllocUnbound {
+        domain: SELF,
+        remote,
+        port: 0,
+    };
+    call_with(nr::EVTCHN, 6, &mut alloc);
+}
+
+/// A port bound to port `port` of domain `remote`, which has set it aside for this guest.
+pub fn bind_to(remote: u16, port: u32) -> Option<u32> {
+    // remote_dom with padding, remote_port, local_port.
+    let mut bind = [u32::from(remote), port, 0];
+    (call_with(nr::EVTCHN, 0, &mut bind) == 0).then_some(bind[2])
+}
+
 fn events(report: &mut Report) {
     let alloc = |domain, remote| {
         call_with(

@@ -101,6 +101,11 @@ pub fn map_shared_info() -> i64 {
     add(SELF, 0, 0, page::frame(Use::SharedInfo))
 }
 
+/// Maps the first frame of the grant table over its page.
+pub fn map_grant_frame() -> i64 {
+    add(SELF, 1, 0, page::frame(Use::Grant))
+}
+
 fn add(domain: u16, space: u32, index: u64, frame: u64) -> i64 {
     call_with(
         nr::MEMORY,

@@ -35,7 +35,7 @@ write!(/** Virtual timer control: bit 0 enable, bit 1 mask. */ set_timer_control
 write!(/** Virtual timer compare value. */ set_timer, "cntv_cval_el0");
 
 read!(/** Which processor this is. */ mpidr, "mpidr_el1");
-read!(sctlr, "sctlr_el1");
+read!(/** MMU, caches, alignment. */ system_control, "sctlr_el1");
 read!(ttbr0, "ttbr0_el1");
 read!(tcr, "tcr_el1");
 read!(mair, "mair_el1");
@@ -62,7 +62,7 @@ write!(set_user_stack, "sp_el0");
 pub fn fresh() -> Result<(), (&'static str, u64)> {
     let registers = [
         // MMU and caches.
-        ("SCTLR_EL1", sctlr() & 0x1005),
+        ("SCTLR_EL1", system_control() & 0x1005),
         ("TTBR0_EL1", ttbr0()),
         ("TCR_EL1", tcr()),
         ("MAIR_EL1", mair()),

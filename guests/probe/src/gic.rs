@@ -1,11 +1,12 @@
 //! GICv2 at the addresses of Xen's guest layout.
 
-use crate::cpu;
+use crate::trap::Outcome;
+use crate::{attempt, cpu};
 
 /// Distributor.
 pub const GICD: u64 = 0x0300_1000;
 /// CPU interface.
-const GICC: u64 = 0x0300_2000;
+pub const GICC: u64 = 0x0300_2000;
 
 /// Distributor registers.
 pub mod gicd {
@@ -15,6 +16,12 @@ pub mod gicd {
     pub const TYPER: u64 = 4;
     /// Set-enable.
     pub const ISENABLER: u64 = 0x100;
+    /// Clear-enable.
+    pub const ICENABLER: u64 = 0x180;
+    /// Set-pending.
+    pub const ISPENDR: u64 = 0x200;
+    /// Targets, a byte for each interrupt.
+    pub const ITARGETSR: u64 = 0x800;
     /// Priorities, a byte for each interrupt.
     pub const IPRIORITYR: u64 = 0x400;
     /// Software-generated interrupts.
@@ -44,6 +51,14 @@ pub fn write_distributor(offset: u64, value: u32) {
     unsafe { ((GICD + offset) as *mut u32).write_volatile(value) }
 }
 
+/// Writes to `GICD_SGIR`: 0, or the syndrome of the exception that it took.
+pub fn send(word: u64) -> u64 {
+    match attempt!("str {0:w}, [{1}]", in(reg) word, in(reg) GICD + gicd::SGIR) {
+        Outcome::Done => 0,
+        Outcome::Took(fault) => fault.esr,
+    }
+}
+
 fn read_interface(offset: u64) -> u32 {
     // SAFETY: a register of the CPU interface.
     unsafe { ((GICC + offset) as *const u32).read_volatile() }
@@ -66,13 +81,7 @@ pub fn start() {
 
 /// Takes and ends the interrupt; the timer is turned off.
 pub fn on_interrupt() {
-    let id = read_interface(gicc::IAR);
-    if id & 0x3ff == TIMER {
-        cpu::set_timer_control(0);
-    }
-    if id & 0x3ff < 1020 {
-        write_interface(gicc::EOIR, id);
-    }
+    take_one();
 }
 
 /// The CPU interface's control and mask, and what it gives with all priorities let through: 1023
@@ -149,14 +158,25 @@ pub fn listen() {
 /// Takes and ends an interrupt of this vCPU's, the timer turned off; 1023 for none. SGIs have the
 /// number of their sender above the tenth bit.
 pub fn take_one() -> u64 {
+    let id = acknowledge();
+    end(id);
+    id
+}
+
+/// The first half of [`take_one`].
+pub fn acknowledge() -> u64 {
     let id = read_interface(gicc::IAR);
     if id & 0x3ff == TIMER {
         cpu::set_timer_control(0);
     }
-    if id & 0x3ff < 1020 {
-        write_interface(gicc::EOIR, id);
-    }
     id.into()
+}
+
+/// The second half.
+pub fn end(id: u64) {
+    if id & 0x3ff < 1020 {
+        write_interface(gicc::EOIR, id as u32);
+    }
 }
 
 /// Sleeps until interrupt `wanted` has come, and takes it.
@@ -168,9 +188,5 @@ pub fn sleep_until(wanted: u32) {
 
 /// Takes and ends what the interface gives; 1023 for nothing.
 fn take() -> u32 {
-    let id = read_interface(gicc::IAR);
-    if id & 0x3ff < 1020 {
-        write_interface(gicc::EOIR, id);
-    }
-    id & 0x3ff
+    take_one() as u32 & 0x3ff
 }

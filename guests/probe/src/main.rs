@@ -7,16 +7,24 @@
 //! - `probe=abi`: return codes of hypercalls with good and bad arguments.
 //! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows
 //!   are those of SUPPORT.md.
+//! - `probe=store`: xenstore: operations, errors, permissions, quotas, watches and transactions.
+//! - `probe=disk`: a front end that does what none should, `requests=N` times.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
 //! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures
 //!   are complete.
+//! - `probe=bench-pause`: how long the guest stands still while 128 MiB go and come.
 //! - `probe=reboot`: restarts for ever and looks each time whether the machine is as new.
 //! - `probe=spin`: takes what it can have, then computes for ever without an exit.
 //! - `probe=share`: measures what it gets of the processor, in `windows=N` windows of 100 ms after
 //!   `warm-up=MS`.
+//! - `probe=idle`: waits for nothing, for ever.
 //! - `probe=late`: sleeps, and measures by how much it is woken too late.
-//! - `probe=smp`: four vCPUs: power, interrupts between them, timers and events of each.
+//! - `probe=smp`: four vCPUs: power, interrupts between them, timers and events of each; vCPUs go
+//!   off and on `rounds=N` times.
 //! - `probe=smp-bench`: what it costs to reach another vCPU.
+//! - `probe=smp-lock`: what a spin lock costs four vCPUs that share a processor.
+//! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever, on `vcpus=N`.
+//! - `probe=peers`: event channels to domain `other=N`, as `role=host` or `role=caller`.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
 //! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two
 //!   share.
@@ -37,14 +45,17 @@ mod bad;
 mod bad_calls;
 mod bench;
 mod bench_memory;
+mod bench_pause;
 mod bootargs;
 mod codes;
 mod console;
 mod cpu;
 mod debug;
+mod disk;
 mod gic;
 mod late;
 mod page;
+mod peers;
 mod reboot;
 mod registers;
 mod report;
@@ -52,6 +63,7 @@ mod share;
 mod smp;
 mod spin;
 mod start;
+mod store;
 mod storm;
 mod trap;
 mod xen;
@@ -87,9 +99,18 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 abi_memory::run(&mut report);
             }
             "codes" => codes::run(&mut report),
+            "store" => store::run(&mut report),
+            "disk" => disk::run(
+                &mut report,
+                option("requests=").and_then(|n| n.parse().ok()),
+            ),
             "bench" => bench::run(),
             "bench-memory" => {
                 bench_memory::run();
+                println!("bench: done 0");
+            }
+            "bench-pause" => {
+                bench_pause::run();
                 println!("bench: done 0");
             }
             "reboot" => reboot::run(&mut report),
@@ -100,15 +121,31 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 share::run(windows, warm_up)
             }
             "late" => late::run(),
-            "storm" => storm::run(option("attack=").unwrap_or_default()),
-            "smp" => smp::run(&mut report),
+            "idle" => {
+                println!("idle: sleeps");
+                loop {
+                    cpu::sleep();
+                }
+            }
+            "storm" => storm::run(
+                option("attack=").unwrap_or_default(),
+                option("vcpus=").and_then(|n| n.parse().ok()).unwrap_or(1),
+            ),
+            "smp" => smp::run(&mut report, option("rounds=").and_then(|n| n.parse().ok())),
+            "smp-lock" => smp::lock::run(),
             "smp-bench" => {
-                smp::bench();
+                smp::bench::run();
                 println!("bench: done 0");
             }
             "registers" => registers::run(
                 &mut report,
                 option("who=").and_then(|n| n.parse().ok()).unwrap_or(0),
+            ),
+            "peers" => peers::run(
+                &mut report,
+                option("role=").unwrap_or_default(),
+                option("other=").and_then(|n| n.parse().ok()).unwrap_or(0),
+                option("lives=") != Some("1"),
             ),
             "beat" => debug::beat(&mut report),
             "attack" => debug::attack(option("attack=").unwrap_or_default()),

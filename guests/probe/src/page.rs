@@ -20,9 +20,13 @@ pub enum Use {
     Balloon,
     /// `vcpu_info` and runstate live in it.
     Vcpu,
+    /// The ring of a disk.
+    Ring,
+    /// What is read from a disk and written to it.
+    Data,
 }
 
-static PAGES: [Page; 4] = [const { Page(UnsafeCell::new([0; 512])) }; 4];
+static PAGES: [Page; 6] = [const { Page(UnsafeCell::new([0; 512])) }; 6];
 
 /// Address of the page; with the MMU off also its guest physical address.
 pub fn address(page: Use) -> u64 {

@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::abi_memory::{DECREASE, extent, reservation};
 use crate::report::Report;
+use crate::smp::second::{self, Ask, VCPUS};
 use crate::xen::{self, nr};
-use crate::{cpu, gic, page, spin};
+use crate::{cpu, gic, page, spin, storm};
 
 /// What a life leaves in memory; nothing else writes it.
 const MARK: u64 = 0x6f6e_6365_2061_6761;
@@ -22,6 +23,9 @@ const REBOOT: u32 = 1;
 const CURRENT: u64 = 3;
 /// `XENMEM_maximum_reservation`.
 const MAXIMUM: u64 = 4;
+
+/// PSCI `AFFINITY_INFO`.
+const AFFINITY_INFO: u64 = 0xc400_0004;
 
 /// A cell that is the image's, not bss: the image is loaded anew for each life.
 static LOADED: AtomicU64 = AtomicU64::new(1);
@@ -77,6 +81,9 @@ pub fn run(report: &mut Report) -> ! {
         reservation(MAXIMUM, xen::SELF),
     );
 
+    let on = (1..vcpus()).filter(|n| cpu::smc(AFFINITY_INFO, *n as u64, 0, 0) != 1);
+    report.equal("reboot", "others_are_off", on.count() as i64, 0);
+
     // A shorter life would be one of those that end after ten.
     spin::sleep_until(cpu::counter() / cpu::frequency() + 2);
     for offset in MARKED {
@@ -86,6 +93,7 @@ pub fn run(report: &mut Report) -> ! {
     // A page less, and another covered: the block that they are in is split.
     let frame = page::frame(page::Use::Balloon);
     report.equal("reboot", "decrease", extent(DECREASE, frame, 0), 1);
+    busy();
     // One interrupt that is active, one that is pending behind it, and the timer's a moment later.
     gic::leave_active();
     cpu::dirty();
@@ -98,4 +106,25 @@ pub fn run(report: &mut Report) -> ! {
     let mut reason = REBOOT;
     xen::call_with(nr::SCHED, SHUTDOWN, &mut reason);
     cpu::power_off()
+}
+
+/// How many vCPUs this guest has.
+fn vcpus() -> usize {
+    (gic::read_distributor(gic::gicd::TYPER) >> 5 & 7) as usize + 1
+}
+
+/// The others, where there are any, are in the midst of something when the life ends: one floods
+/// its VMM, one sleeps, one computes.
+fn busy() {
+    for n in 1..vcpus().min(VCPUS) {
+        second::turn_on(n);
+        match n {
+            1 => second::ask(n, Ask::Attack, storm::HYPERCALLS),
+            2 => second::ask(n, Ask::Sleep, 0),
+            _ => second::ask(n, Ask::Attack, storm::COMPUTES),
+        }
+    }
+    for _ in 0..8 {
+        second::make_way();
+    }
 }

@@ -1,6 +1,8 @@
 //! Guests that ask for as much work as they can: each attack is a row of [`ATTACKS`], chosen by
 //! `attack=NAME`.
 //!
+//! With `vcpus=N` the others up to that number do the same, without a word.
+//!
 //! An attack says that it begins, then repeats its round for ever and says now and then how many
 //! rounds it has had, so whoever reads its lines knows that there was one.
 
@@ -9,6 +11,7 @@ use core::cell::UnsafeCell;
 
 use crate::gic::{self, gicd};
 use crate::page::{self, Use};
+use crate::smp::second::{self, Ask};
 use crate::xen::{call_with, call2, call3, nr};
 use crate::{abi_events, abi_memory, attempt, bench_memory, cpu, println};
 
@@ -18,6 +21,9 @@ const HOLE: u64 = 0x0100_0000;
 const ENTRIES: usize = 128;
 /// Pages of one ballooning call.
 const PAGES: usize = 512;
+/// Guests at most, and ports of another one that are tried.
+pub const DOMAINS: u16 = 8;
+const PORTS: u32 = 16;
 /// Reports a second.
 const REPORTS: u64 = 4;
 /// `sched_op(yield)` and `sched_op(poll)`.
@@ -38,8 +44,12 @@ struct Storm {
 /// An attack: its name, what makes it ready, and a round.
 type Attack = (&'static str, fn(&mut Storm), fn(&mut Storm));
 
+/// Numbers of two that others use.
+pub const COMPUTES: u64 = 0;
+pub const HYPERCALLS: u64 = 1;
+
 /// Every attack.
-const ATTACKS: [Attack; 22] = [
+const ATTACKS: [Attack; 23] = [
     // No attack of the guest's: beside it each gets a fair share. Its VMM may have one.
     ("computes", nothing, |_| compute()),
     ("hypercalls", nothing, |_| _ = call2(nr::VERSION, 0, 0)),
@@ -61,16 +71,30 @@ const ATTACKS: [Attack; 22] = [
     ("polls", nothing, |storm| poll(storm.frequency)),
     ("yields", nothing, |_| _ = call2(nr::SCHED, YIELD, 0)),
     ("events", bind, send_event),
+    ("rings", bind_to_another, send_event),
     ("balloon", choose_frames, |storm| balloon(&storm.frames)),
     ("restarts", nothing, |_| cpu::reset()),
 ];
 
-/// Runs the attack of this name.
-pub fn run(name: &str) -> ! {
-    let Some((_, prepare, round)) = ATTACKS.iter().find(|(known, ..)| *known == name) else {
+/// Runs the attack of this name on so many vCPUs.
+pub fn run(name: &str, vcpus: usize) -> ! {
+    let Some(number) = ATTACKS.iter().position(|(known, ..)| *known == name) else {
         println!("storm: there is no attack {name}");
         cpu::power_off()
     };
+    for n in 1..vcpus {
+        if second::turn_on(n) != 0 {
+            println!("storm: vCPU {n} cannot be turned on");
+            cpu::power_off()
+        }
+        second::ask(n, Ask::Attack, number as u64);
+    }
+    attack(number, true)
+}
+
+/// Runs an attack on the vCPU that calls, which says how far it is if it is `told` to.
+pub fn attack(number: usize, told: bool) -> ! {
+    let (name, prepare, round) = ATTACKS[number % ATTACKS.len()];
     let mut storm = Storm {
         frequency: cpu::frequency(),
         rounds: 0,
@@ -78,12 +102,14 @@ pub fn run(name: &str) -> ! {
         frames: [0; PAGES],
     };
     prepare(&mut storm);
-    println!("storm: {name} begins");
+    if told {
+        println!("storm: {name} begins");
+    }
     let mut report = cpu::counter();
     loop {
         round(&mut storm);
         storm.rounds += 1;
-        if cpu::counter() >= report {
+        if told && cpu::counter() >= report {
             println!("storm: {name} {} rounds", storm.rounds);
             report = cpu::counter() + storm.frequency / REPORTS;
         }
@@ -145,7 +171,6 @@ fn open_interrupts() {
     }
 }
 
-/// Waits for the virtual timer `ticks` from now, and takes its interrupt.
 /// Sleeps for `ticks`, and takes the timer's interrupt.
 pub fn sleep(ticks: u64) {
     cpu::set_timer(cpu::counter() + ticks);
@@ -198,6 +223,21 @@ fn poll(frequency: u64) {
 fn bind(storm: &mut Storm) {
     abi_memory::map_shared_info();
     storm.port = abi_events::alloc_unbound();
+}
+
+/// Binds to a port of the first guest that has set one aside for this one, as those do that measure
+/// ([`abi_events::set_aside`]).
+fn bind_to_another(storm: &mut Storm) {
+    abi_memory::map_shared_info();
+    loop {
+        for domain in 1..=DOMAINS {
+            let found = (1..PORTS).find_map(|port| abi_events::bind_to(domain, port));
+            if let Some(port) = found {
+                storm.port = port;
+                return;
+            }
+        }
+    }
 }
 
 /// 2 MiB that hold nothing, as in [`bench_memory`].

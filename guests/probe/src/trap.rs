@@ -72,27 +72,37 @@ pub struct State {
     entered: u64,
 }
 
-struct Shared(UnsafeCell<State>);
+/// A state for each vCPU that there may be.
+struct Shared([UnsafeCell<State>; 8]);
 
-// SAFETY: there is one CPU, and every access is a single volatile read or write.
+// SAFETY: each vCPU uses its own, and every access is a single volatile read or write.
 unsafe impl Sync for Shared {}
 
-static STATE: Shared = Shared(UnsafeCell::new(State {
-    resume: 0,
-    at: 0,
-    taken: false,
-    fault: Fault {
-        esr: 0,
-        far: 0,
-        past: 0,
-    },
-    interrupts: 0,
-    entered: 0,
-}));
+static STATE: Shared = Shared(
+    [const {
+        UnsafeCell::new(State {
+            resume: 0,
+            at: 0,
+            taken: false,
+            fault: Fault {
+                esr: 0,
+                far: 0,
+                past: 0,
+            },
+            interrupts: 0,
+            entered: 0,
+        })
+    }; 8],
+);
+
+/// That of the vCPU that asks.
+fn state() -> *mut State {
+    STATE.0[cpu::mpidr() as usize % 8].get()
+}
 
 /// Where `attempt!` puts the addresses: first of the resume point, then of the instruction.
 pub fn prepare() -> *mut u64 {
-    let state = STATE.0.get();
+    let state = state();
     // SAFETY: see `Shared`.
     unsafe {
         (&raw mut (*state).taken).write_volatile(false);
@@ -102,7 +112,7 @@ pub fn prepare() -> *mut u64 {
 
 /// What happened since [`prepare`].
 pub fn outcome() -> Outcome {
-    let state = STATE.0.get();
+    let state = state();
     // SAFETY: see `Shared`.
     unsafe {
         (&raw mut (*state).resume).write_volatile(0);
@@ -117,13 +127,13 @@ pub fn outcome() -> Outcome {
 /// Number of interrupts taken so far; its address is for assembly that waits.
 pub fn interrupts() -> *const u64 {
     // SAFETY: only the address is taken.
-    unsafe { &raw const (*STATE.0.get()).interrupts }
+    unsafe { &raw const (*state()).interrupts }
 }
 
 /// `CNTVCT_EL0` at the last interrupt's vector.
 pub fn entered() -> u64 {
     // SAFETY: see `Shared`.
-    unsafe { (&raw const (*STATE.0.get()).entered).read_volatile() }
+    unsafe { (&raw const (*state()).entered).read_volatile() }
 }
 
 /// Runs an instruction that may take an exception and yields its [`Outcome`]. Operands as in
@@ -158,7 +168,7 @@ macro_rules! attempt {
 /// Called from the vectors: `vector` is its number, `now` was `CNTVCT_EL0` there.
 #[unsafe(no_mangle)]
 extern "C" fn probe_exception(vector: u64, now: u64) {
-    let state = STATE.0.get();
+    let state = state();
     // SAFETY: see `Shared`; interrupts are masked in here.
     unsafe {
         if vector == 5 {
@@ -186,4 +196,20 @@ extern "C" fn probe_exception(vector: u64, now: u64) {
         (&raw mut (*state).resume).write_volatile(0);
         cpu::set_elr(resume);
     }
+}
+
+/// 1 if a load from `address` takes an exception, else 0.
+pub fn faults(address: u64) -> i64 {
+    i64::from(matches!(
+        attempt!("ldr x0, [{}]", in(reg) address),
+        Outcome::Took(_)
+    ))
+}
+
+/// The same of a store of zero.
+pub fn store_faults(address: u64) -> i64 {
+    i64::from(matches!(
+        attempt!("str xzr, [{}]", in(reg) address),
+        Outcome::Took(_)
+    ))
 }

@@ -94,6 +94,13 @@ unsafe extern "C" {
     ) -> i64;
 }
 
+/// Whether this runs on Zazen: `xen_version(extraversion)` says it.
+pub fn is_zazen() -> bool {
+    let mut extra = [0u8; 16];
+    call2(nr::VERSION, 1, extra.as_mut_ptr() as u64);
+    extra.windows(5).any(|name| name == b"zazen")
+}
+
 /// `xen_version(version)` by a stub of the shape that Linux has, with x7 = 0.
 pub fn version_by_stub() -> i64 {
     // SAFETY: the command takes no pointer; the stub keeps to the procedure call standard.

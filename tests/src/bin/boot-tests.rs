@@ -1,15 +1,17 @@
 //! Boots images and tests them:
-//! `boot-tests [--list] [--host el2|microkit] [--build-sh PATH] [--jobs N] [FILTER]`.
+//! `boot-tests [--list] [--long] [--host el2|microkit] [--build-sh PATH] [--jobs N] [FILTER]`.
 //!
-//! One line per test; the last line is `N passed, N failed, N skipped`.
+//! `--long` runs those instead that take many minutes. One line per test; the last line is
+//! `N passed, N failed, N skipped`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    budget, compare, crash, fairness, hostile, memory, probe, processors, reboot, refused,
-    registers, smp, store, system_calls, two_linux,
+    budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
+    memory, net, pause, power, probe, processors, reboot, refused, registers, smp, store,
+    system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -17,7 +19,8 @@ use zazen_tests::suite::{Scene, Suite};
 const JOBS_MAX: usize = 4;
 
 fn main() -> ExitCode {
-    let (mut list, mut build_sh, mut filter) = (false, PathBuf::from("./build.sh"), String::new());
+    let (mut list, mut long, mut build_sh) = (false, false, PathBuf::from("./build.sh"));
+    let mut filter = String::new();
     let mut host = None;
     let mut jobs =
         std::thread::available_parallelism().map_or(1, |cores| cores.get().min(JOBS_MAX));
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--list" => list = true,
+            "--long" => long = true,
             "--host" => host = arguments.next(),
             "--build-sh" => match arguments.next() {
                 Some(path) => build_sh = path.into(),
@@ -55,10 +59,35 @@ fn main() -> ExitCode {
         }
     };
     let mut scenes = Vec::new();
-    if microkit {
+    if long {
+        let scenes_of: [(bool, &str, &[Run]); 4] = [
+            (
+                microkit,
+                "release",
+                &[smp::long, power::long, debian::long, hostile_disk::long],
+            ),
+            (microkit, "debug", &[smp::long, debian::boots]),
+            (
+                microkit,
+                "smp-release",
+                &[smp::long, probe::smp, reboot::run],
+            ),
+            (
+                el2,
+                "el2",
+                &[smp::long, power::long, debian::long, hostile_disk::long],
+            ),
+        ];
+        for (_, config, runs) in scenes_of.into_iter().filter(|(wanted, ..)| *wanted) {
+            for run in runs {
+                add(&mut scenes, &lab, config, *run);
+            }
+        }
+    }
+    if microkit && !long {
         on_microkit(&lab, &mut scenes);
     }
-    if el2 {
+    if el2 && !long {
         on_el2(&lab, &mut scenes);
     }
     suite.run_scenes(scenes, jobs);
@@ -87,7 +116,7 @@ fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run:
 }
 
 /// What is tried in every configuration of the board that is tested most.
-const EVERYWHERE: [Run; 11] = [
+const EVERYWHERE: [Run; 14] = [
     two_linux::run,
     smp::run,
     probe::bad_guest,
@@ -95,8 +124,11 @@ const EVERYWHERE: [Run; 11] = [
     memory::direct,
     memory::of_static,
     memory::growth,
+    pause::run,
     reboot::run,
     store::run,
+    disk::run,
+    net::run,
     registers::run,
     processors::seeds,
 ];
@@ -117,9 +149,13 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for scene in fairness::GUESTS {
         add("el2", scene);
     }
+    add("el2", fairness::vcpus);
     add("el2", budget::run);
     add("el2", fairness::short_lives);
     add("el2", refused::run);
+    add("el2", power::run);
+    add("el2", hostile_disk::run);
+    add("el2", idle::run);
     for config in on_other_boards("el2") {
         for run in ON_OTHER_BOARDS {
             add(config, run);
@@ -143,7 +179,12 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     for scene in fairness::GUESTS.into_iter().chain(fairness::VMMS) {
         add("release", scene);
     }
+    add("release", fairness::vcpus);
     add("release", budget::run);
+    add("release", disk_crash::run);
+    add("release", power::run);
+    add("release", hostile_disk::run);
+    add("release", idle::run);
     add("release", fairness::wake_ups);
     add("debug", fairness::short_lives);
     add("debug", refused::run);
@@ -152,11 +193,16 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
             add(config, run);
         }
     }
+    for config in on_other_boards("release") {
+        add(config, disk::of_files);
+        add(config, net::run);
+    }
     for config in ["release", "smp-release"]
         .into_iter()
         .chain(on_other_boards("release"))
     {
         add(config, registers::every_core);
     }
+    add("smp-release", smp::on_cores);
     scenes.push(Box::new(|suite| compare::run(suite, lab)));
 }

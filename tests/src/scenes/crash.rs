@@ -122,10 +122,8 @@ fn crashes(machine: &mut Machine, domain: &Crashing) -> Result<(), Failure> {
     machine.send("!")?;
     let who = format!(r"vmm_{name} \(VMM of domain {domid}, {name}\)");
     for words in [
-        // The debug kernel prints on the same UART, in the middle of a line if it comes so: its
-        // beginning is not looked for.
         String::from("as was typed, while the guest ran$"),
-        format!(r"fault_server: {who} stopped: it gave up \(a panic\)"),
+        format!(r"^fault_server: {who} stopped: it gave up \(a panic\)"),
         format!(
             r"^fault_server: {who}: {pages} pages of RAM, [1-9]\d* extra pages and [1-9]\d* page tables are back$"
         ),

@@ -86,6 +86,32 @@ pub const GUESTS: [fn(&mut Suite, &Lab, &str); 2] = [
     |suite, lab, config| guests(suite, lab, config, &EIGHT),
 ];
 
+/// Attacks on each of four vCPUs of one guest.
+const SMP_ATTACKS: [&str; 3] = ["computes", "hypercalls", "wakes"];
+
+/// A guest that attacks on four vCPUs beside one with a single one.
+pub fn vcpus(suite: &mut Suite, lab: &Lab, config: &str) {
+    let lab = lab.clone().counting();
+    for attack in SMP_ATTACKS {
+        let begins = format!("storm: {attack} begins");
+        held(suite, config, &format!("smp-{attack}"), &TWO, || {
+            let name = format!("storm-smp-{attack}-{config}");
+            let head = |cpus| {
+                format!(
+                    "attacker {{\n\t\t\tcompatible = \"xen,domain\";\n\
+                     \t\t\tmemory = <0x0 0x4000>; /* 16 MiB */\n\t\t\tcpus = <{cpus}>;"
+                )
+            };
+            let (one, four) = (head(1), head(4));
+            let change = format!("attack={attack} vcpus=4");
+            let changes = [(&*one, &*four), ("attack=hypercalls", &*change)];
+            let file = lab.changed(config, &TWO.dts(), &name, &changes)?;
+            let machine = lab.boot_file(config, &file, &name)?;
+            Ok((machine, begins))
+        });
+    }
+}
+
 /// VMMs that attack on Microkit, with two domains and with eight.
 pub const VMMS: [fn(&mut Suite, &Lab, &str); 2] = [
     |suite, lab, config| vmms(suite, lab, config, &TWO),

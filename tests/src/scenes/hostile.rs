@@ -63,10 +63,9 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     let replaced = FAULTS.iter().map(|(domain, _)| *domain).chain(["garbage"]);
     let mut scene = Replaced::boot(suite, lab, config, "hostile", replaced);
     for (test, (_, words)) in tests.iter().zip(FAULTS) {
-        // A debug kernel prints on the same line, so the name need not be at its start.
         scene.step(test, |machine| {
             machine
-                .expect(&format!("fault_server: {words}"), PATIENCE)
+                .expect(&format!("^fault_server: {words}"), PATIENCE)
                 .map(drop)
         });
     }

@@ -38,6 +38,9 @@ fn on_board(config: &str) -> (&'static Board, &str) {
 /// core by itself.
 static BUILDING: Mutex<()> = Mutex::new(());
 
+/// How often a count is read that is just being written.
+const TRIES: usize = 100;
+
 /// How long a machine may take to read its image, which is the time to its first output.
 const START: Duration = Duration::from_secs(20);
 
@@ -151,7 +154,7 @@ impl Lab {
             }
             text = text.replace(old, new);
         }
-        let directory = self.root().join("build/domains");
+        let directory = self.built("domains");
         fs::create_dir_all(&directory)?;
         let changed = directory.join(format!("{name}.dts"));
         fs::write(&changed, text)?;
@@ -219,11 +222,27 @@ impl Lab {
         self.boot_file_with(config, &self.domains_file(config, domains), name, options)
     }
 
-    fn boot_file_with(
+    /// The same as [`Lab::boot_file`] with `options` for QEMU, as the shell takes them.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`].
+    pub fn boot_file_with(
         &self,
         config: &str,
         domains: &Path,
         name: &str,
+        options: &str,
+    ) -> Result<Machine, Failure> {
+        self.boot_as(config, domains, name, &[], options)
+    }
+
+    /// The same with options for `build.sh run`.
+    fn boot_as(
+        &self,
+        config: &str,
+        domains: &Path,
+        name: &str,
+        run_options: &[&str],
         options: &str,
     ) -> Result<Machine, Failure> {
         // Another scene may have other VMMs in the image of the same name: QEMU has read it when
@@ -234,11 +253,88 @@ impl Lab {
         if self.counts {
             run.push("--icount");
         }
+        run.extend(run_options);
         let command = self.on(config, &run, domains)?;
         let machine = Machine::start(&format!("{command} {options}"), &self.log(name))?;
         machine.wait_for_output(START);
         drop(building);
         Ok(machine)
+    }
+
+    /// The same as [`Lab::boot_with`] with the file `disk` as the board's disk.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`].
+    pub fn boot_disk(
+        &self,
+        config: &str,
+        domains: &str,
+        name: &str,
+        disk: &Path,
+        options: &str,
+    ) -> Result<Machine, Failure> {
+        let disk = disk.display().to_string();
+        let file = self.domains_file(config, domains);
+        self.boot_as(config, &file, name, &["--disk", &disk], options)
+    }
+
+    /// Boots `domains` by `build.sh run`, which makes what is missing, until a line matches
+    /// `pattern`.
+    ///
+    /// # Errors
+    /// It does not within that time.
+    pub fn until(
+        &self,
+        config: &str,
+        domains: &str,
+        pattern: &str,
+        within: Duration,
+    ) -> Result<(), Failure> {
+        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = within.as_secs().to_string();
+        let mut run = vec!["run", "--until", pattern, "--timeout", &seconds];
+        if self.counts {
+            run.push("--icount");
+        }
+        self.on(config, &run, &self.domains_file(config, domains))?;
+        Ok(())
+    }
+
+    /// QEMU's options for a machine whose instructions are counted under `name`.
+    ///
+    /// # Errors
+    /// The plugin cannot be built.
+    pub fn counted(&self, name: &str) -> Result<(String, Counted), Failure> {
+        let counted = Counted(self.built(&format!("log/{name}.count")));
+        // What another machine left there is no count of this one.
+        let _ = fs::remove_file(&counted.0);
+        let plugin = self.plugin()?;
+        let options = format!(
+            "-plugin '{}',into='{}'",
+            plugin.display(),
+            counted.0.display()
+        );
+        Ok((options, counted))
+    }
+
+    /// Builds the plugin that counts instructions and returns its path.
+    fn plugin(&self) -> Result<PathBuf, Failure> {
+        let root = self.root().canonicalize()?;
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        tool(&format!(
+            "cd '{}' && cargo build -q --locked -p zazen-instructions",
+            root.display()
+        ))?;
+        Ok(target.join("debug/libzazen_instructions.so"))
+    }
+
+    /// Starts `command`, which becomes QEMU.
+    ///
+    /// # Errors
+    /// QEMU cannot be started.
+    pub fn start(&self, command: &str, name: &str) -> Result<Machine, Failure> {
+        Machine::start(command, &self.log(name))
     }
 
     /// Standard output of `build.sh` with `command` for `config` and `domains`.
@@ -259,14 +355,14 @@ impl Lab {
     /// # Errors
     /// QEMU or dtc cannot be started. The guest's files are those of the image built last.
     pub fn boot_native(&self, mib: u64) -> Result<Machine, Failure> {
-        let files = self.root().join("build/guest/files");
+        let files = self.built("guest/files");
         let machine = format!(
             "qemu-system-aarch64 -cpu cortex-a53 -m {mib}M -nic none -display none -machine virt,gic-version=2"
         );
         // QEMU pads the device tree that it makes to 1 MiB, which the guest would miss; dtc takes
         // the padding off.
-        let tree = self.root().join("build/domains/native.dtb");
-        fs::create_dir_all(self.root().join("build/domains"))?;
+        let tree = self.built("domains/native.dtb");
+        fs::create_dir_all(self.built("domains"))?;
         let shell = |line: String| {
             Command::new("sh")
                 .args(["-c", &line])
@@ -292,9 +388,60 @@ impl Lab {
         Machine::start(&command, &self.log("native"))
     }
 
-    fn log(&self, name: &str) -> PathBuf {
-        self.root()
-            .join("build/log")
-            .join(format!("boot-{name}.log"))
+    /// The file of that name in the directory of what is built.
+    #[must_use]
+    pub fn built(&self, name: &str) -> PathBuf {
+        self.root().join("build").join(name)
     }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.built("log").join(format!("boot-{name}.log"))
+    }
+}
+
+/// Where the instructions of a machine are counted (`tests/instructions`).
+pub struct Counted(PathBuf);
+
+impl Counted {
+    /// How many there were so far, and how many of them outside seL4.
+    ///
+    /// # Errors
+    /// The machine does not count.
+    pub fn so_far(&self) -> Result<(u64, u64), Failure> {
+        // The file may just be written.
+        for _ in 0..TRIES {
+            let text = fs::read_to_string(&self.0).unwrap_or_default();
+            let numbers: Vec<u64> = text
+                .split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect();
+            if let ([all, outside], true) = (&*numbers, text.ends_with('\n')) {
+                return Ok((*all, *outside));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(Failure("the plugin has not counted".into()))
+    }
+}
+
+/// Runs a line of the shell, which has to succeed.
+///
+/// # Errors
+/// It does not; the failure has the last of what it says.
+pub fn tool(line: &str) -> Result<(), Failure> {
+    let output = Command::new("sh")
+        // File system tools may be in directories of root's.
+        .args(["-c", &format!("PATH=$PATH:/usr/sbin:/sbin; {line}")])
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (out, error) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let said: Vec<&str> = out.lines().chain(error.lines()).collect();
+    let last = said.get(said.len().saturating_sub(8)..).unwrap_or(&said);
+    Err(Failure(format!("{line}\n      {}", last.join("\n      "))))
 }

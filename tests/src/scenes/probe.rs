@@ -1,5 +1,5 @@
 //! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts`,
-//! `domains/codes.dts` and `domains/smp.dts`.
+//! `domains/codes.dts`, `domains/smp.dts` and `domains/peers.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -50,15 +50,29 @@ pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
 }
 
 /// Return codes, on static memory and on memory from the heap: the set of which each line is a
-/// story, the set that is the same on Xen, and that of four vCPUs.
+/// story, with a guest beside it that checks its store, the set that is the same on Xen, that of
+/// four vCPUs, and that of two guests that meet.
 pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
-    for set in ["abi", "codes", "smp"] {
+    for set in ["abi", "codes", "smp", "peers"] {
         return_codes(suite, lab, config, set);
     }
 }
 
+/// The set of four vCPUs alone.
+pub fn smp(suite: &mut Suite, lab: &Lab, config: &str) {
+    return_codes(suite, lab, config, "smp");
+}
+
 fn return_codes(suite: &mut Suite, lab: &Lab, config: &str, set: &str) {
-    let tests = ["static", "heap"].map(|domain| format!("{config}/{set}/{domain}-memory"));
+    let mut domains = vec!["static", "heap"];
+    if set == "abi" {
+        domains.push("store");
+    }
+    let name = |domain: &&str| match *domain {
+        "store" => format!("{config}/{set}/store"),
+        memory => format!("{config}/{set}/{memory}-memory"),
+    };
+    let tests: Vec<_> = domains.iter().map(name).collect();
     if !suite.wants(&tests) {
         return;
     }
@@ -66,7 +80,7 @@ fn return_codes(suite: &mut Suite, lab: &Lab, config: &str, set: &str) {
     let counting = lab.clone().counting();
     let lab = if set == "smp" { &counting } else { lab };
     let mut machine = None;
-    for (domain, test) in ["static", "heap"].iter().zip(&tests) {
+    for (domain, test) in domains.iter().zip(&tests) {
         suite.run(test, || {
             if machine.is_none() {
                 let domains = format!("{set}.dts");

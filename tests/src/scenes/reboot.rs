@@ -60,7 +60,7 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
 
 /// Waits for the restarts. Each life must find the machine in its reset state.
 fn hundred_lives(machine: &Machine, guest: &str) -> Result<(), Failure> {
-    let line = format!("{guest}: probe: done 9 passed, 0 failed");
+    let line = format!("{guest}: probe: done 10 passed, 0 failed");
     let failed = Regex::new(&format!("(?m)^{guest}: probe: .* FAIL .*$"))
         .map_err(|error| Failure(error.to_string()))?;
     let mut lives = 0;

@@ -38,3 +38,17 @@ pub fn ask(machine: &mut Machine, guest: &str, command: &str) -> Result<String, 
     machine.expect(&format!("end 42 of {guest}\n"), PATIENCE)?;
     Ok(machine.seen())
 }
+
+/// What `guest` answers to `command`, its words with a space between them.
+///
+/// # Errors
+/// As [`ask`].
+pub fn says(machine: &mut Machine, guest: &str, command: &str) -> Result<String, Failure> {
+    let line = format!("echo \"it says\"\": $({command} 2>&1 | tr '\\n' ' ')\"");
+    let seen = ask(machine, guest, &line)?;
+    let found = seen.lines().find_map(|line| line.split("it says: ").nth(1));
+    match found {
+        Some(said) => Ok(said.split_whitespace().collect::<Vec<_>>().join(" ")),
+        None => Err(Failure(format!("no answer in:\n{seen}"))),
+    }
+}
