@@ -13,6 +13,7 @@ use zazen_tools::check::Severity;
 use zazen_tools::generate::{system, system_xml};
 use zazen_tools::limits;
 use zazen_tools::load::{LoadError, Loaded, Missing, load, load_with};
+use zazen_tools::system::System;
 
 use common::has_dtc;
 
@@ -52,8 +53,11 @@ impl Scratch {
         image[56..60].copy_from_slice(b"ARM\x64");
         fs::write(directory.join("Image"), image).unwrap();
         let mut archive = b"070701".to_vec();
-        archive.resize(1000, 0);
-        fs::write(directory.join("initrd.cpio"), archive).unwrap();
+        // As a RAM disk it needs whole sectors.
+        archive.resize(1024, 0);
+        for name in ["initrd.cpio", "debian-initrd.cpio", "disk-initrd.cpio"] {
+            fs::write(directory.join(name), &archive).unwrap();
+        }
         Self(directory)
     }
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -116,7 +120,7 @@ fn all_domains_files_fit_microkit_on_every_board() {
     }
     let all = all_domains();
     for (path, board) in &all {
-        let loaded = load_with(path, &[], board, Missing::Assume);
+        let loaded = load_with(path, &[], *board, Missing::Assume);
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         for board in BOARDS {
             let exceeded = limits::check(&system(&loaded.config, board));
@@ -366,7 +370,8 @@ fn the_system_description_is_what_the_servers_expect() {
     assert_eq!(between("console", "timer_server"), pair("60", "59"));
     assert_eq!(between("fault_server", "memory_server"), pair("59", "59"));
     assert!(between("vmm_linux2", "xenstore_server").is_some());
-    assert_eq!(all("channel").count(), 2 * 7 + 9);
+    assert!(between("fault_server", "xenstore_server").is_some());
+    assert_eq!(all("channel").count(), 2 * 8 + 9);
     assert_eq!(between("vmm_linux1", "vmm_linux2"), None);
 }
 
@@ -393,7 +398,7 @@ fn eight_domains_are_within_microkits_limits() {
         .config;
     let built = system(&config, board());
     assert_eq!(limits::check(&built), Vec::<String>::new());
-    assert_eq!((built.pds.len(), built.channels.len()), (23, 8 * 7 + 9));
+    assert_eq!((built.pds.len(), built.channels.len()), (24, 8 * 8 + 10));
     // Two files whose names differ in a character that a region's name cannot have.
     let modules: Vec<_> = built
         .regions
@@ -426,7 +431,7 @@ fn sizes_for_the_image_are_exact() {
         assert_eq!(there.record, here.record);
         assert_eq!(
             (there.record.kernel.size, there.record.ramdisk.unwrap().size),
-            (4096, 1000)
+            (4096, 1024)
         );
     }
     assert_eq!(config.domains.len(), 2);
@@ -617,6 +622,52 @@ fn zcu102_systems_tell_the_time_by_a_counter() {
     // Elsewhere there is none of it.
     let xml = system_xml(&assumed("two-linux.dts").config, self::board()).unwrap();
     assert!(!xml.contains("clock"));
+}
+
+/// Disks bring a server and, where they are devices, a driver, which reaches nobody else's memory;
+/// a guest without disks has no part in them.
+#[test]
+fn disks_bring_their_servers_and_nothing_where_there_are_none() {
+    if !has_dtc("disks_bring_their_servers_and_nothing_where_there_are_none") {
+        return;
+    }
+    let regions = |system: &System, name: &str| -> Vec<String> {
+        let pd = system.pds.iter().find(|pd| pd.name == name);
+        let maps = pd.into_iter().flat_map(|pd| &pd.maps);
+        maps.map(|map| map.region.clone()).collect()
+    };
+    let has = |system: &System, region: &str| -> Vec<String> {
+        let users = system.pds.iter();
+        let users = users.filter(|pd| pd.maps.iter().any(|map| map.region == region));
+        users.map(|pd| pd.name.clone()).collect()
+    };
+    let both = system(&assumed("disk.dts").config, board());
+    assert_eq!(limits::check(&both), Vec::<String>::new());
+    let driver = ["disk_queue", "disk_dma", "disk_registers"];
+    assert_eq!(regions(&both, "block_driver"), driver);
+    for (region, vmm) in [
+        ("disks_linux1", "vmm_linux1"),
+        ("data_linux1", "vmm_linux1"),
+        ("data_linux2", "vmm_linux2"),
+    ] {
+        assert_eq!(has(&both, region), ["block_server", vmm], "{region}");
+    }
+    let talks = both.channels.iter().flat_map(|channel| {
+        let ends = [(&channel.a, &channel.b), (&channel.b, &channel.a)];
+        let found = ends.into_iter().find(|(end, _)| end.pd == "block_driver");
+        found.map(|(_, other)| other.pd.as_str())
+    });
+    assert_eq!(talks.collect::<Vec<_>>(), ["block_server"]);
+
+    let zcu102 = Board::by_name("zcu102").unwrap();
+    let files = system(&assumed_on("zcu102-disk.dts", zcu102).config, zcu102);
+    assert!(regions(&files, "block_driver").is_empty());
+    let users = has(&files, "ramdisk_initrd.cpio");
+    assert_eq!(users, ["block_server"]);
+    assert!(!regions(&files, "block_server").contains(&"disk_queue".to_owned()));
+
+    let none = system_xml(&assumed("two-linux.dts").config, board()).unwrap();
+    assert!(!none.contains("disk") && !none.contains("block_"), "{none}");
 }
 
 #[test]
