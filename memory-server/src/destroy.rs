@@ -212,7 +212,7 @@ impl MemoryServer<'_> {
             return Ok(());
         };
         self.destroy_extra(kernel, d, kind)?;
-        self.records.page(id).holder = OTHERS;
+        self.records.page(id).set_holder(OTHERS);
         self.dom_mut(d).ending.taken.extra += 1;
         Ok(())
     }
@@ -265,14 +265,14 @@ impl MemoryServer<'_> {
 
     fn end_page(&mut self, kernel: &mut impl Kernel, d: u8, id: PageId) -> Result<(), Error> {
         let page = *self.records.page(id);
-        if page.holder != d {
+        if page.holder() != d {
             return Ok(());
         }
-        if page.state == PageState::Ram {
+        if page.state() == PageState::Ram {
             self.take_back_page(kernel, d, id)?;
             self.count_ram(d, 1);
         }
-        self.records.page(id).holder = OTHERS;
+        self.records.page(id).set_holder(OTHERS);
         Ok(())
     }
 
@@ -291,7 +291,7 @@ impl MemoryServer<'_> {
         }
         self.spend(cost::LOOK * self.untyped_of(b).pages());
         let mut pages = self.pages_of(b);
-        let stays = |page: &PageRecord| match page.state {
+        let stays = |page: &PageRecord| match page.state() {
             PageState::Free => false,
             PageState::Lost => true,
             PageState::Ram | PageState::Returned | PageState::Extra => block.home == HEAP,

@@ -86,7 +86,7 @@ impl MemoryServer<'_> {
         };
         let id = PageId::new(b, page);
         if self.records.get(b).state != BlockState::Split
-            || self.records.page(id).state != PageState::Returned
+            || self.records.page(id).state() != PageState::Returned
         {
             return Ok(None);
         }
@@ -108,7 +108,7 @@ impl MemoryServer<'_> {
         let id = PageId::new(b, page);
         let state = self.records.get(b).state;
         let fresh = match state {
-            BlockState::Split if self.records.page(id).state == PageState::Free => false,
+            BlockState::Split if self.records.page(id).state() == PageState::Free => false,
             BlockState::Bare | BlockState::Used | BlockState::Framed => {
                 self.unlink_block(b);
                 self.carve(kernel, b)

@@ -28,7 +28,7 @@ impl MemoryServer<'_> {
         let slot = self.dom(d).layout.extra(kind);
         let taken = self.take_page(kernel, HEAP, For::Extra)?;
         self.grant_page(kernel, d, taken, slot, For::Extra)?;
-        self.records.page(taken.id).state = PageState::Extra;
+        self.records.page(taken.id).set_apart(PageState::Extra);
         let dom = self.dom_mut(d);
         dom.extra[index] = taken.id.word();
         dom.extras += 1;
@@ -58,7 +58,7 @@ impl MemoryServer<'_> {
         self.forget_peek(kernel, d, kind);
         self.spend_revoke(d, 2);
         self.revoke_page(kernel, id)?;
-        self.records.page(id).state = PageState::Free;
+        self.records.page(id).set_unlisted(PageState::Free);
         self.put_page(id);
         let dom = self.dom_mut(d);
         dom.extra[index] = NIL;

@@ -149,8 +149,8 @@ impl MemoryServer<'_> {
         let word = self.lent(to, like).filter(|word| *word != NIL);
         let id = word.map(PageId::from_word).ok_or(LendError::NotThere)?;
         let page = self.records.page(id);
-        let lent = page.state == PageState::Ram && page.holder == d;
-        if lent && page.lends() < u32::from(u16::MAX) {
+        let lent = page.state() == PageState::Ram && page.holder() == d;
+        if lent && page.lends() < u16::MAX {
             Ok(id)
         } else {
             Err(LendError::NotThere)
@@ -168,7 +168,7 @@ impl MemoryServer<'_> {
             return Err(LendError::NotThere);
         }
         let page = self.records.page(id);
-        if page.gfn != gfn || page.lends() >= u32::from(u16::MAX) {
+        if page.gfn() != gfn || page.lends() == u16::MAX {
             return Err(LendError::NotThere);
         }
         Ok(id)
@@ -209,7 +209,7 @@ impl MemoryServer<'_> {
             .map_err(|_| LendError::Kernel)?;
         self.set_lent(to, lend, NIL);
         let page = self.records.page(id);
-        if page.state == PageState::Ram {
+        if page.state() == PageState::Ram {
             page.set_lends(page.lends().saturating_sub(1));
         }
         Ok(())
@@ -288,7 +288,7 @@ impl MemoryServer<'_> {
             };
             let id = PageId::from_word(word);
             let holder = match self.records.get(id.block()).state {
-                BlockState::Split => self.records.page(id).holder,
+                BlockState::Split => self.records.page(id).holder(),
                 _ => continue,
             };
             if holder == d || to == d {

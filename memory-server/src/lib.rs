@@ -106,6 +106,7 @@ pub mod layout;
 mod lend;
 pub mod manifest;
 mod new;
+mod page_record;
 mod pages;
 mod populate;
 mod records;

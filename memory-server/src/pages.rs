@@ -176,7 +176,7 @@ impl MemoryServer<'_> {
 
     /// Withdraws a page as [`MemoryServer::lose_block`] withdraws a block.
     pub(crate) fn lose_page(&mut self, kernel: &mut impl Kernel, id: PageId) {
-        self.records.page(id).state = PageState::Lost;
+        self.records.page(id).set_apart(PageState::Lost);
         let (b, page) = (id.block(), u64::from(id.page()));
         kernel.log(format_args!(
             "the kernel refused to take page {page} of block {b} back; it is out of use until reboot"
@@ -205,10 +205,10 @@ impl MemoryServer<'_> {
         if self.records.is_granted(id) {
             // Static memory, of which the domain has the original.
             self.spend(cost::RECORD);
-            self.records.page(id).holder = d;
+            self.records.page(id).set_holder(d);
             return Ok(());
         }
-        let last = self.records.page(id).holder;
+        let last = self.records.page(id).holder();
         let own = self.original(id);
         let scrub = match purpose {
             For::Ram(_) => last != NEVER && last != d,
@@ -221,7 +221,7 @@ impl MemoryServer<'_> {
         }
         match self.mint_page(kernel, d, id, slot, purpose) {
             Ok(()) => {
-                self.records.page(id).holder = d;
+                self.records.page(id).set_holder(d);
                 self.records.set_granted(id, true);
                 Ok(())
             }

@@ -205,8 +205,7 @@ impl MemoryServer<'_> {
         let slot = self.dom(d).layout.page(window, page);
         self.grant_page(kernel, d, taken, slot, For::Ram(d))?;
         let record = self.records.page(taken.id);
-        record.state = PageState::Ram;
-        record.gfn = record_gfn(gfn.raw());
+        record.set_ram(record_gfn(gfn.raw()));
         if let Some((_, split)) = self.records.split_of(b) {
             split.held[usize::from(d)] += 1;
             split.window[usize::from(d)] = window;
@@ -348,8 +347,7 @@ impl MemoryServer<'_> {
     /// page there.
     pub(crate) fn free_page(&mut self, d: u8, id: PageId) {
         let record = self.records.page(id);
-        record.state = PageState::Free;
-        record.gfn = NIL;
+        record.set_unlisted(PageState::Free);
         if self.records.get(id.block()).home != HEAP {
             return;
         }

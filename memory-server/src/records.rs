@@ -1,15 +1,15 @@
 //! Frame records: the server's only knowledge of who holds what.
 //!
 //! Memory is recorded by 2 MiB *block*, 16 bytes each. A block that is split has a
-//! [`SplitRecord`] from a fixed pool, with 12 bytes for each page. Records hold pool, holder and
+//! [`SplitRecord`] from a fixed pool, with 8 bytes for each page. Records hold pool, holder and
 //! guest frame (LU-7: enough to grant the same frames again to a restarted VMM).
 
 use core::ops::Range;
 
 use memory_server_api::CHUNK_PAGES;
 
-/// No record, no window.
-pub(crate) const NIL: u32 = u32::MAX;
+pub(crate) use crate::page_record::{NIL, PageRecord, PageState};
+
 /// No window, no split.
 pub(crate) const NIL16: u16 = u16::MAX;
 /// Pool tag of heap blocks; other values are the home domain (SM-2: never changed).
@@ -83,51 +83,6 @@ impl BlockRecord {
     };
 }
 
-/// What a page of a split block is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PageState {
-    Free,
-    Ram,
-    /// As [`BlockState::Returned`].
-    Returned,
-    /// An extra page.
-    Extra,
-    /// As [`BlockState::Lost`].
-    Lost,
-}
-
-/// Neighbour on a list of pages: a [`PageId`] in 24 bits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Link([u8; 3]);
-
-impl Link {
-    const NONE: Self = Self([0xff; 3]);
-
-    fn to(word: u32) -> Self {
-        let [a, b, c, _] = word.to_le_bytes();
-        Self([a, b, c])
-    }
-    /// The neighbour's word, or [`NIL`].
-    fn word(self) -> u32 {
-        let Self([a, b, c]) = self;
-        match self {
-            Self::NONE => NIL,
-            _ => u32::from_le_bytes([a, b, c, 0]),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PageRecord {
-    /// Guest frame that the holder named, [`NIL`] if there is none.
-    pub(crate) gfn: u32,
-    next: Link,
-    prev: Link,
-    /// As [`BlockRecord::holder`].
-    pub(crate) holder: u8,
-    pub(crate) state: PageState,
-}
-
 /// The pages of one split block. Its alignment lets a table of them be filled word by word.
 #[derive(Clone, Debug)]
 #[repr(align(8))]
@@ -165,44 +120,6 @@ const _: () = assert!(CHUNKS == u32::BITS && CHUNK_PAGES == u16::BITS);
 #[inline]
 const fn chunk(page: u32) -> u32 {
     page / CHUNK_PAGES % CHUNKS
-}
-
-const _: () = assert!(size_of::<PageRecord>() == 12);
-
-impl PageRecord {
-    /// A free page on no list, last held by `holder`.
-    pub(crate) const fn free(holder: u8) -> Self {
-        Self {
-            gfn: NIL,
-            next: Link::NONE,
-            prev: Link::NONE,
-            holder,
-            state: PageState::Free,
-        }
-    }
-    /// RAM of `holder`, at a frame that is not known.
-    pub(crate) const fn ram(holder: u8) -> Self {
-        Self {
-            state: PageState::Ram,
-            ..Self::free(holder)
-        }
-    }
-}
-
-impl PageRecord {
-    /// How often it is lent to others. Only RAM is, which is on no list.
-    pub(crate) fn lends(&self) -> u32 {
-        match self.prev {
-            Link::NONE => 0,
-            count => count.word(),
-        }
-    }
-    pub(crate) fn set_lends(&mut self, count: u32) {
-        self.prev = match count {
-            0 => Link::NONE,
-            count => Link::to(count),
-        };
-    }
 }
 
 impl SplitRecord {
@@ -257,6 +174,13 @@ impl SplitRecord {
             self.made &= !(1 << chunk(page));
             self.granted[chunk(page) as usize] = 0;
         }
+    }
+
+    /// Counts page `page`, RAM of `d` until now, as returned.
+    pub(crate) fn set_returned(&mut self, d: u8, page: u32) {
+        self.page[page as usize].set_unlisted(PageState::Returned);
+        self.held[usize::from(d)] -= 1;
+        self.returned[usize::from(d)] += 1;
     }
 
     /// Whether nobody has a use for any of the pages: they are free, or were returned.
@@ -433,22 +357,22 @@ impl Records<'_> {
 
     pub(crate) fn push_page(&mut self, list: &mut List, id: PageId) {
         let record = self.page(id);
-        record.next = Link::NONE;
-        record.prev = Link::to(list.tail);
+        record.set_next(NIL);
+        record.set_prev(list.tail);
         match list.tail {
             NIL => list.head = id.word(),
-            tail => self.page(PageId::from_word(tail)).next = Link::to(id.word()),
+            tail => self.page(PageId::from_word(tail)).set_next(id.word()),
         }
         list.tail = id.word();
         list.len += 1;
     }
     pub(crate) fn push_page_front(&mut self, list: &mut List, id: PageId) {
         let record = self.page(id);
-        record.next = Link::to(list.head);
-        record.prev = Link::NONE;
+        record.set_next(list.head);
+        record.set_prev(NIL);
         match list.head {
             NIL => list.tail = id.word(),
-            head => self.page(PageId::from_word(head)).prev = Link::to(id.word()),
+            head => self.page(PageId::from_word(head)).set_prev(id.word()),
         }
         list.head = id.word();
         list.len += 1;
@@ -461,18 +385,22 @@ impl Records<'_> {
     /// Takes a page out of `list`; one that is on no list is left alone.
     pub(crate) fn unlink_page(&mut self, list: &mut List, id: PageId) {
         let record = self.page(id);
-        let (next, prev) = (record.next.word(), record.prev.word());
-        (record.next, record.prev) = (Link::NONE, Link::NONE);
+        if !record.has_links() {
+            return;
+        }
+        let (next, prev) = (record.next(), record.prev());
+        record.set_next(NIL);
+        record.set_prev(NIL);
         if prev == NIL && list.head != id.word() {
             return;
         }
         match prev {
             NIL => list.head = next,
-            prev => self.page(PageId::from_word(prev)).next = Link::to(next),
+            prev => self.page(PageId::from_word(prev)).set_next(next),
         }
         match next {
             NIL => list.tail = prev,
-            next => self.page(PageId::from_word(next)).prev = Link::to(prev),
+            next => self.page(PageId::from_word(next)).set_prev(prev),
         }
         list.len -= 1;
     }

@@ -43,7 +43,7 @@ impl MemoryServer<'_> {
         match self.records.splits.get(usize::from(block.split)) {
             Some(split) if block.state == BlockState::Split => {
                 let page = &split.page[page as usize];
-                page.state == PageState::Returned && page.holder == d
+                page.state() == PageState::Returned && page.holder() == d
             }
             _ => block.state == BlockState::Returned && block.holder == d,
         }
@@ -62,17 +62,20 @@ impl MemoryServer<'_> {
         {
             return Err(Error::NotYours);
         }
-        let record = self.records.page(id);
-        if record.state != PageState::Ram || record.holder != d {
+        // A balloon does this for each page, so the record of the split is looked up once. Where
+        // nobody is lent the page, that is.
+        let split = self.records.split_of(id.block()).map(|(_, split)| split);
+        let split = split.ok_or(Error::NotYours)?;
+        let record = &split.page[id.page() as usize];
+        if record.state() != PageState::Ram || record.holder() != d {
             return Err(Error::NotYours);
         }
         if record.lends() > 0 {
             self.end_lends(kernel, id)?;
-        }
-        self.records.page(id).state = PageState::Returned;
-        if let Some((_, split)) = self.records.split_of(id.block()) {
-            split.held[usize::from(d)] -= 1;
-            split.returned[usize::from(d)] += 1;
+            let s = self.records.get(id.block()).split;
+            self.records.split(s).set_returned(d, id.page());
+        } else {
+            split.set_returned(d, id.page());
         }
         let mut list = self.dom(d).returned;
         self.records.push_page(&mut list, id);
@@ -140,8 +143,7 @@ impl MemoryServer<'_> {
             block.window
         };
         let record = &mut split.page[id.page() as usize];
-        record.gfn = record_gfn(gfn.raw());
-        record.state = PageState::Ram;
+        record.set_ram(record_gfn(gfn.raw()));
         Ok(self.dom(d).layout.page(window, id.page()))
     }
 
@@ -159,7 +161,7 @@ impl MemoryServer<'_> {
 
     /// Takes a returned page off its domain's list; its capabilities are gone.
     pub(crate) fn unlist_returned(&mut self, id: PageId) {
-        let d = self.records.page(id).holder;
+        let d = self.records.page(id).holder();
         let mut list = self.dom(d).returned;
         self.records.unlink_page(&mut list, id);
         self.dom_mut(d).returned = list;
@@ -175,7 +177,7 @@ impl MemoryServer<'_> {
         id: PageId,
     ) -> Result<(), Error> {
         self.revoke_page(kernel, id)?;
-        let d = self.records.page(id).holder;
+        let d = self.records.page(id).holder();
         self.unlist_returned(id);
         self.free_page(d, id);
         Ok(())
@@ -261,7 +263,7 @@ impl MemoryServer<'_> {
         let b = only_returned.map(|s| s.block).ok_or(Error::NoMemory)?;
         for id in self.pages_of(b) {
             let page = self.records.page(id);
-            if page.state == PageState::Returned && page.holder == d {
+            if page.state() == PageState::Returned && page.holder() == d {
                 self.afford_revoke(d, 1)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);

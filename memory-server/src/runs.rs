@@ -107,14 +107,14 @@ impl Runs<'_, '_> {
                     let found = (at.page..)
                         .zip(pages.get(at.page as usize..).unwrap_or(&[]))
                         .find(|(_, page)| {
-                            page.state == PageState::Ram && page.holder == self.domain
+                            page.state() == PageState::Ram && page.holder() == self.domain
                         });
                     if let Some((page, record)) = found {
                         let behind = Position {
                             block: at.block,
                             page: page + 1,
                         };
-                        return Some((run(PageId::new(at.block, page), record.gfn, 1), behind));
+                        return Some((run(PageId::new(at.block, page), record.gfn(), 1), behind));
                     }
                 }
                 _ => {}

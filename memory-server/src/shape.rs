@@ -148,7 +148,7 @@ impl MemoryServer<'_> {
 
     /// Whether a page of static memory holds what its domain must not see.
     fn is_foreign(&mut self, home: u8, id: PageId) -> bool {
-        let last = self.records.page(id).holder;
+        let last = self.records.page(id).holder();
         last != NEVER && last != home
     }
 
@@ -165,7 +165,7 @@ impl MemoryServer<'_> {
                 kernel
                     .scrub(self.original(id), FrameSize::Page)
                     .map_err(|_| Error::Kernel)?;
-                self.records.page(id).holder = NEVER;
+                self.records.page(id).set_holder(NEVER);
             }
         }
         Ok(())
@@ -197,7 +197,7 @@ impl MemoryServer<'_> {
 
     /// Fills split record `s` for block `b`, with pages that are all alike, count as free and are
     /// on no list; but for their guest frames, which follow each other from `gfn` on.
-    pub(crate) fn record_pages(&mut self, b: u32, s: u16, mut page: PageRecord, gfn: Option<u32>) {
+    pub(crate) fn record_pages(&mut self, b: u32, s: u16, page: PageRecord, gfn: Option<u32>) {
         let pages = self.untyped_of(b).pages();
         let block = self.records.block(b);
         block.state = BlockState::Split;
@@ -220,8 +220,7 @@ impl MemoryServer<'_> {
         let (groups, _) = record.page.as_chunks_mut::<8>();
         for group in groups {
             for place in group {
-                page.gfn = next;
-                *place = page;
+                *place = page.at(next);
                 next = next.wrapping_add(step);
             }
         }
@@ -297,8 +296,8 @@ impl MemoryServer<'_> {
             return self.afford(at_once);
         }
         for id in self.pages_of(b) {
-            if self.records.page(id).state == PageState::Returned {
-                let holder = self.records.page(id).holder;
+            if self.records.page(id).state() == PageState::Returned {
+                let holder = self.records.page(id).holder();
                 self.afford_revoke(holder, 1)?;
                 self.reclaim_page(kernel, id)?;
                 self.put_page(id);
@@ -322,7 +321,7 @@ impl MemoryServer<'_> {
             .map_err(|_| Error::Kernel)?;
         let home = self.records.get(b).home;
         for id in self.pages_of(b) {
-            match self.records.page(id).state {
+            match self.records.page(id).state() {
                 PageState::Returned => self.unlist_returned(id),
                 PageState::Free if home != HEAP => {
                     self.with_pool(home, |records, pool| {
@@ -338,7 +337,7 @@ impl MemoryServer<'_> {
         let mut windows = [NIL16; DOMAINS];
         if let Some((_, split)) = self.records.split_of(b) {
             let pages = usize::from(split.pages);
-            let mut holders = split.page[..pages].iter().map(|p| p.holder);
+            let mut holders = split.page[..pages].iter().map(|p| p.holder());
             let first = holders.next().unwrap_or(NEVER);
             last = if holders.all(|h| h == first) {
                 first

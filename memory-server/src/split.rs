@@ -136,7 +136,7 @@ impl MemoryServer<'_> {
         }
         let id = PageId::new(b, page);
         let record = self.records.page(id);
-        if record.state == PageState::Ram && record.holder == d {
+        if record.state() == PageState::Ram && record.holder() == d {
             Ok(id)
         } else {
             Err(Error::NotYours)
@@ -165,7 +165,7 @@ impl MemoryServer<'_> {
             // The guest waits for all of them, so the record is looked up once for each.
             let split = self.records.split(s);
             let record = &split.page[n as usize];
-            if record.state != PageState::Ram || record.holder != d {
+            if record.state() != PageState::Ram || record.holder() != d {
                 continue;
             }
             let id = PageId::new(b, n);

@@ -142,7 +142,7 @@ impl MemoryServer<'_> {
                     return;
                 };
                 for page in &split.page[..usize::from(split.pages)] {
-                    *match page.state {
+                    *match page.state() {
                         PageState::Free if is_static => &mut t.static_free,
                         PageState::Free => &mut t.heap_free,
                         PageState::Ram if is_static => &mut t.static_held,

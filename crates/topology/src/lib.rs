@@ -96,12 +96,12 @@ pub const fn p2m_bytes(ram: u64) -> u64 {
     page_up((ram / PAGE).saturating_mul(4).saturating_add(0x1_0000))
 }
 
-/// Bytes of the memory server's `records` region for `handed` bytes of memory in its hands: 12.5
-/// per page of 4 KiB, so that every block can be split at once. A split block's record has 6,288
-/// bytes; the rest of the 6,400 for each block is its own record and windows, of which a guest that
+/// Bytes of the memory server's `records` region for `handed` bytes of memory in its hands: 8.5
+/// per page of 4 KiB, so that every block can be split at once. A split block's record has 4,240
+/// bytes; the rest of the 4,352 for each block is its own record and windows, of which a guest that
 /// may grow tenfold has up to 24. A whole number of pages; saturates.
 pub const fn records_bytes(handed: u64) -> u64 {
-    page_up((handed / PAGE).saturating_mul(25) / 2).saturating_add(16 * PAGE) & !(PAGE - 1)
+    page_up((handed / PAGE).saturating_mul(17) / 2).saturating_add(16 * PAGE) & !(PAGE - 1)
 }
 
 const fn page_up(bytes: u64) -> u64 {
@@ -240,7 +240,7 @@ mod tests {
     fn sizes() {
         assert_eq!(p2m_bytes(256 << 20), 0x4_0000 + 0x1_0000);
         assert_eq!(p2m_bytes(0), 0x1_0000);
-        assert_eq!(records_bytes(1 << 30), 512 * 6400 + 0x1_0000);
+        assert_eq!(records_bytes(1 << 30), 512 * 4352 + 0x1_0000);
         assert_eq!(records_bytes(0), 0x1_0000);
         assert_eq!(p2m_bytes(u64::MAX) % PAGE, 0);
         assert_eq!(records_bytes(u64::MAX) % PAGE, 0);
