@@ -35,9 +35,10 @@ impl Vm<'_> {
     /// decoded twice.
     #[inline(always)]
     pub fn handle<H: Host>(&mut self, host: &mut H, exit: Exit) -> VcpuAction {
+        if !H::BOOT_APART {
+            return self.handle_on(&mut OnVcpu::new(host, exit.vcpu), exit.reason);
+        }
         if exit.vcpu == VcpuId::BOOT {
-            // Of the boot CPU, the only one that most guests have, the number is known when this is
-            // compiled.
             return self.handle_on(&mut OnBoot::boot(host), exit.reason);
         }
         self.handle_other(&mut OnVcpu::new(host, exit.vcpu), exit.reason)

@@ -184,6 +184,8 @@ impl MapsBy for GuestHost {
 
 impl Host for GuestHost {
     type Vcpu = VcpuRegs;
+    // Each VMM has its program to itself, and an exit costs thousands of instructions anyway.
+    const BOOT_APART: bool = false;
     type Window = RawWindow;
     type Memory = Remembering<MemoryClient>;
     type Console = GuestPort<VmmConsole>;
