@@ -60,8 +60,10 @@ build_pds() {
     done
 }
 
+# The image tool's. The profile is the protection domains'; the tool need not be small.
 build_image_tool() {
-    (cd "$ROOT/pd" && cargo build --locked --release --target-dir "$BUILD/pd/host" -p zazen-image)
+    (cd "$ROOT/pd" && CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo build --locked --release --target-dir "$BUILD/pd/host" -p zazen-image)
 }
 
 # The image tool's command line.

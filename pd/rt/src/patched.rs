@@ -4,8 +4,26 @@ use block_server_api::driver::AREAS;
 use block_server_api::wire::{self, DISKS_BYTES, Disks};
 use memory_server::manifest::MANIFEST_WORDS;
 use net_server::wire::{NICS_BYTES, Nics};
-use sel4_microkit::var;
+use sel4_immutable_cell::ImmutableCell;
 use xenstore_server_api::{DEVICES_BYTES, Devices, Facts};
+
+/// Declares a symbol for the image builder and gives what is there.
+///
+/// As `sel4_microkit::var`, with a section for each symbol: a program that has no use for one does
+/// not carry it about.
+macro_rules! var {
+    ($symbol:ident: $type:ty = $default:expr) => {{
+        #[expect(
+            unsafe_code,
+            reason = "a symbol and a section of its own, of plain data"
+        )]
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = concat!(".data.", stringify!($symbol)))]
+        static $symbol: ImmutableCell<$type> = ImmutableCell::new($default);
+
+        $symbol.get()
+    }};
+}
 
 /// The memory server's manifest, symbol `zazen_manifest`.
 pub fn manifest() -> &'static [u64] {
