@@ -158,7 +158,7 @@ impl Inputs<'_> {
 
         let virt = initialiser.image_bound();
         let size = virt.end - virt.start;
-        let base = self.place_initial_task(size)?;
+        let base = self.place_initial_task(size, self.needed(&container, layout))?;
         initialiser.set_phys_base(base);
         let info = emulate_kernel_boot(
             config,
@@ -186,16 +186,46 @@ impl Inputs<'_> {
         })
     }
 
-    /// The lowest place for the initial task above the kernel that no fixed range needs.
-    fn place_initial_task(&self, size: u64) -> Result<u64, Error> {
+    /// Bytes of the kernel's memory that the initialiser will take for what has no fixed place.
+    fn needed(&self, container: &CapDLSpecContainer, layout: &Layout) -> u64 {
+        let objects = order::planned(container, self.config());
+        let objects = objects
+            .iter()
+            .filter(|object| object.paddr.is_none() && !object.embedded)
+            .filter_map(|object| Some(1_u64 << object.bits?));
+        let named = self.request.needs.named();
+        let placed = layout.untypeds.iter().filter(|handed| {
+            let span = handed.chunk.span();
+            !handed.device && !named.iter().any(|named| named.contains(span))
+        });
+        objects
+            .chain(placed.map(|handed| handed.chunk.span().size()))
+            .sum()
+    }
+
+    /// A place for the initial task that no fixed range needs: above the kernel, with room for
+    /// `needed` bytes in between if the loader leaves that, else the lowest.
+    ///
+    /// The kernel's memory is handed over in pieces whose sizes are powers of two, and zeroed piece
+    /// by piece. Those in front of the initial task become smaller towards it, so that few bytes
+    /// are zeroed that nobody needs.
+    fn place_initial_task(&self, size: u64, needed: u64) -> Result<u64, Error> {
         let mut fixed = self.request.needs.named();
         fixed.extend(fixed_regions(&self.system).iter().map(|(_, span)| *span));
         let regions: Vec<Span> = self.available.regions.iter().filter_map(span_of).collect();
         let free = subtract(&regions, &fixed);
-        let place = free
+        let lowest = free
             .iter()
             .find(|span| span.start().0 >= self.kernel_end && span.size() >= size);
-        place.map(|span| span.start().0.next_multiple_of(0x1000)).ok_or_else(|| {
+        let lowest = lowest.map(|span| span.start().0.next_multiple_of(0x1000));
+        let behind = lowest.and_then(|lowest| {
+            let start = lowest.checked_add(needed)?;
+            Span::sized(Paddr(start.next_multiple_of(pack::GRANULE)), size)
+        });
+        let behind = behind.filter(|task| {
+            task.end() <= self.loader && free.iter().any(|span| span.contains(*task))
+        });
+        behind.map(|task| task.start().0).or(lowest).ok_or_else(|| {
             Error::new(format!("no room above the kernel for the initial task, {} in one piece", human(size)))
                 .advise("smaller module files, or fewer fixed ranges at the beginning of the kernel's memory")
         })

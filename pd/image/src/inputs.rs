@@ -44,6 +44,8 @@ pub(crate) struct Inputs<'a> {
     pub available: DisjointMemoryRegion,
     /// End of the part of the image that the kernel needs only while it starts.
     pub kernel_end: u64,
+    /// Where the loader's own image begins.
+    pub loader: Paddr,
     /// Files that the loader places.
     pub preloads: Vec<Preload>,
 }
@@ -115,6 +117,9 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     preloads.extend(preload(&mut system, &needs.ram, &device, &named));
     let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
     narrow(&mut spec);
+    let loader = request.sdk.elf("loader")?;
+    let loader = loader.loadable_segments();
+    let loader = loader.iter().map(|segment| segment.virt_addr).min();
     let initialiser = CapDLInitialiser::new(request.sdk.elf("initialiser")?);
     Ok(Inputs {
         request,
@@ -127,6 +132,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
         held,
         available,
         kernel_end: kernel_boot.end,
+        loader: Paddr(loader.unwrap_or(0)),
         preloads,
     })
 }

@@ -11,7 +11,8 @@ use microkit_tool::elf::ElfFile;
 use microkit_tool::sel4::{Config, PageSize};
 
 const PAGE: u64 = PageSize::Small as u64;
-const GRANULE: u64 = 0x1_0000;
+/// What the size of the initial task is a multiple of.
+pub(crate) const GRANULE: u64 = 0x1_0000;
 
 /// Adds the specification and the frames that lie ready in the image to `initialiser`.
 pub(crate) fn pack(
