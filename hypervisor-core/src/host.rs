@@ -193,8 +193,7 @@ pub trait Host: Clock + Stage2 {
     /// A vCPU: its registers and its interrupt interface.
     type Vcpu: Vcpu + Interrupts;
     /// Whether exits of the boot CPU, the only vCPU that most guests have, have code of their own,
-    /// compiled for its number. That makes an exit 10 to 20 instructions cheaper and the program a
-    /// third larger.
+    /// compiled for its number. That makes an exit some instructions cheaper and the program larger.
     const BOOT_APART: bool = true;
     /// Guest memory.
     type Window: Window;
