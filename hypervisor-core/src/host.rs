@@ -193,7 +193,7 @@ pub trait Host: Clock + Stage2 {
     /// A vCPU: its registers and its interrupt interface.
     type Vcpu: Vcpu + Interrupts;
     /// Whether exits of the boot CPU, the only vCPU that most guests have, have code of their own,
-    /// compiled for its number. That makes an exit some instructions cheaper and the program larger.
+    /// compiled for its number. That makes an exit a little cheaper and the program larger.
     const BOOT_APART: bool = true;
     /// Guest memory.
     type Window: Window;
