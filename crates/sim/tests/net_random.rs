@@ -1,8 +1,8 @@
 //! Guests that do anything to the rings of their network interfaces, while two others in the same
 //! network send each other frames.
 //!
-//! `ZAZEN_STEPS=1000000 cargo test --release -p sim --test net_random -- --ignored --nocapture` does
-//! so many steps.
+//! `ZAZEN_STEPS=1000000 cargo test --release -p sim --test net_random -- --ignored --nocapture`
+//! does so many steps.
 
 mod common;
 #[path = "common/front.rs"]
