@@ -45,6 +45,11 @@ pub const SERVER_COMMANDS: &[Command] = &[
         action: Action::Ask(pd::MEMORY_SERVER),
     },
     Command {
+        key: console_key::NETS,
+        help: "networks: what each interface sent and received, and what was dropped",
+        action: Action::Ask(pd::NET_SERVER),
+    },
+    Command {
         key: console_key::STORE,
         help: "store: shutdown GUEST, reboot GUEST, mem-set GUEST MIB, ls PATH, and Enter",
         action: Action::Which(Purpose::Tell(pd::XENSTORE_SERVER)),

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use dt_server::Config;
 use guest_mem::RawWindow;
-use net_server::{PortSpec, Server, Turn};
+use net_server::{PortSpec, Report, Server, Turn};
 use net_server_api::{Client, DATA_SIZE, HEADER_SIZE, Region};
 
 use crate::cpu;
@@ -25,6 +25,7 @@ pub(crate) struct Nets {
     server: &'static mut Server<'static, RawWindow>,
     log: Option<ServerLog>,
     names: Vec<dt_server_api::DomainName>,
+    report: Report,
 }
 
 impl Nets {
@@ -40,12 +41,22 @@ impl Nets {
             server,
             log: None,
             names: domains.map(|domain| domain.record.name.clone()).collect(),
+            report: Report::default(),
         })
     }
 
     /// From now on it can be heard.
     pub(crate) fn set_log(&mut self, log: ServerLog) {
         self.log = Some(log);
+    }
+
+    /// The console has something typed for it, or room.
+    pub(crate) fn on_console(&mut self) {
+        let names = &self.names;
+        let name = |guest: usize| names.get(guest).map_or("?", |name| name.as_str());
+        if let Some(log) = &mut self.log {
+            self.report.on_console(self.server, &name, log.logger());
+        }
     }
 
     /// Connects guest `guest` of `config`, if it has interfaces.

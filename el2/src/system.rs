@@ -582,6 +582,11 @@ impl System {
                 console_client::MEMORY_SERVER => self.services.report_memory(),
                 console_client::XENSTORE_SERVER => self.store.on_console(),
                 console_client::TIMER_SERVER => self.tell_times(),
+                console_client::NET_SERVER => {
+                    if let Some(nets) = &mut self.nets {
+                        nets.on_console();
+                    }
+                }
                 client => self.wake(client, Signal::Console),
             }
             notify &= notify - 1;

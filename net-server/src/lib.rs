@@ -17,15 +17,18 @@
 //!
 //! # Modules
 //! - [`Server`]: turns; `port`: what a port has and counts; [`Notice`]: what a person should know;
+//!   [`Report`]: what all ports have counted, for the console's monitor;
 //!   [`wire`]: the domains file's words.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod notice;
 mod port;
+mod report;
 mod server;
 pub mod wire;
 
 pub use notice::Notice;
 pub use port::{Counters, Dropped, GROUP_BURST, GROUP_RATE, PortSpec};
+pub use report::Report;
 pub use server::{Server, Turn};

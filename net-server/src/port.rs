@@ -46,6 +46,28 @@ pub enum Dropped {
 impl Dropped {
     /// How many reasons there are.
     pub const COUNT: usize = 6;
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Malformed,
+        Self::Forged,
+        Self::Unknown,
+        Self::Group,
+        Self::Full,
+        Self::Closed,
+    ];
+
+    /// What became of the frame, behind a number of them.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Forged => "forged",
+            Self::Unknown => "to nobody",
+            Self::Group => "to groups too often",
+            Self::Full => "not fetched",
+            Self::Closed => "to it while closed",
+        }
+    }
 }
 
 /// What a port has counted since the start.
@@ -53,8 +75,12 @@ impl Dropped {
 pub struct Counters {
     /// Frames that its interface sent, those that went nowhere too.
     pub sent: u64,
+    /// Their bytes, but for those of frames whose description makes no sense.
+    pub sent_bytes: u64,
     /// Frames brought to its interface.
     pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
     dropped: [u64; Dropped::COUNT],
 }
 
@@ -63,6 +89,18 @@ impl Counters {
     #[must_use]
     pub const fn dropped(&self, why: Dropped) -> u64 {
         self.dropped[why as usize]
+    }
+
+    /// Counts a frame of `len` bytes that the interface sent.
+    pub(crate) const fn send(&mut self, len: u32) {
+        self.sent = self.sent.saturating_add(1);
+        self.sent_bytes = self.sent_bytes.saturating_add(len as u64);
+    }
+
+    /// Counts a frame of `len` bytes that was brought to the interface.
+    pub(crate) const fn receive(&mut self, len: u32) {
+        self.received = self.received.saturating_add(1);
+        self.received_bytes = self.received_bytes.saturating_add(len as u64);
     }
 
     /// Counts one; how many there are.

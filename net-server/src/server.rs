@@ -94,6 +94,14 @@ impl<'a, D> Server<'a, D> {
         self.notices.pop_front()
     }
 
+    /// Port `index`'s guest, interface and counters; ports are in the order in which they were
+    /// added.
+    #[must_use]
+    pub fn port(&self, index: usize) -> Option<(usize, usize, Counters)> {
+        let port = self.ports.get(index)?;
+        Some((port.guest, port.nic, port.counters))
+    }
+
     /// What the port of interface `nic` of guest `guest` has counted.
     #[must_use]
     pub fn counters(&self, guest: usize, nic: usize) -> Option<Counters> {
@@ -186,7 +194,7 @@ impl<D: Window> Server<'_, D> {
         let Some(port) = self.ports.get_mut(index) else {
             return 0;
         };
-        port.counters.sent = port.counters.sent.saturating_add(1);
+        port.counters.send(frame.map_or(0, |frame| frame.len));
         let price = match outcome {
             Ok((frame, receivers)) => cost(frame.len, receivers),
             Err(why) => {
@@ -278,7 +286,7 @@ impl<D: Window> Server<'_, D> {
         };
         if let Some(port) = self.ports.get_mut(to) {
             match done {
-                Ok(()) => port.counters.received = port.counters.received.saturating_add(1),
+                Ok(()) => port.counters.receive(frame.len),
                 Err(why) => {
                     port.counters.drop(why);
                 }

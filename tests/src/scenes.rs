@@ -14,6 +14,7 @@ pub mod idle;
 pub mod lab;
 pub mod memory;
 pub mod net;
+pub mod net_crash;
 pub mod pause;
 pub mod power;
 pub mod probe;

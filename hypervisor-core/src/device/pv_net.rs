@@ -105,7 +105,8 @@ impl PvNet {
             // Few.
             let number = u8::try_from(nic).unwrap_or(u8::MAX);
             if lost && self.link.is_connected(number) {
-                self.close(host, number, &"the net server has stopped");
+                let why = &"the net server has stopped; it is closed for good";
+                self.close(host, number, why);
             }
             self.send(host, grants, number);
             self.receive(host, grants, number);
@@ -129,12 +130,9 @@ impl PvNet {
         (!nic.is_shut).then_some(nic)
     }
 
-    /// The interface cannot go on: it is closed until it connects again.
+    /// The interface cannot go on, as `why` says.
     fn close<H: Host>(&mut self, host: &mut H, nic: u8, why: &dyn fmt::Display) {
-        host.log(format_args!(
-            "{}: {why}; it is closed until it connects again",
-            Name::<Self>::of(nic)
-        ));
+        host.log(format_args!("{}: {why}", Name::<Self>::of(nic)));
         self.shut(host, nic);
         self.link.close(nic, state::CLOSING);
         self.more = true;
@@ -145,7 +143,9 @@ impl PvNet {
         self.close(
             host,
             nic,
-            &format_args!("the guest broke its ring: {broken}"),
+            &format_args!(
+                "the guest broke its ring: {broken}; it is closed until it connects again"
+            ),
         );
     }
 

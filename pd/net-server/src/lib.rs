@@ -5,13 +5,14 @@
 #![forbid(unsafe_code)]
 
 use guest_mem::RawWindow;
-use net_server::Server;
+use net_server::{Report, Server};
 use static_cell::ConstStaticCell;
+use topology::channel;
 use zazen_rt::clock;
 use zazen_rt::event::{notify_each, poll};
 use zazen_rt::log::ServerLog;
 use zazen_rt::patched;
-use zazen_rt::{ChannelSet, Handler, Infallible, region};
+use zazen_rt::{Channel, ChannelSet, Handler, Infallible, region};
 
 /// Some tens of KiB, so it lives here and not on the stack.
 static SERVER: ConstStaticCell<Server<'static, RawWindow>> = ConstStaticCell::new(Server::new());
@@ -20,6 +21,13 @@ static SERVER: ConstStaticCell<Server<'static, RawWindow>> = ConstStaticCell::ne
 pub struct Pd {
     server: &'static mut Server<'static, RawWindow>,
     log: ServerLog,
+    report: Report,
+}
+
+/// The name of guest `guest`.
+fn name(guest: usize) -> &'static str {
+    let domain = patched::net_domains().get(guest);
+    domain.map_or("?", |domain| domain.name())
 }
 
 /// It at its start; called once.
@@ -37,6 +45,7 @@ pub fn init() -> Pd {
     let mut pd = Pd {
         server,
         log: ServerLog::take(),
+        report: Report::default(),
     };
     // VMMs that looked before learn of their interfaces.
     let guests = patched::net_domains().iter().enumerate();
@@ -55,25 +64,31 @@ impl Pd {
             // VMM `i` is channel `i`.
             notify_each(turn.notify.into());
             while let Some(notice) = self.server.take_notice() {
-                let name = |guest: usize| {
-                    let domain = patched::net_domains().get(guest);
-                    domain.map_or("?", |domain| domain.name())
-                };
                 self.log.line(format_args!("{}", notice.with(&name)));
             }
             if !turn.more {
                 return;
             }
-            // A turn looks at everybody.
-            poll();
+            // A turn looks at everybody but the console.
+            if poll().contains(channel::SERVER_CONSOLE) {
+                self.on_console();
+            }
         }
+    }
+
+    fn on_console(&mut self) {
+        self.report
+            .on_console(self.server, &name, self.log.logger());
     }
 }
 
 impl Handler for Pd {
     type Error = Infallible;
 
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        if channels.contains(Channel::new(channel::SERVER_CONSOLE)) {
+            self.on_console();
+        }
         self.work();
         Ok(())
     }

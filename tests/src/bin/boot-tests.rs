@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
     budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
-    memory, net, pause, power, probe, processors, reboot, refused, registers, smp, store,
-    system_calls, two_linux,
+    memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
+    store, system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -173,6 +173,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
             add(config, run);
         }
         add(config, crash::run);
+        add(config, net_crash::run);
     }
     // A debug kernel can be halted by any VMM (SECURITY.md).
     add("release", system_calls::run);

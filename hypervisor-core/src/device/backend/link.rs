@@ -123,10 +123,15 @@ impl<G> Link<G> {
         (0..DEVICES as u8).filter(move |number| bits & 1 << number != 0)
     }
 
-    /// Whether device `device` is connected to its front end.
+    /// Whether device `device` is connected to its front end, and stays so: one whose next state is
+    /// on its way to the store is not.
     pub(crate) fn is_connected(&mut self, device: u8) -> bool {
         let connection = self.connection(device);
-        connection.is_some_and(|it| it.state == state::CONNECTED && it.rest.is_none())
+        connection.is_some_and(|it| {
+            it.state == state::CONNECTED
+                && it.rest.is_none()
+                && !matches!(it.job, Job::Say(_) | Job::Offer(_))
+        })
     }
 
     /// A ring of the device was broken, and its queues are shut.
