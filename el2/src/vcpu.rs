@@ -1,10 +1,13 @@
 //! A vCPU: what is in the processor while it has it, and what is kept while it does not.
 
+use core::marker::PhantomPinned;
+
 use hv_types::{Gva, VcpuId};
 use hypervisor_core::host::{Interrupts, SysReg};
 use hypervisor_core::vcpu::idregs;
 
-use crate::cpu::{self, El1, Frame, Reg, Stopped, Vectors};
+use crate::cores;
+use crate::cpu::{self, El1, Frame, Reg, Vectors};
 use crate::gich::{self, Interface, LIST_REGISTERS};
 
 /// PSTATE of a vCPU that starts: EL1h, D, A, I and F masked.
@@ -25,11 +28,23 @@ pub(crate) struct Vcpu {
     id: VcpuId,
     /// Its guest has others.
     several: bool,
+    /// The core that it is on.
+    core: u8,
+    /// How often it was made anew or started: an exit from before is nobody's.
+    life: u32,
+    /// List registers that another core has filled and this vCPU's is to load, a bit each, and
+    /// their values.
+    late: u8,
+    late_lr: [u32; LIST_REGISTERS],
+    /// Its core writes here while another one has the lock: what is known of it is no longer true
+    /// after [`cores::put_back`], and `&mut` does not promise otherwise of what cannot be moved.
+    _shared: PhantomPinned,
 }
 
 impl Vcpu {
-    /// vCPU `id` of a guest with the stage 2 of `vttbr`; `several` says that it has others.
-    pub(crate) const fn new(vttbr: u64, id: VcpuId, several: bool) -> Self {
+    /// vCPU `id` of a guest with the stage 2 of `vttbr`, on core `core`; `several` says that the
+    /// guest has others.
+    pub(crate) const fn new(vttbr: u64, id: VcpuId, several: bool, core: u8) -> Self {
         Self {
             frame: Frame {
                 x: [0; 31],
@@ -44,6 +59,56 @@ impl Vcpu {
             vttbr,
             id,
             several,
+            core,
+            life: 0,
+            late: 0,
+            late_lr: [0; LIST_REGISTERS],
+            _shared: PhantomPinned,
+        }
+    }
+
+    /// The core that it is on.
+    pub(crate) const fn core(&self) -> u8 {
+        self.core
+    }
+
+    /// Which of its lives this is.
+    pub(crate) const fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Whether the registers are in the processor of whoever asks. Another core puts them back
+    /// first.
+    #[inline]
+    fn is_here(&mut self) -> bool {
+        if self.loaded && self.is_away() {
+            cores::put_back(self.core);
+        }
+        self.loaded
+    }
+
+    /// Whether it is another core's, where the registers may be.
+    #[inline]
+    fn is_away(&self) -> bool {
+        cores::several() && self.core != cpu::number()
+    }
+
+    /// Another core stops it: its registers are put back.
+    pub(crate) fn stop(&mut self) {
+        self.is_here();
+    }
+
+    /// What another core has put into its list registers since it was entered. It has the
+    /// processor.
+    #[inline]
+    pub(crate) fn take_late(&mut self) {
+        if self.late != 0 {
+            for (n, value) in (0..).zip(self.late_lr) {
+                if self.late >> n & 1 != 0 {
+                    gich::set(n, value);
+                }
+            }
+            self.late = 0;
         }
     }
 
@@ -67,6 +132,13 @@ impl Vcpu {
     pub(crate) fn unload(&mut self) {
         self.el1.save();
         self.interface.save();
+        let late = self.interface.lr.iter_mut().zip(self.late_lr);
+        for ((lr, value), n) in late.zip(0..) {
+            if self.late >> n & 1 != 0 {
+                *lr = value;
+            }
+        }
+        self.late = 0;
         self.vectors.save();
         self.loaded = false;
     }
@@ -74,21 +146,25 @@ impl Vcpu {
     /// Gives it all the registers of a vCPU that starts, whether or not it has the processor:
     /// vector registers and the interrupt interface too.
     pub(crate) fn renew(&mut self) {
-        let had = self.loaded;
-        *self = Self::new(self.vttbr, self.id, self.several);
+        let had = self.is_here();
+        let life = self.life;
+        *self = Self::new(self.vttbr, self.id, self.several, self.core);
+        self.life = life.wrapping_add(1);
         if had {
             self.load(false);
         }
     }
 
-    /// Runs it until it stops. It has the processor.
+    /// What [`cpu::enter`] runs it by.
     #[inline]
-    pub(crate) fn enter(&mut self) -> Stopped {
-        cpu::enter(&mut self.frame)
+    pub(crate) const fn frame(&mut self) -> *mut Frame {
+        &raw mut self.frame
     }
 
     /// Starts at `pc`.
     pub(crate) fn start(&mut self, pc: u64, x0: u64) {
+        self.stop();
+        self.life = self.life.wrapping_add(1);
         self.frame = Frame {
             x: [0; 31],
             pc,
@@ -127,14 +203,14 @@ impl hypervisor_core::host::Vcpu for Vcpu {
         self.frame.pstate = pstate;
     }
     fn sysreg(&mut self, reg: SysReg) -> u64 {
-        if self.loaded {
+        if self.is_here() {
             El1::read(register(reg))
         } else {
             self.el1.get(register(reg))
         }
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        if self.loaded {
+        if self.is_here() {
             El1::write(register(reg), value);
         } else {
             self.el1.set(register(reg), value);
@@ -151,7 +227,13 @@ impl Interrupts for Vcpu {
     #[inline]
     fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         let value = gich::pending(intid, priority);
-        if self.loaded {
+        if self.loaded && self.is_away() {
+            if let Some(place) = self.late_lr.get_mut(usize::from(lr)) {
+                *place = value;
+                self.late |= 1 << lr;
+                cores::ring(self.core);
+            }
+        } else if self.loaded {
             gich::set(lr, value);
         } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
             *place = value;
@@ -163,7 +245,11 @@ impl Interrupts for Vcpu {
         true
     }
     fn recall(&mut self, lr: u8) -> bool {
-        if self.loaded {
+        if self.late >> (lr % 8) & 1 != 0 {
+            self.late &= !(1 << (lr % 8));
+            return true;
+        }
+        if self.is_here() {
             return gich::recall(lr);
         }
         let place = self.interface.lr.get_mut(usize::from(lr));
@@ -179,6 +265,9 @@ impl Interrupts for Vcpu {
     fn ack_vtimer(&mut self) {
         // The interrupt is unmasked when the vCPU is entered.
         self.timer_masked = false;
+        if self.loaded && self.is_away() {
+            cores::ring(self.core);
+        }
     }
 }
 
