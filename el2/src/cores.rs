@@ -9,12 +9,16 @@
 //! to do so, stores them. Who asks waits with the lock, for as long as leaving a guest takes.
 //!
 //! # Soundness
+//! A vCPU whose registers are to be put back is lent to its core for that time, by pointer.
 //! [`Own`] gives each core that is started a stack of its own, and `start.rs` enters it there once.
 //! What the words below mean is said by the modules that use them; they are atomic.
-#![expect(unsafe_code, reason = "gives other cores their first instruction")]
+#![expect(
+    unsafe_code,
+    reason = "cores lend each other vCPUs, and start each other"
+)]
 
 use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -24,6 +28,7 @@ use smccc::psci;
 use topology::cores::MAX;
 
 use crate::own::Own;
+use crate::vcpu::Vcpu;
 use crate::{cpu, gicd};
 
 /// The lock.
@@ -37,8 +42,8 @@ struct Mail {
     rung: AtomicBool,
     /// Domains that may want to run there, or stop, a bit each.
     domains: AtomicU32,
-    /// The registers of its vCPU are to be put back.
-    put_back: AtomicBool,
+    /// The vCPU whose registers are to be put back, which are in its processor.
+    put_back: AtomicPtr<Vcpu>,
     /// The bit of its interface to the GIC; 0 until it has one.
     interface: AtomicU8,
 }
@@ -47,7 +52,7 @@ static MAIL: [Mail; MAX as usize] = [const {
     Mail {
         rung: AtomicBool::new(false),
         domains: AtomicU32::new(0),
-        put_back: AtomicBool::new(false),
+        put_back: AtomicPtr::new(core::ptr::null_mut()),
         interface: AtomicU8::new(0),
     }
 }; MAX as usize];
@@ -67,18 +72,15 @@ pub(crate) fn several() -> bool {
     SEVERAL.load(Relaxed)
 }
 
-/// The core that this is executed on.
-#[inline]
-pub(crate) fn here() -> u8 {
-    if several() { cpu::number() } else { 0 }
-}
-
-/// Takes the lock. Until it is there `meanwhile` is called again and again.
-pub(crate) fn lock(mut meanwhile: impl FnMut()) {
+/// Takes the lock, for core `core`. Who has it may want the registers of the vCPU that has the
+/// processor: returns whether they were put back meanwhile.
+pub(crate) fn lock(core: u8) -> bool {
+    let mut lost = false;
     LOCK.lock(|| {
-        meanwhile();
+        lost |= put_back_if_wanted(core);
         cpu::relax();
     });
+    lost
 }
 
 /// Gives the lock back.
@@ -107,28 +109,33 @@ pub(crate) fn take_mail(core: u8) -> u32 {
     mail.domains.swap(0, Relaxed)
 }
 
-/// Has core `core`, which is another one, put back the registers of the vCPU that has its
-/// processor. The caller has the lock.
+/// Has core `core`, which is another one, put back the registers of `vcpu`, which has its
+/// processor. The caller has the lock, and lends the vCPU until this returns.
 #[cold]
 #[inline(never)]
-pub(crate) fn put_back(core: u8) {
+pub(crate) fn put_back(core: u8, vcpu: &mut Vcpu) {
     let mail = mail(core);
-    mail.put_back.store(true, Release);
+    mail.put_back.store(vcpu, Release);
     mail.rung.store(true, Relaxed);
     gicd::interrupt(mail.interface.load(Relaxed));
-    while mail.put_back.load(Acquire) {
+    while !mail.put_back.load(Acquire).is_null() {
         cpu::relax();
     }
 }
 
-/// Calls `put_back` if somebody wants that of core `core`, who waits with the lock until it is
-/// done.
-pub(crate) fn if_wanted(core: u8, put_back: impl FnOnce()) {
+/// Puts back the registers of the vCPU that has the processor of this core, which is `core`, if
+/// somebody wants that, who waits with the lock until it is done; whether it was done.
+fn put_back_if_wanted(core: u8) -> bool {
     let mail = mail(core);
-    if mail.put_back.load(Acquire) {
-        put_back();
-        mail.put_back.store(false, Release);
+    let vcpu = mail.put_back.load(Acquire);
+    if vcpu.is_null() {
+        return false;
     }
+    // SAFETY: lent by `put_back`, which waits; the vCPU is the one that has this processor, as it
+    // is nobody else's core.
+    unsafe { (*vcpu).unload() };
+    mail.put_back.store(core::ptr::null_mut(), Release);
+    true
 }
 
 /// This core, which is `core`, takes interrupts from others.
@@ -192,7 +199,7 @@ impl Stacks {
             cpu::number()
         );
         listen(0);
-        lock(|| {});
+        lock(0);
         SEVERAL.store(true, Relaxed);
         for number in 1..=self.count {
             let stack = self.start + Self::BYTES * u64::from(number);

@@ -214,17 +214,28 @@ impl Timers {
     /// This core's.
     #[inline]
     pub(crate) fn here(&mut self) -> &mut Timer {
-        &mut self.cores[usize::from(cores::here() % MAX)]
+        if cores::several() {
+            &mut self.cores[usize::from(cpu::number() % MAX)]
+        } else {
+            &mut self.cores[0]
+        }
     }
 
-    /// Asks for `client` to be woken at tick `deadline`.
-    pub(crate) fn arm(&mut self, client: usize, deadline: Option<u64>) {
-        let here = cores::here();
+    /// Makes `client` this core's.
+    fn own(&mut self, client: usize) {
+        let here = cpu::number();
         let owner = self.owners.get_mut(client);
         let owner = owner.map_or(here, |owner| core::mem::replace(owner, here));
         if owner != here {
             // Its interrupt may come all the same, and finds nothing.
             self.cores[usize::from(owner % MAX)].ask(client, None);
+        }
+    }
+
+    /// Asks for `client` to be woken at tick `deadline`.
+    pub(crate) fn arm(&mut self, client: usize, deadline: Option<u64>) {
+        if cores::several() {
+            self.own(client);
         }
         let timer = self.here();
         timer.ask(client, deadline);

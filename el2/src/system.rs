@@ -46,7 +46,6 @@ use crate::net::Nets;
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::store::Store;
-use crate::vcpu::Vcpu;
 use crate::{cores, gicd, gich};
 
 /// The console's number among the clients of the timer.
@@ -113,11 +112,12 @@ static SHARED: AtomicPtr<Shared> = AtomicPtr::new(core::ptr::null_mut());
 // SAFETY: the name is used by `start.rs` alone.
 #[unsafe(no_mangle)]
 extern "C" fn el2_secondary(number: u64) -> ! {
-    cores::lock(|| {});
+    #[expect(clippy::cast_possible_truncation, reason = "below 8")]
+    let number = number as u8;
+    cores::lock(number);
     cpu::set_traps();
     let shared = NonNull::new(SHARED.load(Acquire)).expect("it is there before the cores are");
-    #[expect(clippy::cast_possible_truncation, reason = "below 8")]
-    System::new(shared, number as u8).run()
+    System::new(shared, number).run()
 }
 
 /// A core, and everything that runs there.
@@ -322,23 +322,11 @@ impl System {
         stopped
     }
 
-    /// Comes for the lock. Who has it may want the registers of the vCPU that has the processor.
+    /// Comes for the lock.
     fn lock(&mut self) {
-        let number = self.number;
-        let Self { loaded, guests, .. } = self;
-        cores::lock(|| {
-            cores::if_wanted(number, || {
-                if let Some((index, id)) = loaded.take() {
-                    let guest = guests.0.as_ptr().cast::<Box<Guest>>();
-                    // SAFETY: whoever has the lock waits for this, and looks at nothing of the
-                    // vCPU before it is done. The index is that of a guest.
-                    unsafe {
-                        let host = &raw mut (*guest.add(index)).host;
-                        (*(&raw mut (*host).vcpus).cast::<Vcpu>().add(id.index())).unload();
-                    }
-                }
-            });
-        });
+        if cores::lock(self.number) {
+            self.loaded = None;
+        }
     }
 
     /// Tells the other cores which of the vCPUs of guest `index` are to run, or to run no longer,
@@ -423,8 +411,7 @@ impl System {
         let slice = slice.map(|left| self.charged.saturating_add(left));
         let release = self.schedule.release(self.charged);
         self.slice_end = slice.into_iter().chain(release).min();
-        let turns = runs.and_then(|index| self.turns.get(index));
-        let turn = turns.and_then(Turns::end);
+        let turn = runs.and_then(|index| self.turns[index % MAX_DOMAINS].end());
         let end = self.slice_end.into_iter().chain(turn).min();
         self.services.timer.borrow_mut().here().set_slice(end);
     }
@@ -434,7 +421,7 @@ impl System {
     #[inline]
     fn pick(&mut self, index: usize) -> Option<VcpuId> {
         let ready = self.ready(index);
-        let id = self.turns.get_mut(index)?.take(ready, cpu::now)?;
+        let id = self.turns[index % MAX_DOMAINS].take(ready, cpu::now)?;
         self.load(index, id);
         Some(id)
     }
@@ -488,10 +475,10 @@ impl System {
             }
             let life = vcpu.life();
             let frame = vcpu.frame();
+            let guest: *mut Guest = &raw mut **guest;
             let stopped = self.enter::<SEVERAL>(frame);
-            let Some(guest) = self.guests.get_mut(index) else {
-                return;
-            };
+            // SAFETY: guests are for ever, and the lock is there again.
+            let guest = unsafe { &mut *guest };
             let vcpu = &mut guest.host.vcpus[id.index()];
             // Another core has started it again, or wanted its registers.
             let is_old = SEVERAL && vcpu.life() != life;
@@ -511,10 +498,8 @@ impl System {
             }
             if next != VcpuAction::Resume {
                 self.looks = true;
-                if next == VcpuAction::Yield
-                    && let Some(turns) = self.turns.get_mut(index)
-                {
-                    turns.give_up();
+                if next == VcpuAction::Yield {
+                    self.turns[index % MAX_DOMAINS].give_up();
                 }
             }
             if self.serve() {

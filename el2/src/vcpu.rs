@@ -1,7 +1,5 @@
 //! A vCPU: what is in the processor while it has it, and what is kept while it does not.
 
-use core::marker::PhantomPinned;
-
 use hv_types::{Gva, VcpuId};
 use hypervisor_core::host::{Interrupts, SysReg};
 use hypervisor_core::vcpu::idregs;
@@ -13,12 +11,23 @@ use crate::gich::{self, Interface, LIST_REGISTERS};
 /// PSTATE of a vCPU that starts: EL1h, D, A, I and F masked.
 const PSTATE_START: u64 = 0x3c5;
 
+/// Where a vCPU's registers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// Kept.
+    Kept,
+    /// In the processor, and the machine has one core.
+    Processor,
+    /// In the processor of the vCPU's core, of several.
+    Core,
+}
+
 /// A vCPU.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     frame: Frame,
-    /// The registers below are in the processor, and these copies are old.
-    loaded: bool,
+    /// Where the registers below are; copies that are not kept are old.
+    at: At,
     /// The virtual timer has fired and was not acknowledged; its interrupt is masked.
     pub(crate) timer_masked: bool,
     el1: El1,
@@ -36,9 +45,6 @@ pub(crate) struct Vcpu {
     /// their values.
     late: u8,
     late_lr: [u32; LIST_REGISTERS],
-    /// Its core writes here while another one has the lock: what is known of it is no longer true
-    /// after [`cores::put_back`], and `&mut` does not promise otherwise of what cannot be moved.
-    _shared: PhantomPinned,
 }
 
 impl Vcpu {
@@ -51,7 +57,7 @@ impl Vcpu {
                 pc: 0,
                 pstate: PSTATE_START,
             },
-            loaded: false,
+            at: At::Kept,
             timer_masked: false,
             el1: El1::new(),
             interface: Interface::new(),
@@ -63,7 +69,6 @@ impl Vcpu {
             life: 0,
             late: 0,
             late_lr: [0; LIST_REGISTERS],
-            _shared: PhantomPinned,
         }
     }
 
@@ -81,16 +86,38 @@ impl Vcpu {
     /// first.
     #[inline]
     fn is_here(&mut self) -> bool {
-        if self.loaded && self.is_away() {
-            cores::put_back(self.core);
-        }
-        self.loaded
+        self.at == At::Processor || self.is_on_this_core()
     }
 
-    /// Whether it is another core's, where the registers may be.
-    #[inline]
+    /// [`Vcpu::is_here`] where there are several cores, or the registers are kept.
+    #[inline(never)]
+    fn is_on_this_core(&mut self) -> bool {
+        if self.is_away() {
+            cores::put_back(self.core, self);
+        }
+        self.at != At::Kept
+    }
+
+    /// Whether the registers are in another core.
     fn is_away(&self) -> bool {
-        cores::several() && self.core != cpu::number()
+        self.at == At::Core && self.core != cpu::number()
+    }
+
+    /// Puts `value` into list register `lr`, where the machine has several cores or the registers
+    /// are kept. Its own core loads it when it is entered next, which is soon.
+    #[inline(never)]
+    fn inject_elsewhere(&mut self, lr: u8, value: u32) {
+        if self.is_away() {
+            if let Some(place) = self.late_lr.get_mut(usize::from(lr)) {
+                *place = value;
+                self.late |= 1 << lr;
+                cores::ring(self.core);
+            }
+        } else if self.at == At::Core {
+            gich::set(lr, value);
+        } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
+            *place = value;
+        }
     }
 
     /// Another core stops it: its registers are put back.
@@ -125,7 +152,11 @@ impl Vcpu {
         self.el1.load();
         cpu::forget_extensions(cpu::has_ras_and_sme());
         cpu::isb();
-        self.loaded = true;
+        self.at = if cores::several() {
+            At::Core
+        } else {
+            At::Processor
+        };
     }
 
     /// Takes the processor away.
@@ -140,7 +171,7 @@ impl Vcpu {
         }
         self.late = 0;
         self.vectors.save();
-        self.loaded = false;
+        self.at = At::Kept;
     }
 
     /// Gives it all the registers of a vCPU that starts, whether or not it has the processor:
@@ -227,16 +258,10 @@ impl Interrupts for Vcpu {
     #[inline]
     fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         let value = gich::pending(intid, priority);
-        if self.loaded && self.is_away() {
-            if let Some(place) = self.late_lr.get_mut(usize::from(lr)) {
-                *place = value;
-                self.late |= 1 << lr;
-                cores::ring(self.core);
-            }
-        } else if self.loaded {
+        if self.at == At::Processor {
             gich::set(lr, value);
-        } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
-            *place = value;
+        } else {
+            self.inject_elsewhere(lr, value);
         }
         true
     }
@@ -265,7 +290,7 @@ impl Interrupts for Vcpu {
     fn ack_vtimer(&mut self) {
         // The interrupt is unmasked when the vCPU is entered.
         self.timer_masked = false;
-        if self.loaded && self.is_away() {
+        if self.is_away() {
             cores::ring(self.core);
         }
     }
