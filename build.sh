@@ -22,6 +22,7 @@ done
 HOST=           # microkit | el2; empty: microkit if an SDK is found, else el2
 BOARD=${BOARDS[0]}
 CONFIG=debug
+CORES=1
 DOMAINS=        # domains file; empty: the board's default
 UNTIL=          # extended regular expression, or empty for an interactive run
 TIMEOUT=        # seconds, or empty
@@ -63,6 +64,7 @@ usage_image_options() {
   --board BOARD          one of: ${BOARDS[*]} (default: the first; docs/BOARD.md has notes on others)
   --config CONFIG        seL4's configuration (microkit only): debug (default), release or benchmark; smp-debug and smp-release are
                          the multicore kernel: vCPUs run on all cores (docs/design/cores.md)
+  --cores N              cores that vCPUs are spread over (el2 only; default: 1): what --config smp-release is to microkit
   --domains FILE.dts     domains file (default: domains/two-linux.dts, for other boards domains/BOARD-two-linux.dts)
   --system FILE.xml      system description instead of the one that follows from the domains file: docs/own-pds.md (microkit only)
 END
@@ -192,8 +194,8 @@ parse() {
         doctor) allowed='--install' ;;
         check) allowed='--filter' ;;
         test) allowed='--check --host-only --filter' ;;
-        image) allowed='--host --board --config --domains --system -o' ;;
-        run) allowed='--host --board --config --domains --system --disk --until --timeout --icount --dry-run' ;;
+        image) allowed='--host --board --config --cores --domains --system -o' ;;
+        run) allowed='--host --board --config --cores --domains --system --disk --until --timeout --icount --dry-run' ;;
         bench) allowed='--host --config --check --update --fairness --budgets --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
@@ -235,6 +237,10 @@ parse() {
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
             --board) BOARD=$(one_of --board "$value" "${BOARDS[@]}") ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;
+            --cores)
+                [[ $value =~ ^[1-8]$ ]] || usage_error "$command" "--cores takes a number from 1 to 8, not '$value'"
+                CORES=$value
+                ;;
             --domains) DOMAINS=$value ;;
             --system) SYSTEM=$value ;;
             --disk) DISK=$value ;;

@@ -16,12 +16,11 @@ use core::fmt::Write;
 
 use arm_gic::gicv2::GicV2;
 use console::Role;
-use dt_server::{Config, DtServer, Jitter, NoFiles, Range, Seeds};
+use dt_server::{Config, DomainConfig, DtServer, Jitter, NoFiles, Range, Seeds};
 use dt_server_api::{Client, DtServer as _};
 use el2_boot::payload::{self, DOMAINS};
 use el2_boot::plan::{GUARD, HEAP, STACK, Sizes, grant_directory};
 use el2_boot::{Payload, Plan};
-use el2_schedule::Turns;
 use hv_types::{VcpuId, Vcpus};
 use hypervisor_core::life::Life;
 use hypervisor_core::life::boot::Modules;
@@ -31,11 +30,13 @@ use memory_server::{
     BlockRecord, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables, UntypedRecord,
 };
 use soft_caps::{CNode, Caps, Chunk, Place};
+use topology::cores::SERVERS;
 use topology::pd::time::Time;
 use topology::{console_client, pd, share};
 
 use crate::block::Blocks;
 use crate::board::{BOARD, DEVICES, GICC, GICD, GICV};
+use crate::cores::Stacks;
 use crate::cpu;
 use crate::firmware;
 use crate::guest::{Guest, GuestHost};
@@ -46,9 +47,9 @@ use crate::own::Own;
 use crate::paging::{Kind, Level, Regime, Space};
 use crate::peers::Pages;
 use crate::serial::{Console, Direct, uart};
-use crate::services::{DtClient, Services, Timer};
+use crate::services::{DtClient, Services, Timers};
 use crate::store::Store;
-use crate::system::System;
+use crate::system::{Part, Shared, System};
 use crate::vcpu::Vcpu;
 
 #[global_allocator]
@@ -141,7 +142,8 @@ extern "C" fn el2_main(tree: u64) -> ! {
     let manifest = plan
         .manifest()
         .unwrap_or_else(|error| panic!("the memory server's manifest: {error}"));
-    let host = host_tables(&image, &config, &mut own, &manifest);
+    let stacks = Stacks::new(&mut own, config.cores);
+    let host = host_tables(&image, &config, &mut own, &manifest, &stacks);
     let console = Console::new(&mut own, uart);
     let store = Store::new(&mut own, &config);
     let blocks = Blocks::new(&mut own, &config, &image.payload);
@@ -162,15 +164,40 @@ extern "C" fn el2_main(tree: u64) -> ! {
     let (services, spaces) = build.services(&manifest, host);
     let guests = build.guests(services, &spaces);
     let log = build.report(&manifest, services, &guests);
-    // All that is done for a guest is taken from the time of its vCPUs together.
-    let domains = build.config.domains.iter();
-    let times: Vec<Time> = domains
-        .map(|domain| share::domain(&domain.vcpu_times))
-        .collect();
-    // SAFETY: the board's GIC, mapped as device memory; made once.
-    let gic = unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) };
-    let servers = (build.console, build.store, build.blocks, build.nets);
-    System::new(guests, &times, services, servers, (gic, log)).run()
+    let parts = (0..build.config.cores).map(|core| parts(&build.config, core));
+    let shared = Shared {
+        guests,
+        services,
+        console: build.console,
+        store: build.store,
+        blocks: build.blocks,
+        nets: build.nets,
+        log,
+        // SAFETY: the board's GIC, mapped as device memory; made once.
+        gic: unsafe { GicV2::new(GICD as *mut _, GICC as *mut _) },
+        parts: parts.collect(),
+    };
+    let shared = Box::leak(Box::new(shared));
+    stacks.start(&mut build.own, host.base());
+    System::first(shared).run()
+}
+
+/// What core `core` has of each domain. All that is done for a guest there is taken from the time
+/// of its vCPUs on that core together.
+fn parts(config: &Config, core: u8) -> Vec<Part> {
+    let part = |domain: &DomainConfig| {
+        let vcpus = Vcpus::first(u8::MAX).into_iter().zip(&domain.vcpu_cores);
+        let here = vcpus.filter(|(_, at)| **at == core).map(|(id, _)| id);
+        let times: Vec<Time> = here
+            .clone()
+            .filter_map(|id| domain.vcpu_times.get(id.index()).copied())
+            .collect();
+        Part {
+            vcpus: here.fold(Vcpus::NONE, |all, id| all.with(Vcpus::only(id))),
+            time: (!times.is_empty()).then(|| share::domain(&times)),
+        }
+    };
+    config.domains.iter().map(part).collect()
 }
 
 /// What the domains file says; the mistakes of an invalid one are the last that is heard.
@@ -196,7 +223,13 @@ fn configuration(image: &Image, out: &mut Direct<'_>) -> Config {
 
 /// The host's final address space: its image by rights, its own memory and the memory for page
 /// tables, the devices, and no memory of any guest.
-fn host_tables(image: &Image, config: &Config, own: &mut Own, manifest: &Manifest<'_>) -> Space {
+fn host_tables(
+    image: &Image,
+    config: &Config,
+    own: &mut Own,
+    manifest: &Manifest<'_>,
+    stacks: &Stacks,
+) -> Space {
     // SAFETY: a fresh page.
     let space = unsafe { Space::new(own.pages(1), Regime::Host) };
     let text = symbol!(_text);
@@ -204,11 +237,16 @@ fn host_tables(image: &Image, config: &Config, own: &mut Own, manifest: &Manifes
         (text, symbol!(_rodata), Kind::Code),
         (symbol!(_rodata), symbol!(_data), Kind::Constant),
         (symbol!(_data), symbol!(_image_end), Kind::Memory),
-        (image.own.0, image.own.1, Kind::Memory),
         (image.stack.0, image.stack.1, Kind::Memory),
     ] {
         space.map_identity(own, start, end, kind);
     }
+    let mut from = image.own.0;
+    for guard in stacks.guards() {
+        space.map_identity(own, from, guard, Kind::Memory);
+        from = guard + GUARD;
+    }
+    space.map_identity(own, from, image.own.1, Kind::Memory);
     // Files are read only, but for those that are RAM disks.
     let mut disks: Vec<(u64, u64)> = config
         .ram_disks()
@@ -326,7 +364,7 @@ impl Build {
             machine: RefCell::new(machine),
             dt: RefCell::new(DtServer::new(self.config.clone(), seeds)),
             peers: RefCell::new(self.peers.server(own, &self.config)),
-            timer: RefCell::new(Timer::new()),
+            timer: RefCell::new(Timers::new()),
         };
         (Box::leak(Box::new(services)), spaces)
     }
@@ -345,8 +383,10 @@ impl Build {
             let window = services.machine.borrow().window(domain);
             let several = config.record.vcpus > 1;
             let mut ids = Vcpus::first(u8::MAX).into_iter();
-            let vcpus = core::array::from_fn(|_| {
-                Vcpu::new(*vttbr, ids.next().unwrap_or(VcpuId::BOOT), several)
+            let vcpus = core::array::from_fn(|number| {
+                let core = config.vcpu_cores.get(number).copied();
+                let id = ids.next().unwrap_or(VcpuId::BOOT);
+                Vcpu::new(*vttbr, id, several, core.unwrap_or(SERVERS))
             });
             let store = self.store.add(&mut self.own, usize::from(index), config);
             let own = &mut self.own;
@@ -363,11 +403,11 @@ impl Build {
             let mut guest = Box::new(Guest {
                 host,
                 driver,
-                turns: Turns::new(cpu::frequency()),
-                last: VcpuId::BOOT,
+                told: Vcpus::NONE,
                 ticks: [0; hv_types::MAX_VCPUS],
             });
             guest.driver.start(&mut guest.host);
+            guest.told = guest.driver.running();
             guests.push(guest);
         }
         guests
@@ -439,6 +479,9 @@ impl Build {
             if let Ok(port) = self.console.add(&mut self.own, client, name, Role::Server) {
                 nets.set_log(ServerLog::new(port));
             }
+        }
+        if self.config.cores > 1 {
+            log.line(format_args!("{} cores, behind one lock", self.config.cores));
         }
         let started = guests.iter().filter(|guest| guest.is_ready()).count();
         let chunks = Sizes::of(manifest).chunks - services.machine.borrow().chunks_used();

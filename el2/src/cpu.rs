@@ -164,10 +164,13 @@ pub(crate) enum Stopped {
 }
 
 /// Runs the guest whose translation and registers are in the processor until it stops.
+///
+/// # Safety
+/// The frame is the running vCPU's, and nobody else uses it until the call returns.
 #[inline]
-pub(crate) fn enter(frame: &mut Frame) -> Stopped {
-    // SAFETY: the frame is exclusively borrowed until the call returns. The guest reaches no memory
-    // but what its stage 2 maps, and of that this program has no Rust objects.
+pub(crate) unsafe fn enter(frame: *mut Frame) -> Stopped {
+    // SAFETY: the caller's promise. The guest reaches no memory but what its stage 2 maps, and of
+    // that this program has no Rust objects.
     match unsafe { el2_enter(frame) } {
         0 => Stopped::Synchronous,
         1 => Stopped::Interrupt,
@@ -241,6 +244,31 @@ pub(crate) fn isb() {
 pub(crate) fn publish_tables() {
     aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::ISHST);
     isb();
+}
+
+/// Makes what was written visible to other cores before what comes next.
+#[inline]
+pub(crate) fn publish() {
+    aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::ISHST);
+}
+
+/// Lets others go on while this core waits for one of them.
+#[inline]
+pub(crate) fn relax() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
+/// The number of the core that this is executed on. On the boards of this program it is the lowest
+/// affinity.
+#[inline]
+pub(crate) fn number() -> u8 {
+    (MPIDR_EL1.get() & 7) as u8
+}
+
+/// The affinity of core `number` as PSCI has it, if this one's cluster has all.
+pub(crate) fn affinity(number: u8) -> u64 {
+    MPIDR_EL1.get() & 0xff_00ff_ff00 | u64::from(number)
 }
 
 /// Waits for an interrupt; they are masked, so none is taken.
@@ -524,6 +552,22 @@ pub(crate) fn forget_all_guests() {
             options(nostack, preserves_flags)
         )
     };
+}
+
+/// Cleans the lines of `bytes` (at least one) from `start` to the point of coherency.
+///
+/// # Safety
+/// The range is mapped as memory.
+pub(crate) unsafe fn clean(start: u64, bytes: u64) {
+    // The smallest line, whatever this processor's.
+    const LINE: u64 = 16;
+    let mut at = start & !(LINE - 1);
+    while at < start + bytes {
+        // SAFETY: cleaning a line changes no value.
+        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += LINE;
+    }
+    aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::SY);
 }
 
 /// Zeroes `bytes` from `start`, both multiples of 4096, and cleans them to the point of coherency.

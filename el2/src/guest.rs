@@ -3,9 +3,8 @@
 use core::fmt;
 
 use console_api::{GuestPort, Order, Shown};
-use el2_schedule::Turns;
 use guest_mem::RawWindow;
-use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, WindowAddr};
+use hv_types::{FrameSize, Gpa, Gva, MAX_VCPUS, VcpuId, Vcpus, WindowAddr};
 use hypervisor_core::diag::line_rate::LineRate;
 use hypervisor_core::exit::{Exit, Reason};
 use hypervisor_core::host::{Clock, Host, MapError, Stage2};
@@ -31,24 +30,16 @@ pub(crate) struct Guest {
     pub(crate) host: GuestHost,
     /// The core with the guest's lives.
     pub(crate) driver: Driver<'static, DtClient>,
-    /// Which of its vCPUs runs when it is its turn.
-    pub(crate) turns: Turns,
-    /// Which of them had the processor last.
-    pub(crate) last: VcpuId,
+    /// Which of its vCPUs run, as far as their cores have been told.
+    pub(crate) told: Vcpus,
     /// Ticks of the processor that each has had, with what was done for it.
     pub(crate) ticks: [u64; MAX_VCPUS],
 }
 
 impl Guest {
-    /// Whether one of its vCPUs has the processor, or would like to.
-    #[inline]
+    /// Whether one of its vCPUs has a processor, or would like to.
     pub(crate) fn is_ready(&self) -> bool {
         !self.driver.running().is_empty()
-    }
-
-    /// Whether there is something to do for it.
-    pub(crate) fn wants_to_run(&self) -> bool {
-        self.is_ready() || self.driver.is_behind()
     }
 
     /// Hands the exception that stopped a vCPU to the core. It says what it was in registers, and
@@ -247,6 +238,9 @@ impl Driven for GuestHost {
     }
     fn take_order(&mut self) -> Option<Order> {
         self.console.port().take_order()
+    }
+    fn core(&self, vcpu: VcpuId) -> u8 {
+        self.vcpus[vcpu.index()].core()
     }
     fn say(&mut self, line: fmt::Arguments<'_>) {
         self.console.say(format_args!("[vmm] {line}"));

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`start`] | first instructions, vectors, world switch |
 //! | [`cpu`], [`gich`], [`board`] | the processor, the GIC's virtual interface, addresses |
+//! | [`cores`] | the lock that all cores share, and what one has another do |
 //! | [`firmware`] | what whoever started it left: random numbers |
 //! | [`own`], [`paging`], [`machine`] | the host's memory, translation tables, capabilities |
 //! | [`services`], [`serial`] | memory server, dt-server, timer, console, behind their messages |
@@ -21,6 +22,7 @@ extern crate alloc;
 mod block;
 mod board;
 mod boot;
+mod cores;
 mod cpu;
 mod firmware;
 mod gicd;

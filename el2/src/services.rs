@@ -7,20 +7,21 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use dt_server::DtServer;
 use memory_server::{DomainIndex, MemoryServer, Report};
 use memory_server_api::{Error, LendError, Lending, Reply, Request};
-use timer_server::Deadlines;
+use timer_server::{Deadlines, MAX_CLIENTS};
 use timer_server_api::{NEVER, OP_ARM};
+use topology::cores::MAX;
 use topology::{MAX_DOMAINS, console_client};
 
-use crate::cpu;
 use crate::log::ServerLog;
 use crate::machine::{Machine, ServerKernel};
+use crate::{cores, cpu};
 
 /// Console clients that have written or read something since [`take_bells`], a bit each.
 static BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// Client `N` notifies the console.
 fn ring<const N: usize>() {
-    // Interrupts are masked and there is one processor: no read-modify-write is needed.
+    // Interrupts are masked, and whoever is here has the lock: no read-modify-write is needed.
     BELLS.store(BELLS.load(Relaxed) | 1 << N, Relaxed);
 }
 
@@ -169,7 +170,7 @@ pub(crate) struct Services {
     /// The peer server.
     pub(crate) peers: RefCell<Option<peer_server::PeerServer<'static>>>,
     /// Who is to be woken when.
-    pub(crate) timer: RefCell<Timer>,
+    pub(crate) timer: RefCell<Timers>,
 }
 
 impl Services {
@@ -193,7 +194,56 @@ impl Services {
     }
 }
 
-/// The timer server and its hardware.
+/// The timer server, with a timer on each core. A client is woken by the core that asked last.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    cores: [Timer; MAX as usize],
+    /// The core of each client's deadline.
+    owners: [u8; MAX_CLIENTS],
+}
+
+impl Timers {
+    /// Timers that are off.
+    pub(crate) const fn new() -> Self {
+        Self {
+            cores: [const { Timer::new() }; MAX as usize],
+            owners: [0; MAX_CLIENTS],
+        }
+    }
+
+    /// This core's.
+    #[inline]
+    pub(crate) fn here(&mut self) -> &mut Timer {
+        if cores::several() {
+            &mut self.cores[usize::from(cpu::number() % MAX)]
+        } else {
+            &mut self.cores[0]
+        }
+    }
+
+    /// Makes `client` this core's.
+    fn own(&mut self, client: usize) {
+        let here = cpu::number();
+        let owner = self.owners.get_mut(client);
+        let owner = owner.map_or(here, |owner| core::mem::replace(owner, here));
+        if owner != here {
+            // Its interrupt may come all the same, and finds nothing.
+            self.cores[usize::from(owner % MAX)].ask(client, None);
+        }
+    }
+
+    /// Asks for `client` to be woken at tick `deadline`.
+    pub(crate) fn arm(&mut self, client: usize, deadline: Option<u64>) {
+        if cores::several() {
+            self.own(client);
+        }
+        let timer = self.here();
+        timer.ask(client, deadline);
+        timer.program();
+    }
+}
+
+/// The timer of a core.
 #[derive(Debug)]
 pub(crate) struct Timer {
     deadlines: Deadlines,
@@ -205,8 +255,7 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// A timer that is off.
-    pub(crate) fn new() -> Self {
-        cpu::set_timer(None);
+    const fn new() -> Self {
         Self {
             deadlines: Deadlines::new(),
             slice: None,
@@ -214,12 +263,10 @@ impl Timer {
         }
     }
 
-    /// Asks for `client` to be woken at tick `deadline`.
-    pub(crate) fn arm(&mut self, client: usize, deadline: Option<u64>) {
+    fn ask(&mut self, client: usize, deadline: Option<u64>) {
         let _understood = self
             .deadlines
             .on_request(client, OP_ARM, &[deadline.unwrap_or(NEVER)]);
-        self.program();
     }
 
     /// Sets when the slice ends.

@@ -3,9 +3,10 @@
 //! # Soundness
 //! Everything here is assembly. What Rust relies on: `el2_main` is entered once, at EL2 on a stack
 //! that ends where the header says that the image does, relocated, with its bss zeroed and memory
-//! cached; `el2_enter` keeps the procedure call standard, touches no memory but its stack and the
-//! frame it is given, and returns when the guest stops; an exception that EL2 itself takes ends in
-//! `el2_fault` and never returns.
+//! cached; `el2_secondary` is entered once by each further core, likewise, on the stack that
+//! `cores.rs` has for it; `el2_enter` keeps the procedure call standard, touches no memory but its
+//! stack and the frame it is given, and returns when the guest stops; an exception that EL2 itself
+//! takes ends in `el2_fault` and never returns.
 #![expect(unsafe_code, reason = "assembly")]
 
 use core::arch::global_asm;
@@ -13,6 +14,7 @@ use core::arch::global_asm;
 use el2_boot::plan::{GUARD, STACK};
 
 use crate::board::DEVICE_GIB;
+use crate::cores::STACK_ENDS;
 
 // The header is Linux's (Documentation/arm64/booting.rst); the packer fills in text_offset and the
 // size of all, at whose end the stack is. The boot tables map the GiB that the image begins in, and
@@ -88,7 +90,7 @@ _head:
 7:  dsb     sy
     mov     x3, #0x00ff             // attribute 0: write-back memory, 1: device-nGnRnE
     msr     mair_el2, x3
-    ldr     x3, =0x80823510         // 48 bits, 4 KiB, write-back inner shareable walks, 40-bit addresses
+    ldr     x3, ={translation}      // 48 bits, 4 KiB, write-back inner shareable walks, 40-bit addresses
     msr     tcr_el2, x3
     msr     ttbr0_el2, x1
     isb
@@ -96,7 +98,7 @@ _head:
     ic      iallu
     dsb     sy
     isb
-    ldr     x3, =0x30c5183d         // MMU, caches and stack alignment check on, little-endian
+    ldr     x3, ={control}          // MMU, caches and stack alignment check on, little-endian
     msr     sctlr_el2, x3
     isb
     adrp    x3, vectors
@@ -118,6 +120,57 @@ boot_level1: .skip 4096
 "#,
     device_gib = const DEVICE_GIB,
     stack = const GUARD + STACK,
+    translation = const TRANSLATION,
+    control = const CONTROL,
+);
+
+/// `TCR_EL2`.
+const TRANSLATION: u32 = 0x8082_3510;
+/// `SCTLR_EL2` until the host has tables of its own.
+const CONTROL: u32 = 0x30c5_183d;
+/// The same with WXN, as `cpu::set_host_tables` leaves it.
+const CONTROL_WXN: u32 = CONTROL | 1 << 19;
+
+// A further core: firmware gives it the address of a `cores::First` in x0. The host's tables map
+// this one to one.
+global_asm!(
+    r#"
+    .text
+    .globl  secondary_start
+secondary_start:
+    mov     x19, x0
+    msr     daifset, #15
+    mrs     x1, CurrentEL
+    cmp     x1, #8
+2:  b.ne    2b
+    ldp     x1, x2, [x19]           // tables, stack
+    mov     x3, #0x00ff
+    msr     mair_el2, x3
+    ldr     x3, ={translation}
+    msr     tcr_el2, x3
+    msr     ttbr0_el2, x1
+    isb
+    tlbi    alle2
+    tlbi    alle1
+    ic      iallu
+    dsb     sy
+    isb
+    ldr     x3, ={control}
+    msr     sctlr_el2, x3
+    isb
+    adrp    x3, vectors
+    add     x3, x3, :lo12:vectors
+    msr     vbar_el2, x3
+    isb
+    mov     sp, x2
+    mov     x29, xzr
+    mov     x30, xzr
+    ldr     x0, [x19, #16]          // its number
+    bl      el2_secondary
+    .ltorg
+"#,
+    translation = const TRANSLATION,
+    control = const CONTROL_WXN,
 );
 
 // A guest that stops leaves x0..x30, the PC and PSTATE in its frame (whose address is in
@@ -224,14 +277,22 @@ el2_enter:
 
     // A fault of the host's own: on a fresh stack, because it may be the stack that overflowed.
 host_fault:
+    adrp    x1, {stacks}
+    add     x1, x1, :lo12:{stacks}
+    mrs     x2, mpidr_el1
+    and     x2, x2, #7
+    ldr     x1, [x1, x2, lsl #3]
+    cbnz    x1, 1f
     adrp    x1, _head
     ldr     x2, [x1, #16]
-    add     sp, x1, x2
+    add     x1, x1, x2
+1:  mov     sp, x1
     mrs     x1, esr_el2
     mrs     x2, elr_el2
     mrs     x3, far_el2
     bl      el2_fault
-"#
+"#,
+    stacks = sym STACK_ENDS,
 );
 
 // Vector registers change hands with the vCPU only.

@@ -4,18 +4,30 @@ use hv_types::{Gva, VcpuId};
 use hypervisor_core::host::{Interrupts, SysReg};
 use hypervisor_core::vcpu::idregs;
 
-use crate::cpu::{self, El1, Frame, Reg, Stopped, Vectors};
+use crate::cores;
+use crate::cpu::{self, El1, Frame, Reg, Vectors};
 use crate::gich::{self, Interface, LIST_REGISTERS};
 
 /// PSTATE of a vCPU that starts: EL1h, D, A, I and F masked.
 const PSTATE_START: u64 = 0x3c5;
 
+/// Where a vCPU's registers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// Kept.
+    Kept,
+    /// In the processor, and the machine has one core.
+    Processor,
+    /// In the processor of the vCPU's core, of several.
+    Core,
+}
+
 /// A vCPU.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     frame: Frame,
-    /// The registers below are in the processor, and these copies are old.
-    loaded: bool,
+    /// Where the registers below are; copies that are not kept are old.
+    at: At,
     /// The virtual timer has fired and was not acknowledged; its interrupt is masked.
     pub(crate) timer_masked: bool,
     el1: El1,
@@ -25,18 +37,27 @@ pub(crate) struct Vcpu {
     id: VcpuId,
     /// Its guest has others.
     several: bool,
+    /// The core that it is on.
+    core: u8,
+    /// How often it was made anew or started: an exit from before is nobody's.
+    life: u32,
+    /// List registers that another core has filled and this vCPU's is to load, a bit each, and
+    /// their values.
+    late: u8,
+    late_lr: [u32; LIST_REGISTERS],
 }
 
 impl Vcpu {
-    /// vCPU `id` of a guest with the stage 2 of `vttbr`; `several` says that it has others.
-    pub(crate) const fn new(vttbr: u64, id: VcpuId, several: bool) -> Self {
+    /// vCPU `id` of a guest with the stage 2 of `vttbr`, on core `core`; `several` says that the
+    /// guest has others.
+    pub(crate) const fn new(vttbr: u64, id: VcpuId, several: bool, core: u8) -> Self {
         Self {
             frame: Frame {
                 x: [0; 31],
                 pc: 0,
                 pstate: PSTATE_START,
             },
-            loaded: false,
+            at: At::Kept,
             timer_masked: false,
             el1: El1::new(),
             interface: Interface::new(),
@@ -44,6 +65,77 @@ impl Vcpu {
             vttbr,
             id,
             several,
+            core,
+            life: 0,
+            late: 0,
+            late_lr: [0; LIST_REGISTERS],
+        }
+    }
+
+    /// The core that it is on.
+    pub(crate) const fn core(&self) -> u8 {
+        self.core
+    }
+
+    /// Which of its lives this is.
+    pub(crate) const fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Whether the registers are in the processor of whoever asks. Another core puts them back
+    /// first.
+    #[inline]
+    fn is_here(&mut self) -> bool {
+        self.at == At::Processor || self.is_on_this_core()
+    }
+
+    /// [`Vcpu::is_here`] where there are several cores, or the registers are kept.
+    #[inline(never)]
+    fn is_on_this_core(&mut self) -> bool {
+        if self.is_away() {
+            cores::put_back(self.core, self);
+        }
+        self.at != At::Kept
+    }
+
+    /// Whether the registers are in another core.
+    fn is_away(&self) -> bool {
+        self.at == At::Core && self.core != cpu::number()
+    }
+
+    /// Puts `value` into list register `lr`, where the machine has several cores or the registers
+    /// are kept. Its own core loads it when it is entered next, which is soon.
+    #[inline(never)]
+    fn inject_elsewhere(&mut self, lr: u8, value: u32) {
+        if self.is_away() {
+            if let Some(place) = self.late_lr.get_mut(usize::from(lr)) {
+                *place = value;
+                self.late |= 1 << lr;
+                cores::ring(self.core);
+            }
+        } else if self.at == At::Core {
+            gich::set(lr, value);
+        } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
+            *place = value;
+        }
+    }
+
+    /// Another core stops it: its registers are put back.
+    pub(crate) fn stop(&mut self) {
+        self.is_here();
+    }
+
+    /// What another core has put into its list registers since it was entered. It has the
+    /// processor.
+    #[inline]
+    pub(crate) fn take_late(&mut self) {
+        if self.late != 0 {
+            for (n, value) in (0..).zip(self.late_lr) {
+                if self.late >> n & 1 != 0 {
+                    gich::set(n, value);
+                }
+            }
+            self.late = 0;
         }
     }
 
@@ -60,35 +152,50 @@ impl Vcpu {
         self.el1.load();
         cpu::forget_extensions(cpu::has_ras_and_sme());
         cpu::isb();
-        self.loaded = true;
+        self.at = if cores::several() {
+            At::Core
+        } else {
+            At::Processor
+        };
     }
 
     /// Takes the processor away.
     pub(crate) fn unload(&mut self) {
         self.el1.save();
         self.interface.save();
+        let late = self.interface.lr.iter_mut().zip(self.late_lr);
+        for ((lr, value), n) in late.zip(0..) {
+            if self.late >> n & 1 != 0 {
+                *lr = value;
+            }
+        }
+        self.late = 0;
         self.vectors.save();
-        self.loaded = false;
+        self.at = At::Kept;
     }
 
     /// Gives it all the registers of a vCPU that starts, whether or not it has the processor:
     /// vector registers and the interrupt interface too.
     pub(crate) fn renew(&mut self) {
-        let had = self.loaded;
-        *self = Self::new(self.vttbr, self.id, self.several);
+        let had = self.is_here();
+        let life = self.life;
+        *self = Self::new(self.vttbr, self.id, self.several, self.core);
+        self.life = life.wrapping_add(1);
         if had {
             self.load(false);
         }
     }
 
-    /// Runs it until it stops. It has the processor.
+    /// What [`cpu::enter`] runs it by.
     #[inline]
-    pub(crate) fn enter(&mut self) -> Stopped {
-        cpu::enter(&mut self.frame)
+    pub(crate) const fn frame(&mut self) -> *mut Frame {
+        &raw mut self.frame
     }
 
     /// Starts at `pc`.
     pub(crate) fn start(&mut self, pc: u64, x0: u64) {
+        self.stop();
+        self.life = self.life.wrapping_add(1);
         self.frame = Frame {
             x: [0; 31],
             pc,
@@ -127,14 +234,14 @@ impl hypervisor_core::host::Vcpu for Vcpu {
         self.frame.pstate = pstate;
     }
     fn sysreg(&mut self, reg: SysReg) -> u64 {
-        if self.loaded {
+        if self.is_here() {
             El1::read(register(reg))
         } else {
             self.el1.get(register(reg))
         }
     }
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        if self.loaded {
+        if self.is_here() {
             El1::write(register(reg), value);
         } else {
             self.el1.set(register(reg), value);
@@ -151,10 +258,10 @@ impl Interrupts for Vcpu {
     #[inline]
     fn inject(&mut self, lr: u8, intid: u16, priority: u8) -> bool {
         let value = gich::pending(intid, priority);
-        if self.loaded {
+        if self.at == At::Processor {
             gich::set(lr, value);
-        } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
-            *place = value;
+        } else {
+            self.inject_elsewhere(lr, value);
         }
         true
     }
@@ -163,7 +270,11 @@ impl Interrupts for Vcpu {
         true
     }
     fn recall(&mut self, lr: u8) -> bool {
-        if self.loaded {
+        if self.late >> (lr % 8) & 1 != 0 {
+            self.late &= !(1 << (lr % 8));
+            return true;
+        }
+        if self.is_here() {
             return gich::recall(lr);
         }
         let place = self.interface.lr.get_mut(usize::from(lr));
@@ -179,6 +290,9 @@ impl Interrupts for Vcpu {
     fn ack_vtimer(&mut self) {
         // The interrupt is unmasked when the vCPU is entered.
         self.timer_masked = false;
+        if self.is_away() {
+            cores::ring(self.core);
+        }
     }
 }
 

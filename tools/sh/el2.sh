@@ -3,6 +3,11 @@
 # Soft-float, so that the vector registers stay the guests'.
 EL2_TARGET=aarch64-unknown-none-softfloat
 
+# What its images are called after: el2, or smp-el2 for several cores.
+el2_name() {
+    if ((CORES == 1)); then echo el2; else echo smp-el2; fi
+}
+
 el2_target_present() {
     [[ -d $(rustc --print sysroot)/lib/rustlib/$EL2_TARGET/lib ]]
 }
@@ -27,7 +32,7 @@ el2_packer() {
 }
 
 pack_el2_image() {
-    "$(el2_packer)" --program "$BUILD/el2/$BOARD/$EL2_TARGET/release/zazen-el2" --board "$BOARD" --domains "$DOMAINS" \
+    "$(el2_packer)" --program "$BUILD/el2/$BOARD/$EL2_TARGET/release/zazen-el2" --board "$BOARD" --cores "$CORES" --domains "$DOMAINS" \
         --files "$GUEST_FILES" -o "$1.new" &&
         mv "$1.new" "$1"
 }

@@ -21,7 +21,7 @@ image_path() {
     local name
     name=$(basename "$DOMAINS")
     if [[ $HOST == el2 ]]; then
-        printf '%s' "$BUILD/image/$BOARD-el2/${name%.*}.img"
+        printf '%s' "$BUILD/image/$BOARD-$(el2_name)/${name%.*}.img"
     else
         printf '%s' "$BUILD/image/$BOARD-$CONFIG/${name%.*}.img"
     fi
@@ -164,7 +164,7 @@ first_build() {
 
 # The name of the last one.
 image_step() {
-    printf '%s-%s\n' "image-$BOARD-$(if [[ $HOST == el2 ]]; then echo el2; else echo "$CONFIG"; fi)" "$(basename "$(image_path)" .img)"
+    printf '%s-%s\n' "image-$BOARD-$(if [[ $HOST == el2 ]]; then el2_name; else echo "$CONFIG"; fi)" "$(basename "$(image_path)" .img)"
 }
 
 # Brings the image up to date.

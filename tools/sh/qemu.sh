@@ -33,14 +33,14 @@ qemu_command() {
 # core spins QEMU 7.2 gives another one nothing of what is left to the next timer, and the loader
 # waits for each core it starts, with nothing that would come in between.
 several_cores() {
-    [[ $HOST == microkit && $CONFIG == smp-release ]]
+    if [[ $HOST == el2 ]]; then ((CORES > 1)); else [[ $CONFIG == smp-release ]]; fi
 }
 
 # Whether a machine with several cores counts instructions though nobody asked for it: with fewer
 # processors than cores one that spins keeps another from what it waits for, so long that time
 # slices are over before a system call begins.
 counts_to_spin() {
-    several_cores && (($(nproc) < 4))
+    [[ $HOST == microkit ]] && several_cores && (($(nproc) < 4))
 }
 
 # Adds the board's disk, whose medium the options $@ make under the name disk0.

@@ -30,18 +30,18 @@ Then point MICROKIT_SDK at the directory that holds bin/microkit, or link it as 
 END
 }
 
-# Cores that the kernel of the chosen configuration uses, from the SDK.
+# Cores that are used: on microkit those of the configuration's kernel, from the SDK.
 cores() {
     if [[ $HOST == microkit && $CONFIG == smp-* ]]; then
         sed -nE 's/.*"MAX_NUM_NODES": *"?([0-9]+)"?.*/\1/p' "$SDK_BOARD/include/kernel/gen_config.json"
     else
-        echo 1
+        echo "$CORES"
     fi
 }
 
 # What carries the hypervisor, for messages and tables.
 carrier() {
-    if [[ $HOST == el2 ]]; then printf 'el2'; else printf 'microkit, %s' "$CONFIG"; fi
+    if [[ $HOST == el2 ]]; then printf '%s' "$(el2_name)"; else printf 'microkit, %s' "$CONFIG"; fi
 }
 
 # Sets HOST and, for microkit, SDK and SDK_BOARD (the directory of board and configuration); ends
@@ -58,6 +58,7 @@ choose_host() {
     if [[ $HOST == el2 ]]; then
         return
     fi
+    ((CORES == 1)) || fail "--cores is for el2; microkit's kernel uses several with --config smp-release or smp-debug"
     if [[ ! $SDK ]]; then
         explain_sdk
         exit 1

@@ -24,6 +24,8 @@ use crate::ram::Ram;
 pub const HEAP: u64 = 512 << 10;
 /// Stack of the program, at the end of the host's own memory.
 pub const STACK: u64 = 256 << 10;
+/// Stack of each further core: a guest that restarts may be built on any.
+pub const CORE_STACK: u64 = STACK;
 /// Below it, and never mapped once the final tables are in use: an overflow faults.
 pub const GUARD: u64 = PAGE_SIZE;
 /// Page tables, console regions, pages for events to others and what else a domain costs the host.
@@ -125,6 +127,8 @@ pub fn unclaimed(config: &Config) -> Ram {
 pub fn own_bytes(config: &Config) -> u64 {
     let blocks = |range: &Range| range.size.div_ceil(BLOCK_SIZE) + 1;
     let mut bytes = FIXED + HEAP + GUARD + STACK + store_bytes(config);
+    // A guard page splits a block of the host's own mapping.
+    bytes += u64::from(config.cores.saturating_sub(1)) * (GUARD + CORE_STACK + PAGE_SIZE);
     bytes += disks_bytes(config) + nets_bytes(config) + lends_bytes(config);
     // Blocks that can be split, all of them at once: of the heap and of static memory; and blocks
     // that are only there.

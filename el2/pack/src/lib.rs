@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use el2_boot::payload::{self, DOMAINS, Entry, Header, MAGIC, VERSION};
 use el2_boot::{Ram, plan};
-use zazen_tools::board::{Area, Board};
+use zazen_tools::board::{Area, Target};
 use zazen_tools::load::{Loaded, describe, load};
 use zerocopy::IntoBytes;
 
@@ -30,7 +30,7 @@ pub struct Packed {
     pub own: u64,
 }
 
-/// Packs `program` for `board` with the domains file `domains`; files that modules name are looked
+/// Packs `program` for `target`, its board and how many of its cores are used, with the domains file `domains`; files that modules name are looked
 /// for next to it and in `search`.
 ///
 /// # Errors
@@ -39,9 +39,9 @@ pub fn pack(
     program: &Path,
     domains: &Path,
     search: &[PathBuf],
-    board: &'static Board,
+    target: impl Into<Target>,
 ) -> Result<Packed, String> {
-    let loaded = load(domains, search, board).map_err(|error| error.to_string())?;
+    let loaded = load(domains, search, target).map_err(|error| error.to_string())?;
     eprint!("{}", describe(&loaded.config.warnings, &loaded.locations));
     let mut files = vec![(DOMAINS.to_owned(), loaded.boot_dtb()?)];
     for (name, path) in &loaded.files {

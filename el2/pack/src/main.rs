@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zazen_el2_pack::{Packed, pack};
-use zazen_tools::board::{Board, DEFAULT};
+use zazen_tools::board::{Board, DEFAULT, Target};
 
 /// Packs the EL2 program, a domains file and the guests' files into one arm64 Image.
 #[derive(Parser)]
@@ -24,6 +24,9 @@ struct Options {
     /// Board, by Microkit's name.
     #[arg(long, default_value = DEFAULT.name)]
     board: String,
+    /// Cores that are used; the machine must have as many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    cores: u8,
     /// Image to write.
     #[arg(short)]
     output: PathBuf,
@@ -32,12 +35,21 @@ struct Options {
 fn run(options: &Options) -> Result<(), String> {
     let board = Board::by_name(&options.board)
         .ok_or_else(|| format!("there is no board \"{}\"", options.board))?;
+    let cores = options.cores;
+    if cores > board.cores {
+        return Err(format!("{} has {} cores", board.name, board.cores));
+    }
     let Packed {
         image,
         program,
         base,
         own,
-    } = pack(&options.program, &options.domains, &options.files, board)?;
+    } = pack(
+        &options.program,
+        &options.domains,
+        &options.files,
+        Target { board, cores },
+    )?;
     std::fs::write(&options.output, &image)
         .map_err(|error| format!("{} cannot be written: {error}", options.output.display()))?;
     eprintln!(

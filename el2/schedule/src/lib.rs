@@ -25,12 +25,19 @@
 //! it up is *held*: it is neither in the queue nor asleep, and wakes when enough has come back. To
 //! the others that is one more that sleeps. A domain without a period may have a longer or shorter
 //! slice than others; the longest in the system has [`SLICE_US`].
+//!
+//! # Several cores
+//!
+//! Each core has a schedule of its own, of the domains with vCPUs there; a vCPU stays where it is.
+//! What the cores share is theirs one at a time ([`TicketLock`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod budget;
+mod lock;
 mod turns;
 
+pub use lock::TicketLock;
 pub use turns::{TURN_US, Turns};
 
 use topology::MAX_DOMAINS;
@@ -50,6 +57,8 @@ struct Domain {
     credit: i64,
     /// Ticks of credit in each of its turns.
     slice: i64,
+    /// It has vCPUs on this core.
+    here: bool,
     /// It does not want to run.
     asleep: bool,
     /// What it may use in each period, if it is bounded.
@@ -108,13 +117,25 @@ impl Schedule {
     /// `frequency` ticks a second. All sleep.
     #[must_use]
     pub fn new(times: &[Time], frequency: u64) -> Self {
+        let mut here = [None; MAX_DOMAINS];
+        for (slot, time) in here.iter_mut().zip(times) {
+            *slot = Some(*time);
+        }
+        Self::of_core(&here[..times.len().min(MAX_DOMAINS)], frequency)
+    }
+
+    /// As [`Schedule::new`], of a core: domains without a time have no vCPUs there. They are never
+    /// woken, and keep nobody waiting.
+    #[must_use]
+    pub fn of_core(times: &[Option<Time>], frequency: u64) -> Self {
         let times = &times[..times.len().min(MAX_DOMAINS)];
+        let here = || times.iter().flatten();
         // What a slice is to others: one that is bounded has what others have.
         let weight = |time: &Time| match time.is_bound() {
             true => time::VCPU.budget,
             false => time.budget.max(1),
         };
-        let most = times.iter().map(weight).max().unwrap_or(time::VCPU.budget);
+        let most = here().map(weight).max().unwrap_or(time::VCPU.budget);
         let ticks = |us: u64| {
             let ticks = u128::from(frequency) * u128::from(us) / 1_000_000;
             u64::try_from(ticks).unwrap_or(u64::MAX)
@@ -135,12 +156,17 @@ impl Schedule {
             total: 0,
             used: [0; 2],
             round: 0,
+            here: true,
         };
-        let mut domains = [domain(&time::VCPU); MAX_DOMAINS];
+        let absent = Domain {
+            here: false,
+            ..domain(&time::VCPU)
+        };
+        let mut domains = [absent; MAX_DOMAINS];
         for (slot, time) in domains.iter_mut().zip(times) {
-            *slot = domain(time);
+            *slot = time.as_ref().map_or(absent, domain);
         }
-        let slices = times.iter().map(|time| slice(time).cast_unsigned());
+        let slices = here().map(|time| slice(time).cast_unsigned());
         let least = slices.clone().min().unwrap_or(1);
         Self {
             domains,
@@ -179,13 +205,13 @@ impl Schedule {
 
     /// Domain `index` wants to run from tick `now` on. Returns whether it overtakes the one that
     /// runs, which then has to be [stopped](Schedule::stop). Nothing changes where it runs or waits
-    /// already, or is none of the domains.
+    /// already, or is none of the domains here.
     pub fn wake(&mut self, index: usize, now: u64) -> bool {
         let round = self.round(now);
         let Some(domain) = self.domains[..self.count].get_mut(index) else {
             return false;
         };
-        if !core::mem::take(&mut domain.asleep) {
+        if !domain.here || !core::mem::take(&mut domain.asleep) {
             return false;
         }
         if let Some(budget) = &mut domain.budget

@@ -403,6 +403,32 @@ fn who_was_alone_owes_nothing() {
 
 /// Domains that there are not, and who wants to run already, change nothing.
 #[test]
+fn domains_without_vcpus_on_a_core_are_not_there() {
+    let mut schedule = Schedule::of_core(&[None, Some(VCPU), None, Some(VCPU)], FREQUENCY);
+    assert!(!schedule.wake(0, 0) && !schedule.wake(2, 0));
+    assert_eq!(schedule.start(0), None);
+    let mut two = Schedule::new(&[VCPU; 2], FREQUENCY);
+    // Whoever is there is treated as if nobody else were.
+    let mut now = 0;
+    for _ in 0..100 {
+        assert_eq!(schedule.wake(1, now), two.wake(0, now));
+        assert_eq!(schedule.wake(3, now), two.wake(1, now));
+        let (there, alone) = (schedule.start(now), two.start(now));
+        assert_eq!(there, alone.map(|index| 2 * index + 1));
+        assert_eq!(schedule.left(), two.left());
+        let Some((there, alone)) = there.zip(alone) else {
+            panic!("both want to run");
+        };
+        let ticks = two.left().unwrap_or(1000).max(1);
+        now += ticks;
+        schedule.charge(there, ticks, now);
+        two.charge(alone, ticks, now);
+        schedule.stop(true);
+        two.stop(true);
+    }
+}
+
+#[test]
 fn wakes_that_mean_nothing() {
     let mut schedule = Schedule::new(&[VCPU; 2], FREQUENCY);
     assert!(!schedule.wake(2, 0) && !schedule.wake(MAX_DOMAINS, 0));

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use zazen_tests::scenes::lab::Lab;
+use zazen_tests::scenes::lab::{Lab, SMP_EL2};
 use zazen_tests::scenes::{
     budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
     memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
@@ -156,6 +156,9 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("el2", power::run);
     add("el2", hostile_disk::run);
     add("el2", idle::run);
+    for run in [smp::on_el2_cores, probe::smp] {
+        add(SMP_EL2, run);
+    }
     for config in on_other_boards("el2") {
         for run in ON_OTHER_BOARDS {
             add(config, run);

@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 /// The configuration that stands for the EL2 host; the others are seL4's on Microkit.
 pub const EL2: &str = "el2";
 
+/// The same on four cores.
+pub const SMP_EL2: &str = "smp-el2";
+
 /// What the configurations on the ZCU102 start with.
 pub const ZCU102: &str = "zcu102-";
 
@@ -344,6 +347,7 @@ impl Lab {
         let mut options = command.to_vec();
         match config {
             EL2 => options.extend(["--host", "el2"]),
+            SMP_EL2 => options.extend(["--host", "el2", "--cores", "4"]),
             config => options.extend(["--host", "microkit", "--config", config]),
         }
         options.extend(["--board", board.name, "--domains", &domains]);

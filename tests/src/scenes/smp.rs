@@ -24,6 +24,8 @@ struct Extent {
     hotplugs: u32,
     /// How often one guest reboots.
     reboots: u32,
+    /// Whether four threads add under a spin lock.
+    locks: bool,
     /// Whether it has what takes minutes.
     full: bool,
 }
@@ -32,12 +34,14 @@ const SHORT: Extent = Extent {
     name: "smp-linux",
     hotplugs: 1,
     reboots: 5,
+    locks: false,
     full: false,
 };
 const LONG: Extent = Extent {
     name: "smp-linux-long",
     hotplugs: 10,
     reboots: 20,
+    locks: true,
     full: true,
 };
 /// On several cores a boot takes QEMU longer than the whole scene on one.
@@ -45,6 +49,15 @@ const CORES: Extent = Extent {
     name: "smp-linux",
     hotplugs: 0,
     reboots: 1,
+    locks: false,
+    full: false,
+};
+/// On several cores of the EL2 host, which are less busy with each other than a kernel's.
+const EL2_CORES: Extent = Extent {
+    name: "smp-linux",
+    hotplugs: 1,
+    reboots: 2,
+    locks: true,
     full: false,
 };
 /// Rounds of vCPUs that go off and on again which the shell does at a time.
@@ -83,6 +96,11 @@ pub fn on_cores(suite: &mut Suite, lab: &Lab, config: &str) {
     scene(suite, &lab.clone().counting(), config, &CORES);
 }
 
+/// The scene on several cores of the EL2 host.
+pub fn on_el2_cores(suite: &mut Suite, lab: &Lab, config: &str) {
+    scene(suite, &lab.clone().counting(), config, &EL2_CORES);
+}
+
 fn scene(suite: &mut Suite, lab: &Lab, config: &str, extent: &Extent) {
     let mut steps = vec![Step::Boot];
     for guest in GUESTS {
@@ -90,8 +108,11 @@ fn scene(suite: &mut Suite, lab: &Lab, config: &str, extent: &Extent) {
         if extent.hotplugs > 0 || guest == GUESTS[0] {
             steps.push(Step::Busy(guest));
         }
+        if extent.locks && guest == GUESTS[0] {
+            steps.push(Step::Lock(guest));
+        }
         if extent.full && guest == GUESTS[0] {
-            steps.extend([Step::Lock(guest), Step::Balloon(guest)]);
+            steps.push(Step::Balloon(guest));
         }
     }
     steps.push(Step::Listed);

@@ -14,6 +14,7 @@ board_qemu() {
     QEMU=(qemu-system-aarch64 -machine "$machine" -cpu cortex-a53 -m 2G "${start[@]}")
     # The multicore kernel waits for all its nodes.
     [[ $CONFIG != smp-* || $HOST == el2 ]] || QEMU+=(-smp 4)
+    [[ $HOST != el2 ]] || ((CORES == 1)) || QEMU+=(-smp "$CORES")
 }
 
 # Whether all that the machine needs beside the image is there.
