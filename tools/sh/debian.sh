@@ -8,7 +8,7 @@
 DEBIAN=$BUILD/debian
 # What is on the disk beside what Debian calls essential or required.
 # usr-is-merged stands for usrmerge, which wants all of Perl for what is done here by three links.
-DEBIAN_PACKAGES=(systemd-sysv udev dbus login kmod iproute2 usr-is-merged xenstore-utils kexec-tools)
+DEBIAN_PACKAGES=(systemd-sysv udev dbus login kmod iproute2 usr-is-merged xenstore-utils)
 # Bytes of the file system and of the room before and behind it, in MiB.
 DEBIAN_ROOT_MIB=1200
 DEBIAN_EDGE_MIB=1
@@ -115,9 +115,7 @@ unpack_debian_disk() {
     for package in "$DEBIAN"/apt/cache/archives/*.deb; do
         unpack_debian_package "$package" "$tree" || return
     done
-    # A kernel of its own is there for kexec alone.
-    mkdir -p "$tree/boot" && cp "$GUEST/debian/Image" "$DEBIAN/initrd.cpio" "$tree/boot/" &&
-        install -m 755 "$ROOT/guests/debian/configure" "$tree/var/cache/first/configure" && rm -f "$DEBIAN/root.ext4.new" &&
+    install -m 755 "$ROOT/guests/debian/configure" "$tree/var/cache/first/configure" && rm -f "$DEBIAN/root.ext4.new" &&
         truncate -s "${DEBIAN_ROOT_MIB}M" "$DEBIAN/root.ext4.new" &&
         mke2fs -q -t ext4 -O ^has_journal -L debian -E root_owner=0:0 -d "$tree" "$DEBIAN/root.ext4.new" &&
         rm -rf "$tree" "$DEBIAN/control" "$DEBIAN/files.tar"
@@ -205,7 +203,7 @@ ensure_debian_disk() {
     need sgdisk mke2fs tune2fs e2fsck fakeroot qemu-system-aarch64
     say "Making a Debian on a disk, once: about 45 MB from Debian, 0.5 GB in $(shown "$DEBIAN"), some minutes."
     step fetch-debian-disk fetch_debian_disk || fail "cannot fetch Debian's packages for the disk"
-    export DEBIAN GUEST ROOT DEBIAN_ROOT_MIB
+    export DEBIAN ROOT DEBIAN_ROOT_MIB
     # fakeroot is a script of sh, which does not hand functions on.
     step unpack-debian-disk fakeroot bash -c "$(declare -f unpack_debian_package unpack_debian_disk); unpack_debian_disk"
     step configure-debian-disk configure_debian_disk
