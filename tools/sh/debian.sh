@@ -75,9 +75,9 @@ pack_debian_initrd() {
         mv "$2.new" "$2" && rm -rf "$tree"
 }
 
-# Unpacks package $1 into the tree $2 and enters it into dpkg's records there as unpacked: its control
-# files, the list of its files, and its paragraph with the checksums of its configuration files
-# (dpkg's deb(5), and lib/dpkg/parse.c for the status file).
+# Unpacks package $1 into the tree $2 and enters it into dpkg's records there as unpacked: its
+# control files, the list of its files, and its paragraph with the checksums of its configuration
+# files (dpkg's deb(5), and lib/dpkg/parse.c for the status file).
 unpack_debian_package() {
     local package=$1 tree=$2 info=$2/var/lib/dpkg/info control=$DEBIAN/control name fields file sum
     dpkg-deb --fsys-tarfile "$package" >"$DEBIAN/files.tar" &&

@@ -55,7 +55,7 @@ const STORE: [(&str, &str); 7] = [
         "xenstore-read: couldn't read path no/such",
     ),
     (
-        "xenstore-list / 2>&1",
+        "xenstore-list / 2>&1 | tr -d '\\n'",
         "xenstore-list: could not list path /",
     ),
     (
@@ -335,7 +335,8 @@ fn log_in(machine: &mut Machine) -> Result<(), Failure> {
 fn ask(machine: &mut Machine, command: &str) -> Result<String, Failure> {
     machine.mark();
     machine.send(&format!("echo \"it says\"\": $({command})\"\n"))?;
-    let said = machine.expect("it says: (.*)$", PATIENCE)?;
+    // The whole line: part of it may have come so far.
+    let said = machine.expect("it says: (.*)\\n", PATIENCE)?;
     Ok(said
         .get(1)
         .map(|said| said.trim().to_owned())
