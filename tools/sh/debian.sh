@@ -2,18 +2,20 @@
 # build.sh.
 #
 # No program of another architecture runs on this machine and nothing needs root: packages are
-# downloaded and unpacked, and a virtual machine configures them once. build/debian/disk.img is kept
-# as it is made; who boots it gets a copy or an overlay.
+# downloaded and unpacked, with dpkg's records of them, and a virtual machine configures them once.
+# build/debian/disk.img is kept as it is made; who boots it gets a copy or an overlay.
 
 DEBIAN=$BUILD/debian
 # What is on the disk beside what Debian calls essential or required.
-DEBIAN_PACKAGES=(systemd-sysv udev dbus login kmod iproute2)
+# usr-is-merged stands for usrmerge, which wants all of Perl for what is done here by three links.
+DEBIAN_PACKAGES=(systemd-sysv udev dbus login kmod iproute2 usr-is-merged xenstore-utils)
 # Bytes of the file system and of the room before and behind it, in MiB.
 DEBIAN_ROOT_MIB=1200
 DEBIAN_EDGE_MIB=1
-# Modules that the initial RAM disk loads, in this order; their names in the kernel package.
+# Modules that the initial RAM disk loads, in this order; their names in the kernel package. ext4
+# finds crc32c by its name.
 DEBIAN_MODULES=(
-    lib/crc16 fs/mbcache fs/jbd2/jbd2 lib/libcrc32c crypto/crc32c_generic fs/ext4/ext4
+    lib/crc16 fs/mbcache fs/jbd2/jbd2 crypto/crc32c_generic fs/ext4/ext4
     drivers/block/xen-blkfront drivers/virtio/virtio_mmio drivers/block/virtio_blk
 )
 
@@ -34,9 +36,9 @@ fetch_kernel_package() {
     mkdir -p "$DEBIAN/kernel" && (cd "$DEBIAN/kernel" && debian_apt apt-get download "$kernel")
 }
 
-# Downloads the packages and what they depend on.
+# Downloads the packages and what they depend on, and nothing else is there then.
 fetch_debian_disk() {
-    update_debian_apt || return
+    update_debian_apt && rm -f "$DEBIAN"/apt/cache/archives/*.deb || return
     debian_apt apt-get -y --download-only --no-install-recommends -o Debug::NoLocking=1 \
         install '?essential' '?priority(required)' "${DEBIAN_PACKAGES[@]}"
 }
@@ -51,7 +53,12 @@ unpack_modules() {
         find "$DEBIAN/modules/all" -path "*/kernel/$module.ko" -exec cp {} "$DEBIAN/modules/" \; || return
     done
     rm -rf "$DEBIAN/modules/all" "$DEBIAN/kernel"
-    for module in "${DEBIAN_MODULES[@]}"; do printf '%s\n' "${module##*/}"; done >"$DEBIAN/modules/order"
+    modules_in_order >"$DEBIAN/modules/order"
+}
+
+# The names of the modules' files, as they are loaded.
+modules_in_order() {
+    printf '%s\n' "${DEBIAN_MODULES[@]##*/}"
 }
 
 # Packs an initial RAM disk with busybox, the modules in their order, init program $1 and our
@@ -68,32 +75,85 @@ pack_debian_initrd() {
         mv "$2.new" "$2" && rm -rf "$tree"
 }
 
-# The tree of unpacked packages as a file system; under fakeroot, so that owners are right.
-unpack_debian_disk() {
-    local tree=$DEBIAN/root package
-    rm -rf "$tree" && mkdir -p "$tree" || return
-    for package in "$DEBIAN"/apt/cache/archives/*.deb; do
-        dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$tree" || return
+# Unpacks package $1 into the tree $2 and enters it into dpkg's records there as unpacked: its
+# control files, the list of its files, and its paragraph with the checksums of its configuration
+# files (dpkg's deb(5), and lib/dpkg/parse.c for the status file).
+unpack_debian_package() {
+    local package=$1 tree=$2 info=$2/var/lib/dpkg/info control=$DEBIAN/control name fields file sum
+    dpkg-deb --fsys-tarfile "$package" >"$DEBIAN/files.tar" &&
+        tar -x --keep-directory-symlink -C "$tree" -f "$DEBIAN/files.tar" &&
+        rm -rf "$control" && dpkg-deb --control "$package" "$control" &&
+        name=$(dpkg-deb --field "$package" Package) && fields=$(dpkg-deb --field "$package") || return
+    if [[ $(dpkg-deb --field "$package" Multi-Arch) == same ]]; then
+        name=$name:$(dpkg-deb --field "$package" Architecture)
+    fi
+    tar -t -f "$DEBIAN/files.tar" | sed -E 's,^\.,,; s,/$,,; s,^$,/.,' >"$info/$name.list" || return
+    for file in "$control"/*; do
+        [[ ${file##*/} == control ]] || cp "$file" "$info/$name.${file##*/}" || return
     done
-    mkdir -p "$tree/var/cache/first" "$tree/var/lib/dpkg/info" "$tree/var/lib/dpkg/updates" &&
-        ln "$DEBIAN"/apt/cache/archives/*.deb "$tree/var/cache/first/" && : >"$tree/var/lib/dpkg/status" &&
-        install -m 755 "$ROOT/guests/debian/configure" "$tree/var/cache/first/configure" &&
-        truncate -s 0 "$DEBIAN/root.ext4.new" && truncate -s "${DEBIAN_ROOT_MIB}M" "$DEBIAN/root.ext4.new" &&
-        mke2fs -q -t ext4 -L debian -E root_owner=0:0 -d "$tree" "$DEBIAN/root.ext4.new" && rm -rf "$tree"
+    {
+        printf '%s\n' "$fields" 'Status: install ok unpacked'
+        if [[ -e $control/conffiles ]]; then
+            echo Conffiles:
+            while read -r file; do
+                sum=$(md5sum <"$tree$file") && printf ' %s %s\n' "$file" "${sum%% *}" || return
+            done < <(grep '^/' "$control/conffiles")
+        fi
+        echo
+    } >>"$tree/var/lib/dpkg/status"
 }
 
-# Boots the tree once in a machine of its own, where the packages are configured.
+# The tree of unpacked packages as a file system; under fakeroot, so that owners are right. It gets
+# its journal when it is configured, which nobody interrupts.
+unpack_debian_disk() {
+    local tree=$DEBIAN/root directory package
+    rm -rf "$tree" && mkdir -p "$tree"/var/lib/dpkg/{info,updates,triggers} "$tree/var/cache/first" &&
+        : >"$tree/var/lib/dpkg/status" && echo 1 >"$tree/var/lib/dpkg/info/format" || return
+    for directory in bin sbin lib; do
+        mkdir -p "$tree/usr/$directory" && ln -s "usr/$directory" "$tree/$directory" || return
+    done
+    for package in "$DEBIAN"/apt/cache/archives/*.deb; do
+        unpack_debian_package "$package" "$tree" || return
+    done
+    install -m 755 "$ROOT/guests/debian/configure" "$tree/var/cache/first/configure" && rm -f "$DEBIAN/root.ext4.new" &&
+        truncate -s "${DEBIAN_ROOT_MIB}M" "$DEBIAN/root.ext4.new" &&
+        mke2fs -q -t ext4 -O ^has_journal -L debian -E root_owner=0:0 -d "$tree" "$DEBIAN/root.ext4.new" &&
+        rm -rf "$tree" "$DEBIAN/control" "$DEBIAN/files.tar"
+}
+
+# Seconds without a word after which the machine that configures has stopped. No package takes more
+# than some seconds, on a host with nothing else to do.
+DEBIAN_SILENCE=600
+
+# Boots the tree once in a machine of its own, where the packages are configured: as long as it goes
+# on, however slow this host is.
 configure_debian_disk() {
-    local log=$LOGS/debian-configure-serial.log
-    pack_debian_initrd "$ROOT/guests/debian/init" "$DEBIAN/initrd.cpio" || return
-    timeout -s KILL 5400 qemu-system-aarch64 -machine virt,gic-version=2 -cpu cortex-a53 -m 1024 -smp 2 -nic none -display none \
+    local log=$LOGS/debian-configure-serial.log size=-1 since=$SECONDS machine now
+    : >"$log"
+    qemu-system-aarch64 -machine virt,gic-version=2 -cpu cortex-a53 -m 1024 -nic none -display none \
         -serial "file:$log" -no-reboot -kernel "$GUEST/debian/Image" -initrd "$DEBIAN/initrd.cpio" \
         -append 'console=ttyAMA0 root=/dev/vda first=/var/cache/first/configure quiet' \
-        -drive "file=$DEBIAN/root.ext4.new,format=raw,if=none,id=d,cache=unsafe" -device virtio-blk-device,drive=d || return
+        -drive "file=$DEBIAN/root.ext4.new,format=raw,if=none,id=d,cache=unsafe" -device virtio-blk-device,drive=d &
+    machine=$!
+    while kill -0 "$machine" 2>/dev/null; do
+        sleep 0.2
+        now=$(stat -c %s "$log")
+        if ((now != size)); then
+            size=$now since=$SECONDS
+            tail -n 1 "$log"
+        fi
+        if ((SECONDS - since >= DEBIAN_SILENCE)); then
+            kill -KILL "$machine"
+            echo "The machine that configures the packages has said nothing for $DEBIAN_SILENCE s."
+        fi
+    done
+    wait "$machine" || true
     grep -aq 'debian: configured' "$log" || {
+        echo "the packages are not configured; the machine's last words, from $log:"
         tail -n 20 "$log"
         return 1
     }
+    tune2fs -j "$DEBIAN/root.ext4.new" || return
     e2fsck -fp "$DEBIAN/root.ext4.new" || (($? == 1))
 }
 
@@ -112,7 +172,7 @@ partition_debian_disk() {
 ensure_debian_initrd() {
     ensure_debian
     need cpio
-    if [[ ! -e $DEBIAN/modules/order ]]; then
+    if [[ ! -e $DEBIAN/modules/order || $(<"$DEBIAN/modules/order") != "$(modules_in_order)" ]]; then
         step fetch-debian-modules fetch_kernel_package || fail "cannot fetch Debian's kernel package"
         step debian-modules unpack_modules
     fi
@@ -133,17 +193,21 @@ ensure_disk_initrd() {
     printf '%s' "$stamp" >"$GUEST_FILES/disk-initrd.cpio.stamp"
 }
 
-# Brings build/debian/disk.img up to date: made once, and kept as it was made.
+# Brings build/debian/disk.img up to date: made once of the packages named here, and kept as it was
+# made.
 ensure_debian_disk() {
-    [[ ! -e $DEBIAN/disk.img ]] || return 0
+    local stamp
+    stamp=$(stamp_of "$ROOT/guests/debian/configure" -- "${DEBIAN_PACKAGES[@]}" "$DEBIAN_ROOT_MIB" "$DEBIAN_EDGE_MIB")
+    ! fresh "$DEBIAN/disk.img" "$stamp" || return 0
     ensure_debian_initrd
-    need sgdisk mke2fs fakeroot qemu-system-aarch64
-    say "Making a Debian on a disk, once: about 120 MB from Debian, 1.5 GB in $(shown "$DEBIAN"), some minutes."
+    need sgdisk mke2fs tune2fs e2fsck fakeroot qemu-system-aarch64
+    say "Making a Debian on a disk, once: about 45 MB from Debian, 0.5 GB in $(shown "$DEBIAN"), some minutes."
     step fetch-debian-disk fetch_debian_disk || fail "cannot fetch Debian's packages for the disk"
     export DEBIAN ROOT DEBIAN_ROOT_MIB
     # fakeroot is a script of sh, which does not hand functions on.
-    step unpack-debian-disk fakeroot bash -c "$(declare -f unpack_debian_disk); unpack_debian_disk"
+    step unpack-debian-disk fakeroot bash -c "$(declare -f unpack_debian_package unpack_debian_disk); unpack_debian_disk"
     step configure-debian-disk configure_debian_disk
     step partition-debian-disk partition_debian_disk
+    printf '%s' "$stamp" >"$DEBIAN/disk.img.stamp"
     rm -rf "$DEBIAN/apt"
 }

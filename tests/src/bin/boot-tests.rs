@@ -187,6 +187,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("release", budget::run);
     add("release", disk_crash::run);
     add("release", power::run);
+    add("release", debian::short);
     add("release", hostile_disk::run);
     add("release", idle::run);
     add("release", fairness::wake_ups);
