@@ -1,4 +1,8 @@
 //! What leaves, beside an account of its own of what should.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers and sequences wrap"
+)]
 
 use super::*;
 use proptest::prelude::*;
