@@ -24,7 +24,7 @@ use crate::board::{HYP_TIMER, MAINTENANCE, UART_IRQ, VIRTUAL_TIMER};
 use crate::cpu::{self, Stopped};
 use crate::guest::Guest;
 use crate::log::ServerLog;
-use crate::net::Nets;
+use crate::net::{self, Nets};
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::store::Store;
@@ -95,7 +95,11 @@ impl System {
             // input.
             let _ = gic.enable_interrupt(intid, true);
         }
-        if let Some(intid) = block::IRQ.filter(|_| blocks.is_some()) {
+        let devices = [
+            block::IRQ.filter(|_| blocks.is_some()),
+            net::IRQ.filter(|_| nets.is_some()),
+        ];
+        for intid in devices.into_iter().flatten() {
             gicd::route_here(intid);
             let _ = gic.enable_interrupt(IntId::spi(intid - 32), true);
         }
@@ -132,6 +136,7 @@ impl System {
         self.pump();
         self.pump_store();
         self.pump_blocks();
+        self.pump_nets();
         loop {
             match self.schedule.start(cpu::now()) {
                 Some(index) => {
@@ -350,6 +355,14 @@ impl System {
                     blocks.on_interrupt();
                 }
                 self.pump_blocks();
+                self.after_interrupt(current);
+            }
+            intid if net::IRQ == Some(intid) => {
+                self.before_interrupt(current);
+                if let Some(nets) = &mut self.nets {
+                    nets.on_interrupt();
+                }
+                self.pump_nets();
                 self.after_interrupt(current);
             }
             _ => {}

@@ -5,21 +5,26 @@
 #![forbid(unsafe_code)]
 
 use guest_mem::RawWindow;
-use net_server::Server;
+use net_server::{Server, UPLINK};
 use static_cell::ConstStaticCell;
+use topology::channel;
 use zazen_rt::clock;
 use zazen_rt::event::{notify_each, poll};
 use zazen_rt::log::ServerLog;
 use zazen_rt::patched;
-use zazen_rt::{ChannelSet, Handler, Infallible, region};
+use zazen_rt::{Channel, ChannelSet, Handler, Infallible, region};
 
 /// Some tens of KiB, so it lives here and not on the stack.
 static SERVER: ConstStaticCell<Server<'static, RawWindow>> = ConstStaticCell::new(Server::new());
+
+const DRIVER: Channel = Channel::new(channel::NET_DRIVER);
 
 /// The protection domain.
 pub struct Pd {
     server: &'static mut Server<'static, RawWindow>,
     log: ServerLog,
+    /// It was said that there is no device.
+    told: bool,
 }
 
 /// It at its start; called once.
@@ -34,9 +39,15 @@ pub fn init() -> Pd {
             server.add(guest, end, nics);
         }
     }
+    if let Some(network) = patched::net_uplink()
+        && let Some(end) = region::uplink_region().server(region::uplink_data())
+    {
+        server.set_uplink(end, network);
+    }
     let mut pd = Pd {
         server,
         log: ServerLog::take(),
+        told: false,
     };
     // VMMs that looked before learn of their interfaces.
     let guests = patched::net_domains().iter().enumerate();
@@ -47,13 +58,34 @@ pub fn init() -> Pd {
 }
 
 impl Pd {
+    fn take(&mut self, id: usize) {
+        match id {
+            channel::NET_DRIVER_LOST => {
+                self.server.lose_uplink();
+                // The fault server says why.
+                self.told = true;
+            }
+            channel::NET_DRIVER if !self.server.has_uplink() && !self.told => {
+                self.told = true;
+                let line = "there is no network device where the board has one";
+                self.log.line(format_args!("{line}"));
+            }
+            // A turn looks at everybody.
+            _ => {}
+        }
+    }
+
     /// Works until there is nothing to do. Each turn also takes new notifications, so a guest that
     /// always has more delays no other.
     fn work(&mut self) {
         loop {
             let turn = self.server.turn(clock::now());
             // VMM `i` is channel `i`.
-            notify_each(turn.notify.into());
+            let vmms = turn.notify & !(1 << UPLINK);
+            notify_each(vmms.into());
+            if turn.notify != vmms {
+                DRIVER.notify();
+            }
             while let Some(notice) = self.server.take_notice() {
                 let name = |guest: usize| {
                     let domain = patched::net_domains().get(guest);
@@ -64,8 +96,7 @@ impl Pd {
             if !turn.more {
                 return;
             }
-            // A turn looks at everybody.
-            poll();
+            poll().iter().for_each(|id| self.take(id));
         }
     }
 }
@@ -73,7 +104,10 @@ impl Pd {
 impl Handler for Pd {
     type Error = Infallible;
 
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        channels
+            .iter()
+            .for_each(|channel| self.take(channel.index()));
         self.work();
         Ok(())
     }
