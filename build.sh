@@ -30,6 +30,7 @@ ICOUNT=no
 DRY_RUN=no
 OUTPUT=         # image -o, inspect -o
 DISK=           # run: file of the board's disk, or its size; empty: the Debian's where the domains file wants that, else none
+NIC=            # run: QEMU's backend of the board's network device; empty: user where the domains file wants an uplink, else none
 SYSTEM=         # system description instead of the generated one
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
@@ -132,6 +133,10 @@ usage_run() {
   --disk FILE|SIZE       the board's disk: a raw image, or an empty one of that size (such as 64M) in build/disk.img, which is
                          kept. Without it a domains file with the partition "debian" gets build/debian/run.img, a copy of
                          the Debian that is made once
+  --nic user|tap|none    what is behind the board's network device (zazen,uplink): QEMU's user network, in which this machine is
+                         10.0.2.2 and hands out addresses; a tap device; or there is no such device. Options of QEMU's -netdev
+                         may follow, such as user,hostfwd=tcp:127.0.0.1:8022-10.0.2.15:22 or tap,ifname=tap0,script=no.
+                         Without it a domains file with an uplink gets user, others none
   --icount               count instructions: one is 1 ns of virtual time, runs repeat exactly
   --dry-run              print QEMU's command line instead; builds nothing
 END
@@ -195,7 +200,7 @@ parse() {
         check) allowed='--filter' ;;
         test) allowed='--check --host-only --filter' ;;
         image) allowed='--host --board --config --cores --domains --system -o' ;;
-        run) allowed='--host --board --config --cores --domains --system --disk --until --timeout --icount --dry-run' ;;
+        run) allowed='--host --board --config --cores --domains --system --disk --nic --until --timeout --icount --dry-run' ;;
         bench) allowed='--host --config --check --update --fairness --budgets --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
@@ -244,6 +249,10 @@ parse() {
             --domains) DOMAINS=$value ;;
             --system) SYSTEM=$value ;;
             --disk) DISK=$value ;;
+            --nic)
+                [[ $value =~ ^(none|(user|tap)(,.*)?)$ ]] || usage_error "$command" "--nic takes user, tap or none, not '$value'"
+                NIC=$value
+                ;;
             --until) UNTIL=$value ;;
             --timeout)
                 [[ $value =~ ^[1-9][0-9]*$ ]] || usage_error "$command" "--timeout takes whole seconds, not '$value'"

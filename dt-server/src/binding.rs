@@ -370,6 +370,11 @@ pub(crate) const NET: &[Property] = &[
         about: "The network that the interface is in: it hears the interfaces that name the same one, and no others.",
         rules: &[Rule::NetNetwork], example: "zazen,network = \"lan\";",
     },
+    Property {
+        name: "zazen,uplink", kind: "string", default: "absent: the network stays within the machine",
+        about: "The device of the board by which the interface's network leads outside: \"virtio1\" on QEMU virt, which is virtio-mmio slot 8. One interface of the network is enough to name it.",
+        rules: &[Rule::NetUplink], example: "zazen,uplink = \"virtio1\";",
+    },
 ];
 
 /// All kinds of nodes below `/chosen`, and itself.

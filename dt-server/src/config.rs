@@ -82,6 +82,9 @@ pub struct NicConfig {
     pub network: String,
     /// Its address.
     pub mac: Mac,
+    /// The device by which its network leads outside, if it names one: its number among
+    /// [`board::Board::nics`].
+    pub uplink: Option<usize>,
 }
 
 /// A disk of a domain.
@@ -226,6 +229,16 @@ impl Config {
             // At most four for each of eight domains.
             Some((u8::try_from(number).ok()?, nic.mac))
         })
+    }
+
+    /// The number of the network that leads outside, if one does. The board's first network device
+    /// is the only one that has a driver.
+    pub fn uplink(&self) -> Option<u8> {
+        let mut nics = self.domains.iter().flat_map(|domain| &domain.nics);
+        let named = nics.find(|nic| nic.uplink == Some(0))?;
+        let networks = self.networks();
+        let number = networks.iter().position(|name| *name == named.network)?;
+        u8::try_from(number).ok()
     }
 
     /// Whether a domain has a device of the board, or a part of it.

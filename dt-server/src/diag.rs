@@ -100,6 +100,7 @@ pub enum Rule {
     NetMac,
     NetCount,
     NetStore,
+    NetUplink,
     PairDomains,
     PairEvents,
     PairGrants,

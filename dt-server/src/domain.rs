@@ -28,7 +28,7 @@ use crate::range::Range;
 use crate::{binding, budget, features, known};
 
 pub(crate) use disks::{Disk, check_shared};
-pub(crate) use nics::{Nic, check_addresses};
+pub(crate) use nics::{Nic, check_addresses, check_uplinks};
 
 /// A domain as far as it could be read; `config` only if nothing in it is wrong.
 pub(crate) struct Draft<'a> {
@@ -88,7 +88,7 @@ pub(crate) fn read<'a>(
         affinities,
     } = vcpu_nodes;
     let disks = disks::read(at, pv, host.board, files, d);
-    let nics = nics::read(at, pv, domid, d);
+    let nics = nics::read(at, pv, domid, host.board, d);
     let placed = modules.placed.clone();
     let consoles = console::Consoles { pv, vpl011 };
     console::check(at, &consoles, &modules.bootargs, modules.kernel_path(), d);

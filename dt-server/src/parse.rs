@@ -187,6 +187,7 @@ fn read(
     }
     domain::check_shared(&found, &mut d);
     domain::check_addresses(&found, &mut d);
+    domain::check_uplinks(&found, &mut d);
     cpu_time::check(&found, cores, &mut d);
     chosen::heap_fits(&chosen_node, &static_heap, &found, &mut d);
     // Without an error every domain is complete; were one not, nothing may start either.

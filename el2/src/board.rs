@@ -75,5 +75,11 @@ pub(crate) const DEVICE_GIB: u64 = UART >> 30;
 const _: () = {
     assert!(GICD >> 30 == DEVICE_GIB);
     assert!(GICC / BLOCK == GICD / BLOCK && GICH / BLOCK == GICD / BLOCK);
+    // Network devices are in the block of disks.
+    let mut nic = 0;
+    while nic < BOARD.nics.len() {
+        assert!(BOARD.nics[nic].registers.start / BLOCK * BLOCK == DEVICES[2]);
+        nic += 1;
+    }
     assert!(DEVICES[0] != DEVICES[1] && DEVICES[0] != DEVICES[2] && DEVICES[1] != DEVICES[2]);
 };

@@ -42,7 +42,7 @@ use crate::cpu::{self, Frame, Stopped};
 use crate::gicd::RING;
 use crate::guest::Guest;
 use crate::log::ServerLog;
-use crate::net::Nets;
+use crate::net::{self, Nets};
 use crate::serial::Console;
 use crate::services::{self, Services};
 use crate::store::Store;
@@ -170,6 +170,7 @@ impl System {
         let guests = Common(NonNull::from(&mut *all.guests));
         let services = all.services;
         let has_disk = all.blocks.is_some();
+        let has_nets = all.nets.is_some();
         let gic = &mut all.gic;
         gic.setup();
         // EL2 is non-secure, and where the GIC has security extensions a non-secure GICD_CTLR has
@@ -179,7 +180,11 @@ impl System {
         gich::start();
         cpu::set_timer(None);
         // Interrupts of the board are exceptions of the first core.
-        let devices = [Some(UART_IRQ), block::IRQ.filter(|_| has_disk)];
+        let devices = [
+            Some(UART_IRQ),
+            block::IRQ.filter(|_| has_disk),
+            net::IRQ.filter(|_| has_nets),
+        ];
         for intid in devices.into_iter().flatten().filter(|_| number == 0) {
             gicd::route_here(intid);
             // A GIC without the UART's SPI leaves the console without input.
@@ -237,6 +242,7 @@ impl System {
             self.pump();
             self.pump_store();
             self.pump_blocks();
+            self.pump_nets();
         }
         loop {
             match self.schedule.start(cpu::now()) {
@@ -555,6 +561,14 @@ impl System {
                 self.pump_blocks();
                 self.after_interrupt(current);
             }
+            intid if net::IRQ == Some(intid) => {
+                self.before_interrupt(current);
+                if let Some(nets) = &mut self.all.nets {
+                    nets.on_interrupt();
+                }
+                self.pump_nets();
+                self.after_interrupt(current);
+            }
             _ => {}
         }
         self.all.gic.end_interrupt(intid, InterruptGroup::Group0);
@@ -812,7 +826,7 @@ impl System {
                 console_client::XENSTORE_SERVER => self.all.store.on_console(),
                 console_client::TIMER_SERVER => self.tell_times(),
                 console_client::NET_SERVER => {
-                    if let Some(nets) = &mut self.nets {
+                    if let Some(nets) = &mut self.all.nets {
                         nets.on_console();
                     }
                 }

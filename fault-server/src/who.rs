@@ -63,7 +63,11 @@ pub fn waiting(child: usize, users: Users) -> impl Iterator<Item = usize> {
     };
     let vmms = (0..MAX_DOMAINS).filter(move |domain| users & 1 << domain != 0);
     let vmms = vmms.map(move |domain| first + domain);
-    let server = (child == child::BLOCK_DRIVER).then_some(channel::FAULTS_BLOCK);
+    let server = match child {
+        child::BLOCK_DRIVER => Some(channel::FAULTS_BLOCK),
+        child::NET_DRIVER => Some(channel::FAULTS_NET),
+        _ => None,
+    };
     vmms.chain(server)
 }
 

@@ -4,7 +4,10 @@ use core::fmt;
 
 use hv_types::Mac;
 
-/// Something that a guest's interface did.
+use crate::server::UPLINK;
+
+/// Something that a guest's interface, or what is outside behind the uplink, did. The uplink is
+/// guest [`UPLINK`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// Guest `guest` sent frames from an address that is not its interface's.
@@ -44,24 +47,32 @@ struct Words<'a> {
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames = |count| if count == 1 { "frame" } else { "frames" };
+        let who = |f: &mut fmt::Formatter<'_>, guest, nic| match guest {
+            UPLINK => f.write_str("uplink"),
+            _ => write!(f, "{}, interface {nic}", (self.name)(guest)),
+        };
         match self.notice {
             Notice::Forged {
                 guest,
                 nic,
                 source,
                 count,
-            } => write!(
-                f,
-                "{}, interface {nic}: {count} {} with a source that is not its own dropped, the last from {source}",
-                (self.name)(guest),
-                frames(count)
-            ),
-            Notice::Groups { guest, nic, count } => write!(
-                f,
-                "{}, interface {nic}: {count} {} to groups dropped: it sends too many",
-                (self.name)(guest),
-                frames(count)
-            ),
+            } => {
+                who(f, guest, nic)?;
+                write!(
+                    f,
+                    ": {count} {} with a source that is not its own dropped, the last from {source}",
+                    frames(count)
+                )
+            }
+            Notice::Groups { guest, nic, count } => {
+                who(f, guest, nic)?;
+                write!(
+                    f,
+                    ": {count} {} to groups dropped: it sends too many",
+                    frames(count)
+                )
+            }
         }
     }
 }

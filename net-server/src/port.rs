@@ -9,10 +9,12 @@ pub const GROUP_BURST: u64 = 500;
 /// What a port may send in a turn of its own, as [`cost`] counts.
 pub(crate) const QUANTUM: i64 = 32 << 10;
 
-/// What a frame of `len` bytes costs to deliver to `receivers` interfaces: its bytes, and as much
-/// as some hundred bytes for each look at it.
+/// As much as some hundred bytes for each look at a frame.
+pub(crate) const LOOK: i64 = 512;
+
+/// What a frame of `len` bytes costs to deliver to `receivers` interfaces: its bytes, and [`LOOK`]
+/// for each look at it.
 pub(crate) fn cost(len: u32, receivers: u32) -> i64 {
-    const LOOK: i64 = 512;
     LOOK + i64::from(receivers) * (LOOK + i64::from(len))
 }
 
@@ -31,7 +33,8 @@ pub struct PortSpec {
 pub enum Dropped {
     /// Its description makes no sense.
     Malformed = 0,
-    /// Its source is not the port's address.
+    /// Its source is not the port's address; of an uplink: it is the address of an interface in the
+    /// network, or no station's.
     Forged = 1,
     /// The network has no interface with that address.
     Unknown = 2,
@@ -41,11 +44,15 @@ pub enum Dropped {
     Full = 4,
     /// The guest does not use the interface that it is for; counted there.
     Closed = 5,
+    /// It would leave by the uplink and is longer than that carries, or a segment of it is.
+    Long = 6,
+    /// It would leave by the uplink, has no checksum or is to be cut, and its headers do not say how.
+    Headers = 7,
 }
 
 impl Dropped {
     /// How many reasons there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Malformed,
@@ -54,6 +61,8 @@ impl Dropped {
         Self::Group,
         Self::Full,
         Self::Closed,
+        Self::Long,
+        Self::Headers,
     ];
 
     /// What became of the frame, behind a number of them.
@@ -66,6 +75,8 @@ impl Dropped {
             Self::Group => "to groups too often",
             Self::Full => "not fetched",
             Self::Closed => "to it while closed",
+            Self::Long => "too long to leave",
+            Self::Headers => "not to be cut or summed",
         }
     }
 }
@@ -123,6 +134,21 @@ pub(crate) struct Port {
     /// It has got its part of this turn.
     pub(crate) visited: bool,
     pub(crate) groups: Groups,
+}
+
+impl Port {
+    /// One that has counted nothing.
+    pub(crate) fn new(guest: usize, nic: usize, spec: PortSpec) -> Self {
+        Self {
+            guest,
+            nic,
+            spec,
+            counters: Counters::default(),
+            credit: 0,
+            visited: false,
+            groups: Groups::default(),
+        }
+    }
 }
 
 /// Bounds the frames to groups.

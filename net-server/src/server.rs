@@ -3,16 +3,19 @@
 use guest_mem::Window;
 use heapless::{Deque, Vec};
 use hv_types::{Mac, WindowAddr};
-use net_server_api::{Frame, MAX_NICS, ServerEnd};
+use net_server_api::{Checksum, Frame, MAX_NICS, Offload, ServerEnd};
 use topology::MAX_DOMAINS;
 
+use crate::leave::{HEAD, LONGEST, Leaving, Refused};
 use crate::notice::Notice;
-use crate::port::{Counters, Dropped, Groups, Port, PortSpec, QUANTUM, cost};
+use crate::port::{Counters, Dropped, LOOK, Port, PortSpec, QUANTUM, cost};
 
 /// What a turn does at most, as [`cost`] counts, but for its last frame.
 const BUDGET: i64 = 256 << 10;
 /// Most ports.
-const PORTS: usize = MAX_DOMAINS * MAX_NICS;
+const PORTS: usize = MAX_DOMAINS * MAX_NICS + 1;
+/// Where guests are numbered, the driver of the uplink.
+pub const UPLINK: usize = MAX_DOMAINS;
 /// Notices that wait at most; more are forgotten.
 const NOTICES: usize = 32;
 /// Bytes of a frame that are looked at: both addresses.
@@ -21,7 +24,7 @@ const ADDRESSES: usize = 12;
 /// What a turn has left to do.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Turn {
-    /// VMMs to be notified, a bit each.
+    /// VMMs to be notified, a bit each, and the uplink's driver: bit [`UPLINK`].
     pub notify: u32,
     /// There is more to do now.
     pub more: bool,
@@ -30,7 +33,7 @@ pub struct Turn {
 /// The server.
 #[derive(Debug)]
 pub struct Server<'a, D> {
-    guests: [Option<ServerEnd<'a, D>>; MAX_DOMAINS],
+    guests: [Option<ServerEnd<'a, D>>; MAX_DOMAINS + 1],
     ports: Vec<Port, PORTS>,
     /// The port whose turn it is.
     next: usize,
@@ -50,7 +53,7 @@ impl<'a, D> Server<'a, D> {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            guests: [const { None }; MAX_DOMAINS],
+            guests: [const { None }; MAX_DOMAINS + 1],
             ports: Vec::new(),
             next: 0,
             frequency: 0,
@@ -70,23 +73,42 @@ impl<'a, D> Server<'a, D> {
         mut end: ServerEnd<'a, D>,
         nics: impl IntoIterator<Item = PortSpec>,
     ) {
-        let Some(slot) = self.guests.get_mut(guest) else {
+        let Some(slot) = self.guests.get_mut(guest).filter(|_| guest != UPLINK) else {
             return;
         };
         for (nic, spec) in nics.into_iter().enumerate().take(MAX_NICS) {
             // There is one for each interface of each domain.
-            let _ = self.ports.push(Port {
-                guest,
-                nic,
-                spec,
-                counters: Counters::default(),
-                credit: 0,
-                visited: false,
-                groups: Groups::default(),
-            });
+            let _ = self.ports.push(Port::new(guest, nic, spec));
             end.set_present(nic);
         }
         *slot = Some(end);
+    }
+
+    /// Network `network` leads outside, by the driver at the other end; there is one uplink at most.
+    pub fn set_uplink(&mut self, mut end: ServerEnd<'a, D>, network: u8) {
+        let mac = Mac::default();
+        end.set_present(0);
+        if let Some(slot @ None) = self.guests.get_mut(UPLINK) {
+            *slot = Some(end);
+            // There is one more than guests have.
+            let _ = self
+                .ports
+                .push(Port::new(UPLINK, 0, PortSpec { network, mac }));
+        }
+    }
+
+    /// Whether the uplink's driver has a device. Without one, what would leave is dropped.
+    #[must_use]
+    pub fn has_uplink(&self) -> bool {
+        let end = self.guests.get(UPLINK).and_then(Option::as_ref);
+        end.is_some_and(|end| end.is_open(0))
+    }
+
+    /// The uplink's driver is no more: networks go on without it.
+    pub fn lose_uplink(&mut self) {
+        if let Some(slot) = self.guests.get_mut(UPLINK) {
+            *slot = None;
+        }
     }
 
     /// The next thing that a person should know.
@@ -94,15 +116,15 @@ impl<'a, D> Server<'a, D> {
         self.notices.pop_front()
     }
 
-    /// Port `index`'s guest, interface and counters; ports are in the order in which they were
-    /// added.
+    /// Port `index`'s guest, or [`UPLINK`], interface and counters; ports are in the order in which
+    /// they were added.
     #[must_use]
     pub fn port(&self, index: usize) -> Option<(usize, usize, Counters)> {
         let port = self.ports.get(index)?;
         Some((port.guest, port.nic, port.counters))
     }
 
-    /// What the port of interface `nic` of guest `guest` has counted.
+    /// What the port of interface `nic` of guest `guest`, or of [`UPLINK`], has counted.
     #[must_use]
     pub fn counters(&self, guest: usize, nic: usize) -> Option<Counters> {
         let mut ports = self.ports.iter();
@@ -196,7 +218,7 @@ impl<D: Window> Server<'_, D> {
         };
         port.counters.send(frame.map_or(0, |frame| frame.len));
         let price = match outcome {
-            Ok((frame, receivers)) => cost(frame.len, receivers),
+            Ok((_, price)) => price,
             Err(why) => {
                 let count = port.counters.drop(why);
                 if why == Dropped::Group && count.is_power_of_two() {
@@ -214,21 +236,25 @@ impl<D: Window> Server<'_, D> {
         price
     }
 
-    /// Brings a frame to whom it is for; to how many that was.
-    fn deliver(&mut self, index: usize, frame: &Frame, now: u64) -> Result<u32, Dropped> {
+    /// Brings a frame to whom it is for; what that cost.
+    fn deliver(&mut self, index: usize, frame: &Frame, now: u64) -> Result<i64, Dropped> {
         let frequency = self.frequency;
-        let port = self.ports.get_mut(index).ok_or(Dropped::Malformed)?;
-        let end = self.guests.get(port.guest).and_then(Option::as_ref);
+        let port = self.ports.get(index).ok_or(Dropped::Malformed)?;
+        let (guest, nic, network) = (port.guest, port.nic, port.spec.network);
+        let end = self.guests.get(guest).and_then(Option::as_ref);
         let end = end.ok_or(Dropped::Malformed)?;
         let mut addresses = [0; ADDRESSES];
         end.data()
             .read(WindowAddr::new(frame.offset.into()), &mut addresses);
         let [a, b, c, d, e, f, g, h, i, j, k, l] = addresses;
         let (to, source) = (Mac([a, b, c, d, e, f]), Mac([g, h, i, j, k, l]));
-        if source != port.spec.mac {
-            let count = port.counters.dropped(Dropped::Forged) + 1;
+        let forged = match guest {
+            UPLINK => !source.is_station() || self.station(network, source).is_some(),
+            _ => source != port.spec.mac,
+        };
+        if forged {
+            let count = port.counters.dropped(Dropped::Forged).saturating_add(1);
             if count.is_power_of_two() {
-                let (guest, nic) = (port.guest, port.nic);
                 // Who cannot read so fast misses some.
                 let _ = self.notices.push_back(Notice::Forged {
                     guest,
@@ -242,35 +268,53 @@ impl<D: Window> Server<'_, D> {
         if to.is_link_local() {
             return Err(Dropped::Unknown);
         }
-        let network = port.spec.network;
-        if to.is_group() && !port.groups.may_send(now, frequency) {
+        if !to.is_group() {
+            let other = self.station(network, to);
+            let other = other.or_else(|| self.uplink(network).filter(|_| to.is_station()));
+            let other = other.filter(|other| *other != index);
+            let other = other.ok_or(Dropped::Unknown)?;
+            return Ok(LOOK + self.hand_over(index, other, frame, &addresses));
+        }
+        let port = self.ports.get_mut(index).ok_or(Dropped::Malformed)?;
+        if !port.groups.may_send(now, frequency) {
             return Err(Dropped::Group);
         }
-        let mut receivers = 0;
+        let mut price = LOOK;
         for other in 0..self.ports.len() {
-            let Some(port) = self.ports.get(other) else {
-                break;
-            };
-            let hears = port.spec.network == network
-                && other != index
-                && (to.is_group() || port.spec.mac == to);
-            if hears {
-                receivers += 1;
-                self.hand_over(index, other, frame, &addresses);
+            let port = self.ports.get(other);
+            if other != index && port.is_some_and(|port| port.spec.network == network) {
+                price += self.hand_over(index, other, frame, &addresses);
             }
         }
-        if receivers == 0 && !to.is_group() {
-            return Err(Dropped::Unknown);
-        }
-        Ok(receivers)
+        Ok(price)
     }
 
-    /// Copies a frame from one port to another, which may not take it.
-    fn hand_over(&mut self, from: usize, to: usize, frame: &Frame, addresses: &[u8; ADDRESSES]) {
+    /// The port in `network` of the interface with this address.
+    fn station(&self, network: u8, mac: Mac) -> Option<usize> {
+        let spec = PortSpec { network, mac };
+        let mut ports = self.ports.iter();
+        ports.position(|port| port.guest != UPLINK && port.spec == spec)
+    }
+
+    /// The port by which `network` leads outside.
+    fn uplink(&self, network: u8) -> Option<usize> {
+        let mut ports = self.ports.iter();
+        ports.position(|port| port.guest == UPLINK && port.spec.network == network)
+    }
+
+    /// Copies a frame from one port to another, which may not take it; what that cost.
+    fn hand_over(
+        &mut self,
+        from: usize,
+        to: usize,
+        frame: &Frame,
+        addresses: &[u8; ADDRESSES],
+    ) -> i64 {
         let (Some(sender), Some(receiver)) = (self.ports.get(from), self.ports.get(to)) else {
-            return;
+            return 0;
         };
         let (source, target, nic) = (sender.guest, receiver.guest, receiver.nic);
+        let mut price = cost(frame.len, 1) - LOOK;
         let done = if source == target {
             let end = self.guests.get_mut(target).and_then(Option::as_mut);
             end.map_or(Err(Dropped::Closed), |end| {
@@ -278,13 +322,23 @@ impl<D: Window> Server<'_, D> {
             })
         } else {
             match self.guests.get_disjoint_mut([source, target]) {
+                Ok([Some(source), Some(end)]) if target == UPLINK => {
+                    let (done, frames) = put_out(end, source.data(), frame, addresses);
+                    price += LOOK * i64::from(frames);
+                    done
+                }
                 Ok([Some(source), Some(end)]) => {
                     put(end, nic, Some(source.data()), frame, addresses)
                 }
                 _ => Err(Dropped::Closed),
             }
         };
-        if let Some(port) = self.ports.get_mut(to) {
+        // Who sends what cannot leave has done it himself.
+        let counted = match done {
+            Err(Dropped::Long | Dropped::Headers) => from,
+            _ => to,
+        };
+        if let Some(port) = self.ports.get_mut(counted) {
             match done {
                 Ok(()) => port.counters.receive(frame.len),
                 Err(why) => {
@@ -292,7 +346,67 @@ impl<D: Window> Server<'_, D> {
                 }
             }
         }
+        price
     }
+}
+
+/// Copies a frame to the uplink's driver, with what is left to be done with it, and counts the
+/// frames that were looked at.
+fn put_out<D: Window>(
+    end: &mut ServerEnd<'_, D>,
+    source: &D,
+    frame: &Frame,
+    addresses: &[u8; ADDRESSES],
+) -> (Result<(), Dropped>, u32) {
+    if !end.is_open(0) {
+        return (Err(Dropped::Closed), 0);
+    }
+    let Some((sender, data)) = end.to(0) else {
+        return (Err(Dropped::Closed), 0);
+    };
+    let len = usize::try_from(frame.len).unwrap_or(usize::MAX);
+    let from = |at: usize| WindowAddr::new(u64::from(frame.offset) + at as u64);
+    let mut head = [0; HEAD];
+    let head = head.get_mut(..len.min(HEAD)).unwrap_or_default();
+    source.read(from(0), head);
+    // The addresses that were looked at, whatever is there by now.
+    head.iter_mut()
+        .zip(addresses)
+        .for_each(|(to, from)| *to = *from);
+    let leaving = match Leaving::new(head, len, frame.offload) {
+        Ok(leaving) => leaving,
+        Err(Refused::Long) => return (Err(Dropped::Long), 0),
+        Err(Refused::Headers) => return (Err(Dropped::Headers), 0),
+    };
+    let offload = Offload {
+        // What was not known is not known now.
+        checksum: match frame.offload.checksum {
+            Checksum::Unknown => Checksum::Unknown,
+            Checksum::Valid | Checksum::Blank => Checksum::Valid,
+        },
+        gso: None,
+    };
+    let mut out = [0; LONGEST];
+    for (looked, number) in (0..leaving.frames()).enumerate() {
+        let looked = u32::try_from(looked).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(leaving.len(number)).unwrap_or(u32::MAX);
+        // A driver that is behind loses the rest of a stream's piece, as any network does.
+        let Some(at) = sender.reserve(bytes) else {
+            return (Err(Dropped::Full), looked);
+        };
+        let read = |at: usize, to: &mut [u8]| source.read(from(at), to);
+        let Some(written) = leaving.write(number, head, &mut out, read) else {
+            return (Err(Dropped::Headers), looked);
+        };
+        data.write(
+            WindowAddr::new(at.into()),
+            out.get(..written).unwrap_or_default(),
+        );
+        if !sender.send(bytes, offload) {
+            return (Err(Dropped::Full), looked);
+        }
+    }
+    (Ok(()), u32::try_from(leaving.frames()).unwrap_or(u32::MAX))
 }
 
 /// Copies a frame to interface `nic`, from `source` or the same data area.

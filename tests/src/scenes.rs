@@ -28,4 +28,5 @@ pub mod smp;
 pub mod store;
 pub mod system_calls;
 pub mod two_linux;
+pub mod uplink;
 pub mod vcpus;

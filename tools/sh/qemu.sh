@@ -12,6 +12,7 @@ qemu_command() {
     QEMU+=(-display none -serial mon:stdio -echr 0x1d -no-reboot)
     # The board's disk is virtio-mmio slot 0 (crates/board).
     [[ ! $DISK_FILE ]] || qemu_disk -drive "file=$DISK_FILE,format=raw,if=none,id=disk0"
+    [[ ! $UPLINK ]] || qemu_nic "$UPLINK"
     if board_stops_when_counted; then
         [[ $ICOUNT == no ]] || fail "--icount: QEMU's timer of $BOARD stands still when instructions are counted; leave the option away"
         ! counts_to_spin || fail "$BOARD with $CONFIG needs four processors of this machine, which has $(nproc): docs/zcu102.md"
@@ -53,6 +54,29 @@ qemu_quick_disk() {
     qemu_disk -blockdev driver=null-co,node-name=disk0,size=536870912,read-zeroes=on -global virtio-mmio.ioeventfd=off
 }
 
+# Adds the board's network device, virtio-mmio slot 8 (crates/board), behind QEMU's backend $1:
+# user or tap, with QEMU's own options of these behind a comma.
+qemu_nic() {
+    [[ ${QEMU[*]} == *virtio-mmio.force-legacy=false* ]] || QEMU+=(-global virtio-mmio.force-legacy=false)
+    QEMU+=(-netdev "${1/,/,id=uplink,}$([[ $1 == *,* ]] || printf ',id=uplink')")
+    QEMU+=(-device "virtio-net-device,netdev=uplink,bus=virtio-mmio-bus.8")
+}
+
+# QEMU's backend for the board's network device; empty: there is no such device.
+UPLINK=
+
+# Chooses UPLINK from --nic and what the domains file wants.
+choose_uplink() {
+    case $NIC in
+        none) ;;
+        '') ! grep -q 'zazen,uplink' "$DOMAINS" || UPLINK=user ;;
+        *)
+            UPLINK=$NIC
+            [[ $BOARD == "${BOARDS[0]}" ]] || fail "board $BOARD has no network device that Zazen drives; leave --nic out"
+            ;;
+    esac
+}
+
 # The file of the board's disk; empty: there is none.
 DISK_FILE=
 
@@ -86,6 +110,7 @@ command_run() {
     choose_host
     choose_domains
     choose_disk
+    choose_uplink
     image=$(image_path)
     qemu_command "$image"
     if [[ $DRY_RUN == yes ]]; then

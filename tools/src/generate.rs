@@ -103,6 +103,7 @@ pub fn shape(config: &Config, board: &Board) -> Shape {
         disks: that(|domain| !domain.disks.is_empty()),
         disk_devices: that(DomainConfig::has_device_disks),
         nets: that(|domain| !domain.nics.is_empty()),
+        uplink: config.uplink().is_some(),
         meets: config.meets(),
         heap: that(|domain| domain.heap > 0),
         ..Shape::plain(counter(board), config.domains.len())
@@ -189,6 +190,7 @@ impl Whole<'_> {
             Irq::Uart => board.uart.intid,
             Irq::Timer => board.timer.intid(),
             Irq::Disk => board.disks.first().map_or(0, |disk| disk.intid),
+            Irq::Net => board.nics.first().map_or(0, |nic| nic.intid),
         });
         let maps = member.maps(self.shape);
         let parent = member.child();

@@ -624,6 +624,35 @@ fn zcu102_systems_tell_the_time_by_a_counter() {
     assert!(!xml.contains("clock"));
 }
 
+/// A network that leads outside brings a driver with registers of its own, in another page than the
+/// disk's; one that does not brings none.
+#[test]
+fn an_uplink_brings_its_driver() {
+    if !has_dtc("an_uplink_brings_its_driver") {
+        return;
+    }
+    let both = system(&assumed("servers.dts").config, board());
+    assert_eq!(limits::check(&both), Vec::<String>::new());
+    let users = |region: &str| -> Vec<&str> {
+        let pds = both.pds.iter();
+        let users = pds.filter(|pd| pd.maps.iter().any(|map| map.region == region));
+        users.map(|pd| pd.name.as_str()).collect()
+    };
+    assert_eq!(users("net_registers"), ["net_driver"]);
+    assert_eq!(users("net_dma"), ["net_driver"]);
+    for region in ["net_queue", "net_frames"] {
+        assert_eq!(users(region), ["net_server", "net_driver"], "{region}");
+    }
+    let pages = ["disk_registers", "net_registers"].map(|name| {
+        let region = both.regions.iter().find(|region| region.name == name);
+        region.and_then(|region| region.phys_addr)
+    });
+    assert!(pages[0].is_some() && pages[1].is_some() && pages[0] != pages[1]);
+
+    let inside = system_xml(&assumed("net.dts").config, board()).unwrap();
+    assert!(!inside.contains("net_driver") && !inside.contains("net_queue"));
+}
+
 /// Disks bring a server and, where they are devices, a driver, which reaches nobody else's memory;
 /// a guest without disks has no part in them.
 #[test]

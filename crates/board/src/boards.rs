@@ -1,6 +1,6 @@
 //! The boards.
 
-use crate::{Area, Board, Disk, Gic, Timer, Uart, UartKind};
+use crate::{Area, Board, Gic, Timer, Uart, UartKind, Virtio};
 
 /// All boards, the default one first.
 pub const BOARDS: &[&Board] = &[&QEMU_VIRT, &ZCU102];
@@ -37,10 +37,16 @@ pub const QEMU_VIRT: Board = Board {
     },
     timer: Timer::System { intid: 30 },
     // Slot 0 of 32. Slots 0 to 7 share a page, so these are disks or nothing.
-    disks: &[Disk {
+    disks: &[Virtio {
         name: "virtio0",
         registers: Area::new(0x0a00_0000, 0x200),
         intid: 48,
+    }],
+    // Slot 8, in the next page.
+    nics: &[Virtio {
+        name: "virtio1",
+        registers: Area::new(0x0a00_1000, 0x200),
+        intid: 56,
     }],
     smmu: false,
     cores: 4,
@@ -89,6 +95,7 @@ pub const ZCU102: Board = Board {
         counter: Area::new(0xff12_0000, 0x1000),
     },
     disks: &[],
+    nics: &[],
     smmu: true,
     cores: 4,
 };

@@ -138,9 +138,9 @@ impl Timer {
     }
 }
 
-/// A disk of a board: a virtio-blk device behind virtio-mmio registers (Virtio 1.2, 4.2).
+/// A device of a board behind virtio-mmio registers (Virtio 1.2, 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Disk {
+pub struct Virtio {
     /// What domains files call it.
     pub name: &'static str,
     /// Its registers. Others may lie in the same page: whoever has one of them has them all.
@@ -185,7 +185,9 @@ pub struct Board {
     /// What the timer server has.
     pub timer: Timer,
     /// Disks, all within one page of registers: one driver has them.
-    pub disks: &'static [Disk],
+    pub disks: &'static [Virtio],
+    /// Network devices, likewise, in another page than disks.
+    pub nics: &'static [Virtio],
     /// Whether there is an SMMU that could confine devices.
     pub smmu: bool,
     /// Cores that the stock SDK's multicore kernels use.
@@ -237,15 +239,21 @@ mod tests {
                     board.name
                 );
             }
-            for disk in board.disks {
-                let page = |area: &Area| area.start / 0x1000;
-                let all = board.disks.iter();
-                assert!(
-                    all.clone()
-                        .all(|o| page(&o.registers) == page(&disk.registers))
-                );
-                assert_eq!(all.filter(|o| o.name == disk.name).count(), 1);
-                assert!(within(board.devices, &disk.registers), "{disk:x?}");
+            let page = |device: &Virtio| device.registers.start / 0x1000;
+            for devices in [board.disks, board.nics] {
+                for device in devices {
+                    assert!(devices.iter().all(|other| page(other) == page(device)));
+                    assert!(within(board.devices, &device.registers), "{device:x?}");
+                }
+            }
+            // Whoever has the registers of one device in a page has them all.
+            for (disk, nic) in board.disks.iter().zip(board.nics) {
+                assert_ne!(page(disk), page(nic), "{}", board.name);
+            }
+            let all = || board.disks.iter().chain(board.nics);
+            for device in all() {
+                let same = all().filter(|o| o.name == device.name || o.intid == device.intid);
+                assert_eq!(same.count(), 1, "{device:x?}");
             }
             for kernel in board.kernel_ram {
                 assert!(within(board.ram, kernel), "{}: {kernel:x?}", board.name);

@@ -29,6 +29,13 @@ pub const BLOCK_DRIVER_LOST: usize = 17;
 /// In the block driver: notifications to and from the block server.
 pub const DRIVER_BLOCK: usize = 0;
 
+/// In the net server: notifications to and from the driver of the uplink.
+pub const NET_DRIVER: usize = 16;
+/// In the net server: the fault server's notification that the driver has stopped.
+pub const NET_DRIVER_LOST: usize = 17;
+/// In the net driver: notifications to and from the net server.
+pub const DRIVER_NET: usize = 0;
+
 /// In the xenstore server: protected calls to the timer server, and its notifications.
 pub const STORE_TIMER: usize = 16;
 /// In `timer_server`: the xenstore server, as a client whose deadlines it keeps.
@@ -64,6 +71,8 @@ pub const FAULTS_BLOCK: usize = 48;
 /// In the fault server: notifications to the VMM of domain `i` that the net server has stopped are
 /// this plus `i`.
 pub const FAULTS_NETS: usize = 49;
+/// In the fault server: the notification to the net server that its driver has stopped.
+pub const FAULTS_NET: usize = 57;
 /// In `memory_server`: the fault server's protected calls, which say that a VMM has stopped.
 pub const MEMORY_FAULTS: usize = 59;
 /// In `memory_server`: notifications to and from the wiper.
@@ -90,8 +99,8 @@ pub const TIMER_CLIENT_CONSOLE: usize = 59;
 pub const TIMER_PULSE: usize = 58;
 /// In the pulse: notifications to and from the timer server.
 pub const PULSE_TIMER: usize = 0;
-/// In the console the UART's interrupt, in the timer server the timer's, in the block driver the
-/// device's.
+/// In the console the UART's interrupt, in the timer server the timer's, in the drivers of a
+/// disk and of an uplink the device's.
 pub const IRQ: usize = 61;
 
 /// The largest channel id that Microkit allows.

@@ -19,5 +19,8 @@ pub const PEER_SERVER: usize = PULSE + 3;
 pub const WIPER: usize = PULSE + 4;
 /// The net server.
 pub const NET_SERVER: usize = PULSE + 5;
+/// The net driver: the number that the fault server, who is nobody's child, has at the console. Two
+/// slots of the fault server's CNode go with each number, and the others are taken.
+pub const NET_DRIVER: usize = console_client::FAULT_SERVER;
 /// Number of children at most.
 pub const COUNT: usize = PULSE + 6;

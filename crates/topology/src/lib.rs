@@ -55,6 +55,13 @@ pub const NETS_REGION_SIZE: u64 = 0xc000;
 /// Bytes of a `frames_<domain>` region (net-server-api's `DATA_SIZE`): one large page.
 pub const NET_DATA_SIZE: u64 = 0x20_0000;
 
+/// Bytes of the `net_queue` region (net-server-api's `UPLINK_HEADER_SIZE`).
+pub const UPLINK_REGION_SIZE: u64 = 0x3000;
+/// Bytes of the `net_frames` region (net-server-api's `NIC_DATA`).
+pub const UPLINK_DATA_SIZE: u64 = 0x8_0000;
+/// Bytes of the net driver's memory for descriptors, rings and buffers.
+pub const NET_DMA_SIZE: u64 = 80 * PAGE;
+
 /// Bytes of the UART's registers that the console maps.
 pub const UART_SIZE: u64 = 0x1000;
 
@@ -80,7 +87,9 @@ const _: () = {
     assert!(channel::FAULTS_DISKS + MAX_DOMAINS <= channel::FAULTS_BLOCK);
     assert!(channel::FAULTS_BLOCK < channel::FAULTS_NETS);
     assert!(channel::FAULTS_NETS + MAX_DOMAINS <= channel::FAULTS_PEER);
-    assert!(MAX_DOMAINS <= channel::BLOCK_DRIVER);
+    assert!(channel::FAULTS_NETS + MAX_DOMAINS <= channel::FAULTS_NET);
+    assert!(channel::FAULTS_NET < channel::FAULTS_PEER);
+    assert!(MAX_DOMAINS <= channel::BLOCK_DRIVER && MAX_DOMAINS <= channel::NET_DRIVER);
     assert!(MAX_DOMAINS <= channel::PEER_MEMORY);
     assert!(MAX_DOMAINS <= channel::MEMORY_PEER && channel::MEMORY_PEER < channel::MEMORY_FAULTS);
     assert!(MAX_DOMAINS <= channel::STORE_TIMER && channel::STORE_TIMER < channel::SERVER_CONSOLE);
@@ -200,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_of_the_net_server_are_disjoint() {
+    fn regions_of_the_net_server_and_its_driver_are_disjoint() {
         const DOMAINS: u64 = MAX_DOMAINS as u64;
         let step = |at: fn(usize) -> u64| at(1) - at(0);
         assert!(step(vaddr::nets_guest) >= NETS_REGION_SIZE);
@@ -212,6 +221,17 @@ mod tests {
                 (vaddr::CLOCK_PAGE, 2 * PAGE),
                 (vaddr::NETS_REGION, step(vaddr::nets_guest) * DOMAINS),
                 (vaddr::NET_DATA, step(vaddr::net_data) * DOMAINS),
+                (vaddr::UPLINK_QUEUE, UPLINK_REGION_SIZE),
+                (vaddr::UPLINK_DATA, UPLINK_DATA_SIZE),
+            ],
+        );
+        assert_disjoint(
+            "net_driver",
+            [
+                (vaddr::UPLINK_QUEUE, UPLINK_REGION_SIZE),
+                (vaddr::UPLINK_DATA, UPLINK_DATA_SIZE),
+                (vaddr::NET_REGISTERS, PAGE),
+                (vaddr::NET_DMA, NET_DMA_SIZE),
             ],
         );
     }

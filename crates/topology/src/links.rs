@@ -183,6 +183,23 @@ pub const CHANNELS: &[Row] = &[
     },
     Row {
         from: Party::Named(pd::FAULT_SERVER),
+        at: Number::Is(channel::FAULTS_NET),
+        to: pd::NET_SERVER,
+        number: Number::Is(channel::NET_DRIVER_LOST),
+        answers: false,
+        when: When::Uplink,
+        ..NOTIFY
+    },
+    Row {
+        from: Party::Named(pd::NET_SERVER),
+        at: Number::Is(channel::NET_DRIVER),
+        to: pd::NET_DRIVER,
+        number: Number::Is(channel::DRIVER_NET),
+        when: When::Uplink,
+        ..NOTIFY
+    },
+    Row {
+        from: Party::Named(pd::FAULT_SERVER),
         at: Number::Is(channel::FAULTS_MEMORY),
         to: pd::MEMORY_SERVER,
         number: Number::Is(channel::MEMORY_FAULTS),

@@ -185,6 +185,20 @@ pub const ALL_NET_DATA: Map = map(
     vaddr::NET_DATA,
     "rw",
 );
+/// Queues between the net server and the driver of its uplink.
+pub const UPLINK_QUEUE: Map = Map {
+    when: When::Uplink,
+    ..map(Which::One("net_queue"), vaddr::UPLINK_QUEUE, "rw")
+};
+/// Frames between the two.
+pub const UPLINK_DATA: Map = Map {
+    when: When::Uplink,
+    ..map(Which::One("net_frames"), vaddr::UPLINK_DATA, "rw")
+};
+/// That driver's descriptors, rings and buffers.
+pub const NET_DMA: Map = map(Which::One("net_dma"), vaddr::NET_DMA, "rw");
+/// Registers of its device.
+pub const NET_REGISTERS: Map = device("net_registers", vaddr::NET_REGISTERS, "rw");
 /// The block server's own buffer.
 pub const DISK_BUFFER: Map = map(Which::One("disk_buffer"), vaddr::DISK_BUFFER, "rw");
 /// RAM disks.

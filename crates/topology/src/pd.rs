@@ -26,6 +26,8 @@ pub const BLOCK_SERVER: &str = "block_server";
 pub const BLOCK_DRIVER: &str = "block_driver";
 /// The switch between the guests' network interfaces.
 pub const NET_SERVER: &str = "net_server";
+/// The driver of the board's network device, for the net server alone.
+pub const NET_DRIVER: &str = "net_driver";
 /// What a VMM's name starts with.
 pub const VMM_PREFIX: &str = "vmm_";
 /// What the name of a VMM's gate starts with: `gate_<name>` passes the calls of `vmm_<name>` on to
@@ -79,6 +81,8 @@ pub mod priority {
     pub const BLOCK_DRIVER: u8 = 210;
     /// The net server, which calls nobody.
     pub const NET_SERVER: u8 = 210;
+    /// The net driver, which calls nobody.
+    pub const NET_DRIVER: u8 = 210;
     /// The console.
     pub const CONSOLE: u8 = 220;
     /// The timer server's virtual machine: above everybody who needs the time, so that it has run
@@ -162,6 +166,8 @@ pub mod time {
     pub const BLOCK_DRIVER: Time = slice(50);
     /// The net server, which copies every frame.
     pub const NET_SERVER: Time = slice(50);
+    /// The net driver, which copies every frame that comes or leaves.
+    pub const NET_DRIVER: Time = slice(50);
     /// The fault server, which has a crashed VMM's domain taken apart in a guest's place.
     pub const FAULT_SERVER: Time = slice(500);
     /// The timer server: what callers and interrupts together can make it take of a round.

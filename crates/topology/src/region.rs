@@ -37,6 +37,14 @@ pub enum Holds {
     NetQueues,
     /// Frames on their way: [`crate::NET_DATA_SIZE`].
     NetData,
+    /// Queues of an uplink: [`crate::UPLINK_REGION_SIZE`].
+    UplinkQueues,
+    /// Frames on their way to and from an uplink: [`crate::UPLINK_DATA_SIZE`].
+    UplinkData,
+    /// What the driver of an uplink shares with its device: [`crate::NET_DMA_SIZE`].
+    NetDma,
+    /// Registers of the board's network device.
+    NetRegisters,
     /// The block server's own buffer, likewise.
     DiskBuffer,
     /// The driver's memory, likewise.
@@ -163,6 +171,38 @@ pub const REGIONS: &[Region] = &[
             "disk_buffer",
             "Where the block server has partition tables put.",
             Holds::DiskBuffer,
+        ),
+    ),
+    when(
+        When::Uplink,
+        region(
+            "net_registers",
+            "Registers of the network device and of its neighbours in the page: the net driver alone.",
+            Holds::NetRegisters,
+        ),
+    ),
+    when(
+        When::Uplink,
+        region(
+            "net_dma",
+            "What the net driver and its device share: at a physical address that it knows.",
+            Holds::NetDma,
+        ),
+    ),
+    when(
+        When::Uplink,
+        region(
+            "net_queue",
+            "Which frames there are between the net server and its driver.",
+            Holds::UplinkQueues,
+        ),
+    ),
+    when(
+        When::Uplink,
+        region(
+            "net_frames",
+            "Frames on their way between the net server and its driver; the device does not reach them.",
+            Holds::UplinkData,
         ),
     ),
     own(

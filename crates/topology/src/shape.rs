@@ -56,6 +56,8 @@ pub struct Shape {
     pub disk_devices: Domains,
     /// Those that have network interfaces.
     pub nets: Domains,
+    /// A network leads outside.
+    pub uplink: bool,
     /// Which of them meet.
     pub meets: Meets,
     /// Those whose RAM comes from the heap, so that the kernel has to zero what they gave back.
@@ -72,6 +74,7 @@ impl Shape {
             disks: Domains::NONE,
             disk_devices: Domains::NONE,
             nets: Domains::NONE,
+            uplink: false,
             meets: Meets::NONE,
             heap: Domains::NONE,
         }
@@ -84,6 +87,7 @@ impl Shape {
             disks: Domains::ALL,
             disk_devices: Domains::ALL,
             nets: Domains::ALL,
+            uplink: true,
             meets: Meets::ALL,
             heap: Domains::ALL,
             ..Self::plain(counter, domains)
@@ -105,6 +109,8 @@ pub enum When {
     DiskDevices,
     /// Where there are network interfaces.
     Nets,
+    /// Where a network leads outside.
+    Uplink,
     /// Where domains meet.
     Met,
     /// Where RAM comes from the heap.
@@ -121,6 +127,7 @@ impl When {
             Self::Disks => shape.disks.has(domain),
             Self::DiskDevices => shape.disk_devices.has(domain),
             Self::Nets => shape.nets.has(domain),
+            Self::Uplink => shape.uplink,
             Self::Met => shape.meets.is_met(domain),
             Self::Heap => shape.heap.has(domain),
         }

@@ -25,6 +25,8 @@ pub enum Irq {
     Timer,
     /// The block driver's disk.
     Disk,
+    /// The net driver's device.
+    Net,
 }
 
 /// A client of the console.
@@ -285,10 +287,31 @@ pub const PDS: &[Pd] = &[
             map::RINGS,
             map::ALL_NETS,
             map::ALL_NET_DATA,
+            map::UPLINK_QUEUE,
+            map::UPLINK_DATA,
             map::CLOCK_PAGE,
             map::CLOCK_COUNTER,
         ],
         stops: "guests lose their network interfaces, for good; they go on",
+        ..SERVER
+    },
+    // As the block driver.
+    Pd {
+        name: pd::NET_DRIVER,
+        when: When::Uplink,
+        program: "net-driver",
+        about: "Drives the board's network device for the net server, and knows nothing else.",
+        priority: priority::NET_DRIVER,
+        time: time::NET_DRIVER,
+        child: Some(child::NET_DRIVER),
+        maps: &[
+            map::UPLINK_QUEUE,
+            map::UPLINK_DATA,
+            map::NET_DMA,
+            map::NET_REGISTERS,
+        ],
+        irq: Some(Irq::Net),
+        stops: "nothing leaves by the uplink any more, nor comes in, for good; guests go on and reach each other",
         ..SERVER
     },
     // Guests can put the timer server's timer off.
@@ -503,8 +526,7 @@ mod tests {
 
     #[test]
     fn the_table_says_the_same_on_all_boards_but_for_the_clock() {
-        // The fault server's number as a client is nobody's as a child.
-        for number in (0..child::COUNT).filter(|n| *n != console_client::FAULT_SERVER) {
+        for number in 0..child::COUNT {
             let found = of_child(number);
             let largest = Shape::full(Counter::Told, MAX_DOMAINS);
             let told = members(largest).find(|m| m.child() == Some(number));
@@ -573,5 +595,11 @@ mod tests {
             ..Shape::plain(Counter::Told, 2)
         };
         assert_eq!(count(shape), 8 + 2 * 8 + 1 + 2 * 2);
+        // An uplink: its driver's channel, and what tells of its end.
+        let shape = Shape {
+            uplink: true,
+            ..shape
+        };
+        assert_eq!(count(shape), 8 + 2 * 8 + 1 + 2 * 2 + 2);
     }
 }

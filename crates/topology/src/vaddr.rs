@@ -60,6 +60,15 @@ pub const fn net_data(domain: usize) -> u64 {
     NET_DATA + domain as u64 * 0x20_0000
 }
 
+/// In the net server and in the driver of the uplink: the region with queues that the two share.
+pub const UPLINK_QUEUE: u64 = CONSOLE_REGION + 0x110_0000;
+/// In both: the frames that they share.
+pub const UPLINK_DATA: u64 = CONSOLE_REGION + 0x112_0000;
+/// In the net driver: the page with the registers of its device, uncached.
+pub const NET_REGISTERS: u64 = CONSOLE_REGION + 0x11c_0000;
+/// In the net driver: what it shares with its device.
+pub const NET_DMA: u64 = CONSOLE_REGION + 0x120_0000;
+
 /// In the block server: RAM disk `disk`.
 pub const fn ram_disk(disk: usize) -> u64 {
     0x20_0000_0000 + disk as u64 * 0x1_0000_0000

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use board::Board;
 use dt_server_api::PvFeatures;
 use dtoolkit::Node;
 use hv_types::{DomId, Mac};
@@ -11,7 +12,7 @@ use xenstore_server_api::Devices;
 
 use crate::chosen::Found;
 use crate::config::NicConfig;
-use crate::diag::{Diagnostics, Place, Rule, Severity};
+use crate::diag::{Diagnostics, Hint, Place, Rule, Severity};
 use crate::node::At;
 
 /// Most interfaces of a domain (`net_server_api::MAX_NICS`).
@@ -20,6 +21,7 @@ const MOST: usize = 4;
 const NAME_MAX: usize = 15;
 const NETWORK: &str = "zazen,network";
 const MAC: &str = "zazen,mac";
+const UPLINK: &str = "zazen,uplink";
 
 /// An interface and its node.
 #[derive(Clone)]
@@ -38,6 +40,7 @@ pub(super) fn read<'a>(
     domain: &At<'a>,
     pv: Option<PvFeatures>,
     domid: u16,
+    board: &Board,
     d: &mut Diagnostics,
 ) -> Vec<Nic<'a>> {
     let nodes = domain.node.children().map(|node| domain.leaf(node));
@@ -57,8 +60,12 @@ pub(super) fn read<'a>(
     let nic = |(number, at): (u8, At<'a>)| {
         let network = network(&at, d);
         let mac = mac(&at, Mac::derived(DomId(domid), number), d)?;
-        let network = network?;
-        let config = NicConfig { network, mac };
+        let uplink = uplink(&at, board, d);
+        let config = NicConfig {
+            network: network?,
+            mac,
+            uplink,
+        };
         Some(Nic { at, config })
     };
     let all = (0..).zip(nodes).take(MOST);
@@ -80,6 +87,37 @@ fn network(at: &At<'_>, d: &mut Diagnostics) -> Option<String> {
     let hint = format!("a name has 1 to {NAME_MAX} letters, digits, - and _");
     at.error(d, Rule::NetNetwork, NETWORK, what, hint);
     None
+}
+
+/// The device by which the interface's network leads outside.
+fn uplink(at: &At<'_>, board: &Board, d: &mut Diagnostics) -> Option<usize> {
+    if !at.has(UPLINK) {
+        return None;
+    }
+    let name = at.str(UPLINK, Rule::NetUplink, d)?;
+    let found = board.nics.iter().position(|nic| nic.name == name);
+    if found.is_none() {
+        let names: Vec<&str> = board.nics.iter().map(|nic| nic.name).collect();
+        let (what, hint) = match names.as_slice() {
+            [] => (
+                format!(
+                    "the board {} has no network device that Zazen drives",
+                    board.name
+                ),
+                Hint::from("leave it out: the network stays within the machine"),
+            ),
+            [only] => (
+                format!("the board {} has no network device \"{name}\"", board.name),
+                Hint::set(format!("\"{only}\"")),
+            ),
+            _ => (
+                format!("the board {} has no network device \"{name}\"", board.name),
+                Hint::from(format!("it has {}", names.join(", "))),
+            ),
+        };
+        at.error(d, Rule::NetUplink, UPLINK, what, hint);
+    }
+    found
 }
 
 fn mac(at: &At<'_>, derived: Mac, d: &mut Diagnostics) -> Option<Mac> {
@@ -118,9 +156,10 @@ pub(crate) fn check_addresses(found: &[Found<'_>], d: &mut Diagnostics) {
     let nics = || found.iter().flat_map(|domain| &domain.draft.nics);
     for (index, nic) in nics().enumerate() {
         let mut earlier = nics().take(index);
-        let same = earlier.find(|other| other.config == nic.config);
+        let one = |nic: &NicConfig| (nic.mac, nic.network.clone());
+        let same = earlier.find(|other| one(&other.config) == one(&nic.config));
         if let Some(other) = same {
-            let NicConfig { mac, network } = &nic.config;
+            let NicConfig { mac, network, .. } = &nic.config;
             let what =
                 format!("another interface in network \"{network}\" has the address {mac}, too");
             let hint = "give each an address of its own, or leave zazen,mac out";
@@ -133,5 +172,43 @@ pub(crate) fn check_addresses(found: &[Found<'_>], d: &mut Diagnostics) {
             });
             d.push(found);
         }
+    }
+}
+
+/// Reports a network device that two networks name, and a network that names two devices.
+pub(crate) fn check_uplinks(found: &[Found<'_>], d: &mut Diagnostics) {
+    let nics = || found.iter().flat_map(|domain| &domain.draft.nics);
+    let with = || nics().filter(|nic| nic.config.uplink.is_some());
+    for (index, nic) in with().enumerate() {
+        let NicConfig {
+            network, uplink, ..
+        } = &nic.config;
+        let clash = |other: &&Nic<'_>| {
+            (other.config.network == *network) != (other.config.uplink == *uplink)
+        };
+        let Some(other) = with().take(index).find(clash) else {
+            continue;
+        };
+        let (what, hint) = match other.config.network == *network {
+            true => (
+                format!("the network \"{network}\" has another uplink already"),
+                "name one device for a network",
+            ),
+            false => (
+                format!(
+                    "the device is the uplink of the network \"{}\" already",
+                    other.config.network
+                ),
+                "put the interfaces into one network, or leave zazen,uplink out",
+            ),
+        };
+        let (rule, at) = (Rule::NetUplink, &nic.at);
+        let mut found = at.diagnostic(Severity::Error, rule, Some(UPLINK), what, hint.into());
+        found.related = Some(Place {
+            path: other.at.path.clone(),
+            property: Some(UPLINK.into()),
+            note: "the other one".into(),
+        });
+        d.push(found);
     }
 }

@@ -192,7 +192,11 @@ fn nets_bytes(config: &Config) -> u64 {
     }
     let pair = u64::from(net_server_api::DATA_SIZE) + net_server_api::HEADER_SIZE as u64;
     let server = size_of::<net_server::Server<'_, guest_mem::RawWindow>>() as u64;
-    server + guests * (pair + 2 * PAGE_SIZE)
+    let uplink = config.uplink().map_or(0, |_| {
+        let header = net_server_api::UPLINK_HEADER_SIZE as u64;
+        header + u64::from(net_server_api::NIC_DATA) + topology::NET_DMA_SIZE + 3 * PAGE_SIZE
+    });
+    server + guests * (pair + 2 * PAGE_SIZE) + uplink
 }
 
 /// Bytes of the block server's memory: its own, the driver's pages, and for each domain with disks

@@ -29,6 +29,7 @@
 //! | `xenstore` | a VMM's region of the store, and a guest's requests |
 //! | `blkif` | a front end's requests for its disk |
 //! | `netif` | the packets that a front end sends |
+//! | `leave` | frames that leave by an uplink |
 #![forbid(unsafe_code)]
 
 mod blkif;
@@ -41,6 +42,7 @@ mod hypercall;
 mod image;
 mod input;
 mod instruction;
+mod leave;
 mod memory;
 mod netif;
 mod peers;
@@ -60,6 +62,7 @@ pub use exits::exits;
 pub use hypercall::hypercall;
 pub use image::image;
 pub use instruction::instruction;
+pub use leave::leave;
 pub use memory::{manifest, memory_request};
 pub use netif::netif;
 pub use peers::peer_request;
@@ -93,6 +96,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("xenstore", xenstore),
     ("blkif", blkif),
     ("netif", netif),
+    ("leave", leave),
     ("gpt", gpt),
     ("block_requests", block_requests),
 ];

@@ -58,6 +58,7 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "pv_console" => pv_console(),
         "blkif" => blkif(),
         "netif" => netif(),
+        "leave" => leave(),
         "trap" => trap(),
         "instruction" => instruction(),
         "image" => image(),
@@ -1061,6 +1062,46 @@ fn netif() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("to-be-cut", seed![slot(13, 4000), cut, slot(0, 2000)]),
         ("goes-on", slot(4, 60)),
+    ]
+}
+
+/// What is asked for, and frames of TCP over either kind of IP.
+fn leave() -> Vec<(&'static str, Vec<u8>)> {
+    let station = [2u8, 0, 0, 0, 0, 1];
+    let ports = [0x80u8, 0, 0, 80];
+    // Sequence, acknowledgement, bytes of the header and flags, window, no checksum.
+    let tcp = seed![ports, [0u8; 8], [0x50u8, 0x18, 1, 0], 0u32];
+    let v4 = |total: u8| {
+        let header = [0x45u8, 0, 0, total, 0, 1, 0x40, 0, 64, 6, 0, 0];
+        seed![
+            station,
+            station,
+            [8u8, 0],
+            header,
+            [10u8, 0, 2, 15, 10, 0, 2, 2],
+            tcp.clone()
+        ]
+    };
+    // One extension header before TCP.
+    let v6 = |bytes: u8| {
+        let header = [0x60u8, 0, 0, 0, 0, bytes, 0, 64];
+        let options = [6u8, 0, 1, 4, 0, 0, 0, 0];
+        seed![
+            station,
+            station,
+            [0x86u8, 0xdd],
+            header,
+            [7u8; 32],
+            options,
+            tcp.clone()
+        ]
+    };
+    vec![
+        ("plain", seed![0u8, 0u16, 60u16, v4(46)]),
+        ("blank", seed![4u8, 0u16, 200u16, v4(186)]),
+        ("blank-v6", seed![4u8, 0u16, 200u16, v6(146)]),
+        ("cut", seed![5u8, 30u16, 214u16, v4(200)]),
+        ("cut-v6", seed![6u8, 30u16, 214u16, v6(160)]),
     ]
 }
 

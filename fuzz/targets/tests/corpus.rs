@@ -103,6 +103,7 @@ targets!(
     block_requests,
     blkif,
     netif,
+    leave,
 );
 
 #[test]

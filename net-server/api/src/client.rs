@@ -1,6 +1,7 @@
 //! The VMM's end.
 
 use guest_mem::Window;
+use heapless::Vec;
 
 use crate::MAX_NICS;
 use crate::frame::{Frame, Malformed, Offload};
@@ -40,8 +41,8 @@ pub trait NetPort {
 #[derive(Debug)]
 pub struct Client<'a, D, F: FnMut()> {
     region: Region<'a>,
-    sends: [Sender<'a>; MAX_NICS],
-    receives: [Receiver<'a>; MAX_NICS],
+    sends: Vec<Sender<'a>, MAX_NICS>,
+    receives: Vec<Receiver<'a>, MAX_NICS>,
     data: D,
     notify: F,
     lost: bool,

@@ -12,6 +12,11 @@
 //!   left to do with it ([`Offload`]).
 //! - [`Sender`], [`Receiver`]: the ends of one direction of an interface.
 //!
+//! # Uplinks
+//! The driver of a network device that leads outside stands where a VMM does, with one interface
+//! ([`Region::uplink`]). What it sends came from outside; what it receives is to go there, and has
+//! at most [`UPLINK_FRAME`] bytes and nothing left to others to do.
+//!
 //! # Neither side trusts the other
 //! Queues are [`ring`]s of words with their rule about indices. Frames are given and taken in
 //! order, so the sender alone decides where they lie and knows from the receiver's index which
@@ -38,7 +43,7 @@ mod server;
 pub use client::{Client, NetPort};
 pub use frame::{Checksum, Frame, Gso, GsoKind, Malformed, Offload};
 pub use queue::{Receiver, Sender};
-pub use region::{HEADER_SIZE, Region};
+pub use region::{HEADER_SIZE, Region, UPLINK_HEADER_SIZE};
 pub use server::ServerEnd;
 
 /// Most interfaces of one VMM.
@@ -56,5 +61,8 @@ pub const TO_VMM: u32 = 320 << 10;
 pub const QUEUE_LEN: usize = 256;
 /// Bytes of the longest frame, without its check sequence.
 pub const MAX_FRAME: u32 = 65_535;
+/// Bytes of the longest frame that an uplink carries: 1500 of data, two addresses, a type, and a tag
+/// of a virtual LAN (IEEE 802.3, 3.2.7).
+pub const UPLINK_FRAME: u32 = 1518;
 /// Bytes of the shortest: two addresses and a type.
 pub const MIN_FRAME: u32 = 14;

@@ -1,5 +1,6 @@
 //! Queues and words in shared memory.
 
+use heapless::Vec;
 use ring::sync::AtomicU32;
 use ring::{Consumer, HEADER_WORDS, Header, Producer, Words};
 
@@ -11,7 +12,10 @@ use crate::{DATA_SIZE, MAX_NICS, NIC_DATA, QUEUE_LEN, TO_SERVER, TO_VMM};
 
 /// Bytes of the region with queues and words: three pages for each interface, one with indices and
 /// words, one with frames that the guest sends, one with those to it.
-pub const HEADER_SIZE: usize = MAX_NICS * PAGES * PAGE;
+pub const HEADER_SIZE: usize = MAX_NICS * UPLINK_HEADER_SIZE;
+/// The same of the region that the server shares with the driver of an uplink, which is one
+/// interface.
+pub const UPLINK_HEADER_SIZE: usize = PAGES * PAGE;
 
 const PAGES: usize = 3;
 const PAGE: usize = 0x1000;
@@ -32,20 +36,32 @@ const _: () = assert!(QUEUE_LEN * FRAME_WORDS <= PAGE_WORDS && QUEUE_LEN.is_powe
 const _: () = assert!(TO_SERVER.is_multiple_of(0x1000) && TO_VMM.is_multiple_of(0x1000));
 const _: () = assert!(DATA_SIZE.is_multiple_of(0x1000) && TO_SERVER > crate::MAX_FRAME);
 
-/// The region that one VMM shares with the net server.
+/// The region that one VMM, or the driver of an uplink, shares with the net server.
 ///
 /// Both make one over the same memory; the VMM then takes [`Region::client`] and the server
 /// [`Region::server`]. Fresh (zeroed) memory is empty queues and no interfaces.
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
     header: &'a [AtomicU32],
+    nics: usize,
 }
 
 impl<'a> Region<'a> {
     /// The region whose [`HEADER_SIZE`] bytes are `header`; `None` where it is shorter.
     pub fn new(header: &'a [AtomicU32]) -> Option<Self> {
-        let header = header.get(..HEADER_SIZE / 4)?;
-        Some(Self { header })
+        Self::with_nics(header, MAX_NICS)
+    }
+
+    /// The region of an uplink, interface 0 of its driver, whose [`UPLINK_HEADER_SIZE`] bytes are
+    /// `header` and whose data area has [`crate::NIC_DATA`]; `None` where it is shorter. To the
+    /// server the driver is what a VMM is: it sends what came from outside.
+    pub fn uplink(header: &'a [AtomicU32]) -> Option<Self> {
+        Self::with_nics(header, 1)
+    }
+
+    fn with_nics(header: &'a [AtomicU32], nics: usize) -> Option<Self> {
+        let header = header.get(..nics * UPLINK_HEADER_SIZE / 4)?;
+        Some(Self { header, nics })
     }
 
     /// The VMM's end with its data area; `notify` signals the server. To be made once.
@@ -92,14 +108,14 @@ impl<'a> Region<'a> {
     }
 
     /// The ends that send of all interfaces in one direction.
-    pub(crate) fn senders(&self, way: Way) -> Option<[Sender<'a>; MAX_NICS]> {
+    pub(crate) fn senders(&self, way: Way) -> Option<Vec<Sender<'a>, MAX_NICS>> {
         self.ends(way, |header, words, part| {
             Some(Sender::new(Producer::new(header, words)?, part))
         })
     }
 
     /// The ends that receive.
-    pub(crate) fn receivers(&self, way: Way) -> Option<[Receiver<'a>; MAX_NICS]> {
+    pub(crate) fn receivers(&self, way: Way) -> Option<Vec<Receiver<'a>, MAX_NICS>> {
         self.ends(way, |header, words, part| {
             Some(Receiver::new(Consumer::new(header, words)?, part))
         })
@@ -109,9 +125,9 @@ impl<'a> Region<'a> {
         &self,
         way: Way,
         make: impl Fn(Header<'a>, &'a [AtomicU32], (u32, u32)) -> Option<T>,
-    ) -> Option<[T; MAX_NICS]> {
-        let mut ends = heapless::Vec::<T, MAX_NICS>::new();
-        for (nic, number) in (0..MAX_NICS).zip(0..) {
+    ) -> Option<Vec<T, MAX_NICS>> {
+        let mut ends = Vec::new();
+        for (nic, number) in (0..self.nics).zip(0..) {
             let ((header, words), part) = match way {
                 Way::ToServer => (self.queue(nic, 0, 1)?, (number * NIC_DATA, TO_SERVER)),
                 Way::ToVmm => (
@@ -121,7 +137,7 @@ impl<'a> Region<'a> {
             };
             ends.push(make(header, words, part)?).ok()?;
         }
-        ends.into_array().ok()
+        Some(ends)
     }
 
     fn words(&self, nic: usize) -> Option<Words<'a>> {

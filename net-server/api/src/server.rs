@@ -1,6 +1,7 @@
 //! The server's end.
 
 use guest_mem::Window;
+use heapless::Vec;
 
 use crate::MAX_NICS;
 use crate::queue::{Receiver, Sender};
@@ -10,8 +11,8 @@ use crate::region::{Region, Way};
 #[derive(Debug)]
 pub struct ServerEnd<'a, D> {
     region: Region<'a>,
-    receives: [Receiver<'a>; MAX_NICS],
-    sends: [Sender<'a>; MAX_NICS],
+    receives: Vec<Receiver<'a>, MAX_NICS>,
+    sends: Vec<Sender<'a>, MAX_NICS>,
     data: D,
 }
 

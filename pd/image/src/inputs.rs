@@ -113,7 +113,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     let needs = request.needs;
     let areas = needs.device_regions();
     let mut preloads = place_for_devices(&mut system, &needs.ram, &device, &named, &areas)?;
-    patch::disk_areas(&system, &mut elfs, needs, &preloads)?;
+    patch::device_areas(&system, &mut elfs, needs, &preloads)?;
     preloads.extend(preload(&mut system, &needs.ram, &device, &named));
     let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
     narrow(&mut spec);

@@ -28,6 +28,8 @@ pub struct Needs {
     pub peers: Option<peer_server::Facts>,
     /// The disks of each domain, in the order of `domains`.
     pub disks: Vec<Vec<VolumeSpec>>,
+    /// The network that leads outside.
+    pub uplink: Option<u8>,
     /// Bytes of the RAM disks, by their numbers.
     pub ram_disks: Vec<u64>,
     /// The network interfaces of each domain, in the order of `domains`.
@@ -88,6 +90,8 @@ pub enum Heap {
 pub(crate) const DATA: &str = name(&map::DISK_DATA);
 pub(crate) const BUFFER: &str = name(&map::DISK_BUFFER);
 pub(crate) const DMA: &str = name(&map::DISK_DMA);
+/// The same of the net driver.
+pub(crate) const NET_DMA: &str = name(&map::NET_DMA);
 
 const fn name(map: &map::Map) -> &'static str {
     match map.which {
@@ -151,6 +155,7 @@ impl Needs {
                         .collect()
                 })
                 .collect(),
+            uplink: config.uplink(),
             ram_disks: config.ram_disks().iter().map(|(_, size)| *size).collect(),
             shape: generate::shape(config, config.board),
             board: config.board,
@@ -167,15 +172,18 @@ impl Needs {
             false => 0,
         }
     }
-    /// Memory regions that the disks' device reads and writes.
+    /// Memory regions that devices read and write.
     pub fn device_regions(&self) -> Vec<String> {
+        let net = self.shape.uplink.then(|| NET_DMA.to_owned());
         if !self.shape.disk_devices.has(None) {
-            return Vec::new();
+            return net.into_iter().collect();
         }
         let domains = self.domains.iter().enumerate();
         let with_device = domains.filter(|(at, _)| self.shape.disk_devices.has(Some(*at)));
         let data = with_device.map(|(_, domain)| format!("{DATA}{}", domain.name));
-        data.chain([BUFFER, DMA].map(str::to_owned)).collect()
+        data.chain([BUFFER, DMA].map(str::to_owned))
+            .chain(net)
+            .collect()
     }
     /// All ranges that the domains file names.
     pub fn named(&self) -> Vec<Span> {

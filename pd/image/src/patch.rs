@@ -32,6 +32,10 @@ const DISK_DOMAINS: &str = "zazen_disk_domains";
 const DISK_USERS: &str = "zazen_disk_users";
 /// What the net server knows of each domain's interfaces: `[NetDomain; MAX_DOMAINS]` of zazen-rt.
 const NET_DOMAINS: &str = "zazen_net_domains";
+/// Of the net server: `u64`, the network with the uplink and 1, or 0.
+const NET_UPLINK: &str = "zazen_net_uplink";
+/// Of the net driver: `u64`, physical address of its own memory.
+const NET_DMA: &str = "zazen_net_dma";
 /// Of the fault server: `u64`, a bit for each domain with network interfaces.
 const NET_USERS: &str = "zazen_net_users";
 /// Of the block server: `[u64; 1 + RAM_DISKS]`, devices with a driver and bytes of RAM disks.
@@ -152,6 +156,8 @@ pub(crate) fn names(
     }
     if let Ok(server) = position(system, pd::NET_SERVER) {
         write(&mut elfs[server], NET_DOMAINS, &net_domains(needs))?;
+        let uplink = needs.uplink.map_or(0, |network| u64::from(network) + 1);
+        write(&mut elfs[server], NET_UPLINK, &uplink.to_le_bytes())?;
     }
     for (symbol, has) in [
         (DISK_USERS, needs.shape.disks),
@@ -220,25 +226,29 @@ fn net_domains(needs: &Needs) -> Vec<u8> {
     bytes
 }
 
-/// Tells the block driver, if the system has one, where `placed` regions are that its device may
-/// read and write; of others it knows nothing.
+/// Tells drivers, if the system has any, where `placed` regions are that their devices may read and
+/// write; of others they know nothing.
 ///
 /// # Errors
 /// As [`write`].
-pub(crate) fn disk_areas(
+pub(crate) fn device_areas(
     system: &SystemDescription,
     elfs: &mut [ElfFile],
     needs: &Needs,
     placed: &[Preload],
 ) -> Result<(), Error> {
-    let Ok(driver) = position(system, pd::BLOCK_DRIVER) else {
-        return Ok(());
-    };
-    let mut words = [0; driver::AREAS + 1];
     let at = |name: &str| {
         let region = placed.iter().find(|placed| placed.region == name);
         region.map_or(0, |region| region.paddr.0)
     };
+    if let Ok(driver) = position(system, pd::NET_DRIVER) {
+        let own = at(needs::NET_DMA);
+        write(&mut elfs[driver], NET_DMA, &own.to_le_bytes())?;
+    }
+    let Ok(driver) = position(system, pd::BLOCK_DRIVER) else {
+        return Ok(());
+    };
+    let mut words = [0; driver::AREAS + 1];
     for (word, domain) in words.iter_mut().zip(&needs.domains) {
         *word = at(&format!("{}{}", needs::DATA, domain.name));
     }

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use guest_mem::RawWindow;
-use net_server::{Report, Server};
+use net_server::{Report, Server, UPLINK};
 use static_cell::ConstStaticCell;
 use topology::channel;
 use zazen_rt::clock;
@@ -17,17 +17,21 @@ use zazen_rt::{Channel, ChannelSet, Handler, Infallible, region};
 /// Some tens of KiB, so it lives here and not on the stack.
 static SERVER: ConstStaticCell<Server<'static, RawWindow>> = ConstStaticCell::new(Server::new());
 
+const DRIVER: Channel = Channel::new(channel::NET_DRIVER);
+
 /// The protection domain.
 pub struct Pd {
     server: &'static mut Server<'static, RawWindow>,
     log: ServerLog,
     report: Report,
+    /// It was said that there is no device.
+    told: bool,
 }
 
-/// The name of guest `guest`.
+/// The name of guest `guest`, or of the uplink.
 fn name(guest: usize) -> &'static str {
     let domain = patched::net_domains().get(guest);
-    domain.map_or("?", |domain| domain.name())
+    domain.map_or("uplink", |domain| domain.name())
 }
 
 /// It at its start; called once.
@@ -42,10 +46,16 @@ pub fn init() -> Pd {
             server.add(guest, end, nics);
         }
     }
+    if let Some(network) = patched::net_uplink()
+        && let Some(end) = region::uplink_region().server(region::uplink_data())
+    {
+        server.set_uplink(end, network);
+    }
     let mut pd = Pd {
         server,
         log: ServerLog::take(),
         report: Report::default(),
+        told: false,
     };
     // VMMs that looked before learn of their interfaces.
     let guests = patched::net_domains().iter().enumerate();
@@ -56,23 +66,42 @@ pub fn init() -> Pd {
 }
 
 impl Pd {
+    fn take(&mut self, id: usize) {
+        match id {
+            channel::NET_DRIVER_LOST => {
+                self.server.lose_uplink();
+                // The fault server says why.
+                self.told = true;
+            }
+            channel::NET_DRIVER if !self.server.has_uplink() && !self.told => {
+                self.told = true;
+                let line = "there is no network device where the board has one";
+                self.log.line(format_args!("{line}"));
+            }
+            channel::SERVER_CONSOLE => self.on_console(),
+            // A turn looks at everybody else.
+            _ => {}
+        }
+    }
+
     /// Works until there is nothing to do. Each turn also takes new notifications, so a guest that
     /// always has more delays no other.
     fn work(&mut self) {
         loop {
             let turn = self.server.turn(clock::now());
             // VMM `i` is channel `i`.
-            notify_each(turn.notify.into());
+            let vmms = turn.notify & !(1 << UPLINK);
+            notify_each(vmms.into());
+            if turn.notify != vmms {
+                DRIVER.notify();
+            }
             while let Some(notice) = self.server.take_notice() {
                 self.log.line(format_args!("{}", notice.with(&name)));
             }
             if !turn.more {
                 return;
             }
-            // A turn looks at everybody but the console.
-            if poll().contains(channel::SERVER_CONSOLE) {
-                self.on_console();
-            }
+            poll().iter().for_each(|id| self.take(id));
         }
     }
 
@@ -86,9 +115,9 @@ impl Handler for Pd {
     type Error = Infallible;
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
-        if channels.contains(Channel::new(channel::SERVER_CONSOLE)) {
-            self.on_console();
-        }
+        channels
+            .iter()
+            .for_each(|channel| self.take(channel.index()));
         self.work();
         Ok(())
     }

@@ -106,13 +106,14 @@ pub fn with_panics<T>(init: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// lost, it is not.
 fn tell_panic(info: &PanicInfo<'_>) {
     let name = pd_name().unwrap_or("?");
-    // The console has no ring, and nobody who would print its words; gates, the pulse, the block
-    // driver and the peer server have none either.
+    // The console has no ring, and nobody who would print its words; gates, the pulse, drivers
+    // and the peer server have none either.
     let without = [
         pd::CONSOLE,
         pd::PULSE,
         pd::WIPER,
         pd::BLOCK_DRIVER,
+        pd::NET_DRIVER,
         pd::PEER_SERVER,
     ];
     if without.contains(&name) || name.starts_with(pd::GATE_PREFIX) {

@@ -168,6 +168,17 @@ pub fn net_domains() -> &'static [NetDomain; topology::MAX_DOMAINS] {
     var!(zazen_net_domains: [NetDomain; topology::MAX_DOMAINS] = [NetDomain::NONE; topology::MAX_DOMAINS])
 }
 
+/// The network that leads outside. Symbol `zazen_net_uplink` of the net server.
+pub fn net_uplink() -> Option<u8> {
+    let network = var!(zazen_net_uplink: u64 = 0).checked_sub(1)?;
+    u8::try_from(network).ok()
+}
+
+/// Physical address of the net driver's own memory. Symbol `zazen_net_dma` of that.
+pub fn net_dma() -> u64 {
+    *var!(zazen_net_dma: u64 = 0)
+}
+
 /// How many devices have a driver, and bytes of RAM disks by their numbers, 0 where there is none.
 /// Symbol `zazen_disk_devices` of the block server.
 pub fn disk_devices() -> (u64, &'static [u64]) {

@@ -142,6 +142,22 @@ pub fn net_data(domain: usize) -> RawWindow {
     window(vaddr::net_data(domain), net_server_api::DATA_SIZE.into())
 }
 
+/// The queues between the net server and the driver of its uplink.
+pub fn uplink_region() -> net_server_api::Region<'static> {
+    const BYTES: usize = net_server_api::UPLINK_HEADER_SIZE;
+    const { assert!(BYTES as u64 == topology::UPLINK_REGION_SIZE) };
+    // SAFETY: as in `disk_queues`.
+    #[expect(unsafe_code, reason = "mapped region")]
+    let header = unsafe { words(vaddr::UPLINK_QUEUE, BYTES) };
+    net_server_api::Region::uplink(header).expect("the length is the geometry's own")
+}
+
+/// The frames between the two.
+pub fn uplink_data() -> RawWindow {
+    const { assert!(net_server_api::NIC_DATA as u64 == topology::UPLINK_DATA_SIZE) };
+    window(vaddr::UPLINK_DATA, net_server_api::NIC_DATA.into())
+}
+
 /// The block server's own buffer.
 pub fn disk_buffer() -> RawWindow {
     window(vaddr::DISK_BUFFER, topology::DISK_BUFFER_SIZE)

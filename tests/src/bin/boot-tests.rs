@@ -11,7 +11,7 @@ use zazen_tests::scenes::lab::{Lab, SMP_EL2};
 use zazen_tests::scenes::{
     budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
     memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
-    store, system_calls, two_linux,
+    store, system_calls, two_linux, uplink,
 };
 use zazen_tests::suite::{Scene, Suite};
 
@@ -116,7 +116,7 @@ fn add<'a>(scenes: &mut Vec<Scene<'a>>, lab: &'a Lab, config: &'static str, run:
 }
 
 /// What is tried in every configuration of the board that is tested most.
-const EVERYWHERE: [Run; 14] = [
+const EVERYWHERE: [Run; 15] = [
     two_linux::run,
     smp::run,
     probe::bad_guest,
@@ -129,6 +129,7 @@ const EVERYWHERE: [Run; 14] = [
     store::run,
     disk::run,
     net::run,
+    uplink::run,
     registers::run,
     processors::seeds,
 ];

@@ -44,6 +44,8 @@ pub struct System {
     pub domains: Vec<Domain>,
     /// Which of them meet, by their numbers.
     pub meets: Meets,
+    /// Whether a network leads outside.
+    pub uplink: bool,
     /// Whether RAM of any of them comes from the heap.
     pub heap: bool,
     /// Memory regions of RAM disks, by their numbers.
@@ -146,6 +148,7 @@ impl System {
         Self {
             board,
             meets: meets(spec, &domains),
+            uplink: find(subjects, pd::NET_DRIVER).is_some(),
             heap: find(subjects, pd::WIPER).is_some(),
             domains: domains.into_iter().map(domain).collect(),
             ram_disks: ram_disks(spec, subjects),

@@ -38,6 +38,8 @@ pub enum Role {
     BlockServer,
     /// The driver of a disk, which reads and writes memory by itself.
     BlockDriver,
+    /// The driver of an uplink, likewise.
+    NetDriver,
     /// The owner of all untyped memory.
     MemoryServer,
     /// Microkit's monitor, which starts and watches all others.
@@ -53,6 +55,7 @@ impl Role {
             pd::CONSOLE => Self::Console,
             pd::BLOCK_SERVER => Self::BlockServer,
             pd::BLOCK_DRIVER => Self::BlockDriver,
+            pd::NET_DRIVER => Self::NetDriver,
             "monitor" => Self::Monitor,
             _ if name.starts_with(pd::VMM_PREFIX) => Self::Vmm,
             _ => Self::Server,
@@ -66,7 +69,7 @@ impl fmt::Display for Role {
             Self::Guest => "guest",
             Self::Vmm => "VMM",
             Self::Server | Self::Console | Self::TimerServer | Self::BlockServer => "server",
-            Self::BlockDriver => "driver",
+            Self::BlockDriver | Self::NetDriver => "driver",
             Self::MemoryServer => "memory server",
             Self::Monitor => "Microkit's monitor",
         })

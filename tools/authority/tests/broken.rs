@@ -575,6 +575,43 @@ fn the_block_server_with_the_disks_interrupt() {
     broken_servers("interrupts-disk", "interrupts", &[], &system.authority());
 }
 
+/// It would send what no net server has looked at.
+#[test]
+fn a_vmm_that_sends_past_the_net_server() {
+    let table = "pt_vmm_linux2_vaddr_0x11000000";
+    let system = System::with_servers().give(table, HIGH, "frame_mr_net_queue_000000000");
+    broken_servers("sharing-net-queue", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn the_block_driver_with_the_registers_of_the_network_device() {
+    let table = "pt_block_driver_vaddr_0x10000000";
+    let system = System::with_servers();
+    let mut cap = system.cap("frame_mr_net_registers_000000000");
+    cap.cached = false;
+    let system = system.put(table, HIGH, cap);
+    broken_servers(
+        "dma-net-registers",
+        "dma",
+        &["sharing", "devices"],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_net_driver_that_wakes_a_vmm() {
+    let system = System::with_servers();
+    let cap = system.at("cnode_net_server", 10);
+    let system = system.put("cnode_net_driver", FREE, cap);
+    broken_servers("dma-net-talk", "dma", &[], &system.authority());
+}
+
+#[test]
+fn the_net_server_with_the_network_devices_interrupt() {
+    let system = System::with_servers().give("cnode_net_server", FREE, "irq_56_net_driver");
+    broken_servers("interrupts-net", "interrupts", &[], &system.authority());
+}
+
 #[test]
 fn a_vmm_that_can_say_that_a_page_is_lent() {
     let system = System::new();

@@ -147,6 +147,10 @@ fn region(
         phys_addr: Some(start),
         ..ram(size)
     };
+    let registers = |devices: &[board::Virtio]| {
+        let first = devices.first().map_or(0, |first| first.registers.start);
+        device(first / PAGE * PAGE, PAGE)
+    };
     // A file: Microkit rounds its size up to whole pages.
     let file = |page_size, prefill| Region {
         size: None,
@@ -165,12 +169,13 @@ fn region(
         Holds::Counter => device(counter, PAGE),
         Holds::BootTree => file(PAGE, Some(BOOT_DTB.to_owned())),
         Holds::Module | Holds::RamDisk => file(BLOCK, None),
-        Holds::DiskRegisters => {
-            // Disks of a board share one page.
-            let first = board.disks.first().map_or(0, |disk| disk.registers.start);
-            device(first / PAGE * PAGE, PAGE)
-        }
+        // Disks of a board share one page, and so do its network devices.
+        Holds::DiskRegisters => registers(board.disks),
+        Holds::NetRegisters => registers(board.nics),
         Holds::DiskQueues => small(topology::DISKS_REGION_SIZE),
+        Holds::UplinkQueues => small(topology::UPLINK_REGION_SIZE),
+        Holds::UplinkData => small(topology::UPLINK_DATA_SIZE),
+        Holds::NetDma => small(topology::NET_DMA_SIZE),
         Holds::NetQueues => small(topology::NETS_REGION_SIZE),
         Holds::NetData => Region {
             page_size: Some(BLOCK),

@@ -111,6 +111,7 @@ fn shape(system: &System) -> Shape {
         disks: that(|domain| domain.disks != Disks::None),
         disk_devices: that(|domain| domain.disks == Disks::Devices),
         nets: that(|domain| domain.nets),
+        uplink: system.uplink,
         meets: system.meets,
         heap: if system.heap {
             Domains::ALL
@@ -177,6 +178,7 @@ fn pd(system: &System, member: Member) -> Pd {
             Irq::Uart => system.board.uart.intid,
             Irq::Timer => system.board.timer.intid(),
             Irq::Disk => system.board.disks.first().map_or(0, |disk| disk.intid),
+            Irq::Net => system.board.nics.first().map_or(0, |nic| nic.intid),
         }),
         vm: row.vm.map(|vm| {
             let maps = vm.maps.iter();
@@ -318,10 +320,10 @@ pub(crate) fn links(system: &System) -> Vec<Link> {
     found
 }
 
-/// The page with the registers of the board's disks.
-fn disk_registers(system: &System) -> Option<board::Area> {
-    let disk = system.board.disks.first()?;
-    Some(board::Area::new(disk.registers.start / PAGE * PAGE, PAGE))
+/// The page with the registers of the board's disks, or of its network devices.
+fn registers(devices: &[board::Virtio]) -> Option<board::Area> {
+    let first = devices.first()?;
+    Some(board::Area::new(first.registers.start / PAGE * PAGE, PAGE))
 }
 
 /// All memory regions.
@@ -339,7 +341,8 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
             Holds::CpuInterface => Some(board.gic.virtual_cpu),
             Holds::Timer => timer,
             Holds::Counter => counted,
-            Holds::DiskRegisters => disk_registers(system),
+            Holds::DiskRegisters => registers(board.disks),
+            Holds::NetRegisters => registers(board.nics),
             _ => None,
         };
         let bytes = match row.holds {
@@ -350,6 +353,9 @@ pub(crate) fn regions(system: &System) -> Vec<Region> {
             Holds::DiskData => Some(topology::DISK_DATA_SIZE),
             Holds::NetQueues => Some(topology::NETS_REGION_SIZE),
             Holds::NetData => Some(topology::NET_DATA_SIZE),
+            Holds::UplinkQueues => Some(topology::UPLINK_REGION_SIZE),
+            Holds::UplinkData => Some(topology::UPLINK_DATA_SIZE),
+            Holds::NetDma => Some(topology::NET_DMA_SIZE),
             Holds::DiskBuffer => Some(topology::DISK_BUFFER_SIZE),
             Holds::DiskDma => Some(topology::DISK_DMA_SIZE),
             _ => device.map(|device| device.size),

@@ -230,6 +230,19 @@ pub(super) fn named(what: &What) -> Option<Named<'_>> {
             "registers of the disk and its neighbours: the block driver alone",
             |a, who, _| owned(a, who, Role::BlockDriver, Access::Nothing),
         ),
+        "net_queue" | "net_frames" => rule(
+            false,
+            "frames on their way between the net server and the driver of the uplink",
+            |a, who, _| match a.subjects.get(who) {
+                Some(subject) if subject.name == pd::NET_SERVER => Access::Write,
+                _ => owned(a, who, Role::NetDriver, Access::Nothing),
+            },
+        ),
+        "net_registers" => rule(
+            true,
+            "registers of the network device and its neighbours: the net driver alone",
+            |a, who, _| owned(a, who, Role::NetDriver, Access::Nothing),
+        ),
         "gicv" => rule(
             true,
             "registers of the GIC's virtual CPU interface, which the kernel switches with the vCPU: guests",

@@ -1,5 +1,7 @@
 //! The rule about devices that read and write memory by themselves.
 
+use board::{Board, Virtio};
+use topology::pd;
 use untyped_plan::{Paddr, Span};
 
 use super::{Check, list};
@@ -8,50 +10,78 @@ use crate::{Authority, Memory, Reach, Role, Way};
 
 const PAGE: u64 = 0x1000;
 
-/// Only the block driver has such a device, and nothing but that and its queue with the block
+/// A driver of such a device.
+struct Driver {
+    role: Role,
+    /// For whom it works.
+    server: &'static str,
+    /// What it shares with that.
+    shares: &'static [&'static str],
+    /// Its devices on a board.
+    devices: fn(&Board) -> &'static [Virtio],
+}
+
+const DRIVERS: [Driver; 2] = [
+    Driver {
+        role: Role::BlockDriver,
+        server: pd::BLOCK_SERVER,
+        shares: &["disk_queue"],
+        devices: |board| board.disks,
+    },
+    Driver {
+        role: Role::NetDriver,
+        server: pd::NET_SERVER,
+        shares: &["net_queue", "net_frames"],
+        devices: |board| board.nics,
+    },
+];
+
+/// Only drivers have such a device, each its own, and nothing but that and what it shares with its
 /// server.
 pub(super) fn confined(authority: &Authority, system: &System) -> Check {
     let mut check = Check::new(
         "dma",
-        "pieces of memory, and ways to and from those who reach a disk's registers",
-        "Nothing confines a disk's device to a part of memory, so whoever reaches its registers can reach all memory through it: that is the block driver alone, which has nothing in common with anybody but its queue with the block server, and talks to nobody else; device registers in one page belong to one.",
+        "pieces of memory, and ways to and from those who reach registers of disks and network devices",
+        "Nothing confines a disk's or a network device to a part of memory, so whoever reaches its registers can reach all memory through it: that is the block driver or the net driver alone, which has nothing in common with anybody but what it shares with the block server or the net server, and talks to nobody else; device registers in one page belong to one.",
     );
     check.looked_at = authority.memory.len();
-    let mut drivers: Vec<usize> = Vec::new();
-    for memory in authority
-        .memory
-        .iter()
-        .filter(|memory| is_disk(authority, system, memory))
-    {
-        let reach = authority.reach(memory);
-        check.looked_at += reach.len();
-        for reach in &reach {
-            if !drivers.contains(&reach.subject) {
-                drivers.push(reach.subject);
+    for kind in &DRIVERS {
+        let mut drivers: Vec<usize> = Vec::new();
+        let devices = (kind.devices)(system.board);
+        for memory in authority
+            .memory
+            .iter()
+            .filter(|memory| holds_one(authority, devices, memory))
+        {
+            let reach = authority.reach(memory);
+            check.looked_at += reach.len();
+            for reach in &reach {
+                if !drivers.contains(&reach.subject) {
+                    drivers.push(reach.subject);
+                }
+                if role(authority, reach.subject) != Some(kind.role) {
+                    let who = authority.who(reach.subject);
+                    let message = format!(
+                        "{who} reaches '{}', registers of a device that can read and write all memory",
+                        memory.what
+                    );
+                    check.broken(message, vec![reach.chain.clone()]);
+                }
             }
-            if role(authority, reach.subject) != Some(Role::BlockDriver) {
-                let who = authority.who(reach.subject);
-                let message = format!(
-                    "{who} reaches '{}', registers of a device that can read and write all memory",
-                    memory.what
-                );
-                check.broken(message, vec![reach.chain.clone()]);
-            }
+            one_owner(authority, &mut check, memory, &reach);
         }
-        one_owner(authority, &mut check, memory, &reach);
-    }
-    for &driver in &drivers {
-        alone(authority, &mut check, driver);
-    }
-    if check.breaches.is_empty() {
-        let names = system.board.disks.iter().map(|disk| disk.name);
-        let names: Vec<&str> = names.collect();
-        for driver in drivers {
-            check.allowed.push(format!(
-                "{} drives {}: no SMMU confines it, so what this program makes the device do can reach all memory",
-                authority.who(driver),
-                list(&names)
-            ));
+        for &driver in &drivers {
+            alone(authority, &mut check, kind, driver);
+        }
+        if check.breaches.is_empty() {
+            let names: Vec<&str> = devices.iter().map(|device| device.name).collect();
+            for driver in drivers {
+                check.allowed.push(format!(
+                    "{} drives {}: no SMMU confines it, so what this program makes the device do can reach all memory",
+                    authority.who(driver),
+                    list(&names)
+                ));
+            }
         }
     }
     check.needs_some()
@@ -61,10 +91,10 @@ fn role(authority: &Authority, who: usize) -> Option<Role> {
     authority.subjects.get(who).map(|subject| subject.role)
 }
 
-/// Whether `memory` lies in a page with registers of one of the board's disks, whatever its name.
-fn is_disk(authority: &Authority, system: &System, memory: &Memory) -> bool {
-    let pages = system.board.disks.iter().filter_map(|disk| {
-        let first = disk.registers.start / PAGE * PAGE;
+/// Whether `memory` lies in a page with registers of one of `devices`, whatever its name.
+fn holds_one(authority: &Authority, devices: &[Virtio], memory: &Memory) -> bool {
+    let pages = devices.iter().filter_map(|device| {
+        let first = device.registers.start / PAGE * PAGE;
         Span::sized(Paddr(first), PAGE)
     });
     let pages: Vec<Span> = pages.collect();
@@ -85,14 +115,18 @@ fn one_owner(authority: &Authority, check: &mut Check, memory: &Memory, reach: &
     }
 }
 
-/// That `driver` has nothing in common with anybody but its queue, and talks to the block server
-/// alone.
-fn alone(authority: &Authority, check: &mut Check, driver: usize) {
+/// That `driver` has nothing in common with anybody but what it shares with its server, and talks to
+/// that alone.
+fn alone(authority: &Authority, check: &mut Check, kind: &Driver, driver: usize) {
     let who = authority.who(driver);
     for memory in &authority.memory {
         let reach = authority.reach(memory);
         let its = reach.iter().find(|reach| reach.subject == driver);
-        let Some(its) = its.filter(|_| memory.what.region() != Some("disk_queue")) else {
+        let shared = memory
+            .what
+            .region()
+            .is_some_and(|name| kind.shares.contains(&name));
+        let Some(its) = its.filter(|_| !shared) else {
             continue;
         };
         check.looked_at += 1;
@@ -112,7 +146,7 @@ fn alone(authority: &Authority, check: &mut Check, driver: usize) {
             _ => continue,
         };
         check.looked_at += 1;
-        let server = role(authority, other) == Some(Role::BlockServer) && edge.way == Way::Notify;
+        let server = authority.who(other) == kind.server && edge.way == Way::Notify;
         // Its own faults are told like everybody's.
         let fault = edge.from == driver && edge.way == Way::Fault;
         if !server && !fault {

@@ -181,14 +181,19 @@ fn exception(
 }
 
 /// Those that have an interrupt each.
-const OWNERS: [Role; 3] = [Role::Console, Role::TimerServer, Role::BlockDriver];
+const OWNERS: [Role; 4] = [
+    Role::Console,
+    Role::TimerServer,
+    Role::BlockDriver,
+    Role::NetDriver,
+];
 
 /// Owners of devices have an interrupt each, and nobody has another.
 pub(super) fn interrupts(authority: &Authority) -> Check {
     let mut check = Check::new(
         "interrupts",
         "interrupts",
-        "Only the console (the UART's), the timer server (the timer's) and the block driver (the disk's) have interrupts, each its own, and each is told of no other's. A VMM has none.",
+        "Only the console (the UART's), the timer server (the timer's), the block driver (the disk's) and the net driver (the network device's) have interrupts, each its own, and each is told of no other's. A VMM has none.",
     );
     let may = |subject: &Subject| OWNERS.contains(&subject.role);
     for (id, object) in authority.spec.objects() {

@@ -154,7 +154,7 @@ pub(super) fn devices(authority: &Authority) -> Check {
     let mut check = Check::new(
         "devices",
         "ways to device memory",
-        "The console alone reaches the UART, the timer server alone a timer's registers, the block driver alone a disk's, guests the GIC's virtual CPU interface; nobody reaches another device.",
+        "The console alone reaches the UART, the timer server alone a timer's registers, the block driver alone a disk's, the net driver alone a network device's, guests the GIC's virtual CPU interface; nobody reaches another device.",
     );
     for memory in &authority.memory {
         let rule = named(&memory.what).filter(|rule| rule.device);

@@ -218,6 +218,7 @@ pub(crate) fn described() -> authority::System {
         board: &board::QEMU_VIRT,
         domains: vec![domain("linux1", 0x4000_0000), domain("linux2", 0x4c00_0000)],
         meets: topology::meets::Meets::NONE,
+        uplink: false,
         heap: false,
         ram_disks: Vec::new(),
         cores: 1,
@@ -228,7 +229,7 @@ pub(crate) fn described() -> authority::System {
 /// What domains/servers.dts describes.
 pub(crate) fn described_servers() -> authority::System {
     let mut system = described();
-    system.heap = true;
+    (system.heap, system.uplink) = (true, true);
     for domain in &mut system.domains {
         domain.nets = true;
     }
