@@ -303,6 +303,7 @@ pub const PDS: &[Pd] = &[
         about: "Drives the board's network device for the net server, and knows nothing else.",
         priority: priority::NET_DRIVER,
         time: time::NET_DRIVER,
+        stack: stack::LARGE,
         child: Some(child::NET_DRIVER),
         maps: &[
             map::UPLINK_QUEUE,
