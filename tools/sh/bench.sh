@@ -26,6 +26,9 @@ cpu_on|CPU_ON to the first instruction, the caller then in WFI|5696|-
 lock_alone|an operation under a spin lock, one vCPU|51|-
 lock_spinning|the same on four vCPUs, who waits spins|208|-
 lock_giving_way|the same, who waits gives up its turn|81|-
+grant_map_1|a grant of another guest mapped and unmapped|-|-
+grant_map_11|11 of them by one call each way, each|-|-
+grant_map_32|32 of them, each|-|-
 decrease_page|decrease_reservation of 512 pages, static, each|1854|-
 populate_page|populate_physmap of the same|1077|-
 balloon_page|both together|2930|-
@@ -124,6 +127,8 @@ bench_operations() {
     cat "$log.pause" >>"$log"
     bench_run smp-bench.dts "$1" 'bench: done' "$log.smp"
     cat "$log.smp" >>"$log"
+    bench_run bench-peers.dts "$1" 'bench: done' "$log.peers"
+    cat "$log.peers" >>"$log"
     bench_row "instructions ($1)" here 'Xen 4.22' libvmm
     while IFS='|' read -r name what xen libvmm; do
         [[ $name ]] || continue

@@ -25,7 +25,7 @@
 //! - `probe=smp-lock`: what a spin lock costs four vCPUs that share a processor.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever, on `vcpus=N`.
 //! - `probe=peers`: event channels to domain `other=N`, as `role=host` or `role=caller`.
-//! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever.
+//! - `probe=peers-bench`: what grants of domain `other=N` cost, which is `role=host`.
 //! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two
 //!   share.
 //! - `probe=beat`: works and counts, and `probe=attack` with `attack=WAY` arms debug registers or
@@ -146,6 +146,10 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 option("role=").unwrap_or_default(),
                 option("other=").and_then(|n| n.parse().ok()).unwrap_or(0),
                 option("lives=") != Some("1"),
+            ),
+            "peers-bench" => peers::bench::run(
+                option("role=").unwrap_or_default(),
+                option("other=").and_then(|n| n.parse().ok()).unwrap_or(0),
             ),
             "beat" => debug::beat(&mut report),
             "attack" => debug::attack(option("attack=").unwrap_or_default()),

@@ -4,6 +4,7 @@
 //! neither knows the other's port numbers but by trying. The caller restarts itself once in the
 //! middle: in its first life it finds one port to bind to, in its second two.
 
+pub mod bench;
 mod grants;
 
 use core::sync::atomic::{Ordering, fence};
