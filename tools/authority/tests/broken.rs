@@ -80,7 +80,7 @@ const HIGH: u32 = 400;
 
 #[test]
 fn a_vmm_with_untyped_memory() {
-    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_006_heap");
+    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_011_heap");
     broken("untyped", "untyped", &[], &system.authority());
 }
 
@@ -585,7 +585,7 @@ fn a_vmm_that_sends_past_the_net_server() {
 
 #[test]
 fn the_block_driver_with_the_registers_of_the_network_device() {
-    let table = "pt_block_driver_vaddr_0x10000000";
+    let table = "pt_block_driver_vaddr_0x10160000";
     let system = System::with_servers();
     let mut cap = system.cap("frame_mr_net_registers_000000000");
     cap.cached = false;
