@@ -35,12 +35,10 @@ pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
     let replaced = "net_driver=fragile-net-driver net_server=fragile-net-server";
     let lab = lab.clone().with_vmms(replaced);
     let name = format!("net-crash-{config}");
-    let mut machine = lab
-        .boot_with(config, "uplink.dts", &name, uplink::OPTIONS)
-        .map(|mut machine| {
-            machine.expect_faults();
-            machine
-        });
+    let mut machine = lab.boot(config, "uplink.dts", &name).map(|mut machine| {
+        machine.expect_faults();
+        machine
+    });
     for (test, (_, act)) in tests.iter().zip(STEPS) {
         suite.run(test, || match &mut machine {
             Ok(machine) => act(machine),

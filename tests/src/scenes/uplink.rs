@@ -21,10 +21,6 @@ const NAMES: [&str; 6] = [
     "a-file-comes-in-with-the-interface-reloaded",
 ];
 
-/// QEMU's options for a network device with its user network behind.
-pub(super) const OPTIONS: &str = "-global virtio-mmio.force-legacy=false -netdev user,id=uplink \
-     -device virtio-net-device,netdev=uplink,bus=virtio-mmio-bus.8";
-
 /// Bytes that go to a guest and back: more than any queue on the way holds.
 const BYTES: usize = 2 << 20;
 
@@ -74,7 +70,7 @@ pub(super) fn up(machine: &mut Machine, guest: &str, number: u32) -> Result<(), 
 impl Scene {
     fn boot(lab: &Lab, config: &str) -> Result<Self, Failure> {
         let name = format!("uplink-{config}");
-        let mut machine = lab.boot_with(config, "uplink.dts", &name, OPTIONS)?;
+        let mut machine = lab.boot(config, "uplink.dts", &name)?;
         for guest in 1..=3 {
             let reached = format!("zazen-guest: user space on linux{guest} ");
             machine.expect(&reached, PATIENCE)?;
