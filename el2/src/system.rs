@@ -328,10 +328,19 @@ impl System {
         stopped
     }
 
-    /// Comes for the lock.
+    /// Comes for the lock. Where another core has had registers put back, who runs is to be looked
+    /// at again.
     fn lock(&mut self) {
         if cores::lock(self.number) {
-            self.loaded = None;
+            self.looks = true;
+            let lost = self.loaded.take();
+            if let Some((index, id)) = lost
+                && let Some(guest) = self.guests.get(index)
+                && guest.host.vcpus[id.index()].has_ended()
+            {
+                // It may wait for what follows that end, of which the hardware tells this core.
+                self.load(index, id);
+            }
         }
     }
 
@@ -486,9 +495,8 @@ impl System {
             // SAFETY: guests are for ever, and the lock is there again.
             let guest = unsafe { &mut *guest };
             let vcpu = &mut guest.host.vcpus[id.index()];
-            // Another core has started it again, or wanted its registers.
+            // Another core has started it again.
             let is_old = SEVERAL && vcpu.life() != life;
-            let is_lost = SEVERAL && self.loaded.is_none();
             let next = match stopped {
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 _ if is_old => VcpuAction::Resume,
@@ -499,7 +507,6 @@ impl System {
                 }
             };
             if SEVERAL {
-                self.looks |= is_lost;
                 self.spread(index);
             }
             if next != VcpuAction::Resume {

@@ -120,6 +120,12 @@ impl Vcpu {
         }
     }
 
+    /// Whether it does not have the processor, and has ended an interrupt of which its guest's core
+    /// has not been told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.at == At::Kept && self.interface.lr.iter().any(|lr| gich::is_ended(*lr))
+    }
+
     /// Another core stops it: its registers are put back.
     pub(crate) fn stop(&mut self) {
         self.is_here();
