@@ -725,6 +725,13 @@ impl System {
     /// Looks after servers that were rung; whether there were any.
     #[inline]
     fn serve(&mut self) -> bool {
+        services::take_rung() && self.serve_all()
+    }
+
+    /// [`System::serve`] where somebody has rung.
+    #[cold]
+    #[inline(never)]
+    fn serve_all(&mut self) -> bool {
         let (console, store) = (services::bells(), services::store_bells());
         let (blocks, peers) = (services::block_bells(), services::peer_bells());
         let nets = services::net_bells();
