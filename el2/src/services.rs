@@ -26,10 +26,16 @@ fn add(bells: &AtomicU32, bits: u32) {
     RUNG.store(true, Relaxed);
 }
 
-/// Whether somebody may have rung since this was called last.
+/// Whether somebody may have rung since [`take_rung`].
+#[inline]
+pub(crate) fn rung() -> bool {
+    RUNG.load(Relaxed)
+}
+
+/// Whether somebody may have rung since this was called last. The caller then looks at all bells.
 #[inline]
 pub(crate) fn take_rung() -> bool {
-    let rung = RUNG.load(Relaxed);
+    let rung = rung();
     if rung {
         RUNG.store(false, Relaxed);
     }

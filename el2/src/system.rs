@@ -253,10 +253,7 @@ impl System {
                     self.left = (!wants).then_some(index);
                 }
                 // Of a server's own there is more to do, and nobody else wants to run.
-                None if services::store_bells()
-                    || services::block_bells()
-                    || services::net_bells()
-                    || services::peer_bells() => {}
+                None if services::rung() => {}
                 None => {
                     let payer = self.left.take();
                     self.charge(payer);
@@ -267,21 +264,7 @@ impl System {
                     self.interrupt(None);
                 }
             }
-            while services::bells() {
-                self.pump();
-            }
-            if services::store_bells() {
-                self.pump_store();
-            }
-            if services::block_bells() {
-                self.pump_blocks();
-            }
-            if services::net_bells() {
-                self.pump_nets();
-            }
-            if services::peer_bells() {
-                self.tell_peers();
-            }
+            self.serve();
         }
     }
 

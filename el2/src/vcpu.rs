@@ -14,10 +14,10 @@ const PSTATE_START: u64 = 0x3c5;
 /// Where a vCPU's registers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {
-    /// Kept.
-    Kept,
     /// In the processor, and the machine has one core.
     Processor,
+    /// Kept.
+    Kept,
     /// In the processor of the vCPU's core, of several.
     Core,
 }
