@@ -458,22 +458,22 @@ impl System {
     /// one core.
     fn run_vcpu<W: Which, const SEVERAL: bool>(&mut self, index: usize, which: W) {
         let id = which.id();
+        let Some(guest) = self.guests.get_mut(index) else {
+            return;
+        };
+        let guest: *mut Guest = &raw mut **guest;
         while !self.looks {
-            let Some(guest) = self.guests.get_mut(index) else {
-                return;
-            };
-            let masked = guest.host.vcpus[id.index()].timer_masked;
-            if self.timer_masked != masked {
-                self.mask_timer(masked);
+            // SAFETY: guests are for ever, and nobody has a reference to one between exits.
+            let vcpu = unsafe { &mut (&mut (*guest).host.vcpus)[id.index()] };
+            if self.timer_masked != vcpu.timer_masked {
+                self.mask_timer(vcpu.timer_masked);
                 continue;
             }
-            let vcpu = &mut guest.host.vcpus[id.index()];
             if SEVERAL {
                 vcpu.take_late();
             }
             let life = vcpu.life();
             let frame = vcpu.frame();
-            let guest: *mut Guest = &raw mut **guest;
             let stopped = self.enter::<SEVERAL>(frame);
             // SAFETY: guests are for ever, and the lock is there again.
             let guest = unsafe { &mut *guest };
