@@ -27,6 +27,7 @@ use el2_schedule::TicketLock;
 use smccc::psci;
 use topology::cores::MAX;
 
+use crate::gich::Interface;
 use crate::own::Own;
 use crate::vcpu::Vcpu;
 use crate::{cpu, gicd};
@@ -134,6 +135,8 @@ fn put_back_if_wanted(core: u8) -> bool {
     // SAFETY: lent by `put_back`, which waits; the vCPU is the one that has this processor, as it
     // is nobody else's core.
     unsafe { (*vcpu).unload() };
+    // An interrupt that stays in a list register is one of nobody, and keeps the core awake.
+    Interface::new().load();
     mail.put_back.store(core::ptr::null_mut(), Release);
     true
 }

@@ -57,10 +57,12 @@ macro_rules! el1_registers {
                 $(msr!($name, self.0[Reg::$index as usize]);)*
             }
             /// Reads a register from the processor.
+            #[inline(always)]
             pub(crate) fn read(reg: Reg) -> u64 {
                 match reg { $(Reg::$index => mrs!($name),)* }
             }
             /// Writes a register to the processor.
+            #[inline(always)]
             pub(crate) fn write(reg: Reg, value: u64) {
                 match reg { $(Reg::$index => msr!($name, value),)* }
             }

@@ -19,6 +19,9 @@ pub(crate) const LIST_REGISTERS: usize = 4;
 /// Bits of [`ended`] that belong to them.
 const LIST_MASK: u32 = (1 << LIST_REGISTERS) - 1;
 
+/// In a list register: its interrupt's end is a maintenance interrupt.
+const MAINTENANCE_AT_END: u32 = 1 << 19;
+
 fn read(offset: u64) -> u32 {
     // SAFETY: see the module.
     unsafe { ((GICH + offset) as *const u32).read_volatile() }
@@ -71,11 +74,16 @@ pub(crate) fn recall(lr: u8) -> bool {
     pending
 }
 
+/// Whether a list register's interrupt is neither pending nor active, and asked for a maintenance
+/// interrupt at its end.
+pub(crate) const fn is_ended(value: u32) -> bool {
+    value >> 28 & 3 == 0 && value & MAINTENANCE_AT_END != 0
+}
+
 /// A list register that makes `intid` pending in group 0 with a maintenance interrupt at its end.
 #[inline]
 pub(crate) fn pending(intid: u16, priority: u8) -> u32 {
     const PENDING: u32 = 1 << 28;
-    const MAINTENANCE_AT_END: u32 = 1 << 19;
     u32::from(intid & 0x3ff) | MAINTENANCE_AT_END | u32::from(priority >> 3) << 23 | PENDING
 }
 

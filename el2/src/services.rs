@@ -2,7 +2,7 @@
 //! Microkit.
 
 use core::cell::RefCell;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use dt_server::DtServer;
 use memory_server::{DomainIndex, MemoryServer, Report};
@@ -16,13 +16,38 @@ use crate::log::ServerLog;
 use crate::machine::{Machine, ServerKernel};
 use crate::{cores, cpu};
 
+/// Somebody has rung one of the bells below since [`take_rung`]: what is asked after each exit.
+static RUNG: AtomicBool = AtomicBool::new(false);
+
+/// Adds `bits` to `bells`.
+fn add(bells: &AtomicU32, bits: u32) {
+    // Interrupts are masked, and whoever is here has the lock: no read-modify-write is needed.
+    bells.store(bells.load(Relaxed) | bits, Relaxed);
+    RUNG.store(true, Relaxed);
+}
+
+/// Whether somebody may have rung since [`take_rung`].
+#[inline]
+pub(crate) fn rung() -> bool {
+    RUNG.load(Relaxed)
+}
+
+/// Whether somebody may have rung since this was called last. The caller then looks at all bells.
+#[inline]
+pub(crate) fn take_rung() -> bool {
+    let rung = rung();
+    if rung {
+        RUNG.store(false, Relaxed);
+    }
+    rung
+}
+
 /// Console clients that have written or read something since [`take_bells`], a bit each.
 static BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// Client `N` notifies the console.
 fn ring<const N: usize>() {
-    // Interrupts are masked, and whoever is here has the lock: no read-modify-write is needed.
-    BELLS.store(BELLS.load(Relaxed) | 1 << N, Relaxed);
+    add(&BELLS, 1 << N);
 }
 
 /// The notification of each client, by its number.
@@ -47,7 +72,7 @@ static STORE_BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// VMM `N` notifies the store.
 fn ring_store<const N: usize>() {
-    STORE_BELLS.store(STORE_BELLS.load(Relaxed) | 1 << N, Relaxed);
+    add(&STORE_BELLS, 1 << N);
 }
 
 /// The store has more to do than it did.
@@ -83,7 +108,7 @@ static BLOCK_BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// VMM `N` notifies the block server.
 fn ring_blocks<const N: usize>() {
-    BLOCK_BELLS.store(BLOCK_BELLS.load(Relaxed) | 1 << N, Relaxed);
+    add(&BLOCK_BELLS, 1 << N);
 }
 
 /// The block server has more to do than it did.
@@ -119,7 +144,7 @@ static NET_BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// A VMM notifies the net server, or that has more to do than it did.
 pub(crate) fn ring_nets() {
-    NET_BELLS.store(1, Relaxed);
+    add(&NET_BELLS, 1);
 }
 
 /// Whether somebody waits for the net server.
@@ -138,10 +163,7 @@ static PEER_BELLS: AtomicU32 = AtomicU32::new(0);
 
 /// An event was sent to guest `guest`.
 pub(crate) fn ring_peer(guest: usize) {
-    PEER_BELLS.store(
-        PEER_BELLS.load(Relaxed) | 1 << (guest % MAX_DOMAINS),
-        Relaxed,
-    );
+    add(&PEER_BELLS, 1 << (guest % MAX_DOMAINS));
 }
 
 /// Whether there is a guest with an event that it has not been told of.

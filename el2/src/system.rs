@@ -253,10 +253,7 @@ impl System {
                     self.left = (!wants).then_some(index);
                 }
                 // Of a server's own there is more to do, and nobody else wants to run.
-                None if services::store_bells()
-                    || services::block_bells()
-                    || services::net_bells()
-                    || services::peer_bells() => {}
+                None if services::rung() => {}
                 None => {
                     let payer = self.left.take();
                     self.charge(payer);
@@ -267,21 +264,7 @@ impl System {
                     self.interrupt(None);
                 }
             }
-            while services::bells() {
-                self.pump();
-            }
-            if services::store_bells() {
-                self.pump_store();
-            }
-            if services::block_bells() {
-                self.pump_blocks();
-            }
-            if services::net_bells() {
-                self.pump_nets();
-            }
-            if services::peer_bells() {
-                self.tell_peers();
-            }
+            self.serve();
         }
     }
 
@@ -328,10 +311,19 @@ impl System {
         stopped
     }
 
-    /// Comes for the lock.
+    /// Comes for the lock. Where another core has had registers put back, who runs is to be looked
+    /// at again.
     fn lock(&mut self) {
         if cores::lock(self.number) {
-            self.loaded = None;
+            self.looks = true;
+            let lost = self.loaded.take();
+            if let Some((index, id)) = lost
+                && let Some(guest) = self.guests.get(index)
+                && guest.host.vcpus[id.index()].has_ended()
+            {
+                // It may wait for what follows that end, of which the hardware tells this core.
+                self.load(index, id);
+            }
         }
     }
 
@@ -466,29 +458,28 @@ impl System {
     /// one core.
     fn run_vcpu<W: Which, const SEVERAL: bool>(&mut self, index: usize, which: W) {
         let id = which.id();
+        let Some(guest) = self.guests.get_mut(index) else {
+            return;
+        };
+        let guest: *mut Guest = &raw mut **guest;
         while !self.looks {
-            let Some(guest) = self.guests.get_mut(index) else {
-                return;
-            };
-            let masked = guest.host.vcpus[id.index()].timer_masked;
-            if self.timer_masked != masked {
-                self.mask_timer(masked);
+            // SAFETY: guests are for ever, and nobody has a reference to one between exits.
+            let vcpu = unsafe { &mut (&mut (*guest).host.vcpus)[id.index()] };
+            if self.timer_masked != vcpu.timer_masked {
+                self.mask_timer(vcpu.timer_masked);
                 continue;
             }
-            let vcpu = &mut guest.host.vcpus[id.index()];
             if SEVERAL {
                 vcpu.take_late();
             }
             let life = vcpu.life();
             let frame = vcpu.frame();
-            let guest: *mut Guest = &raw mut **guest;
             let stopped = self.enter::<SEVERAL>(frame);
             // SAFETY: guests are for ever, and the lock is there again.
             let guest = unsafe { &mut *guest };
             let vcpu = &mut guest.host.vcpus[id.index()];
-            // Another core has started it again, or wanted its registers.
+            // Another core has started it again.
             let is_old = SEVERAL && vcpu.life() != life;
-            let is_lost = SEVERAL && self.loaded.is_none();
             let next = match stopped {
                 Stopped::Interrupt => self.interrupt(Some(index)),
                 _ if is_old => VcpuAction::Resume,
@@ -499,7 +490,6 @@ impl System {
                 }
             };
             if SEVERAL {
-                self.looks |= is_lost;
                 self.spread(index);
             }
             if next != VcpuAction::Resume {
@@ -718,6 +708,13 @@ impl System {
     /// Looks after servers that were rung; whether there were any.
     #[inline]
     fn serve(&mut self) -> bool {
+        services::take_rung() && self.serve_all()
+    }
+
+    /// [`System::serve`] where somebody has rung.
+    #[cold]
+    #[inline(never)]
+    fn serve_all(&mut self) -> bool {
         let (console, store) = (services::bells(), services::store_bells());
         let (blocks, peers) = (services::block_bells(), services::peer_bells());
         let nets = services::net_bells();

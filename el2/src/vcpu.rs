@@ -14,10 +14,10 @@ const PSTATE_START: u64 = 0x3c5;
 /// Where a vCPU's registers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {
-    /// Kept.
-    Kept,
     /// In the processor, and the machine has one core.
     Processor,
+    /// Kept.
+    Kept,
     /// In the processor of the vCPU's core, of several.
     Core,
 }
@@ -84,18 +84,33 @@ impl Vcpu {
 
     /// Whether the registers are in the processor of whoever asks. Another core puts them back
     /// first.
-    #[inline]
     fn is_here(&mut self) -> bool {
-        self.at == At::Processor || self.is_on_this_core()
-    }
-
-    /// [`Vcpu::is_here`] where there are several cores, or the registers are kept.
-    #[inline(never)]
-    fn is_on_this_core(&mut self) -> bool {
         if self.is_away() {
             cores::put_back(self.core, self);
         }
         self.at != At::Kept
+    }
+
+    /// Reads a register where the machine has several cores or the registers are kept.
+    #[cold]
+    #[inline(never)]
+    fn sysreg_elsewhere(&mut self, reg: Reg) -> u64 {
+        if self.is_here() {
+            El1::read(reg)
+        } else {
+            self.el1.get(reg)
+        }
+    }
+
+    /// Writes a register likewise.
+    #[cold]
+    #[inline(never)]
+    fn set_sysreg_elsewhere(&mut self, reg: Reg, value: u64) {
+        if self.is_here() {
+            El1::write(reg, value);
+        } else {
+            self.el1.set(reg, value);
+        }
     }
 
     /// Whether the registers are in another core.
@@ -105,6 +120,7 @@ impl Vcpu {
 
     /// Puts `value` into list register `lr`, where the machine has several cores or the registers
     /// are kept. Its own core loads it when it is entered next, which is soon.
+    #[cold]
     #[inline(never)]
     fn inject_elsewhere(&mut self, lr: u8, value: u32) {
         if self.is_away() {
@@ -118,6 +134,12 @@ impl Vcpu {
         } else if let Some(place) = self.interface.lr.get_mut(usize::from(lr)) {
             *place = value;
         }
+    }
+
+    /// Whether it does not have the processor, and has ended an interrupt of which its guest's core
+    /// has not been told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.at == At::Kept && self.interface.lr.iter().any(|lr| gich::is_ended(*lr))
     }
 
     /// Another core stops it: its registers are put back.
@@ -233,18 +255,21 @@ impl hypervisor_core::host::Vcpu for Vcpu {
     fn set_pstate(&mut self, pstate: u64) {
         self.frame.pstate = pstate;
     }
+    // In line, so that with a register that is known it is one instruction.
+    #[inline(always)]
     fn sysreg(&mut self, reg: SysReg) -> u64 {
-        if self.is_here() {
+        if self.at == At::Processor {
             El1::read(register(reg))
         } else {
-            self.el1.get(register(reg))
+            self.sysreg_elsewhere(register(reg))
         }
     }
+    #[inline(always)]
     fn set_sysreg(&mut self, reg: SysReg, value: u64) {
-        if self.is_here() {
+        if self.at == At::Processor {
             El1::write(register(reg), value);
         } else {
-            self.el1.set(register(reg), value);
+            self.set_sysreg_elsewhere(register(reg), value);
         }
     }
     fn id_register(&mut self, name: idregs::Name) -> Option<u64> {

@@ -30,8 +30,8 @@ pub struct Packed {
     pub own: u64,
 }
 
-/// Packs `program` for `target`, its board and how many of its cores are used, with the domains file `domains`; files that modules name are looked
-/// for next to it and in `search`.
+/// Packs `program` for `target`, its board and how many of its cores are used, with the domains
+/// file `domains`; files that modules name are looked for next to it and in `search`.
 ///
 /// # Errors
 /// What is wrong, in words.

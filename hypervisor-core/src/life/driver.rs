@@ -57,6 +57,13 @@ pub enum Signal {
     Peers,
 }
 
+impl Signal {
+    /// Its bit among the signals of a guest.
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
 /// A guest and its loop. As large as a [`Life`]: build it where it stays.
 pub struct Driver<'m, D> {
     /// `None` where there is nothing to build a guest from; the log says why.
@@ -64,12 +71,8 @@ pub struct Driver<'m, D> {
     /// It has stopped for good, or was not started. The core may still be giving memory back.
     gone: bool,
     stopped: Option<StopReason>,
-    time: bool,
-    console: bool,
-    store: bool,
-    disks: bool,
-    nets: bool,
-    peers: bool,
+    /// Signals that have come, a bit each: whether there are any is asked often.
+    signals: u8,
 }
 
 impl<'m, D: DtServer> Driver<'m, D> {
@@ -81,12 +84,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
             life,
             gone: false,
             stopped: None,
-            time: false,
-            console: false,
-            store: false,
-            disks: false,
-            nets: false,
-            peers: false,
+            signals: 0,
         }
     }
 
@@ -135,20 +133,20 @@ impl<'m, D: DtServer> Driver<'m, D> {
 
     /// A signal has come.
     pub const fn note(&mut self, signal: Signal) {
-        match signal {
-            Signal::Time => self.time = true,
-            Signal::Console => self.console = true,
-            Signal::Store => self.store = true,
-            Signal::Disks => self.disks = true,
-            Signal::Nets => self.nets = true,
-            Signal::Peers => self.peers = true,
-        }
+        self.signals |= signal.bit();
+    }
+
+    /// Whether a signal has come, which has not then.
+    const fn take(&mut self, signal: Signal) -> bool {
+        let come = self.signals & signal.bit() != 0;
+        self.signals &= !signal.bit();
+        come
     }
 
     /// Whether signals have come with which it has not caught up.
     #[inline]
     pub const fn is_behind(&self) -> bool {
-        self.time || self.console || self.store || self.disks || self.nets || self.peers
+        self.signals != 0
     }
 
     /// Does what the signals that have come mean. The host then lets those vCPUs run, or stops
@@ -157,36 +155,36 @@ impl<'m, D: DtServer> Driver<'m, D> {
     /// if there was more.
     pub fn catch_up<H: Driven>(&mut self, host: &mut H) {
         let ran = !self.running().is_empty();
-        if core::mem::take(&mut self.time) {
+        if self.take(Signal::Time) {
             let reason = self.life.as_mut().and_then(|life| life.on_wake(host));
             self.stopped_by(host, reason);
         }
         let has_stopped = ran && self.running().is_empty();
-        if !has_stopped && core::mem::take(&mut self.console) {
+        if !has_stopped && self.take(Signal::Console) {
             host.flush_log();
             let reason = self.on_console(host);
             self.stopped_by(host, reason);
         }
         if !has_stopped
-            && core::mem::take(&mut self.store)
+            && self.take(Signal::Store)
             && let Some(life) = &mut self.life
         {
             life.on_store(host);
         }
         if !has_stopped
-            && core::mem::take(&mut self.disks)
+            && self.take(Signal::Disks)
             && let Some(life) = &mut self.life
         {
             life.on_disks(host);
         }
         if !has_stopped
-            && core::mem::take(&mut self.nets)
+            && self.take(Signal::Nets)
             && let Some(life) = &mut self.life
         {
             life.on_nets(host);
         }
         if !has_stopped
-            && core::mem::take(&mut self.peers)
+            && self.take(Signal::Peers)
             && let Some(life) = &mut self.life
         {
             let reason = life.on_peers(host);
