@@ -46,7 +46,8 @@ pub enum Dropped {
     Closed = 5,
     /// It would leave by the uplink and is longer than that carries, or a segment of it is.
     Long = 6,
-    /// It would leave by the uplink, has no checksum or is to be cut, and its headers do not say how.
+    /// It would leave by the uplink, has no checksum or is to be cut, and its headers do not say
+    /// how.
     Headers = 7,
 }
 

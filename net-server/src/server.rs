@@ -84,7 +84,8 @@ impl<'a, D> Server<'a, D> {
         *slot = Some(end);
     }
 
-    /// Network `network` leads outside, by the driver at the other end; there is one uplink at most.
+    /// Network `network` leads outside, by the driver at the other end; there is one uplink at
+    /// most.
     pub fn set_uplink(&mut self, mut end: ServerEnd<'a, D>, network: u8) {
         let mac = Mac::default();
         end.set_present(0);

@@ -214,8 +214,8 @@ impl<H: Hal> Net<H> {
         Some((index, used.saturating_sub(HEADER).min(MAX_FRAME)))
     }
 
-    /// Sends a frame of `len` bytes, at most [`MAX_FRAME`], which `fill` writes. `false` where there
-    /// is no room: then the device raises its interrupt when there is some.
+    /// Sends a frame of `len` bytes, at most [`MAX_FRAME`], which `fill` writes. `false` where
+    /// there is no room: then the device raises its interrupt when there is some.
     pub fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> bool {
         if self.free_count == 0 {
             self.reclaim();

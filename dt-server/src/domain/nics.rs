@@ -206,7 +206,7 @@ pub(crate) fn check_uplinks(found: &[Found<'_>], d: &mut Diagnostics) {
         let mut found = at.diagnostic(Severity::Error, rule, Some(UPLINK), what, hint.into());
         found.related = Some(Place {
             path: other.at.path.clone(),
-            property: Some(UPLINK.into()),
+            property: Some(UPLINK),
             note: "the other one".into(),
         });
         d.push(found);

@@ -61,8 +61,8 @@ pub const TO_VMM: u32 = 320 << 10;
 pub const QUEUE_LEN: usize = 256;
 /// Bytes of the longest frame, without its check sequence.
 pub const MAX_FRAME: u32 = 65_535;
-/// Bytes of the longest frame that an uplink carries: 1500 of data, two addresses, a type, and a tag
-/// of a virtual LAN (IEEE 802.3, 3.2.7).
+/// Bytes of the longest frame that an uplink carries: 1500 of data, two addresses, a type, and a
+/// tag of a virtual LAN (IEEE 802.3, 3.2.7).
 pub const UPLINK_FRAME: u32 = 1518;
 /// Bytes of the shortest: two addresses and a type.
 pub const MIN_FRAME: u32 = 14;

@@ -51,8 +51,8 @@ unsafe impl Hal for Addresses {
 /// Bytes of a slot's registers (QEMU's `hw/arm/virt.c`).
 const REGISTERS: usize = 0x200;
 
-/// The device, started, if there is one; `own` is the physical address of its driver's memory. Taken
-/// once.
+/// The device, started, if there is one; `own` is the physical address of its driver's memory.
+/// Taken once.
 pub(crate) fn take(own: u64) -> Option<Net<Addresses>> {
     DMA.store(own, Relaxed);
     let registers = NonNull::new(vaddr::NET_REGISTERS as *mut u8)?;

@@ -67,8 +67,8 @@ fn answers(machine: &mut Machine, other: &str) -> Result<(), Failure> {
     Err(Failure(seen))
 }
 
-/// linux1 pings `other` as fast as that answers, until nothing comes any more; in the meantime it is
-/// said that `server` stopped. What was seen.
+/// linux1 pings `other` as fast as that answers, until nothing comes any more; in the meantime it
+/// is said that `server` stopped. What was seen.
 fn silence(machine: &mut Machine, other: &str, server: &str) -> Result<String, Failure> {
     let flood = format!(
         "until ping -q -A -c 20 -W 2 {other} > /tmp/said; grep -q '100% packet loss' /tmp/said; \

@@ -115,8 +115,8 @@ fn one_owner(authority: &Authority, check: &mut Check, memory: &Memory, reach: &
     }
 }
 
-/// That `driver` has nothing in common with anybody but what it shares with its server, and talks to
-/// that alone.
+/// That `driver` has nothing in common with anybody but what it shares with its server, and talks
+/// to that alone.
 fn alone(authority: &Authority, check: &mut Check, kind: &Driver, driver: usize) {
     let who = authority.who(driver);
     for memory in &authority.memory {
