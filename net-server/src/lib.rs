@@ -23,8 +23,8 @@
 //!
 //! # Modules
 //! - [`Server`]: turns; `port`: what a port has and counts; [`leave`]: what is done with frames
-//!   that leave; [`Notice`]: what a person should know; [`Report`]: what all ports have counted, for
-//!   the console's monitor; [`wire`]: the domains file's words.
+//!   that leave; [`Notice`]: what a person should know; [`Report`]: what all ports have counted,
+//!   for the console's monitor; [`wire`]: the domains file's words.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
