@@ -64,7 +64,13 @@ fn main() -> ExitCode {
             (
                 microkit,
                 "release",
-                &[smp::long, power::long, debian::long, hostile_disk::long],
+                &[
+                    smp::long,
+                    power::long,
+                    debian::long,
+                    hostile_disk::long,
+                    net::long,
+                ],
             ),
             (microkit, "debug", &[smp::long, debian::boots]),
             (
@@ -75,7 +81,13 @@ fn main() -> ExitCode {
             (
                 el2,
                 "el2",
-                &[smp::long, power::long, debian::long, hostile_disk::long],
+                &[
+                    smp::long,
+                    power::long,
+                    debian::long,
+                    hostile_disk::long,
+                    net::long,
+                ],
             ),
         ];
         for (_, config, runs) in scenes_of.into_iter().filter(|(wanted, ..)| *wanted) {
