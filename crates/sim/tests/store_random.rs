@@ -283,12 +283,5 @@ fn what_others_do_to_their_rings_hurts_nobody() {
 #[test]
 #[ignore = "takes minutes"]
 fn what_others_do_for_long_hurts_nobody() {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let mut seed = time.map_or(1, |time| u64::from(time.subsec_nanos()) << 20);
-    common::for_long(|| {
-        seed += 1 << 12;
-        eprintln!("seed {seed:#x}");
-        run(seed, 10 * STEPS);
-        usize::try_from(10 * STEPS).expect("small")
-    });
+    common::for_long_from_seeds(10 * STEPS, run);
 }

@@ -191,3 +191,15 @@ pub(crate) fn for_long(mut round: impl FnMut() -> usize) {
         println!("{steps} steps after {} s", start.elapsed().as_secs());
     }
 }
+
+/// The same for what goes from a seed: `run` does `steps` steps, each time from another one.
+pub(crate) fn for_long_from_seeds(steps: u64, run: impl Fn(u64, u64)) {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut seed = time.map_or(1, |time| u64::from(time.subsec_nanos()) << 20);
+    for_long(|| {
+        seed += 1 << 12;
+        eprintln!("seed {seed:#x}");
+        run(seed, steps);
+        usize::try_from(steps).expect("small")
+    });
+}
