@@ -4,7 +4,9 @@
 //! there are, which depends on where things lie. So the layout is chosen again until it no
 //! longer changes; in practice the second or third round. Two layouts may follow from each other: a
 //! piece more makes the initial task larger, which joins two pieces. Then one will do that can be
-//! allocated, though another one would be chosen beside it.
+//! allocated, though another one would be chosen beside it. The initial task itself lies behind
+//! what the layout needs, and after some rounds it only moves up: else it could go to and fro
+//! between two places for ever.
 
 use std::collections::HashMap;
 use std::fs;
@@ -34,6 +36,8 @@ use crate::{extend, order, pack, patch, time, usage};
 const ROUNDS: usize = 12;
 /// Rounds after which one will do that can be allocated.
 const SETTLED: usize = 6;
+/// Rounds after which the room in front of the initial task no longer shrinks.
+const MOVING: usize = 3;
 
 /// What is to be built.
 pub struct Request<'a> {
@@ -63,6 +67,8 @@ struct Attempt {
     initialiser: CapDLInitialiser,
     boot: Vec<BootUntyped>,
     first_free_slot: u64,
+    /// Bytes left in front of the initial task.
+    room: u64,
 }
 
 /// Builds the image and writes it; nothing is written if it would not boot.
@@ -72,8 +78,12 @@ struct Attempt {
 pub fn build(request: &Request<'_>) -> Result<Report, Error> {
     let mut inputs = prepare(request)?;
     let mut layout = Layout::empty(request.needs);
+    let mut room = 0;
     for round in 0..ROUNDS {
-        let mut attempt = inputs.attempt(&layout)?;
+        let mut attempt = inputs.attempt(&layout, room)?;
+        if round >= MOVING {
+            room = room.max(attempt.room);
+        }
         let next = inputs.choose(&attempt, &layout)?;
         let is_last = next == layout;
         if !is_last && round < SETTLED {
@@ -132,8 +142,9 @@ impl Inputs<'_> {
         &self.request.sdk.kernel
     }
 
-    /// The initial task with `layout`, and the untypeds that the kernel will give it.
-    fn attempt(&mut self, layout: &Layout) -> Result<Attempt, Error> {
+    /// The initial task with `layout` and at least `room` bytes in front of it, and the untypeds
+    /// that the kernel will give it.
+    fn attempt(&mut self, layout: &Layout, room: u64) -> Result<Attempt, Error> {
         let mut container = CapDLSpecContainer {
             spec: self.spec.spec.clone(),
             expected_allocations: HashMap::new(),
@@ -158,7 +169,8 @@ impl Inputs<'_> {
 
         let virt = initialiser.image_bound();
         let size = virt.end - virt.start;
-        let base = self.place_initial_task(size, self.needed(&container, layout))?;
+        let room = self.needed(&container, layout).max(room);
+        let base = self.place_initial_task(size, room)?;
         initialiser.set_phys_base(base);
         let info = emulate_kernel_boot(
             config,
@@ -183,6 +195,7 @@ impl Inputs<'_> {
             initialiser,
             boot,
             first_free_slot: info.first_available_cap,
+            room,
         })
     }
 
