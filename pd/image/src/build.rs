@@ -30,7 +30,7 @@ use crate::modules::Preload;
 use crate::needs::{Heap, Needs};
 use crate::report::Report;
 use crate::sdk::{Sdk, read_elf};
-use crate::{extend, order, pack, patch, time, usage};
+use crate::{cnodes, extend, order, pack, patch, time, usage};
 
 /// Rounds after which a layout that still changes is given up.
 const ROUNDS: usize = 12;
@@ -105,7 +105,8 @@ pub fn build(request: &Request<'_>) -> Result<Report, Error> {
             })?;
             write_file(path, json.as_bytes())?;
         }
-        let usage = usage::of_pds(&inputs.system, &attempt.container, inputs.config());
+        let (system, config) = (&inputs.system, inputs.config());
+        let usage = usage::of_pds(system, &attempt.container, config, &inputs.common);
         return Ok(Report::new(
             request,
             &layout,
@@ -142,9 +143,8 @@ impl Inputs<'_> {
         &self.request.sdk.kernel
     }
 
-    /// The initial task with `layout` and at least `room` bytes in front of it, and the untypeds
-    /// that the kernel will give it.
-    fn attempt(&mut self, layout: &Layout, room: u64) -> Result<Attempt, Error> {
+    /// Microkit's specification with everything in `layout`, in the initialiser's order.
+    fn specification(&self, layout: &Layout) -> Result<CapDLSpecContainer, Error> {
         let mut container = CapDLSpecContainer {
             spec: self.spec.spec.clone(),
             expected_allocations: HashMap::new(),
@@ -152,7 +152,15 @@ impl Inputs<'_> {
         let several_cores = self.config().num_cores > 1;
         extend::extend(&mut container, layout)?;
         time::arrange(&mut container, layout, self.request.needs, several_cores)?;
+        cnodes::shrink(&mut container);
         order::sort(&mut container, self.config());
+        Ok(container)
+    }
+
+    /// The initial task with `layout` and at least `room` bytes in front of it, and the untypeds
+    /// that the kernel will give it.
+    fn attempt(&mut self, layout: &Layout, room: u64) -> Result<Attempt, Error> {
+        let container = self.specification(layout)?;
         if !layout.untypeds.is_empty() {
             let words = layout.manifest(self.request.needs)?;
             patch::manifest(&mut self.elfs[self.memory_server], &words)?;
@@ -249,18 +257,10 @@ impl Inputs<'_> {
         let named = Layout::named(self.request.needs, &attempt.boot)?;
         // Where everything lies that is not placed by us: simulate with the named ranges alone.
         let config = self.config();
-        let mut container = CapDLSpecContainer {
-            spec: self.spec.spec.clone(),
-            expected_allocations: HashMap::new(),
-        };
-        let without = Layout {
+        let container = self.specification(&Layout {
             untypeds: named.clone(),
             ..layout.clone()
-        };
-        let several_cores = config.num_cores > 1;
-        extend::extend(&mut container, &without)?;
-        time::arrange(&mut container, &without, self.request.needs, several_cores)?;
-        order::sort(&mut container, config);
+        })?;
         let objects = order::planned(&container, config);
         let simulation = simulate(&objects, &attempt.boot)
             .map_err(|error| explain(&error, &container, &objects))?;

@@ -13,6 +13,7 @@ use topology::pd;
 use untyped_plan::{BootUntyped, Paddr, Span};
 
 use crate::build::Request;
+use crate::common::{self, Common};
 use crate::el2_traps;
 use crate::error::Error;
 use crate::layout::check_disjoint;
@@ -34,6 +35,8 @@ pub(crate) struct Inputs<'a> {
     pub memory_server: usize,
     /// Microkit's specification, without what we add.
     pub spec: CapDLSpecContainer,
+    /// Who has how much of its program together with others.
+    pub common: Common,
     /// The initial task without a specification.
     pub initialiser: CapDLInitialiser,
     /// The kernel.
@@ -117,6 +120,8 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
     preloads.extend(preload(&mut system, &needs.ram, &device, &named));
     let mut spec = build_capdl_spec(config, &mut elfs, &system).map_err(Error::new)?;
     narrow(&mut spec);
+    // Nothing is written into VMMs' programs any more.
+    let common = common::join(&mut spec, &system, &elfs, needs);
     let loader = request.sdk.elf("loader")?;
     let loader = loader.loadable_segments();
     let loader = loader.iter().map(|segment| segment.virt_addr).min();
@@ -127,6 +132,7 @@ pub(crate) fn prepare<'a>(request: &'a Request<'a>) -> Result<Inputs<'a>, Error>
         elfs,
         memory_server,
         spec,
+        common,
         initialiser,
         kernel_elf,
         held,

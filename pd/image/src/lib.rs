@@ -12,6 +12,8 @@
 
 mod a64;
 mod build;
+mod cnodes;
+mod common;
 mod el2_traps;
 mod elf;
 mod error;

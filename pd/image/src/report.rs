@@ -288,7 +288,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "\nmemory of protection domains in KiB (program, tables and objects; regions of its own; shared regions)"
+            "\nmemory of protection domains in KiB (program, tables and objects; regions of its own; shared regions and pages of the program)"
         )?;
         for usage in &self.usage {
             let Usage {

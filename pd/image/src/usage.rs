@@ -4,6 +4,7 @@ use microkit_tool::capdl::CapDLSpecContainer;
 use microkit_tool::sdf::SystemDescription;
 use microkit_tool::sel4::Config;
 
+use crate::common::Common;
 use crate::order;
 
 /// Memory of a protection domain, in bytes.
@@ -11,11 +12,12 @@ use crate::order;
 pub(crate) struct Usage {
     /// Its name.
     pub name: String,
-    /// Its program with stack and IPC buffer, its page tables and other objects of the kernel's.
+    /// Its program without what it shares, stack and IPC buffer, its page tables and other objects
+    /// of the kernel's.
     pub own: u64,
     /// Memory regions that it has for itself.
     pub regions: u64,
-    /// Memory regions that others have too, as a whole.
+    /// Memory regions, and pages of its program, that others have too, as a whole.
     pub shared: u64,
 }
 
@@ -34,12 +36,13 @@ const KINDS: [&str; 11] = [
     "reply_",
 ];
 
-/// That of each protection domain of `system`, of which `container` is the specification; devices
-/// are no memory.
+/// That of each protection domain of `system`, of which `container` is the specification and
+/// `common` says who shares its program; devices are no memory.
 pub(crate) fn of_pds(
     system: &SystemDescription,
     container: &CapDLSpecContainer,
     config: &Config,
+    common: &Common,
 ) -> Vec<Usage> {
     let pds = &system.protection_domains;
     let mut usage: Vec<Usage> = pds
@@ -48,7 +51,7 @@ pub(crate) fn of_pds(
             name: pd.name.clone(),
             own: 0,
             regions: 0,
-            shared: 0,
+            shared: common.get(&pd.name).copied().unwrap_or(0),
         })
         .collect();
     let planned = order::planned(container, config);

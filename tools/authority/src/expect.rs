@@ -16,7 +16,7 @@ pub(crate) mod roles;
 mod wanted;
 mod zazen;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use board::Board;
 use topology::meets::{Meets, PageName};
@@ -289,6 +289,7 @@ pub(crate) fn wanted(system: &System, spec: &Spec) -> Wanted {
     let mut wanted = Wanted::default();
     microkit::add(system, &names, &mut wanted);
     zazen::add(system, &names, &mut wanted);
+    zazen::shrink(&mut wanted);
     wanted
 }
 
@@ -311,6 +312,16 @@ impl<'a> Names<'a> {
     fn of_kind(&self, kind: &Kind) -> impl Iterator<Item = &'a Object> {
         let all = self.0.values().copied();
         all.filter(move |object| object.kind == *kind)
+    }
+
+    /// Frames of a series by their numbers, of which any may be missing.
+    fn numbered(&self, prefix: &str) -> BTreeMap<usize, &'a Object> {
+        let frames = self.of_kind(&Kind::Frame).filter_map(|frame| {
+            let digits = frame.name.strip_prefix(prefix)?.strip_prefix('_')?;
+            let is_number = digits.len() == 9 && digits.bytes().all(|b| b.is_ascii_digit());
+            Some((digits.parse().ok().filter(|_| is_number)?, frame))
+        });
+        frames.collect()
     }
 
     /// Frames whose names start with `prefix`, in the order of their numbers.

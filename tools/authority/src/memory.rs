@@ -22,6 +22,8 @@ pub enum What {
     Region(String),
     /// Program of a protection domain (PD).
     Program(String),
+    /// Pages of their program that VMMs have together.
+    VmmProgram,
     /// Stack of a PD.
     Stack(String),
     /// IPC buffer of a thread.
@@ -64,6 +66,8 @@ impl What {
         };
         if let Some(region) = series.strip_prefix("mr_") {
             Self::Region(region.to_owned())
+        } else if series == "zazen_vmms" {
+            Self::VmmProgram
         } else if let Some(pd) = series.strip_prefix("elf_") {
             Self::Program(pd.to_owned())
         } else if let Some(pd) = series.strip_suffix("_stack") {
@@ -98,6 +102,7 @@ impl fmt::Display for What {
             Self::Heap => "heap".to_owned(),
             Self::Untyped(name) | Self::Region(name) | Self::Other(name) => name.clone(),
             Self::Program(pd) => format!("program of {pd}"),
+            Self::VmmProgram => "program of all VMMs".to_owned(),
             Self::Stack(pd) => format!("stack of {pd}"),
             Self::IpcBuffer(thread) => format!("IPC buffer of {thread}"),
         };
@@ -168,6 +173,7 @@ mod tests {
                 "module_initrd.cpio",
             ),
             ("frame_elf_vmm_linux1_000000041", "program of vmm_linux1"),
+            ("frame_zazen_vmms_000000041", "program of all VMMs"),
             ("frame_vmm_linux1_stack_000000001", "stack of vmm_linux1"),
             ("frame_ipcbuf_linux1_0", "IPC buffer of linux1_0"),
             ("frame_strange", "strange"),

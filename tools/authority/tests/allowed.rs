@@ -320,7 +320,7 @@ fn a_device_at_the_address_of_another() {
     caught(
         "board",
         "which is no RAM of the board",
-        at("untyped_zazen_011_heap", 0x800_0000),
+        at("untyped_zazen_008_heap", 0x800_0000),
     );
     caught(
         "board",

@@ -80,7 +80,7 @@ const HIGH: u32 = 400;
 
 #[test]
 fn a_vmm_with_untyped_memory() {
-    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_011_heap");
+    let system = System::new().give("cnode_vmm_linux2", FREE, "untyped_zazen_008_heap");
     broken("untyped", "untyped", &[], &system.authority());
 }
 
@@ -379,6 +379,74 @@ fn a_client_that_can_take_the_calls_of_others() {
     cap.rights = Some(RW);
     let system = system.put("cnode_vmm_linux1", 74, cap);
     broken("receive", "receive", &[], &system.authority());
+}
+
+/// A page of constants that VMMs have together.
+const CONSTANTS: &str = "frame_zazen_vmms_000000000";
+
+#[test]
+fn a_vmm_that_can_write_what_all_vmms_have() {
+    // As it is mapped already, and the right to write.
+    let table = "pt_vmm_linux2_vaddr_0x200000";
+    let system = System::new();
+    let mut cap = system.at(table, 0);
+    assert_eq!(cap.object, Some(system.id(CONSTANTS)));
+    cap.rights = Some(RW);
+    let system = system.put(table, 0, cap);
+    broken(
+        "sharing-program-written",
+        "sharing",
+        &[],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_server_with_a_page_that_all_vmms_have() {
+    let system = System::new();
+    let cap = system.at("pt_vmm_linux2_vaddr_0x200000", 0);
+    let system = system.put("pt_console_vaddr_0x10000000", HIGH, cap);
+    broken(
+        "sharing-program-server",
+        "sharing",
+        &[],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_vmm_with_a_capability_to_a_page_that_all_vmms_have() {
+    let system = System::new();
+    let cap = system.at("pt_vmm_linux2_vaddr_0x200000", 0);
+    let system = system.put("cnode_vmm_linux2", FREE, cap);
+    broken("sharing-program-held", "sharing", &[], &system.authority());
+}
+
+#[test]
+fn a_vmm_that_executes_constants_that_all_vmms_have() {
+    let table = "pt_vmm_linux2_vaddr_0x200000";
+    let system = System::new();
+    let mut cap = system.at(table, 0);
+    cap.executable = true;
+    let system = system.put(table, 0, cap);
+    broken(
+        "sharing-program-executed",
+        "sharing",
+        &[],
+        &system.authority(),
+    );
+}
+
+#[test]
+fn a_page_of_one_vmms_program_that_another_has_too() {
+    let system = System::new();
+    let own = system
+        .spec
+        .objects()
+        .find(|(_, object)| object.name.starts_with("frame_elf_vmm_linux1_"));
+    let own = own.expect("what it writes").1.name.clone();
+    let system = system.give("pt_vmm_linux2_vaddr_0x200000", HIGH, &own);
+    broken("sharing-program-own", "sharing", &[], &system.authority());
 }
 
 #[test]

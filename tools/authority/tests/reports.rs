@@ -62,9 +62,9 @@ fn pointers_are_those_that_the_programs_use() {
         let held = held.find(|h| h.cap.object == id && h.invocable == invocable);
         held.and_then(|held| held.cptr)
     };
-    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 11);
+    let own = topology::caps::cptr(topology::caps::MEM_OWN_ROOT, 8);
     assert_eq!(
-        pointer("memory_server", "untyped_zazen_011_heap", true),
+        pointer("memory_server", "untyped_zazen_008_heap", true),
         Some(own)
     );
     let leaf = topology::caps::MEM_GRANT_LEAF;

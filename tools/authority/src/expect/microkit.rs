@@ -2,6 +2,8 @@
 //! `tool/microkit/src/capdl/builder.rs`), with the rights that the image builder leaves
 //! (`pd/image/src/narrow.rs`).
 
+use std::collections::BTreeMap;
+
 use topology::channel;
 use topology::cores;
 use topology::pd::time::Time as Slice;
@@ -49,8 +51,9 @@ const IRQ: u64 = CALL + 64;
 const VM_TCB: u64 = IRQ + 128;
 const VCPU: u64 = VM_TCB + 64;
 
-/// log2 of the slots of a protection domain's CNode and of its root CNode.
-const CNODE_BITS: u8 = 9;
+/// log2 of the slots of a protection domain's CNode, before it is made smaller, and of its root
+/// CNode.
+pub(super) const CNODE_BITS: u8 = 9;
 const ROOT_BITS: u8 = 6;
 /// log2 of the bytes of a scheduling context.
 const SCHED_CONTEXT_BITS: u8 = 8;
@@ -64,7 +67,7 @@ const TIME_BADGE: u64 = 0x100;
 /// Bits in badges: of a call, and of a fault.
 const CALL_BADGE: u64 = 1 << 63;
 const FAULT_BADGE: u64 = 1 << 62;
-/// Guard of a vCPU's CSpace, 55 bits (`pd/image/src/extend.rs`): no pointer of a guest matches it.
+/// Guard of a vCPU's CSpace (`pd/image/src/extend.rs`): no pointer of a guest matches it.
 const VCPU_GUARD: u64 = 0x2a_aaaa_aaaa_aaab;
 
 const NONE: Rights = Rights {
@@ -219,9 +222,11 @@ fn memory(names: &Names<'_>, wanted: &mut Wanted, name: &str, stack: u64) {
         };
         page(wanted, name, bottom.saturating_add(number * PAGE), frame);
     }
-    let program = names.frames(&format!("frame_elf_{name}")).into_iter();
-    let program: Vec<String> = program.map(|frame| frame.name.clone()).collect();
-    for frame in &program {
+    let program = names.numbered(&format!("frame_elf_{name}")).into_iter();
+    let program: BTreeMap<usize, String> = program
+        .map(|(number, frame)| (number, frame.name.clone()))
+        .collect();
+    for frame in program.values() {
         wanted.places.insert(frame.clone(), Place::Anywhere);
     }
     wanted.programs.insert(name.to_owned(), program);

@@ -51,6 +51,13 @@ impl Want {
         }
     }
 
+    /// Makes the guard longer by as many zero bits as `smaller` says for the object.
+    pub(crate) fn guard_more(&mut self, smaller: &BTreeMap<String, u8>) {
+        if self.kind == Kind::CNode {
+            self.guard_bits += smaller.get(&self.object).copied().unwrap_or(0);
+        }
+    }
+
     pub(crate) fn cached(self) -> Self {
         Self {
             cached: true,
@@ -163,9 +170,11 @@ pub(crate) struct Wanted {
     pub(crate) slots: BTreeMap<(String, u32), Want>,
     /// Pages by protection domain or guest, and address.
     pub(crate) pages: BTreeMap<String, BTreeMap<u64, Page>>,
-    /// Frames of the programs of protection domains: how many there are, and their rights, is the
-    /// program's affair.
-    pub(crate) programs: BTreeMap<String, Vec<String>>,
+    /// Frames of the programs of protection domains, by the pages' numbers: how many there are, and
+    /// their rights, is the program's affair.
+    pub(crate) programs: BTreeMap<String, BTreeMap<usize, String>>,
+    /// Those that VMMs have together.
+    pub(crate) vmm_program: BTreeMap<usize, String>,
     /// Where frames must be, by their names.
     pub(crate) places: HashMap<String, Place>,
     /// Memory regions that have not the size that they should have: name, bytes, and what is

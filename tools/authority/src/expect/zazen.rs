@@ -1,10 +1,12 @@
 //! What the image builder adds to Microkit's specification (`pd/image/src/extend.rs`): untyped
 //! memory and grant CNodes.
 
+use std::collections::BTreeMap;
+
 use topology::caps::{NODE_BITS, VCPU_TIMES_BITS};
 use topology::{caps, cores, pd};
 
-use super::wanted::{Thing, Want, Wanted};
+use super::wanted::{Place, Thing, Want, Wanted};
 use super::{Domain, Names, System, roles};
 use crate::run_time::{GRANT_PREFIX, node};
 use crate::spec::{Kind, Rights};
@@ -19,6 +21,8 @@ const TIMES: &str = "cnode_zazen_times";
 pub(crate) const UNTYPED_PREFIX: &str = "untyped_zazen_";
 /// The wiper's CNode for what the memory server gives it.
 pub(crate) const WIPER_CNODE: &str = "cnode_zazen_wiper";
+/// What the names of pages start with that VMMs have together (`pd/image/src/common.rs`).
+const VMM_PROGRAM: &str = "frame_zazen_vmms";
 /// Bits of a pointer that are left behind a root slot.
 const REST: u8 = 58;
 
@@ -87,6 +91,35 @@ pub(super) fn add(system: &System, names: &Names<'_>, wanted: &mut Wanted) {
     }
     times(system, wanted);
     vcpu_times(system, wanted);
+    for (number, frame) in names.numbered(VMM_PROGRAM) {
+        wanted.places.insert(frame.name.clone(), Place::Anywhere);
+        wanted.vmm_program.insert(number, frame.name.clone());
+    }
+}
+
+/// CNodes that Microkit makes are as small as the last capability that is expected in them allows.
+/// Each is a thread's CSpace, or in slot 0 of one.
+pub(super) fn shrink(wanted: &mut Wanted) {
+    let mut last: BTreeMap<&str, u32> = BTreeMap::new();
+    for (holder, slot) in wanted.slots.keys() {
+        let last = last.entry(holder).or_default();
+        *last = (*last).max(*slot);
+    }
+    let mut smaller: BTreeMap<String, u8> = BTreeMap::new();
+    for (name, (kind, thing)) in &mut wanted.objects {
+        if (&*kind, thing.bits) != (&Kind::CNode, Some(super::microkit::CNODE_BITS)) {
+            continue;
+        }
+        let last = last.get(name.as_str()).copied().unwrap_or(0);
+        let bits = (1..super::microkit::CNODE_BITS).find(|bits| last >> bits == 0);
+        if let Some(bits) = bits {
+            thing.bits = Some(bits);
+            smaller.insert(name.clone(), super::microkit::CNODE_BITS - bits);
+        }
+    }
+    for want in wanted.slots.values_mut() {
+        want.guard_more(&smaller);
+    }
 }
 
 /// The CNode through which the memory server, whose own is `server`, hands the wiper an untyped.

@@ -97,7 +97,8 @@ fn memory(out: &mut String, authority: &Authority) -> fmt::Result {
     for memory in all().filter(|memory| memory.what.is_untyped()) {
         line(out, memory)?;
     }
-    let region = |memory: &&Memory| memory.what.region().is_some();
+    let region =
+        |memory: &&Memory| memory.what.region().is_some() || memory.what == What::VmmProgram;
     let shared = |memory: &&Memory| authority.reach(memory).len() > 1;
     heading(
         out,

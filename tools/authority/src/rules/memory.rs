@@ -9,7 +9,7 @@ use super::{Check, list};
 use crate::memory::What;
 use crate::spec::{Id, Kind};
 use crate::vspace::Mapping;
-use crate::{Authority, Memory, Reach, Role};
+use crate::{Authority, How, Memory, Reach, Role};
 
 /// Only the memory server reaches untyped memory.
 pub(super) fn untyped(authority: &Authority) -> Check {
@@ -73,11 +73,15 @@ pub(super) fn sharing(authority: &Authority) -> Check {
     let mut check = Check::new(
         "sharing",
         "frames",
-        "No frame is reached by two PDs or guests, unless it is part of a memory region that is shared by name.",
+        "No frame is reached by two PDs or guests, unless it is part of a memory region that is shared by name, or of the program of all VMMs, which those have mapped read-only and nobody holds.",
     );
     for memory in authority.memory.iter().filter(|m| !m.what.is_untyped()) {
         check.looked_at += memory.objects.len();
         let reach = authority.reach(memory);
+        if memory.what == What::VmmProgram {
+            vmm_program(authority, &mut check, memory, &reach);
+            continue;
+        }
         if different(&reach) < 2 {
             continue;
         }
@@ -115,6 +119,55 @@ fn unnamed(authority: &Authority, check: &mut Check, memory: &Memory) {
         ),
         reach.iter().map(|reach| reach.chain.clone()).collect(),
     );
+}
+
+/// Whether the pages that VMMs have together, `memory`, are mapped for VMMs alone, at one address
+/// and alike, cannot be written by any of them, and lie in no CSpace.
+fn vmm_program(authority: &Authority, check: &mut Check, memory: &Memory, reach: &[Reach]) {
+    let before = check.breaches.len();
+    for reach in reach {
+        let subject = authority.subjects.get(reach.subject);
+        let wrong = if subject.is_none_or(|subject| subject.role != Role::Vmm) {
+            "reaches it and is no VMM"
+        } else if reach.how != How::Mapped {
+            "has a capability to it, and may only have it mapped"
+        } else if reach.rights.write {
+            "can write it"
+        } else {
+            continue;
+        };
+        let (who, what) = (authority.who(reach.subject), &memory.what);
+        let message = format!("'{what}' is shared, and {who} {wrong}");
+        check.broken(message, vec![reach.chain.clone()]);
+    }
+    let mut mapped: BTreeMap<Id, (usize, &Mapping)> = BTreeMap::new();
+    for (index, subject) in authority.subjects.iter().enumerate() {
+        for mapping in &subject.mappings {
+            if memory.objects.binary_search(&mapping.frame).is_err() {
+                continue;
+            }
+            let (first, as_first) = *mapped.entry(mapping.frame).or_insert((index, mapping));
+            let how = |mapping: &Mapping| (mapping.vaddr, mapping.executable, mapping.cached);
+            if how(mapping) != how(as_first) {
+                let message = format!(
+                    "'{}' is shared, and {} has {} otherwise than {}",
+                    memory.what,
+                    authority.who(index),
+                    authority.spec.name(mapping.frame),
+                    authority.who(first)
+                );
+                check.broken(message, Vec::new());
+            }
+        }
+    }
+    if check.breaches.len() == before && !reach.is_empty() {
+        let who: Vec<&str> = reach.iter().map(|r| authority.who(r.subject)).collect();
+        let (what, pages) = (&memory.what, memory.objects.len());
+        let who = list(&who);
+        check
+            .allowed
+            .push(format!("{what}: {pages} pages, mapped read-only for {who}"));
+    }
 }
 
 /// Whether those who reach `memory` are those that may, as they may.

@@ -9,7 +9,7 @@ use crate::expect::{Page, Place, System, Wanted};
 use crate::memory::{What, join};
 use crate::spec::{Id, Kind, Object};
 use crate::vspace::Mapping;
-use crate::{Authority, Subject};
+use crate::{Authority, Role, Subject};
 
 /// Bytes of a page.
 const PAGE: u64 = 0x1000;
@@ -68,7 +68,7 @@ pub(super) fn mappings(authority: &Authority, wanted: &Wanted) -> Check {
             let message = format!("{name} has nothing at {vaddr:#x}; expected is {expected}");
             check.broken(message, Vec::new());
         }
-        if let Some(wrong) = program(authority, wanted, &subject.name, &programs) {
+        if let Some(wrong) = program(authority, wanted, subject, &programs) {
             check.broken(wrong, Vec::new());
         }
     }
@@ -113,10 +113,13 @@ fn own_program(
     authority: &Authority,
     mapping: &Mapping,
 ) -> bool {
-    let what = authority.spec.get(mapping.frame).and_then(What::of);
     let rights = mapping.rights;
-    wanted.programs.contains_key(&subject.name)
-        && what == Some(What::Program(subject.name.clone()))
+    let own = match authority.spec.get(mapping.frame).and_then(What::of) {
+        Some(What::Program(pd)) => pd == subject.name,
+        Some(What::VmmProgram) => subject.role == Role::Vmm && !rights.write,
+        _ => false,
+    };
+    own && wanted.programs.contains_key(&subject.name)
         && mapping.cached
         && rights.read
         && !(rights.write && mapping.executable)
@@ -125,14 +128,24 @@ fn own_program(
 }
 
 /// What is wrong with the pages of a program: number `i` is the `i`th, and those of one kind follow
-/// each other.
+/// each other. A VMM that has pages together with others has all those that it has not alone.
 fn program(
     authority: &Authority,
     wanted: &Wanted,
-    name: &str,
+    subject: &Subject,
     pages: &[&Mapping],
 ) -> Option<String> {
-    let frames = wanted.programs.get(name).map_or(&[][..], Vec::as_slice);
+    let name = &subject.name;
+    let mut frames = wanted.programs.get(name).cloned().unwrap_or_default();
+    let is_common = |mapping: &&Mapping| {
+        let what = authority.spec.get(mapping.frame).and_then(What::of);
+        what == Some(What::VmmProgram)
+    };
+    if pages.iter().any(|mapping| is_common(mapping)) {
+        for (number, frame) in &wanted.vmm_program {
+            frames.entry(*number).or_insert_with(|| frame.clone());
+        }
+    }
     if frames.len() != pages.len() {
         return Some(format!(
             "{} of the {} pages of the program of {name} are mapped for it",
@@ -142,9 +155,10 @@ fn program(
     }
     let mut kinds = BTreeSet::new();
     let mut before: Option<(u64, (bool, bool))> = None;
-    for (mapping, frame) in pages.iter().zip(frames) {
+    for ((at, mapping), (number, frame)) in pages.iter().enumerate().zip(&frames) {
         let kind = (mapping.rights.write, mapping.executable);
-        let in_place = authority.spec.name(mapping.frame) == *frame
+        let in_place = at == *number
+            && authority.spec.name(mapping.frame) == *frame
             && match before {
                 None => mapping.vaddr == PROGRAM && kinds.insert(kind),
                 Some((end, same)) if same == kind => mapping.vaddr == end,
