@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::Lab;
 use zazen_tests::scenes::{
-    budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
-    memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
+    budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, hostile_net,
+    idle, memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
     store, system_calls, two_linux,
 };
 use zazen_tests::suite::{Scene, Suite};
@@ -64,7 +64,14 @@ fn main() -> ExitCode {
             (
                 microkit,
                 "release",
-                &[smp::long, power::long, debian::long, hostile_disk::long],
+                &[
+                    smp::long,
+                    power::long,
+                    debian::long,
+                    hostile_disk::long,
+                    hostile_net::long,
+                    net::long,
+                ],
             ),
             (microkit, "debug", &[smp::long, debian::boots]),
             (
@@ -75,7 +82,14 @@ fn main() -> ExitCode {
             (
                 el2,
                 "el2",
-                &[smp::long, power::long, debian::long, hostile_disk::long],
+                &[
+                    smp::long,
+                    power::long,
+                    debian::long,
+                    hostile_disk::long,
+                    hostile_net::long,
+                    net::long,
+                ],
             ),
         ];
         for (_, config, runs) in scenes_of.into_iter().filter(|(wanted, ..)| *wanted) {
@@ -155,6 +169,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("el2", refused::run);
     add("el2", power::run);
     add("el2", hostile_disk::run);
+    add("el2", hostile_net::run);
     add("el2", idle::run);
     for config in on_other_boards("el2") {
         for run in ON_OTHER_BOARDS {
@@ -185,6 +200,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("release", disk_crash::run);
     add("release", power::run);
     add("release", hostile_disk::run);
+    add("release", hostile_net::run);
     add("release", idle::run);
     add("release", fairness::wake_ups);
     add("debug", fairness::short_lives);
