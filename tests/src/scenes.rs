@@ -10,6 +10,7 @@ pub mod disk_crash;
 pub mod fairness;
 pub mod hostile;
 pub mod hostile_disk;
+pub mod hostile_net;
 pub mod idle;
 pub mod lab;
 pub mod memory;

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use zazen_tests::scenes::lab::{Lab, SMP_EL2};
 use zazen_tests::scenes::{
-    budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, idle,
-    memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
+    budget, compare, crash, debian, disk, disk_crash, fairness, hostile, hostile_disk, hostile_net,
+    idle, memory, net, net_crash, pause, power, probe, processors, reboot, refused, registers, smp,
     store, system_calls, two_linux, uplink,
 };
 use zazen_tests::suite::{Scene, Suite};
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
                     power::long,
                     debian::long,
                     hostile_disk::long,
+                    hostile_net::long,
                     net::long,
                 ],
             ),
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
                     power::long,
                     debian::long,
                     hostile_disk::long,
+                    hostile_net::long,
                     net::long,
                 ],
             ),
@@ -168,6 +170,7 @@ fn on_el2<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("el2", refused::run);
     add("el2", power::run);
     add("el2", hostile_disk::run);
+    add("el2", hostile_net::run);
     add("el2", idle::run);
     for run in [smp::on_el2_cores, probe::smp] {
         add(SMP_EL2, run);
@@ -202,6 +205,7 @@ fn on_microkit<'a>(lab: &'a Lab, scenes: &mut Vec<Scene<'a>>) {
     add("release", power::run);
     add("release", debian::short);
     add("release", hostile_disk::run);
+    add("release", hostile_net::run);
     add("release", idle::run);
     add("release", fairness::wake_ups);
     add("debug", fairness::short_lives);
