@@ -64,7 +64,7 @@ fn steps(
     suite.run(&names[0], || {
         let domains = lab.changed(config, "hostile-net.dts", &name, &[(REQUESTS, requests)])?;
         let booted = lab.boot_file_with(config, &domains, &name, "")?;
-        machine.insert(booted);
+        machine = Some(booted);
         Ok(())
     });
     for (name, (_, step)) in names[1..].iter().zip(steps) {
