@@ -3,6 +3,7 @@
 pub mod balloon;
 pub mod budget;
 pub mod compare;
+pub mod cores;
 pub mod crash;
 pub mod debian;
 pub mod disk;
