@@ -34,6 +34,8 @@ NIC=            # run: QEMU's backend of the board's network device; empty: user
 SYSTEM=         # system description instead of the generated one
 FORMAT=         # inspect: table | json | dot | svg; empty: the table and the others as files
 HOST_ONLY=no
+MULTICORE=no
+REAL_TIME=no    # time is the host's even where --icount would be the default
 CHECK=no        # test: what `check` does, too; bench: compare with the committed figures
 UPDATE=no       # bench: commit the figures
 INSTALL=no
@@ -138,6 +140,7 @@ usage_run() {
                          may follow, such as user,hostfwd=tcp:127.0.0.1:8022-10.0.2.15:22 or tap,ifname=tap0,script=no.
                          Without it a domains file with an uplink gets user, others none
   --icount               count instructions: one is 1 ns of virtual time, runs repeat exactly
+  --no-icount            do not, though this machine has fewer processors than the image has cores (docs/design/cores.md)
   --dry-run              print QEMU's command line instead; builds nothing
 END
     usage_environment
@@ -145,7 +148,7 @@ END
 
 usage_bench() {
     cat <<'END'
-Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--check | --update | --fairness | --budgets] [--filter TEXT]
+Usage: ./build.sh bench [--host microkit|el2] [--config CONFIG] [--check | --update | --fairness | --budgets | --multicore] [--filter TEXT]
 
 Instruction counts of single operations and of a boot on the default board, as a table beside Xen's
 and libvmm's, and as JSON in build/bench.json. Without --config the operations are measured on the
@@ -159,6 +162,8 @@ and the hypervisor's RAM and the size of the image are shown too.
                          table in Markdown; ends 1 where one gets too little or waits for too long
   --budgets              instead: what a guest gets beside one that attacks and has a budget in each period,
                          and beside the same without it
+  --multicore            instead: what a second core is worth to a guest and to its neighbour, by the host's clock, best of
+                         five: docs/design/cores.md
   --filter TEXT          with these two: only the attacks whose name contains TEXT; without them "disk": only what disks cost
 END
     usage_environment
@@ -200,8 +205,8 @@ parse() {
         check) allowed='--filter' ;;
         test) allowed='--check --host-only --filter' ;;
         image) allowed='--host --board --config --cores --domains --system -o' ;;
-        run) allowed='--host --board --config --cores --domains --system --disk --nic --until --timeout --icount --dry-run' ;;
-        bench) allowed='--host --config --check --update --fairness --budgets --filter' ;;
+        run) allowed='--host --board --config --cores --domains --system --disk --nic --until --timeout --icount --no-icount --dry-run' ;;
+        bench) allowed='--host --config --check --update --fairness --budgets --multicore --filter' ;;
         inspect) allowed='--host --board --config --domains --system --format -o' ;;
         clean) allowed='--all' ;;
         *) allowed='' ;;
@@ -222,7 +227,7 @@ parse() {
         fi
         [[ " $allowed " == *" $option "* ]] || usage_error "$command" "'$option' is not an option of '$command'"
         case $option in
-            --install | --check | --update | --host-only | --icount | --dry-run | --all | --fairness | --budgets) shift ;;
+            --install | --check | --update | --host-only | --icount | --dry-run | --all | --fairness | --budgets | --no-icount | --multicore) shift ;;
             *)
                 (($# >= 2)) || usage_error "$command" "'$option' needs a value"
                 value=$2
@@ -239,6 +244,8 @@ parse() {
             --all) CLEAN_ALL=yes ;;
             --fairness) FAIRNESS=yes ;;
             --budgets) BUDGETS=yes ;;
+            --multicore) MULTICORE=yes ;;
+            --no-icount) REAL_TIME=yes ;;
             --host) HOST=$(one_of --host "$value" microkit el2) ;;
             --board) BOARD=$(one_of --board "$value" "${BOARDS[@]}") ;;
             --config) CONFIG=$(one_of --config "$value" debug release benchmark smp-debug smp-release) CONFIG_GIVEN=yes ;;

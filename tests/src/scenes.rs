@@ -3,6 +3,7 @@
 pub mod balloon;
 pub mod budget;
 pub mod compare;
+pub mod cores;
 pub mod crash;
 pub mod debian;
 pub mod disk;
@@ -10,6 +11,7 @@ pub mod disk_crash;
 pub mod fairness;
 pub mod hostile;
 pub mod hostile_disk;
+pub mod hostile_net;
 pub mod idle;
 pub mod lab;
 pub mod memory;

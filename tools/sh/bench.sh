@@ -263,6 +263,15 @@ split|the same if each of them is split, bytes
 EOT
 }
 
+# What several cores are worth, by the clock of the host: docs/design/cores.md.
+bench_multicore() {
+    local config=smp-release
+    [[ $HOST != el2 ]] || config=smp-el2
+    # The program has images built by this script.
+    unlock_build
+    cargo run -q --locked --manifest-path "$ROOT/Cargo.toml" -p zazen-tests --bin core-figures -- --build-sh "$ROOT/build.sh" "$config"
+}
+
 command_bench() {
     local config=release boots=(debug release) boot
     [[ $BOARD == "${BOARDS[0]}" ]] || fail "bench knows one machine, ${BOARDS[0]}"
@@ -277,6 +286,10 @@ command_bench() {
         boots=(el2)
     fi
     need qemu-system-aarch64
+    if [[ $MULTICORE == yes ]]; then
+        bench_multicore
+        return
+    fi
     if [[ $FAIRNESS == yes ]]; then
         bench_fairness "$config"
         return

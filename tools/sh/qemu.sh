@@ -20,7 +20,7 @@ qemu_command() {
     if [[ $ICOUNT != no ]]; then
         [[ $HOST == el2 || $CONFIG != smp-debug ]] || fail "smp-debug cannot be counted: docs/design/cores.md"
         QEMU+=(-icount 'shift=0,sleep=off')
-    elif counts_to_spin; then
+    elif [[ $REAL_TIME == no ]] && counts_to_spin; then
         QEMU+=(-icount 'shift=0')
     fi
     # Counted cores run in turn, each until QEMU's next timer; and the multicore kernel's wait for

@@ -8,7 +8,7 @@
 //! - `probe=codes`: many more of them, for a run on Xen beside one here; the differences it knows
 //!   are those of SUPPORT.md.
 //! - `probe=store`: xenstore: operations, errors, permissions, quotas, watches and transactions.
-//! - `probe=disk`: a front end that does what none should, `requests=N` times.
+//! - `probe=disk`, `probe=net`: a front end that does what none should, `requests=N` times.
 //! - `probe=bench`: what one operation costs, in instructions under `-icount shift=0`.
 //! - `probe=bench-memory`: the same for ballooning; the last set, because it says that the figures
 //!   are complete.
@@ -51,9 +51,11 @@ mod codes;
 mod console;
 mod cpu;
 mod debug;
+mod device;
 mod disk;
 mod gic;
 mod late;
+mod net;
 mod page;
 mod peers;
 mod reboot;
@@ -101,6 +103,10 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
             "codes" => codes::run(&mut report),
             "store" => store::run(&mut report),
             "disk" => disk::run(
+                &mut report,
+                option("requests=").and_then(|n| n.parse().ok()),
+            ),
+            "net" => net::run(
                 &mut report,
                 option("requests=").and_then(|n| n.parse().ok()),
             ),

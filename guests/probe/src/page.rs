@@ -20,13 +20,15 @@ pub enum Use {
     Balloon,
     /// `vcpu_info` and runstate live in it.
     Vcpu,
-    /// The ring of a disk.
+    /// The ring of a disk, or that by which a network interface sends.
     Ring,
-    /// What is read from a disk and written to it.
+    /// What is read from a disk and written to it, or sent to a network.
     Data,
+    /// The ring by which a network interface receives.
+    Receives,
 }
 
-static PAGES: [Page; 6] = [const { Page(UnsafeCell::new([0; 512])) }; 6];
+static PAGES: [Page; 7] = [const { Page(UnsafeCell::new([0; 512])) }; 7];
 
 /// Address of the page; with the MMU off also its guest physical address.
 pub fn address(page: Use) -> u64 {
@@ -55,4 +57,10 @@ pub fn read(page: Use, offset: u64) -> u64 {
 pub fn write(page: Use, offset: u64, value: u64) {
     // SAFETY: as for `read_byte`; nothing else lives in the page.
     unsafe { ((address(page) + (offset & 0xff8)) as *mut u64).write_volatile(value) }
+}
+
+/// Writes the aligned half of a word at `offset` of a page.
+pub fn write_half(page: Use, offset: u64, value: u32) {
+    // SAFETY: as for `write`.
+    unsafe { ((address(page) + (offset & 0xffc)) as *mut u32).write_volatile(value) }
 }

@@ -12,10 +12,11 @@ use crate::suite::Suite;
 const WATCHED: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Two guests with disks wait for nothing: for ten seconds nobody executes an instruction but
-/// seL4's own thread that waits, in which the kernel's slices end. The EL2 host has no such thread.
+/// Two guests with disks and a network wait for nothing: for ten seconds nobody executes an
+/// instruction but seL4's own thread that waits, in which the kernel's slices end. The EL2 host has
+/// no such thread.
 pub fn run(suite: &mut Suite, lab: &Lab, config: &str) {
-    let test = format!("{config}/idle/nobody-is-woken-where-guests-have-disks");
+    let test = format!("{config}/idle/nobody-is-woken-where-guests-have-disks-and-a-network");
     if !suite.wants(std::slice::from_ref(&test)) {
         return;
     }

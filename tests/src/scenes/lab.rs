@@ -53,8 +53,8 @@ pub struct Lab {
     build_sh: PathBuf,
     /// What `build.sh` gets as `ZAZEN_TEST_VMMS`.
     test_vmms: String,
-    /// Whether the machine counts instructions.
-    counts: bool,
+    /// How the machine's time passes, as options of `build.sh run`.
+    time: Option<&'static str>,
 }
 
 impl Lab {
@@ -64,7 +64,7 @@ impl Lab {
         Self {
             build_sh: build_sh.to_path_buf(),
             test_vmms: String::new(),
-            counts: false,
+            time: None,
         }
     }
 
@@ -83,9 +83,37 @@ impl Lab {
     #[must_use]
     pub fn counting(self) -> Self {
         Self {
-            counts: true,
+            time: Some("--icount"),
             ..self
         }
+    }
+
+    /// The same with machines whose time is the host's, even where few of its processors make them
+    /// slow.
+    #[must_use]
+    pub fn never_counting(self) -> Self {
+        Self {
+            time: Some("--no-icount"),
+            ..self
+        }
+    }
+
+    /// The path of domains file `name`, of the default board.
+    #[must_use]
+    pub fn domains_path(&self, name: &str) -> PathBuf {
+        self.domains_file("", name)
+    }
+
+    /// `build/domains/NAME.dts`, with `text`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn written(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+        let directory = self.built("domains");
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(format!("{name}.dts"));
+        fs::write(&path, text)?;
+        Ok(path)
     }
 
     fn root(&self) -> &Path {
@@ -157,11 +185,7 @@ impl Lab {
             }
             text = text.replace(old, new);
         }
-        let directory = self.built("domains");
-        fs::create_dir_all(&directory)?;
-        let changed = directory.join(format!("{name}.dts"));
-        fs::write(&changed, text)?;
-        Ok(changed)
+        self.written(name, &text)
     }
 
     /// MiB of RAM of the first domain in `domains`.
@@ -253,9 +277,7 @@ impl Lab {
         let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         self.build_image(config, domains)?;
         let mut run = vec!["run", "--dry-run"];
-        if self.counts {
-            run.push("--icount");
-        }
+        run.extend(self.time);
         run.extend(run_options);
         let command = self.on(config, &run, domains)?;
         let machine = Machine::start(&format!("{command} {options}"), &self.log(name))?;
@@ -296,9 +318,7 @@ impl Lab {
         let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = within.as_secs().to_string();
         let mut run = vec!["run", "--until", pattern, "--timeout", &seconds];
-        if self.counts {
-            run.push("--icount");
-        }
+        run.extend(self.time);
         self.on(config, &run, &self.domains_file(config, domains))?;
         Ok(())
     }

@@ -4,8 +4,9 @@
 
 mod front;
 
-use front::{ACCESS, DATA, Front, PATIENCE, RING, SLOTS, WORDS};
+use front::{DATA, Front, RING, SLOTS, WORDS};
 
+use crate::device::{ACCESS, PATIENCE, Random, give_way, grant};
 use crate::page::Use;
 use crate::report::Report;
 use crate::{cpu, println};
@@ -16,22 +17,6 @@ const REQUESTS: u64 = 20_000;
 const PART: u64 = 50;
 /// Rounds between two lines that say how far it is.
 const TOLD: u64 = 2048;
-
-/// Marsaglia's xorshift.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        (self.next() >> 11).is_multiple_of(n)
-    }
-}
 
 /// A request of words that mean nothing, or almost something.
 fn malformed(random: &mut Random) -> [u64; WORDS] {
@@ -57,9 +42,9 @@ fn malformed(random: &mut Random) -> [u64; WORDS] {
 
 /// Takes the page back, and gives it again, while it is in use.
 fn withdraw() {
-    Front::grant(DATA, 0, Use::Data);
-    front::give_way();
-    Front::grant(DATA, ACCESS, Use::Data);
+    grant(DATA, 0, Use::Data);
+    give_way();
+    grant(DATA, ACCESS, Use::Data);
 }
 
 /// Runs the set with so many requests.
@@ -87,7 +72,7 @@ pub fn run(report: &mut Report, requests: Option<u64>) {
             0
         };
         if random.one_in(64) {
-            Front::grant(RING, 0, Use::Ring);
+            grant(RING, 0, Use::Ring);
         }
         front.show(jump);
         if !front.wait(short, withdraw) || jump != 0 {
