@@ -65,9 +65,19 @@ impl<'m> Vm<'m> {
     pub fn next_deadline(&self) -> Option<u64> {
         let vcpus = self.vcpus.get(..usize::from(self.domain.record.vcpus));
         let vcpus = vcpus.unwrap_or(&[]);
-        let impatient = self.domain.impatient_at;
-        let waits = vcpus.iter().any(|vcpu| vcpu.wait == Wait::Peer);
         let next = vcpu::next_deadline(vcpus, &self.domain.watchdogs);
-        next.into_iter().chain(impatient.filter(|_| waits)).min()
+        match self.domain.impatient_at {
+            // Nobody has waited for another domain since the last one that did was heard.
+            None => next,
+            Some(impatient) => earliest_of_peers(vcpus, impatient, next),
+        }
     }
+}
+
+/// The earlier of `next` and `impatient`, when the vCPUs that wait for another domain have waited
+/// long enough, if any of them does.
+#[cold]
+fn earliest_of_peers(vcpus: &[Vcpu], impatient: u64, next: Option<u64>) -> Option<u64> {
+    let waits = vcpus.iter().any(|vcpu| vcpu.wait == Wait::Peer);
+    next.into_iter().chain(waits.then_some(impatient)).min()
 }

@@ -93,6 +93,10 @@ impl PageRecord {
         let [_, _, _, _, low, high, ..] = self.0.to_le_bytes();
         u16::from_le_bytes([low, high])
     }
+    /// Whether it is RAM of `holder` that is lent to nobody.
+    pub(crate) const fn is_unlent_ram(self, holder: u8) -> bool {
+        self.0 >> LENDS == Self::new(PageState::Ram, holder, 0).0 >> LENDS
+    }
     /// For a page that is RAM.
     pub(crate) fn set_lends(&mut self, count: u16) {
         let (gfn, holder) = (u64::from(self.gfn()), self.holder());
@@ -183,10 +187,15 @@ mod tests {
         for mut page in pages(1) {
             page.set_ram(0x1234_5678);
             assert_eq!((page.gfn(), page.lends()), (0x1234_5678, 0));
+            assert!(page.is_unlent_ram(1) && !page.is_unlent_ram(2));
             page.set_lends(u16::MAX);
+            assert!(!page.is_unlent_ram(1));
             assert_eq!((page.gfn(), page.lends()), (0x1234_5678, u16::MAX));
             assert_eq!(page.state(), PageState::Ram);
             page.set_unlisted(PageState::Returned);
+            page.set_prev(0);
+            assert!(!page.is_unlent_ram(1));
+            page.set_prev(NIL);
             assert_eq!((page.gfn(), page.lends()), (NIL, 0));
             assert_eq!((page.next(), page.prev()), (NIL, NIL));
             assert_eq!(page.at(5).gfn(), NIL);

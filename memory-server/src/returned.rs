@@ -66,16 +66,10 @@ impl MemoryServer<'_> {
         // nobody is lent the page, that is.
         let split = self.records.split_of(id.block()).map(|(_, split)| split);
         let split = split.ok_or(Error::NotYours)?;
-        let record = &split.page[id.page() as usize];
-        if record.state() != PageState::Ram || record.holder() != d {
-            return Err(Error::NotYours);
-        }
-        if record.lends() > 0 {
-            self.end_lends(kernel, id)?;
-            let s = self.records.get(id.block()).split;
-            self.records.split(s).set_returned(d, id.page());
-        } else {
+        if split.page[id.page() as usize].is_unlent_ram(d) {
             split.set_returned(d, id.page());
+        } else {
+            self.return_lent_page(kernel, d, id)?;
         }
         let mut list = self.dom(d).returned;
         self.records.push_page(&mut list, id);
@@ -83,6 +77,26 @@ impl MemoryServer<'_> {
         dom.returned = list;
         dom.ram -= 1;
         dom.released = true;
+        Ok(())
+    }
+
+    /// Counts a page as returned of which all that is known is that it is not RAM of `d` without
+    /// lends: one that is lent is taken away from whom it is lent to.
+    #[cold]
+    #[inline(never)]
+    fn return_lent_page(
+        &mut self,
+        kernel: &mut impl Kernel,
+        d: u8,
+        id: PageId,
+    ) -> Result<(), Error> {
+        let record = self.records.page(id);
+        if record.state() != PageState::Ram || record.holder() != d {
+            return Err(Error::NotYours);
+        }
+        self.end_lends(kernel, id)?;
+        let s = self.records.get(id.block()).split;
+        self.records.split(s).set_returned(d, id.page());
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use console_api::{Order, Shown, VCPUS_MAX, VcpuShown, VcpuState};
+use console_api::{Order, Shown, State, VCPUS_MAX, VcpuShown, VcpuState};
 use dt_server_api::DtServer;
 use hv_types::{MAX_VCPUS, VcpuId, Vcpus};
 
@@ -73,7 +73,13 @@ pub struct Driver<'m, D> {
     stopped: Option<StopReason>,
     /// Signals that have come, a bit each: whether there are any is asked often.
     signals: u8,
+    /// What the console was told last.
+    told: Option<Told>,
 }
+
+/// What all that a guest shows comes from, in the words that change: state, since when, restarts,
+/// and of one that lives the vCPUs that are on and those that run.
+type Told = (State, u64, u32, Option<(Vcpus, Vcpus)>);
 
 impl<'m, D: DtServer> Driver<'m, D> {
     /// The loop of a guest that is built when the first [`Signal::Time`] comes, or by
@@ -85,6 +91,7 @@ impl<'m, D: DtServer> Driver<'m, D> {
             gone: false,
             stopped: None,
             signals: 0,
+            told: None,
         }
     }
 
@@ -205,12 +212,25 @@ impl<'m, D: DtServer> Driver<'m, D> {
         life.order(host, order)
     }
 
-    /// Tells the console what the guest does, and each of its vCPUs.
-    pub fn show<H: Driven>(&self, host: &mut H) {
+    /// Tells the console what the guest does, and each of its vCPUs, if it was not told the same
+    /// before: a guest that sleeps and wakes is most often as it was.
+    pub fn show<H: Driven>(&mut self, host: &mut H) {
         let Some(life) = &self.life else {
             return;
         };
-        let mut shown = life.shown();
+        let shown = life.shown();
+        let vcpus = life.vm().map(|vm| (vm.on(), vm.running()));
+        let now = Some((shown.state, shown.since, shown.restarts, vcpus));
+        if self.told != now {
+            self.told = now;
+            Self::show_all(life, shown, host);
+        }
+    }
+
+    /// [`Driver::show`] where there is something new; `shown` is without vCPUs.
+    #[cold]
+    #[inline(never)]
+    fn show_all<H: Driven>(life: &Life<'m, D>, mut shown: Shown, host: &mut H) {
         if let Some(vm) = life.vm() {
             let (on, runs) = (vm.on(), vm.running());
             for id in vm.all() {

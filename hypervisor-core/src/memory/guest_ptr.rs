@@ -130,6 +130,8 @@ impl Copier {
     ///
     /// # Errors
     /// `-EFAULT`.
+    // What lies within a page, as nearly all does, is looked up and copied where it is asked for.
+    #[inline]
     pub fn copy_in<H, P, T>(&mut self, host: &mut H, pages: &P, gva: Gva) -> Result<T, Errno>
     where
         H: VcpuHost,
@@ -137,7 +139,16 @@ impl Copier {
         T: FromBytes + IntoBytes + Immutable,
     {
         let mut value = T::new_zeroed();
-        self.read_bytes(host, pages, gva, value.as_mut_bytes())?;
+        let len = size_of::<T>();
+        if within_page(gva, len) == len {
+            let there = self.locate(host, pages, gva, Access::Read)?;
+            if self.regime.uncached(host) {
+                host.window().clean(there, len as u64);
+            }
+            host.window().read(there, value.as_mut_bytes());
+        } else {
+            self.read_bytes(host, pages, gva, value.as_mut_bytes())?;
+        }
         Ok(value)
     }
 

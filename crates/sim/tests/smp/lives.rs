@@ -78,7 +78,15 @@ fn the_monitor_lists_what_each_vcpu_does() {
     let states = ["0 0 runs", "1 0 runs", "2 0 off", "3 0 waits"];
     let linux1 = states.map(|state| format!("1 linux1 {state} 0.0"));
     let linux2 = ["0 0 runs", "1 0 off"].map(|state| format!("> 2 linux2 {state} 0.0"));
-    assert_eq!(listed(&mut sys), [&linux1[..], &linux2[..]].concat());
+    let first = [&linux1[..], &linux2[..]].concat();
+    assert_eq!(listed(&mut sys), first);
+    // A list of what has not changed is the same, and what changes later is seen, there and back.
+    assert_eq!(listed(&mut sys), first);
+    let mut guest = sys.guest(0);
+    assert_eq!(guest.cpu_on(2, TEXT, 0), 0);
+    assert_eq!(listed(&mut sys)[2], "1 linux1 2 0 runs 0.0");
+    assert_eq!(sys.guest(0).on(2).wfi(), Ran::Waiting);
+    assert_eq!(listed(&mut sys)[2], "1 linux1 2 0 waits 0.0");
     // One that is down has none.
     assert!(matches!(
         sys.guest(0).on(1).smc(&[0x8400_0008]),

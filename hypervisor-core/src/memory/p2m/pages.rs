@@ -8,7 +8,7 @@
 use hv_types::{FrameSize, Gfn};
 use memory_server_api::{Batch, Error as MemoryError, MAX_BATCH, Released, Reply, Request, Slot};
 
-use super::entry::{ABSENT, BlockEntry, PageEntry};
+use super::entry::{ABSENT, Block, BlockEntry, COVERED, PageEntry, SEEN, body};
 use super::error::Error;
 use super::map::{MALFORMED, Space, ask};
 use super::{P2m, Patience};
@@ -85,6 +85,30 @@ impl P2m<'_> {
         if let BlockEntry::Whole(_) = self.block(block) {
             self.paged(host, gfn, patience)?;
         }
+        // A balloon does this for each page, so the word is looked up once. Of most pages it says
+        // that they are RAM, in the guest's address space and out of sight.
+        let pages = self.pages;
+        if let Some(at) = pages.get(Self::page_index(block, gfn))
+            && let word = at.get()
+            && word & (SEEN | ABSENT | 3) == 1
+        {
+            let slot = Slot(body(word));
+            host.unmap(slot).map_err(Error::Map)?;
+            at.set(word & COVERED);
+            return Ok((slot, false, false));
+        }
+        self.hide_rare(host, block, gfn)
+    }
+
+    /// [`P2m::hide`] of a page that is absent, in sight, or parked.
+    #[cold]
+    #[inline(never)]
+    fn hide_rare<H: Host>(
+        &self,
+        host: &mut H,
+        block: Block,
+        gfn: Gfn,
+    ) -> Result<(Slot, bool, bool), Error> {
         let (slot, parked) = match self.page(block, gfn) {
             PageEntry::Ram(slot) => (slot, false),
             PageEntry::Parked(slot) if self.is_owned(gfn) => (slot, true),
