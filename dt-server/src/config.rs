@@ -1,5 +1,6 @@
 //! What a valid domains file says.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -62,7 +63,8 @@ pub struct DomainConfig {
     /// Bytes of extra pages (shared_info, console, xenstore, grant frames) at most.
     pub extra: u64,
     /// The devices whose back ends are in its VMM: the store makes pairs of directories of them.
-    pub devices: Devices,
+    /// Apart, because they are most of this, and domains move from list to list.
+    pub devices: Box<Devices>,
     /// Command line of the guest, at most 1024 bytes.
     pub bootargs: String,
     /// `zazen,file` of the kernel, module region 0.
@@ -140,7 +142,7 @@ impl DomainConfig {
             vcpus: self.record.vcpus,
             memory_kib: self.ram() >> 10,
             most_kib: self.max_ram() >> 10,
-            devices: self.devices.clone(),
+            devices: (*self.devices).clone(),
         }
     }
 

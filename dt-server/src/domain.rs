@@ -8,6 +8,7 @@ mod nics;
 mod options;
 mod time;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -130,7 +131,7 @@ pub(crate) fn read<'a>(
             devices: {
                 let mut devices = disks::devices(&disks);
                 nics::add(&nics, &mut devices);
-                devices
+                Box::new(devices)
             },
             bootargs: modules.bootargs.clone(),
             kernel_file: kernel.name.clone(),
