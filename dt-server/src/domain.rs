@@ -107,6 +107,8 @@ pub(crate) fn read<'a>(
             banks: map.banks,
             max_banks: map.max_banks,
             extended: map.extended,
+            // Known when all are.
+            shared: heapless::Vec::new(),
             layout: map.layout,
             is_static,
             direct_map: at.has("direct-map"),
@@ -137,6 +139,7 @@ pub(crate) fn read<'a>(
             kernel_file: kernel.name.clone(),
             ramdisk_file: modules.ramdisk().map(|file| file.name.clone()),
             disks: disks.iter().map(|disk| disk.config.clone()).collect(),
+            shared_ids: Vec::new(),
             nics: nics.iter().map(|nic| nic.config.clone()).collect(),
         })
     })();
