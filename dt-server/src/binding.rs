@@ -281,19 +281,19 @@ pub(crate) const VCPU: &[Property] = &[
 #[rustfmt::skip]
 pub(crate) const SHARED_MEMORY: &[Property] = &[
     Property {
-        name: "role", kind: "\"owner\" or \"borrower\"", default: "\"borrower\"",
-        about: "Whose memory it is.",
-        rules: &[Rule::SharedMemoryRegion], example: "role = \"owner\";",
+        name: "role", kind: "\"owner\" or \"borrower\"", default: "-",
+        about: "Who is said to own it. One owner and borrowers, or nobody has a role. Here the region is RAM of none of them, owner or not.",
+        rules: &[Rule::SharedMemoryRegion, Rule::SharedMemoryOwner], example: "role = \"owner\";",
     },
     Property {
         name: "xen,shared-mem", kind: "([host address], guest address, size), in the domain's cells", default: "required",
-        about: "Where the region is. Whole pages.",
-        rules: &[Rule::SharedMemoryRegion, Rule::Overlap], example: "xen,shared-mem = <0x0 0x70000000 0x0 0x60000000 0x0 0x100000>;",
+        about: "Where the region is. Whole pages. Where host and guest addresses differ by a multiple of 2 MiB for all who have it, it is mapped in blocks of 2 MiB. Without a host address it is taken from memory that is free.",
+        rules: &[Rule::SharedMemoryRegion, Rule::SharedMemoryPlace, Rule::Overlap], example: "xen,shared-mem = <0x0 0x70000000 0x0 0x60000000 0x0 0x100000>;",
     },
     Property {
         name: "xen,shm-id", kind: "string, 1 to 15 characters", default: "required",
-        about: "Name of the region.",
-        rules: &[Rule::SharedMemoryRegion], example: "xen,shm-id = \"frames\";",
+        about: "Name of the region. Domains with the same one have the region together; naming it is all the leave that they need.",
+        rules: &[Rule::SharedMemoryRegion, Rule::SharedMemoryOwner], example: "xen,shm-id = \"frames\";",
     },
 ];
 
@@ -417,8 +417,8 @@ pub const NODES: &[NodeKind] = &[
     },
     NodeKind {
         name: "Static shared memory", compatible: "xen,domain-shared-memory-v1", properties: SHARED_MEMORY,
-        about: "A child of a domain. Checked, then refused: not supported yet.",
-        rules: &[Rule::SharedMemory],
+        about: "A child of a domain. Memory that domains have together from the start, read and write, in /memory and /reserved-memory of their device trees as Xen writes them. Nobody's restart clears it.",
+        rules: &[Rule::SharedMemoryOwner],
     },
     NodeKind {
         name: "Static event channel", compatible: "xen,evtchn-v1", properties: EVTCHN,

@@ -16,7 +16,8 @@ use crate::direct::Host;
 use crate::domain::{self, Draft};
 use crate::node::At;
 use crate::range::{Range, total};
-use crate::{binding, known, pair, shared_memory, static_evtchn};
+use crate::shared_memory::{self, Region};
+use crate::{binding, known, pair, static_evtchn};
 
 /// A domain's draft and its node.
 pub(crate) struct Found<'a> {
@@ -181,14 +182,14 @@ fn board(chosen: &At<'_>, wanted: Option<&'static Board>, d: &mut Diagnostics) -
     wanted.or(found).unwrap_or(board::DEFAULT)
 }
 
-/// What domains have in common: shared memory where it has a host address, and event channels.
+/// What domains have in common: shared memory, and event channels.
 pub(crate) fn links<'a>(
     found: &[Found<'a>],
     d: &mut Diagnostics,
-) -> (Vec<(Range, At<'a>)>, Vec<StaticChannel>) {
+) -> (Vec<Region<'a>>, Vec<StaticChannel>) {
     let domains: Vec<At<'a>> = found.iter().map(|found| found.at.clone()).collect();
     let channels = static_evtchn::read(&domains, d);
-    (shared_memory::check(&domains, d), channels)
+    (shared_memory::read(found, d), channels)
 }
 
 fn properties(chosen: &At<'_>, d: &mut Diagnostics) {

@@ -1,5 +1,6 @@
 //! What a valid domains file says.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,6 +15,7 @@ use xenstore_server_api::{Devices, Facts};
 use crate::diag::Diagnostics;
 use crate::pair::Pair;
 use crate::range::{Range, total};
+use crate::{budget, layout};
 
 /// Everything a domains file says, checked. The default has no domain: for a server whose file is
 /// not valid.
@@ -32,6 +34,8 @@ pub struct Config {
     pub heap_all: bool,
     /// Which domains may meet, and for what; nobody else may.
     pub pairs: Vec<Pair>,
+    /// Static shared memory, each region once; a region's number is its place here.
+    pub shared: Vec<SharedRegion>,
     /// Event channels that there are from the start.
     pub channels: Vec<StaticChannel>,
     /// RAM of the host as the `memory` nodes give it; may be empty.
@@ -62,7 +66,8 @@ pub struct DomainConfig {
     /// Bytes of extra pages (shared_info, console, xenstore, grant frames) at most.
     pub extra: u64,
     /// The devices whose back ends are in its VMM: the store makes pairs of directories of them.
-    pub devices: Devices,
+    /// Apart, because they are most of this, and domains move from list to list.
+    pub devices: Box<Devices>,
     /// Command line of the guest, at most 1024 bytes.
     pub bootargs: String,
     /// `zazen,file` of the kernel, module region 0.
@@ -71,8 +76,48 @@ pub struct DomainConfig {
     pub ramdisk_file: Option<String>,
     /// Its disks in the order of their nodes, which is that of the guest's names for them.
     pub disks: Vec<DiskConfig>,
+    /// The names of the regions in `record.shared`.
+    pub shared_ids: Vec<String>,
     /// Its network interfaces in the order of their nodes, which is that of the guest's numbers.
     pub nics: Vec<NicConfig>,
+}
+
+/// A region of static shared memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SharedRegion {
+    /// Its name.
+    pub id: String,
+    /// Its address in host memory, where the file gives one; else it is taken from what is free.
+    pub host: Option<u64>,
+    /// Bytes, whole pages.
+    pub size: u64,
+    /// Number of the domain that the file calls its owner, if one.
+    pub owner: Option<usize>,
+    /// Who has it, and where.
+    pub views: Vec<View>,
+}
+
+/// Where a domain has a region of shared memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Number of the domain.
+    pub domain: usize,
+    /// Address in its guest.
+    pub guest: u64,
+}
+
+impl SharedRegion {
+    /// Whether all who have it can map it in blocks of 2 MiB where it has whole ones.
+    pub fn blocks(&self) -> bool {
+        let host = self.host.unwrap_or(0);
+        let mut views = self.views.iter();
+        views.all(|view| view.guest % BLOCK_SIZE == host % BLOCK_SIZE)
+    }
+
+    /// Its place in host memory, where the file gives one.
+    pub fn range(&self) -> Option<Range> {
+        Range::new(self.host?, self.size)
+    }
 }
 
 /// A network interface of a domain.
@@ -133,6 +178,15 @@ impl DomainConfig {
         bytes(&self.record.max_banks)
     }
 
+    /// Gives it shared memory at `bank`.
+    pub(crate) fn share(&mut self, id: &str, bank: Bank) {
+        self.shared_ids.push(String::from(id));
+        self.record.extended = layout::without(&self.record.extended, &bank);
+        // There are no more than have room: regions are counted.
+        let _ = self.record.shared.push(bank);
+        self.tables = self.tables.saturating_add(budget::shared_tables(&bank));
+    }
+
     /// What the xenstore server is told of it.
     pub fn store_facts(&self) -> Facts {
         Facts {
@@ -140,7 +194,7 @@ impl DomainConfig {
             vcpus: self.record.vcpus,
             memory_kib: self.ram() >> 10,
             most_kib: self.max_ram() >> 10,
-            devices: self.devices.clone(),
+            devices: (*self.devices).clone(),
         }
     }
 
@@ -299,6 +353,22 @@ impl Config {
             let [a, b] = pair.domains;
             meets.with(a, b)
         })
+    }
+
+    /// The regions of shared memory that the domain `number` has: a bit for each number.
+    pub fn shares(&self, number: usize) -> u32 {
+        let regions = self.shared.iter().enumerate();
+        let has = |region: &SharedRegion| region.views.iter().any(|view| view.domain == number);
+        let regions = regions.filter(|(_, region)| has(region));
+        // There are no more than bits.
+        regions.fold(0, |bits, (n, _)| {
+            bits | u32::try_from(n).map_or(0, |n| 1u32.unbounded_shl(n))
+        })
+    }
+
+    /// Shared memory with a place in host memory.
+    pub fn shared_ranges(&self) -> impl Iterator<Item = Range> + '_ {
+        self.shared.iter().filter_map(SharedRegion::range)
     }
 
     /// Bytes of all static memory.

@@ -85,8 +85,9 @@ pub enum Rule {
     CpuTurn,
     CpuSum,
     CpuLate,
-    SharedMemory,
     SharedMemoryRegion,
+    SharedMemoryOwner,
+    SharedMemoryPlace,
     StaticEvtchn,
     EvtchnLink,
     // Disks.
@@ -300,7 +301,6 @@ pub(crate) enum Hint {
     Say(String),
     Set(String),
     Remove,
-    RemoveNode,
     /// Words, and the change that they are about.
     Do(String, Edit),
 }
@@ -316,7 +316,6 @@ impl Hint {
         match (self, property) {
             (Self::Say(text), _) => (text, None),
             (Self::Do(text, edit), _) => (text, Some(edit)),
-            (Self::RemoveNode, _) => (String::from("remove the node"), Some(Edit::RemoveNode)),
             (Self::Remove, property) => (String::from("remove it"), property.map(Edit::Remove)),
             (Self::Set(value), Some(property)) => {
                 let equals = if value.is_empty() { "" } else { " = " };

@@ -8,6 +8,7 @@ mod nics;
 mod options;
 mod time;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -106,6 +107,8 @@ pub(crate) fn read<'a>(
             banks: map.banks,
             max_banks: map.max_banks,
             extended: map.extended,
+            // Known when all are.
+            shared: heapless::Vec::new(),
             layout: map.layout,
             is_static,
             direct_map: at.has("direct-map"),
@@ -130,12 +133,13 @@ pub(crate) fn read<'a>(
             devices: {
                 let mut devices = disks::devices(&disks);
                 nics::add(&nics, &mut devices);
-                devices
+                Box::new(devices)
             },
             bootargs: modules.bootargs.clone(),
             kernel_file: kernel.name.clone(),
             ramdisk_file: modules.ramdisk().map(|file| file.name.clone()),
             disks: disks.iter().map(|disk| disk.config.clone()).collect(),
+            shared_ids: Vec::new(),
             nics: nics.iter().map(|nic| nic.config.clone()).collect(),
         })
     })();

@@ -43,6 +43,9 @@ pub fn guest_tree(domain: &DomainConfig, initrd: Option<(Gpa, Gpa)>, seeds: &Lif
     if let Some(memory) = memory(domain) {
         root.add_child(memory);
     }
+    if !record.shared.is_empty() {
+        root.add_child(reserved_memory(domain));
+    }
     root.add_child(interrupt_controller(&record.layout));
     root.add_child(timer());
     if record.pv != PvFeatures::None {
@@ -112,12 +115,33 @@ fn cpus(vcpus: u8) -> DeviceTreeNode {
 }
 
 fn memory(domain: &DomainConfig) -> Option<DeviceTreeNode> {
-    let banks: Vec<(u64, u64)> = domain.record.banks.iter().map(place).collect();
+    let record = &domain.record;
+    let banks = record.banks.iter().chain(&record.shared);
+    let banks: Vec<(u64, u64)> = banks.map(place).collect();
     let (first, _) = banks.first()?;
     let mut memory = node(format!("memory@{first:x}"));
     set(&mut memory, "device_type", "memory");
     set(&mut memory, "reg", pairs(&banks));
     Some(memory)
+}
+
+/// Shared memory, which is in `/memory` as well: the guest maps it as it maps RAM, and leaves it
+/// alone. The offset is for regions of which a borrower has a part, which there are none of.
+fn reserved_memory(domain: &DomainConfig) -> DeviceTreeNode {
+    let mut reserved = node("reserved-memory");
+    set(&mut reserved, "#address-cells", 2u32);
+    set(&mut reserved, "#size-cells", 2u32);
+    set(&mut reserved, "ranges", [].as_slice() as &[u8]);
+    for (bank, id) in domain.record.shared.iter().zip(&domain.shared_ids) {
+        let (start, size) = place(bank);
+        let mut shared = node(format!("xen-shmem@{start:x}"));
+        set(&mut shared, "compatible", "xen,shared-memory-v1");
+        set(&mut shared, "reg", pairs(&[(start, size)]));
+        set(&mut shared, "xen,id", id.as_str());
+        set(&mut shared, "xen,offset", 0u64);
+        reserved.add_child(shared);
+    }
+    reserved
 }
 
 fn interrupt_controller(layout: &GuestLayout) -> DeviceTreeNode {

@@ -2,7 +2,7 @@
 
 use dt_server_api::{Bank, GuestLayout, MAX_BANKS, MAX_EXTENDED, XEN_BANKS, XEN_LAYOUT};
 use heapless::Vec;
-use hv_types::{BLOCK_SIZE, WindowAddr};
+use hv_types::{BLOCK_SIZE, Gpa, WindowAddr};
 
 /// Most bytes of RAM one guest can have: bank 0 and what the VMM's window has room for in bank 1.
 pub(crate) const RAM_MAX: u64 = XEN_BANKS[0].1 + (WindowAddr::EXTRA_BASE - XEN_BANKS[1].0.raw());
@@ -73,8 +73,36 @@ fn behind(max_banks: &Banks) -> Extended {
         .collect()
 }
 
+/// `regions` without the 2 MiB that `taken` touches, where what is left is enough.
+pub(crate) fn without(regions: &Extended, taken: &Bank) -> Extended {
+    let from = taken.start().block_base();
+    let end = taken.start().raw().saturating_add(taken.size());
+    let end = Gpa::new(end.checked_next_multiple_of(BLOCK_SIZE).unwrap_or(u64::MAX));
+    let piece = |start: Gpa, end: Gpa| {
+        let size = end.raw().checked_sub(start.raw())?;
+        (size >= EXTENDED_MIN).then_some(Bank::new(start, size))
+    };
+    let mut left = Extended::new();
+    for region in regions {
+        let (first, last) = (
+            region.start(),
+            Gpa::new(region.start().raw() + region.size()),
+        );
+        if end <= first || last <= from {
+            let _ = left.push(*region);
+            continue;
+        }
+        // What has no room is not offered.
+        for piece in [piece(first, from), piece(end, last)].into_iter().flatten() {
+            let _ = left.push(piece);
+        }
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -93,6 +121,24 @@ mod tests {
         );
         assert!(ordinary(4096, RAM_MAX + 4096).is_none());
         assert!(ordinary(RAM_MAX, RAM_MAX).is_some());
+    }
+
+    #[test]
+    fn shared_memory_is_no_extended_region() {
+        let map = ordinary(128 << 20, 128 << 20).unwrap();
+        let at = |start: u64, size| Bank::new(Gpa::new(start), size);
+        let left = without(&map.extended, &at(0x6000_1000, 0x1000));
+        let places: std::vec::Vec<_> = left.iter().map(|b| (b.start().raw(), b.size())).collect();
+        assert_eq!(places[0], (0x4800_0000, 0x1800_0000));
+        assert_eq!(places[1], (0x6020_0000, 0x1_0000_0000 - 0x6020_0000));
+        assert_eq!(places[2].0, 0x2_0000_0000);
+        // Too little is left before it.
+        let left = without(&map.extended, &at(0x4810_0000, 0x1000));
+        assert_eq!(left[0].start().raw(), 0x4820_0000);
+        assert_eq!(
+            without(&map.extended, &at(0x3a00_0000, 0x1000)),
+            map.extended
+        );
     }
 
     /// UP-2, UP-6, GM-8: behind the most RAM that there can be, so that no region ever becomes RAM.

@@ -48,7 +48,8 @@ mod units;
 
 pub use binding::{NODES, NodeKind, Property};
 pub use config::{
-    Config, DiskConfig, DiskSource, DomainConfig, FileInfo, Files, NicConfig, NoFiles, heap_bytes,
+    Config, DiskConfig, DiskSource, DomainConfig, FileInfo, Files, NicConfig, NoFiles,
+    SharedRegion, View, heap_bytes,
 };
 pub use diag::{Diagnostic, Diagnostics, Edit, MAX_DIAGNOSTICS, Place, Rule, Severity};
 pub use guest_tree::guest_tree;

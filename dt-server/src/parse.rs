@@ -6,8 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use board::Target;
+use dt_server_api::Bank;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
+use hv_types::Gpa;
 
 use crate::chosen;
 use crate::config::{Config, DomainConfig, Files};
@@ -166,8 +168,14 @@ fn read(
             });
         }
     }
-    for (range, at) in &shared {
-        claim(claims, &[*range], ClaimKind::SharedMemory, at);
+    for region in &shared {
+        let range = region.config.range();
+        claim(
+            claims,
+            range.as_slice(),
+            ClaimKind::SharedMemory,
+            &region.at,
+        );
     }
     host_memory::check(claims, &ram, root.cells, chosen_node.cells, &mut d);
     if ram.is_empty()
@@ -205,6 +213,7 @@ fn read(
                 heap_all,
                 pairs,
                 channels,
+                shared: shared.into_iter().map(|region| region.config).collect(),
                 memory: ram,
                 warnings: d,
             };
@@ -246,6 +255,13 @@ fn introduce(config: &mut Config) {
         if lends.lenders(number) != 0 {
             // What it finds where a page was that its owner has taken back.
             domain.extra = domain.extra.saturating_add(hv_types::PAGE_SIZE);
+        }
+    }
+    for region in &config.shared {
+        for view in &region.views {
+            if let Some(domain) = config.domains.get_mut(view.domain) {
+                domain.share(&region.id, Bank::new(Gpa::new(view.guest), region.size));
+            }
         }
     }
 }

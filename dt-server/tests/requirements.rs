@@ -292,9 +292,9 @@ fn extended_regions_avoid_everything_of_the_host() {
     }
 }
 
-/// DM-9: shared regions of a direct-mapped guest have to be 1:1; and there are none at all yet.
+/// DM-9: shared regions of a direct-mapped guest have to be 1:1.
 #[test]
-fn shared_memory_is_refused() {
+fn shared_memory_of_a_direct_mapped_guest_is_1_to_1() {
     let mut tree = Tree::two();
     let shm = "/chosen/linux1/shm";
     tree.flag(L1, "direct-map")
@@ -306,7 +306,7 @@ fn shared_memory_is_refused() {
             "xen,shared-mem",
             [0u32, 0x7000_0000, 0, 0x7000_0000, 0, 0x10_0000],
         );
-    assert_eq!(broken(&tree), Rule::SharedMemory);
+    assert!(read(&tree).is_ok());
     tree.set(
         shm,
         "xen,shared-mem",
@@ -422,4 +422,59 @@ fn static_memory_is_all_or_nothing() {
     let mut tree = Tree::two();
     tree.set(L1, "xen,static-mem", [0u32, 0x4000_0000, 0, 0x0f00_0000]);
     assert_eq!(broken(&tree), Rule::StaticSum);
+}
+
+/// Both ends of a region are told of it as Xen tells them: in `/memory` behind RAM, and as a child
+/// of `/reserved-memory`; and it is no extended region.
+#[test]
+fn shared_memory_is_told_as_xen_tells_it() {
+    let mut tree = Tree::two();
+    let at = [0x6000_0000u64, 0x7010_0000];
+    for (path, guest) in [L1, L2].into_iter().zip(at) {
+        let node = format!("{path}/shm");
+        let place = [0x7800_0000u64, guest, 2 * MIB];
+        let place = place.map(u64::to_be_bytes).concat();
+        tree.add(path, "shm")
+            .set(&node, "compatible", "xen,domain-shared-memory-v1")
+            .set(&node, "xen,shm-id", "frames")
+            .set(&node, "xen,shared-mem", place);
+    }
+    let config = good(&tree);
+    let [region] = config.shared.as_slice() else {
+        panic!("one region")
+    };
+    assert_eq!((region.host, region.owner), (Some(0x7800_0000), None));
+    // The second has it where no block of 2 MiB can be.
+    assert!(!region.blocks());
+    assert_eq!([config.shares(0), config.shares(1)], [1, 1]);
+    for (domain, guest) in config.domains.iter().zip(at) {
+        assert_eq!(places(&domain.record.shared), [(guest, 2 * MIB)]);
+        for (start, size) in places(&domain.record.extended) {
+            assert!(guest + 2 * MIB <= start || start + size <= guest);
+        }
+        let dtb = guest_tree(domain, None, &LifeSeeds::default());
+        let root = Fdt::new(&dtb).unwrap().root();
+        let mut memory = root.children();
+        let memory = memory.find(|node| node.name().starts_with("memory@"));
+        let reg = number(memory.unwrap(), "reg");
+        assert_eq!(reg[reg.len() - 2..], [guest, 2 * MIB]);
+        let reserved = root.child("reserved-memory").unwrap();
+        assert!(reserved.property("ranges").unwrap().value().is_empty());
+        let shared = reserved.child(&format!("xen-shmem@{guest:x}")).unwrap();
+        assert_eq!(number(shared, "reg"), [guest, 2 * MIB]);
+        assert_eq!(number(shared, "xen,offset"), [0]);
+        let text = |name: &str| shared.property(name).unwrap().value().to_vec();
+        assert_eq!(text("compatible"), b"xen,shared-memory-v1\0");
+        assert_eq!(text("xen,id"), b"frames\0");
+        assert!(shared.property("no-map").is_none());
+    }
+    // Without it there is no such node.
+    let dtb = guest_tree(&good(&Tree::two()).domains[0], None, &LifeSeeds::default());
+    assert!(
+        Fdt::new(&dtb)
+            .unwrap()
+            .root()
+            .child("reserved-memory")
+            .is_none()
+    );
 }

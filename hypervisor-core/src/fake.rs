@@ -452,6 +452,7 @@ pub(crate) fn record() -> DomainRecord {
         max_banks: banks.clone(),
         banks,
         extended: heapless::Vec::new(),
+        shared: heapless::Vec::new(),
         layout: dt_server_api::XEN_LAYOUT,
         is_static: false,
         direct_map: false,

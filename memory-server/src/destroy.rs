@@ -12,7 +12,7 @@
 //!
 //! | stage | what it takes back |
 //! |---|---|
-//! | 0 | pages that are lent, by it and to it |
+//! | 0 | pages that are lent, by it and to it; its capabilities of shared memory |
 //! | 1 | extra pages: the VMM has closed what writes to them (EX-6, EX-7) |
 //! | 2 | RAM, whole blocks and pages; what the domain held last is foreign to its next life (SM-14) |
 //! | 3 | the shape of its reserve and of what it had of the heap: blocks that were split and are free are whole again |
@@ -152,7 +152,11 @@ impl MemoryServer<'_> {
                     None => Stage::Lends(to + 1, 0),
                 }
             }
-            Stage::Lends(..) => Stage::Extra(0),
+            Stage::Lends(..) => Stage::Shared,
+            Stage::Shared => match self.end_share(kernel, d)? {
+                true => Stage::Shared,
+                false => Stage::Extra(0),
+            },
             Stage::Extra(index) => match Extra::from_index(u64::from(index)) {
                 Some(kind) => {
                     self.end_extra(kernel, d, kind)?;

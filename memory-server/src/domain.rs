@@ -14,6 +14,8 @@ pub(crate) enum Stage {
     /// What it lends to this domain, and at its own number what others lend to it, from this number
     /// on.
     Lends(u8, u32),
+    /// Capabilities of shared memory, from the last.
+    Shared,
     /// Extra page with this index.
     Extra(u32),
     /// RAM of this block, from this page on where the block is split.

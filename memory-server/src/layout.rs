@@ -15,6 +15,7 @@
 //! | `0..MAX_UNTYPEDS` | the untypeds of the manifest |
 //! | the next | a copy of a frame while it is zeroed whose original is not here ([`SCRUB`]) |
 //! | 64 | copies of the frames of grant tables that the server looks at ([`peek`]) |
+//! | one for each frame of shared memory | the frame |
 //! | `N` | child untyped of each 2 MiB block |
 //! | `N` | the 2 MiB frame of each block that is whole |
 //! | from a multiple of 32 on 32 for each split | untypeds of its chunks |
@@ -30,20 +31,20 @@
 //! `512*w + p`; a whole block uses the first two, for the guest and for the VMM's window. The last
 //! part (the tail) holds the extra pages, two slots each in the order of
 //! [`memory_server_api::Extra::index`]; then, one slot each, the *copies* of pages (aliases and
-//! sights), the page tables, and the pages that others lend to it ([`memory_server_api::LENDS`],
-//! where anybody may).
+//! sights), the page tables, the pages that others lend to it ([`memory_server_api::LENDS`],
+//! where anybody may), and the frames of static shared memory that it has.
 //!
 //! Blocks of static memory keep their window for ever: the `n`-th block of the domain's static
 //! memory has window `n`. Heap blocks get the lowest free window when they are granted. A CNode
 //! is a power of two, and all of it that is not tail is windows; [`grant_radix`] asks for a
 //! quarter more than the RAM needs, because recycled heap pages come from scattered blocks.
 
-use hv_types::{BLOCK_SHIFT, PAGE_SHIFT, PAGES_PER_BLOCK};
+use hv_types::{BLOCK_SHIFT, FrameSize, PAGE_SHIFT, PAGES_PER_BLOCK};
 use memory_server_api::{ALIASES, CHUNK_PAGES, Extra, SIGHTS, Slot, WINDOW_SLOTS};
 
 use crate::domain::DomainIndex;
 use crate::kernel::OwnSlot;
-use crate::manifest::{DomainConfig, MAX_UNTYPEDS, Manifest, Purpose, Untyped};
+use crate::manifest::{DomainConfig, MAX_UNTYPEDS, Manifest, Purpose, Shares, Untyped};
 use crate::records::{BlockRecord, CHUNKS, SplitRecord};
 
 /// Most page tables a domain can be given: 2 tables for each of 32,768 blocks.
@@ -73,13 +74,51 @@ pub const fn peek(n: u32) -> OwnSlot {
 }
 
 /// Blocks that the server makes of `untyped`: one for each 2 MiB, or one *short* block of fewer
-/// than 512 pages if it is smaller; none of page-table memory and of less than a page.
+/// than 512 pages if it is smaller; none of page-table and shared memory and of less than a page.
 pub fn blocks_of(untyped: &Untyped) -> u32 {
-    if matches!(untyped.purpose, Purpose::Tables(_)) || u32::from(untyped.size_bits) < PAGE_SHIFT {
+    let apart = matches!(untyped.purpose, Purpose::Tables(_) | Purpose::Shared { .. });
+    if apart || u32::from(untyped.size_bits) < PAGE_SHIFT {
         return 0;
     }
     1u32.checked_shl(u32::from(untyped.size_bits).saturating_sub(BLOCK_SHIFT))
         .unwrap_or(u32::MAX)
+}
+
+/// Frames that the server makes of an untyped of shared memory, and their size: 2 MiB where that is
+/// possible and every domain that shares it can map them.
+pub const fn shared_frames(untyped: &Untyped) -> (u32, FrameSize) {
+    let Purpose::Shared { blocks, .. } = untyped.purpose else {
+        return (0, FrameSize::Page);
+    };
+    let bits = untyped.size_bits as u32;
+    let (size, shift) = match blocks && bits >= BLOCK_SHIFT {
+        true => (FrameSize::Block, BLOCK_SHIFT),
+        false => (FrameSize::Page, PAGE_SHIFT),
+    };
+    match 1u32.checked_shl(bits.saturating_sub(shift)) {
+        Some(frames) => (frames, size),
+        None => (u32::MAX, size),
+    }
+}
+
+/// What a domain has that shares `regions`, of memory that is in `untypeds`.
+pub fn shares(untypeds: impl Iterator<Item = Untyped>, regions: u32) -> Shares {
+    let mut shares = Shares { regions, frames: 0 };
+    for untyped in untypeds {
+        if let Purpose::Shared { region, .. } = untyped.purpose
+            && shares.has(region)
+        {
+            shares.frames = shares.frames.saturating_add(shared_frames(&untyped).0);
+        }
+    }
+    shares
+}
+
+/// Frames of all shared memory.
+fn all_shared(manifest: &Manifest<'_>) -> u32 {
+    manifest
+        .untypeds()
+        .fold(0u32, |sum, u| sum.saturating_add(shared_frames(&u).0))
 }
 
 /// Pages in each block of an untyped of `size_bits`: 512, fewer in a short block.
@@ -121,7 +160,7 @@ pub fn own_radix(manifest: &Manifest<'_>) -> u8 {
 
 /// Slots of the server's own CNode in use if as many blocks are split as can be.
 pub fn own_slots(manifest: &Manifest<'_>) -> u64 {
-    let layout = OwnLayout::new(blocks(manifest), manifest.splits());
+    let layout = OwnLayout::of(manifest);
     u64::from(layout.page(0, 0).0) + u64::from(heap_splits(manifest)) * u64::from(PAGES_PER_BLOCK)
 }
 
@@ -153,8 +192,13 @@ pub fn grant_nodes(
 ) -> impl Iterator<Item = u32> + use<> {
     let config = manifest.domain(domain);
     let radix = config.map_or(NODE_BITS, |config| config.grant_radix.clamp(NODE_BITS, 24));
-    let (quota, lends) = config.map_or((0, 0), |config| (config.table_quota, config.lends()));
-    let extras = GrantLayout::new(radix, quota, lends).extras;
+    let layout = config.map_or(GrantLayout::new(radix, 0, 0), |config| {
+        GrantLayout::of(&DomainConfig {
+            grant_radix: radix,
+            ..config
+        })
+    });
+    let extras = layout.extras;
     let windows = match config {
         Some(config) if config.is_static => {
             let windows = windows(manifest, domain).saturating_mul(WINDOW_SLOTS.into());
@@ -186,7 +230,10 @@ pub fn grant_radix(manifest: &Manifest<'_>, domain: DomainIndex) -> u8 {
     let Some(config) = manifest.domain(domain) else {
         return 0;
     };
-    let tail = u64::from(TAIL) + u64::from(config.table_quota) + u64::from(config.lends());
+    let tail = u64::from(TAIL)
+        + u64::from(config.table_quota)
+        + u64::from(config.lends())
+        + u64::from(config.shares.frames);
     radix(
         windows(manifest, domain)
             .saturating_mul(u64::from(WINDOW_SLOTS))
@@ -207,6 +254,7 @@ fn radix(slots: u64) -> u8 {
 /// The server's own CNode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnLayout {
+    shared: u32,
     blocks: u32,
     splits: u16,
 }
@@ -215,9 +263,17 @@ impl OwnLayout {
     #[expect(clippy::cast_possible_truncation, reason = "8")]
     const FIRST: u32 = peek(PEEKS * crate::manifest::MAX_DOMAINS as u32).0;
 
-    /// The layout for this many blocks, and blocks that can be split at once.
-    pub const fn new(blocks: u32, splits: u16) -> Self {
-        Self { blocks, splits }
+    /// The layout for the memory of `manifest`.
+    pub fn of(manifest: &Manifest<'_>) -> Self {
+        Self {
+            shared: all_shared(manifest),
+            blocks: blocks(manifest),
+            splits: manifest.splits(),
+        }
+    }
+    /// Frame `frame` of shared memory.
+    pub const fn shared(&self, frame: u32) -> OwnSlot {
+        OwnSlot(Self::FIRST + frame)
     }
     /// Untyped `index` of the manifest.
     pub const fn untyped(&self, index: u8) -> OwnSlot {
@@ -225,15 +281,15 @@ impl OwnLayout {
     }
     /// Child untyped of block `block`.
     pub const fn block(&self, block: u32) -> OwnSlot {
-        OwnSlot(Self::FIRST + block)
+        OwnSlot(Self::FIRST + self.shared + block)
     }
     /// The 2 MiB frame of block `block`.
     pub const fn frame(&self, block: u32) -> OwnSlot {
-        OwnSlot(Self::FIRST + self.blocks + block)
+        OwnSlot(Self::FIRST + self.shared + self.blocks + block)
     }
     /// The untyped of chunk `chunk` of split `split`.
     pub const fn chunk(&self, split: u16, chunk: u32) -> OwnSlot {
-        let first = (Self::FIRST + 2 * self.blocks).next_multiple_of(CHUNKS);
+        let first = (Self::FIRST + self.shared + 2 * self.blocks).next_multiple_of(CHUNKS);
         OwnSlot(first + split as u32 * CHUNKS + chunk)
     }
     /// Page `page` of split `split`, which is of the heap.
@@ -270,7 +326,12 @@ pub struct GrantLayout {
 impl GrantLayout {
     /// The layout of the CNode of a domain.
     pub fn of(config: &DomainConfig) -> Self {
-        Self::new(config.grant_radix, config.table_quota, config.lends())
+        let (quota, lends) = (config.table_quota, config.lends());
+        let behind = lends.saturating_add(config.shares.frames);
+        Self {
+            lends,
+            ..Self::new(config.grant_radix, quota, behind)
+        }
     }
     /// The layout of a CNode of `radix` (at most 24) with room for `table_quota` page tables, and
     /// for `lends` pages of others behind them.
@@ -330,6 +391,10 @@ impl GrantLayout {
     /// Slot of page `n` of others.
     pub const fn lent(&self, n: u32) -> Slot {
         Slot(self.first_lend + n)
+    }
+    /// Slot of frame `n` of shared memory that the domain has.
+    pub const fn shared(&self, n: u32) -> Slot {
+        Slot(self.first_lend + self.lends + n)
     }
     /// What `slot` can hold.
     pub fn place(&self, slot: Slot) -> Place {

@@ -8,7 +8,7 @@
 //!
 //! The image builder hands over untypeds with a purpose ([`manifest`]). Each is carved, when first
 //! needed, into 2 MiB *blocks*. A block is free, granted whole as one 2 MiB frame, or split into
-//! 4 KiB pages. Three pools never mix (SM-1, SM-26):
+//! 4 KiB pages. These pools never mix (SM-1, SM-26):
 //!
 //! * the **reserve** of each domain with static memory: its home for ever (SM-28), so that it has
 //!   the same memory at every start (SM-23), first in first out. Single pages go before whole
@@ -17,6 +17,9 @@
 //! * the **heap**: RAM of the other domains, whose split blocks may hold pages of several domains,
 //!   and extra pages ([`memory_server_api::Extra`]) of all domains, which never count as RAM
 //!   (EX-4).
+//! * **shared memory** (Xen's `xen,shared-mem`): regions whose frames the domains that the file
+//!   names have together, for ever. Nobody's RAM, and nobody's end takes it away or clears it
+//!   (`share`).
 //! * **page tables**: an untyped for each domain, made straight into its grant CNode, because
 //!   seL4 does not copy the capability of a page table that is not mapped.
 //!
@@ -30,6 +33,7 @@
 //! | another domain (heap), also after it was returned | yes |
 //! | the same domain after it was destroyed | yes |
 //! | any domain as an extra page | yes (EX-3) |
+//! | those who share it | once after boot, as at a first grant; never again |
 //! | a domain, after a grant that failed | no: nobody saw it |
 //!
 //! Retyping kernel memory zeroes it, so a block that was split or merged in between is clean. What
@@ -115,13 +119,14 @@ mod returned;
 mod runs;
 mod server;
 mod shape;
+mod share;
 mod spare;
 mod split;
 mod totals;
 mod wipe;
 
 pub use dump::{Dump, RUNS_MAX};
-pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Untyped};
+pub use manifest::{DomainConfig, DomainIndex, Manifest, Purpose, Shares, Untyped};
 pub use new::{NewError, Tables};
 pub use records::{BlockRecord, SplitRecord};
 pub use report::Report;

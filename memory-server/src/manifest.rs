@@ -8,8 +8,8 @@
 //! |---|---|
 //! | 0, 1 | [`MAGIC`], version |
 //! | 2, 3, 4 | number of domains, number of untypeds, split capacity |
-//! | 8.. | [`MAX_DOMAINS`] entries of 8 words: domid and flags, name (2 words), most RAM pages, table quota, grant radix, who lends to it, 0 |
-//! | 72.. | [`MAX_UNTYPEDS`] entries of 2 words: physical address; size bits, device flag, purpose, domain |
+//! | 8.. | [`MAX_DOMAINS`] entries of 8 words: domid and flags, name (2 words), most RAM pages, table quota, grant radix, who lends to it, shared regions (low half) and their frames |
+//! | 72.. | [`MAX_UNTYPEDS`] entries of 2 words: physical address; size bits, device flag, purpose, domain or shared region |
 //!
 //! [`Manifest::decode`] checks everything the server relies on later: alignment, disjointness
 //! (SH-4, SM-11), that static memory belongs to a static domain and heap memory to nobody
@@ -32,7 +32,9 @@ pub const NAME_BYTES: usize = 16;
 /// First word of an encoded manifest: "ZAZENMEM".
 pub const MAGIC: u64 = u64::from_be_bytes(*b"ZAZENMEM");
 /// Version of the encoding.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
+/// Most regions of static shared memory (Xen's `NR_SHMEM_BANKS`).
+pub const MAX_SHARED_REGIONS: u8 = 32;
 
 const HEADER_WORDS: usize = 8;
 const DOMAIN_WORDS: usize = 8;
@@ -61,6 +63,35 @@ pub enum Purpose {
     /// Page tables of this domain's guest and of its VMM's window. Never device memory, and in
     /// pieces of at most [`TABLES_BITS`].
     Tables(DomainIndex),
+    /// A region of static shared memory: for the domains that share it, and for ever. Its frames
+    /// are in the order of the manifest's untypeds.
+    Shared {
+        /// Its number, below [`MAX_SHARED_REGIONS`].
+        region: u8,
+        /// Those who share it see it where whole 2 MiB can be mapped.
+        blocks: bool,
+    },
+}
+
+/// Static shared memory of a domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Shares {
+    /// Which regions: a bit for each number.
+    pub regions: u32,
+    /// How many frames they have together, see [`layout::shares`].
+    pub frames: u32,
+}
+
+impl Shares {
+    /// None.
+    pub const NONE: Self = Self {
+        regions: 0,
+        frames: 0,
+    };
+    /// Whether region `region` is among them.
+    pub const fn has(self, region: u8) -> bool {
+        region < MAX_SHARED_REGIONS && self.regions >> region & 1 != 0
+    }
 }
 
 /// An untyped capability of the server.
@@ -103,6 +134,8 @@ pub struct DomainConfig {
     pub grant_radix: u8,
     /// Of which domains it may have pages that they lend to it: a bit for each number.
     pub lenders: u8,
+    /// Static shared memory that it has.
+    pub shares: Shares,
 }
 
 impl DomainConfig {
@@ -161,12 +194,21 @@ pub fn encode(
         words[at + 4] = u64::from(d.table_quota);
         words[at + 5] = u64::from(d.grant_radix);
         words[at + 6] = u64::from(d.lenders);
+        words[at + 7] = u64::from(d.shares.regions) | u64::from(d.shares.frames) << 32;
     }
     for (u, at) in untypeds.iter().zip((UNTYPEDS_AT..).step_by(UNTYPED_WORDS)) {
         let (purpose, domain) = match u.purpose {
             Purpose::Heap => (0u64, 0),
             Purpose::Static(d) => (1, d.0),
             Purpose::Tables(d) => (2, d.0),
+            Purpose::Shared {
+                region,
+                blocks: false,
+            } => (3, region),
+            Purpose::Shared {
+                region,
+                blocks: true,
+            } => (4, region),
         };
         words[at] = u.paddr;
         words[at + 1] = u64::from(u.size_bits)
@@ -225,6 +267,9 @@ impl<'w> Manifest<'w> {
         }
         // Only now do the untypeds of each domain count.
         for (d, config) in manifest.domains() {
+            if config.shares != layout::shares(manifest.untypeds(), config.shares.regions) {
+                return Err(ManifestError::Shares(d.0));
+            }
             let need = layout::grant_radix(&manifest, d);
             if config.grant_radix < need {
                 return Err(ManifestError::GrantRadix { domain: d.0, need });
@@ -270,6 +315,11 @@ impl<'w> Manifest<'w> {
                 return Err(ManifestError::LargeTables(u));
             }
         }
+        if let Purpose::Shared { region, .. } = untyped.purpose
+            && (region >= MAX_SHARED_REGIONS || u32::from(untyped.size_bits) < PAGE_SHIFT)
+        {
+            return Err(ManifestError::Shape(u));
+        }
         for other in 0..u {
             if let Some(o) = self.read_untyped(other)
                 && u128::from(untyped.paddr) < o.end()
@@ -304,6 +354,10 @@ impl<'w> Manifest<'w> {
                 .filter(|q| *q <= layout::MAX_TABLE_QUOTA)?,
             grant_radix,
             lenders: u8::try_from(w[6]).ok()?,
+            shares: Shares {
+                regions: u32::try_from(w[7] & u64::from(u32::MAX)).ok()?,
+                frames: u32::try_from(w[7] >> 32).ok()?,
+            },
         })
     }
 
@@ -327,6 +381,10 @@ impl<'w> Manifest<'w> {
                 0 => Purpose::Heap,
                 1 => Purpose::Static(domain),
                 2 => Purpose::Tables(domain),
+                kind @ (3 | 4) => Purpose::Shared {
+                    region: domain.0,
+                    blocks: kind == 4,
+                },
                 _ => return None,
             },
         })

@@ -88,7 +88,7 @@ impl<'a> MemoryServer<'a> {
             lent: &mut [],
             domains: heapless::Vec::new(),
             heap: Pool::EMPTY,
-            own: OwnLayout::new(count, manifest.splits()),
+            own: OwnLayout::of(manifest),
             spent: Spent::default(),
             away: None,
         };
@@ -110,6 +110,7 @@ impl<'a> MemoryServer<'a> {
                 returned_blocks: List::EMPTY,
                 first_window,
                 first_lend,
+                shared: 0,
                 ram: 0,
                 tables: 0,
                 extras: 0,
@@ -152,7 +153,7 @@ impl<'a> MemoryServer<'a> {
     }
 
     fn add_untypeds(&mut self, manifest: &Manifest<'_>) -> Result<(), NewError> {
-        let mut first = 0;
+        let (mut first, mut shared) = (0, 0);
         let mut used = 0;
         for (index, untyped) in (0u8..).zip(manifest.untypeds()) {
             let have = self.untypeds.len() as u64;
@@ -169,10 +170,15 @@ impl<'a> MemoryServer<'a> {
                 purpose: untyped.purpose,
                 size_bits: untyped.size_bits,
                 device: untyped.device,
-                first,
+                first: match untyped.purpose {
+                    Purpose::Shared { .. } => shared,
+                    _ => first,
+                },
                 blocks,
                 made: 0,
+                clean: 0,
             };
+            shared += layout::shared_frames(&untyped).0;
             let home = match untyped.purpose {
                 Purpose::Static(d) => d.0,
                 _ => HEAP,

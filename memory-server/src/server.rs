@@ -23,12 +23,15 @@ pub struct UntypedRecord {
     pub(crate) purpose: Purpose,
     pub(crate) size_bits: u8,
     pub(crate) device: bool,
-    /// Number of its first block.
+    /// Number of its first block, or frame of shared memory.
     pub(crate) first: u32,
     /// Blocks in it.
     pub(crate) blocks: u32,
-    /// Blocks whose child untyped exists, from the first; for page-table memory the tables made.
+    /// Blocks whose child untyped exists, from the first; for page-table memory the tables made, of
+    /// shared memory the frames.
     pub(crate) made: u32,
+    /// Frames of shared memory that hold nothing of an earlier boot, from the first.
+    pub(crate) clean: u32,
 }
 
 impl UntypedRecord {
@@ -41,6 +44,7 @@ impl UntypedRecord {
         first: 0,
         blocks: 0,
         made: 0,
+        clean: 0,
     };
 
     /// Pages in each of its blocks.
@@ -99,6 +103,8 @@ pub(crate) struct Domain {
     pub(crate) first_window: u32,
     /// Where its pages of others begin in the table of those.
     pub(crate) first_lend: u32,
+    /// Frames of shared memory of which it has the capability, from the first.
+    pub(crate) shared: u32,
     pub(crate) ram: u64,
     pub(crate) tables: u32,
     pub(crate) extras: u32,
@@ -248,6 +254,9 @@ impl MemoryServer<'_> {
                 self.destroy_extra(kernel, d, kind).map(|()| Reply::Done)
             }
             Request::Alias { slot, alias } => self.alias(kernel, d, slot, alias).map(Reply::Alias),
+            Request::Shared { frame } => self
+                .share(kernel, d, frame)
+                .map(|(first, count, size)| Reply::Shared { first, count, size }),
             Request::Lent { lend } => self.lent_place(d, lend).map(Reply::Alias),
             Request::Replace { lend } => self.replace_lent(kernel, d, lend).map(Reply::Alias),
             Request::Unalias { slot, alias } => {

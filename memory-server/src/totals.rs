@@ -29,6 +29,8 @@ pub struct Totals {
     pub copying: u64,
     /// Extra pages.
     pub extra: u64,
+    /// Static shared memory.
+    pub shared: u64,
     /// Page tables in use.
     pub tables_used: u64,
     /// Memory for more page tables.
@@ -42,7 +44,7 @@ pub struct Totals {
 impl Totals {
     /// The parts by name, in the order in which people want to read them. A new state is added here
     /// and is then in the sum and in the dump.
-    pub const fn parts(&self) -> [(&'static str, u64); 12] {
+    pub const fn parts(&self) -> [(&'static str, u64); 13] {
         [
             ("static held", self.static_held),
             ("static free", self.static_free),
@@ -52,6 +54,7 @@ impl Totals {
             ("heap returned", self.heap_returned),
             ("copying", self.copying),
             ("extra", self.extra),
+            ("shared", self.shared),
             ("tables used", self.tables_used),
             ("tables free", self.tables_free),
             ("unusable", self.unusable),
@@ -87,6 +90,8 @@ impl MemoryServer<'_> {
                 let used = u64::from(u.made) << hv_types::PAGE_SHIFT;
                 t.tables_used += used;
                 t.tables_free += bytes - used;
+            } else if matches!(u.purpose, Purpose::Shared { .. }) {
+                t.shared += bytes;
             } else if u.blocks == 0 {
                 t.unusable += bytes;
             }

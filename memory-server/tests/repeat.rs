@@ -3,9 +3,16 @@
 
 mod common;
 
-use common::{D0, System};
+use common::{D0, System, memory};
 use hv_types::Gfn;
+use memory_server::{Purpose, layout};
 use memory_server_api::{Batch, Crash, Extra, MAX_WORDS, Repeat, Request, Slot};
+
+/// A region that the domain shares.
+const SHARED: Purpose = Purpose::Shared {
+    region: 0,
+    blocks: true,
+};
 
 /// One of each request that is good in a system where `block` and `page` are granted.
 fn each(block: Slot, page: Slot) -> Vec<Request> {
@@ -48,6 +55,7 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
         },
         Request::Lent { lend: 3 },
         Request::Replace { lend: 3 },
+        Request::Shared { frame: 0 },
         Request::Relinquish { again: false },
         Request::Vcpu {
             vcpu: hv_types::VcpuId::BOOT,
@@ -56,7 +64,9 @@ fn each(block: Slot, page: Slot) -> Vec<Request> {
 }
 
 fn system() -> (System, Slot, Slot) {
-    let mut s = System::usual();
+    let shared = memory(0x7000_0000, 16, false, SHARED);
+    let shares = layout::shares([shared].into_iter(), 1);
+    let mut s = System::usual_sharing(&[shared], shares);
     let block = s.blocks(D0, 1).unwrap().first;
     let page = s.page(D0).unwrap();
     (s, block, page)
@@ -86,7 +96,7 @@ fn idempotent_requests_find_everything_as_the_first_left_it() {
         .filter(idempotent)
         .map(|(i, _)| i)
         .collect();
-    assert_eq!(numbers.len(), 7);
+    assert_eq!(numbers.len(), 8);
     for number in numbers {
         let (mut s, block, page) = system();
         let request = each(block, page)[number];

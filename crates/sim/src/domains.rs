@@ -4,6 +4,7 @@ use dt_server::{Config, FileInfo, Range, parse};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use hv_types::{BLOCK_SIZE, DomId, PAGE_SIZE};
+use memory_server::layout;
 use memory_server::{DomainConfig, DomainIndex, Purpose, Untyped, manifest::TABLES_BITS};
 
 use xenstore_server_api::{Devices, Disk, Nic};
@@ -17,6 +18,8 @@ const HEAP_BASE: u64 = 0x8000_0000;
 /// log2 of the heap's bytes.
 const HEAP_BITS: u8 = 26;
 const TABLES_BASE: u64 = 0xa000_0000;
+/// Shared memory that has no place.
+const SHARED_BASE: u64 = 0xc000_0000;
 /// log2 of the slots of a grant CNode; more than any of these guests needs.
 const GRANT_RADIX: u8 = 18;
 /// Blocks that can be split at once.
@@ -53,6 +56,8 @@ pub struct Domain {
     pub grants: Vec<String>,
     /// Static event channels: port, name of a domain before it, and port there.
     pub channels: Vec<(u32, String, u32)>,
+    /// Static shared memory.
+    pub shared: Vec<SharedMemory>,
     /// Command line.
     pub bootargs: String,
     /// Devices whose back ends are in its VMM.
@@ -92,6 +97,7 @@ impl Domain {
             meets: Vec::new(),
             grants: Vec::new(),
             channels: Vec::new(),
+            shared: Vec::new(),
             bootargs: format!("console=hvc0 hostname={name}"),
             devices: Devices::new(),
             disks: Vec::new(),
@@ -128,6 +134,13 @@ impl Domain {
     #[must_use]
     pub fn with_channel(mut self, port: u32, other: &str, other_port: u32) -> Self {
         self.channels.push((port, other.to_owned(), other_port));
+        self
+    }
+
+    /// The same with static shared memory.
+    #[must_use]
+    pub fn sharing(mut self, shared: SharedMemory) -> Self {
+        self.shared.push(shared);
         self
     }
 
@@ -236,6 +249,9 @@ impl Domain {
         if let Some(trap) = self.trap_unmapped {
             set(&mut node, "trap-unmapped-accesses", trap);
         }
+        for shared in &self.shared {
+            node.add_child(shared.node());
+        }
         let mut kernel = module(
             "kernel",
             "multiboot,kernel",
@@ -251,6 +267,36 @@ impl Domain {
             ));
         }
         node
+    }
+}
+
+/// Static shared memory of a domain (`xen,domain-shared-memory-v1`).
+#[derive(Clone, Copy, Debug)]
+pub struct SharedMemory {
+    /// `xen,shm-id`.
+    pub id: &'static str,
+    /// Host address, if it has one.
+    pub host: Option<u64>,
+    /// Guest address.
+    pub guest: u64,
+    /// Bytes.
+    pub size: u64,
+    /// `role`.
+    pub role: Option<&'static str>,
+}
+
+impl SharedMemory {
+    fn node(&self) -> DeviceTreeNode {
+        let mut shared = node(&format!("shared-{}", self.id));
+        set(&mut shared, "compatible", "xen,domain-shared-memory-v1");
+        set(&mut shared, "xen,shm-id", self.id);
+        let cells = self.host.into_iter().chain([self.guest, self.size]);
+        let cells: Vec<u8> = cells.flat_map(u64::to_be_bytes).collect();
+        set(&mut shared, "xen,shared-mem", cells);
+        if let Some(role) = self.role {
+            set(&mut shared, "role", role);
+        }
+        shared
     }
 }
 
@@ -380,7 +426,7 @@ pub(crate) fn configure(domains: &[Domain], heap: &[Range]) -> Result<(Config, F
     let files = Files::new(domains);
     let mut config = parse(&tree.to_dtb(), &files).map_err(|errors| errors.to_string())?;
     for (config, domain) in config.domains.iter_mut().zip(domains) {
-        config.devices = domain.devices.clone();
+        config.devices = Box::new(domain.devices.clone());
     }
     Ok((config, files))
 }
@@ -427,6 +473,23 @@ pub(crate) fn memory(config: &Config) -> Memory {
             purpose: Purpose::Heap,
         })
         .collect();
+    let mut shared_at = SHARED_BASE;
+    for (region, shared) in (0..).zip(&config.shared) {
+        let range = shared.range().unwrap_or(Range {
+            start: shared_at,
+            size: shared.size,
+        });
+        if shared.host.is_none() {
+            shared_at = range.end().next_multiple_of(BLOCK_SIZE);
+        }
+        let blocks = shared.blocks();
+        untypeds.extend(chunks(&range).map(|(paddr, size_bits)| Untyped {
+            paddr,
+            size_bits,
+            device: shared.host.is_some(),
+            purpose: Purpose::Shared { region, blocks },
+        }));
+    }
     let mut domains = Vec::new();
     let mut tables_at = TABLES_BASE;
     let lends = config.lends();
@@ -462,6 +525,7 @@ pub(crate) fn memory(config: &Config) -> Memory {
             table_quota: u32::try_from(tables / PAGE_SIZE).expect("a quota of tables"),
             grant_radix: GRANT_RADIX,
             lenders: lends.lenders(domains.len()),
+            shares: layout::shares(untypeds.iter().copied(), config.shares(domains.len())),
         });
     }
     Memory::new(&domains, &untypeds, SPLITS)

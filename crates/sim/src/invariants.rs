@@ -78,6 +78,11 @@ impl System {
                 Page::Hole => None,
                 // Its owner may have taken it back. Whose it may be the tests of grants look at.
                 Page::Foreign => return,
+                // Whose it may be the tests of shared memory look at.
+                Page::Shared => {
+                    assert!(guest.contains_key(&gfn), "frame {gfn:#x} is shared");
+                    return;
+                }
                 Page::Ram => {
                     let p2m = &vm.domain.p2m;
                     let absent = p2m.is_absent(Gfn::new(gfn));

@@ -26,7 +26,7 @@ mod vcpu;
 mod vmm;
 
 pub use bus::FREQUENCY;
-pub use domains::Domain;
+pub use domains::{Domain, SharedMemory};
 pub use guest::{Guest, Ran, Way};
 pub use serial::Serial;
 pub use system::System;

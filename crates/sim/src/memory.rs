@@ -39,6 +39,7 @@ pub fn domain_config(
         table_quota,
         grant_radix: 18,
         lenders: 0,
+        shares: memory_server::Shares::NONE,
     }
 }
 

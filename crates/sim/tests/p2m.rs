@@ -125,6 +125,7 @@ impl Guest {
             let gpa = Gpa::new(at);
             match self.p2m.lookup(gpa.gfn()) {
                 Page::Foreign => panic!("nobody lends anything"),
+                Page::Shared => panic!("nobody shares anything"),
                 Page::Ram => {
                     let Some(window) = self.p2m.writable(gpa, PAGE_SIZE) else {
                         continue;

@@ -48,6 +48,7 @@ fn needed(ram: u64, domains: u16, is_static: bool, growth: u64) -> (u64, u64) {
         table_quota: u32::try_from(each / BLOCK_SIZE * 2 + 64).unwrap(),
         grant_radix,
         lenders: 0,
+        shares: memory_server::Shares::NONE,
     };
     let configs: Vec<_> = (0..domains).map(|n| config(n, 24)).collect();
     let words = manifest::encode(&configs, &untypeds, 0).unwrap();

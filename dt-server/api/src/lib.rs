@@ -16,7 +16,8 @@ mod wire;
 pub use client::Client;
 pub use layout::{GuestLayout, XEN_BANKS, XEN_LAYOUT};
 pub use record::{
-    Bank, DomainName, DomainRecord, MAX_BANKS, MAX_EXTENDED, Module, NAME_MAX, PvFeatures,
+    Bank, DomainName, DomainRecord, MAX_BANKS, MAX_EXTENDED, MAX_SHARED, Module, NAME_MAX,
+    PvFeatures,
 };
 pub use wire::{Error, MAX_WORDS, Message, RECORD_MAX, Request};
 

@@ -9,6 +9,8 @@ use crate::layout::GuestLayout;
 pub const MAX_BANKS: usize = 8;
 /// Most extended regions of one guest.
 pub const MAX_EXTENDED: usize = 8;
+/// Most regions of static shared memory in a system, and so of one guest (Xen's `NR_SHMEM_BANKS`).
+pub const MAX_SHARED: usize = 32;
 /// Longest domain name in bytes.
 pub const NAME_MAX: usize = 16;
 
@@ -88,6 +90,8 @@ pub struct DomainRecord {
     /// Extended regions (UP-1): where the guest may map what is not its RAM, ascending, disjoint,
     /// multiples of 2 MiB.
     pub extended: heapless::Vec<Bank, MAX_EXTENDED>,
+    /// Static shared memory that it has, in the order of the regions: read and write, and not RAM.
+    pub shared: heapless::Vec<Bank, MAX_SHARED>,
     /// Fixed places of its physical map.
     pub layout: GuestLayout,
     /// RAM comes from `xen,static-mem`.

@@ -1,8 +1,8 @@
 //! Both ends of the protocol, and what a peer that sends rubbish can do.
 
 use dt_server_api::{
-    Bank, Client, DomainRecord, DtServer, Error, GuestLayout, MAX_BANKS, MAX_EXTENDED, MAX_WORDS,
-    Message, Module, PvFeatures, RECORD_MAX, Request, reply,
+    Bank, Client, DomainRecord, DtServer, Error, GuestLayout, MAX_BANKS, MAX_EXTENDED, MAX_SHARED,
+    MAX_WORDS, Message, Module, PvFeatures, RECORD_MAX, Request, reply,
 };
 use hv_types::Gpa;
 use proptest::prelude::*;
@@ -53,6 +53,7 @@ fn record() -> impl Strategy<Value = DomainRecord> {
                     banks: banks(MAX_BANKS).collect(),
                     max_banks: banks(MAX_BANKS).collect(),
                     extended: banks(MAX_EXTENDED).collect(),
+                    shared: banks(MAX_SHARED).collect(),
                     layout: GuestLayout {
                         gicd,
                         gicc,

@@ -119,6 +119,9 @@ pub fn unclaimed(config: &Config) -> Ram {
     for range in fixed.chain(&config.static_heap) {
         ram.claim(*range);
     }
+    for range in config.shared_ranges() {
+        ram.claim(range);
+    }
     ram
 }
 
@@ -140,6 +143,18 @@ pub fn own_bytes(config: &Config) -> u64 {
         fixed += domain.static_mem.iter().map(blocks).sum::<u64>();
         // Pages of the heap come from scattered blocks.
         heap += domain.heap.div_ceil(BLOCK_SIZE) / 4 + 4;
+    }
+    // Shared memory, a slot for each frame in the server's CNode and in that of each who has it.
+    for shared in &config.shared {
+        let each = if shared.blocks() {
+            BLOCK_SIZE
+        } else {
+            PAGE_SIZE
+        };
+        // The ends of what is in blocks are pages.
+        let frames = shared.size / each + if shared.blocks() { 1024 } else { 0 };
+        let slots = (frames / CHUNK as u64 + 2) * (1 + shared.views.len() as u64);
+        bytes += slots * (2 + size_of::<Chunk>() as u64);
     }
     whole += config.static_heap.iter().map(blocks).sum::<u64>();
     if config.heap_all {
@@ -219,7 +234,11 @@ fn heap_bytes(config: &Config) -> u64 {
 
 /// Bytes of the untypeds for a domain's page tables.
 fn tables_bytes(domain: &dt_server::DomainConfig) -> u64 {
-    P2m::table_bytes(&domain.record.max_banks, domain.tables)
+    P2m::table_bytes(
+        &domain.record.max_banks,
+        &domain.record.shared,
+        domain.tables,
+    )
 }
 
 /// Cuts `range` into naturally aligned powers of two, ascending.
@@ -286,6 +305,18 @@ impl Plan {
         if config.static_heap.is_empty() {
             Self::add_heap(config, &mut ram, &mut untypeds)?;
         }
+        for (region, shared) in (0..).zip(&config.shared) {
+            let blocks = shared.blocks();
+            let no_room = PlanError::NoRoom {
+                what: "shared memory",
+                bytes: shared.size,
+            };
+            let device = shared.host.is_some();
+            let align = if blocks { BLOCK_SIZE } else { PAGE_SIZE };
+            let taken = || ram.take(shared.size, align);
+            let range = shared.range().or_else(taken).ok_or(no_room)?;
+            untypeds.add(range, device, Purpose::Shared { region, blocks })?;
+        }
         let mut domains: Vec<DomainConfig, MAX_DOMAINS> = Vec::new();
         let lends = config.lends();
         for (n, domain) in (0..).zip(&config.domains) {
@@ -296,7 +327,7 @@ impl Plan {
             };
             let range = ram.take(bytes, bytes.next_power_of_two()).ok_or(no_room)?;
             untypeds.add(range, false, Purpose::Tables(DomainIndex(n)))?;
-            let config = DomainConfig {
+            let new = DomainConfig {
                 domid: DomId(domain.record.domid),
                 name: DomainConfig::pad_name(&domain.record.name),
                 max_pages: domain.max_ram() / PAGE_SIZE,
@@ -306,8 +337,9 @@ impl Plan {
                 // Large enough for anything; corrected below, when the untypeds of all are known.
                 grant_radix: 24,
                 lenders: lends.lenders(n.into()),
+                shares: layout::shares(untypeds.0.iter().copied(), config.shares(n.into())),
             };
-            domains.push(config).map_err(|_| PlanError::TooManyPieces)?;
+            domains.push(new).map_err(|_| PlanError::TooManyPieces)?;
         }
         if config.heap_all && config.static_heap.is_empty() {
             Self::add_rest(&mut ram, &mut untypeds);
@@ -434,7 +466,7 @@ impl Sizes {
         let grants: usize = manifest
             .domains()
             .map(|(index, d)| {
-                (d.table_quota + d.lends() + layout::TAIL) as usize / CHUNK
+                (d.table_quota + d.lends() + d.shares.frames + layout::TAIL) as usize / CHUNK
                     + 2
                     + used_windows(manifest, index, &d) * per_window
             })

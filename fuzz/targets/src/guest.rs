@@ -59,6 +59,7 @@ fn record(is_static: bool, trap_unmapped: bool, vcpus: u8) -> DomainRecord {
         max_banks: banks(),
         banks: banks(),
         extended: Default::default(),
+        shared: Default::default(),
         layout: dt_server_api::XEN_LAYOUT,
         is_static,
         direct_map: false,

@@ -89,7 +89,7 @@ fn check_untypeds(domains: &[DomainConfig], untypeds: &[Untyped]) {
         assert_eq!(u.paddr % (1 << u.size_bits), 0, "{u:?}");
         ranges.push((u.paddr, (1u64 << u.size_bits) - 1));
         match u.purpose {
-            Purpose::Heap => {}
+            Purpose::Heap | Purpose::Shared { .. } => {}
             Purpose::Static(d) => assert!(domains[usize::from(d.0)].is_static, "{u:?}"),
             Purpose::Tables(d) => assert!(usize::from(d.0) < domains.len() && !u.device, "{u:?}"),
         }

@@ -47,6 +47,7 @@ fn memory() -> Memory {
     let domains: Vec<DomainConfig> = (0..DOMAINS)
         .map(|n| DomainConfig {
             lenders: lends().lenders(n),
+            shares: memory_server::Shares::NONE,
             ..domain_config(u16::from(index(n).0) + 1, n == 0, 1024, 6)
         })
         .collect();

@@ -24,6 +24,8 @@
 //! - `probe=smp-bench`: what it costs to reach another vCPU.
 //! - `probe=smp-lock`: what a spin lock costs four vCPUs that share a processor.
 //! - `probe=storm`: one of the attacks of `storm.rs`, `attack=NAME`, for ever, on `vcpus=N`.
+//! - `probe=shared`: static shared memory at `at=ADDRESS` of `bytes=SIZE` (hexadecimal), as
+//!   `role=owner` or `role=borrower`, with a static event channel at port 5.
 //! - `probe=peers`: event channels to domain `other=N`, as `role=host` or `role=caller`.
 //! - `probe=peers-bench`: what grants of domain `other=N` cost, which is `role=host`.
 //! - `probe=registers`: as guest `who=0` beside one with `who=1`: which system registers the two
@@ -153,6 +155,16 @@ extern "C" fn probe_main(dtb: *const u8) -> ! {
                 option("other=").and_then(|n| n.parse().ok()).unwrap_or(0),
                 option("lives=") != Some("1"),
             ),
+            "shared" => {
+                let number = |text: &str| u64::from_str_radix(text, 16).ok();
+                let number = |name: &str| option(name).and_then(number).unwrap_or(0);
+                peers::shared::run(
+                    &mut report,
+                    option("role=").unwrap_or_default(),
+                    number("at="),
+                    number("bytes="),
+                );
+            }
             "peers-bench" => peers::bench::run(
                 option("role=").unwrap_or_default(),
                 option("other=").and_then(|n| n.parse().ok()).unwrap_or(0),

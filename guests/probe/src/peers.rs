@@ -6,6 +6,7 @@
 
 pub mod bench;
 mod grants;
+pub mod shared;
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -89,15 +90,25 @@ fn wait(port: u32) -> bool {
         if take(port) {
             return true;
         }
-        let mut ports = [port];
-        let list = core::hint::black_box(ports.as_mut_ptr()) as u64;
-        // Port list, count, and a time in nanoseconds at which to look again.
-        let now = u128::from(cpu::counter()) * 1_000_000_000 / u128::from(cpu::frequency());
-        let timeout = u64::try_from(now).unwrap_or(u64::MAX) + 10_000_000;
-        let mut poll = Arg::new().long(0, list).word(8, 1).long(16, timeout);
-        call2(nr::SCHED, 3, poll.at());
+        poll(port);
     }
     false
+}
+
+/// Lets others run until there is an event at `port`, or for a while.
+fn poll(port: u32) {
+    let mut ports = [port];
+    let list = core::hint::black_box(ports.as_mut_ptr()) as u64;
+    // Port list, count, and a time in nanoseconds at which to look again.
+    let now = u128::from(cpu::counter()) * 1_000_000_000 / u128::from(cpu::frequency());
+    let timeout = u64::try_from(now).unwrap_or(u64::MAX) + 10_000_000;
+    let mut poll = Arg::new().long(0, list).word(8, 1).long(16, timeout);
+    call2(nr::SCHED, 3, poll.at());
+}
+
+/// No event becomes an interrupt.
+fn mask_all() {
+    (0..WORDS).for_each(|word| page::write(Use::SharedInfo, MASK + 8 * word, u64::MAX));
 }
 
 /// Lets half a second pass, in which the other guest sees what became of this one's ports: neither
@@ -142,7 +153,7 @@ fn find(other: u16, not: u32, patience: bool) -> Option<(u32, u32)> {
 /// caller does not restart.
 pub fn run(report: &mut Report, role: &str, other: u16, restarts: bool) {
     map_shared_info();
-    (0..WORDS).for_each(|word| page::write(Use::SharedInfo, MASK + 8 * word, u64::MAX));
+    mask_all();
     match role {
         "host" => host(report, other, restarts),
         _ => caller(report, other, restarts),

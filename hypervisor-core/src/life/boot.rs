@@ -19,7 +19,7 @@ use crate::evtchn::Service;
 use crate::host::Host;
 use crate::life::loader::{self, DTB_MAX, LoadError};
 use crate::life::teardown::Remains;
-use crate::memory::p2m::P2m;
+use crate::memory::p2m::{P2m, SharedSoFar};
 use crate::memory::pages::{Pages as _, write_clean};
 use crate::vm::Vm;
 
@@ -43,6 +43,8 @@ const USED_BLOCKS: u32 = 2;
 enum Stage {
     /// RAM from this frame on; `None` at the very beginning.
     Ram(Option<Gfn>),
+    /// Static shared memory, which has nothing of this life's.
+    Shared(SharedSoFar),
     /// The vCPUs from this one on, where they have run before. They come before the files, because
     /// the host may need a page that is empty.
     Vcpu(VcpuId),
@@ -129,7 +131,14 @@ impl<'m> Boot<'m> {
                 .p2m
                 .build_some(host, &self.record.banks, from, self.blocks)
                 .map_err(|(gfn, error)| BootError::Ram(gfn, error))?
-                .map_or(Stage::Vcpu(VcpuId::BOOT), |next| Stage::Ram(Some(next))),
+                .map_or(Stage::Shared(SharedSoFar::default()), |next| {
+                    Stage::Ram(Some(next))
+                }),
+            Stage::Shared(so_far) => self
+                .p2m
+                .share_some(host, &self.record.shared, so_far)
+                .map_err(|(gfn, error)| BootError::Shared(gfn, error))?
+                .map_or(Stage::Vcpu(VcpuId::BOOT), Stage::Shared),
             Stage::Vcpu(_) if !self.again => Stage::Files(0),
             Stage::Vcpu(id) => {
                 self.renew_vcpu(host, id)?;

@@ -144,6 +144,17 @@ ipc::requests! {
             /// Which.
             lend: u32 where 0..LENDS,
         },
+        /// Static shared memory: puts read-write capabilities of frames of the regions that the
+        /// caller shares into its grant CNode, from frame `frame` on. The frames of all its regions
+        /// are numbered from 0, region by region, and are had in that order; a run ends with its
+        /// region at the latest and has at least one. Reply: [`Reply::Shared`].
+        ///
+        /// Their contents are those of the boot, whoever has restarted since. The capabilities go
+        /// with [`Request::Relinquish`], the frames never do.
+        26 Idempotent Shared {
+            /// The first.
+            frame: u32,
+        },
         /// The domain's life is over: takes back what the caller holds, extra pages first, then
         /// RAM, then page tables and vCPUs. Each message does a bounded part; the caller repeats it
         /// until the reply says that nothing is left. From the first message on the caller gets
@@ -198,6 +209,15 @@ pub enum Reply {
     Released(Released),
     /// Where the alias, or the window-side capability, is.
     Alias(Slot),
+    /// Frames of shared memory: `count` capabilities from `first` on, one slot each.
+    Shared {
+        /// First slot.
+        first: Slot,
+        /// How many.
+        count: u32,
+        /// Size of each frame.
+        size: FrameSize,
+    },
     /// A part of what the domain held was taken back.
     Relinquished {
         /// Something is left: repeat the request.
@@ -260,6 +280,9 @@ impl Request {
     pub const MAX_BLOCKS: u32 = 64;
     /// Most tables one [`Request::Tables`] may ask for.
     pub const MAX_TABLES: u32 = 16;
+
+    /// Most frames one [`Request::Shared`] brings.
+    pub const MAX_SHARED: u32 = 64;
 
     /// The request for a single page.
     pub fn populate_page(gfn: Gfn) -> Self {
@@ -344,6 +367,17 @@ impl Request {
                 let [raw] = exactly(message)?;
                 Reply::Alias(slot(raw)?)
             }
+            Self::Shared { .. } => {
+                let [first, n, blocks] = exactly(message)?;
+                Reply::Shared {
+                    first: slot(first)?,
+                    count: count(n, Self::MAX_SHARED)?,
+                    size: match flag(blocks)? {
+                        true => FrameSize::Block,
+                        false => FrameSize::Page,
+                    },
+                }
+            }
             Self::Relinquish { .. } => {
                 let [more, ram, extra, tables] = exactly(message)?;
                 Reply::Relinquished {
@@ -409,6 +443,15 @@ impl Reply {
             Ok(Self::Pages(pages)) => pages.write(into),
             Ok(Self::Released(released)) => Message::put(into, 0, &[released.word()]),
             Ok(Self::Alias(slot)) => Message::put(into, 0, &[u64::from(slot.0)]),
+            Ok(Self::Shared { first, count, size }) => Message::put(
+                into,
+                0,
+                &[
+                    u64::from(first.0),
+                    u64::from(*count),
+                    u64::from(*size == FrameSize::Block),
+                ],
+            ),
             Ok(Self::Relinquished { more, taken }) => Message::put(
                 into,
                 0,

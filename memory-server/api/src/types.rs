@@ -3,7 +3,7 @@
 use hv_types::{FrameSize, PAGES_PER_BLOCK};
 
 /// Version of this protocol, the first thing a VMM asks about.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 
 /// Grant slots of one 2 MiB block: one for each of its pages, the guest's side. A whole block uses
 /// the first two.

@@ -34,6 +34,8 @@ pub enum ManifestError {
         /// What it needs.
         need: u8,
     },
+    /// The domain's shared regions do not have as many frames as it says.
+    Shares(u8),
     /// An untyped's size or alignment is impossible, or its flags are unknown.
     Shape(u8),
     /// An untyped is for a domain that does not exist.
@@ -83,6 +85,10 @@ impl fmt::Display for ManifestError {
                     "domain {domain}: its grant CNode needs radix {need} at least"
                 )
             }
+            Self::Shares(d) => write!(
+                f,
+                "domain {d}: its shared memory has another number of frames than it says"
+            ),
             Self::Shape(u) => write!(f, "untyped {u}: impossible size, alignment or flags"),
             Self::NoDomain(u) => write!(f, "untyped {u}: its domain does not exist"),
             Self::NotStatic(u) => {

@@ -10,6 +10,7 @@ fn domain(domid: u16, is_static: bool) -> DomainConfig {
         table_quota: 16,
         grant_radix: 13,
         lenders: 0,
+        shares: Shares::NONE,
     }
 }
 

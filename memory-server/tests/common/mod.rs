@@ -17,8 +17,8 @@ use memory_server::kernel::{
 use memory_server::layout::{self, GrantLayout};
 use memory_server::manifest::{self, MANIFEST_WORDS};
 use memory_server::{
-    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, SplitRecord, Tables,
-    Untyped, UntypedRecord,
+    BlockRecord, DomainConfig, DomainIndex, Manifest, MemoryServer, Purpose, Shares, SplitRecord,
+    Tables, Untyped, UntypedRecord,
 };
 use memory_server_api::{
     CHUNK_PAGES, Error, Granted, MAX_WORDS, MOST_MESSAGES, Reply, Request, Slot, Usage,
@@ -369,6 +369,7 @@ pub fn domain(domid: u16, is_static: bool, mib: u64) -> DomainConfig {
         table_quota: 8,
         grant_radix: 16,
         lenders: 0,
+        shares: Shares::NONE,
     }
 }
 
@@ -406,21 +407,28 @@ impl System {
     /// One static domain of 8 MiB device memory, one heap domain of 8 MiB, 16 MiB of heap that the
     /// kernel owns.
     pub fn usual() -> Self {
+        Self::usual_sharing(&[], Shares::NONE)
+    }
+
+    /// The same, and the static domain has `shares` of the shared memory in `shared`.
+    pub fn usual_sharing(shared: &[Untyped], shares: Shares) -> Self {
+        let usual = [
+            memory(0x4000_0000, 23, true, Purpose::Static(D0)),
+            memory(0x8000_0000, 24, false, Purpose::Heap),
+            memory(0x6000_0000, 14, false, Purpose::Tables(D0)),
+            memory(0x6000_4000, 14, false, Purpose::Tables(D1)),
+            memory(0x6000_8000, 4, false, Purpose::Heap),
+        ];
         Self::new(
             &[
                 DomainConfig {
                     lenders: 1 << D1.0,
+                    shares,
                     ..domain(1, true, 8)
                 },
                 domain(2, false, 8),
             ],
-            &[
-                memory(0x4000_0000, 23, true, Purpose::Static(D0)),
-                memory(0x8000_0000, 24, false, Purpose::Heap),
-                memory(0x6000_0000, 14, false, Purpose::Tables(D0)),
-                memory(0x6000_4000, 14, false, Purpose::Tables(D1)),
-                memory(0x6000_8000, 4, false, Purpose::Heap),
-            ],
+            &[&usual, shared].concat(),
             // Six of the heap, and one for each block of static memory.
             10,
         )

@@ -153,6 +153,10 @@ fn purpose(purpose: Purpose, layout: &Layout) -> String {
         Purpose::Static(domain) => of("static", domain),
         Purpose::Tables(domain) => of("tables", domain),
         Purpose::Heap => "heap".to_owned(),
+        Purpose::Shared { region, .. } => {
+            let shared = layout.shared.get(usize::from(region));
+            format!("shared_{}", shared.map_or("", String::as_str))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use untyped_plan::{Arena, BootUntyped, Chunk, Paddr, Span, cut_within, human, ov
 
 use crate::error::Error;
 use crate::modules::free_ram;
-use crate::needs::{Heap, Needs};
+use crate::needs::{DomainNeeds, Heap, Needs};
 
 /// An untyped of the memory server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Layout {
     pub splits: u16,
     /// The domains in order.
     pub domains: Vec<DomainLayout>,
+    /// Regions of shared memory: those who have each, and its name, as `a/b:name`.
+    pub shared: Vec<String>,
     /// There is a wiper.
     pub has_wiper: bool,
 }
@@ -72,6 +74,7 @@ impl Layout {
             own_nodes: 1,
             splits: 0,
             domains: domains.collect(),
+            shared: shared_names(needs),
             has_wiper: needs.shape.heap.has(None),
         }
     }
@@ -90,6 +93,13 @@ impl Layout {
         }
         for &span in &needs.static_heap {
             handed.extend(cut(span, boot, "xen,static-heap", Purpose::Heap)?);
+        }
+        for (region, shared) in (0u8..).zip(&needs.shared) {
+            let blocks = shared.blocks;
+            let what = format!("xen,shared-mem of '{}'", shared.id);
+            if let Some(span) = shared.host {
+                handed.extend(cut(span, boot, &what, Purpose::Shared { region, blocks })?);
+            }
         }
         Ok(handed)
     }
@@ -141,6 +151,27 @@ impl Layout {
                 ))
                 .advise("enlarge xen,static-heap, or give a domain xen,static-mem"));
             }
+        }
+        for (region, shared) in (0u8..).zip(&needs.shared) {
+            if shared.host.is_some() {
+                continue;
+            }
+            let mut chunks = arena.place_bytes(shared.size, PAGE_BITS).ok_or_else(|| {
+                Error::new(format!(
+                    "no room for the {} of shared memory '{}': of the kernel's memory {} are free",
+                    human(shared.size),
+                    shared.id,
+                    human(arena.free())
+                ))
+                .advise("a host address in xen,shared-mem, outside the kernel's memory")
+            })?;
+            // What can be mapped in whole blocks comes first, where the guests have it aligned.
+            chunks.sort_by_key(|chunk| core::cmp::Reverse(chunk.bits));
+            let purpose = Purpose::Shared {
+                region,
+                blocks: shared.blocks,
+            };
+            untypeds.extend(chunks.into_iter().map(|chunk| normal(chunk, purpose)));
         }
         for (index, domain) in (0u8..).zip(&needs.domains) {
             let chunks = arena
@@ -207,6 +238,7 @@ impl Layout {
             own_nodes: 0,
             splits: 0,
             domains: domains.collect(),
+            shared: shared_names(needs),
             has_wiper: needs.shape.heap.has(None),
         };
         let words = layout.manifest(needs)?;
@@ -232,21 +264,6 @@ impl Layout {
     /// # Errors
     /// The server's own check of them.
     pub(crate) fn manifest(&self, needs: &Needs) -> Result<[u64; manifest::MANIFEST_WORDS], Error> {
-        let domains: Vec<DomainConfig> = needs
-            .domains
-            .iter()
-            .zip(&self.domains)
-            .map(|(domain, layout)| DomainConfig {
-                domid: DomId(domain.domid),
-                name: DomainConfig::pad_name(&domain.name),
-                max_pages: domain.max_ram >> PAGE_BITS,
-                is_static: !domain.static_mem.is_empty(),
-                direct: domain.direct,
-                table_quota: u32::try_from(domain.tables >> PAGE_BITS).unwrap_or(u32::MAX),
-                grant_radix: layout.grant_radix,
-                lenders: domain.lenders,
-            })
-            .collect();
         let untypeds: Vec<Untyped> = self
             .untypeds
             .iter()
@@ -257,8 +274,36 @@ impl Layout {
                 purpose: handed.purpose,
             })
             .collect();
+        let domains: Vec<DomainConfig> = needs
+            .domains
+            .iter()
+            .zip(&self.domains)
+            .map(|(domain, layout)| DomainConfig {
+                shares: server_layout::shares(untypeds.iter().copied(), domain.shares),
+                domid: DomId(domain.domid),
+                name: DomainConfig::pad_name(&domain.name),
+                max_pages: domain.max_ram >> PAGE_BITS,
+                is_static: !domain.static_mem.is_empty(),
+                direct: domain.direct,
+                table_quota: u32::try_from(domain.tables >> PAGE_BITS).unwrap_or(u32::MAX),
+                grant_radix: layout.grant_radix,
+                lenders: domain.lenders,
+            })
+            .collect();
         manifest::encode(&domains, &untypeds, self.splits).map_err(refused)
     }
+}
+
+/// What `zazen inspect` reads of each region of shared memory.
+fn shared_names(needs: &Needs) -> Vec<String> {
+    let has = |number: usize, domain: &&DomainNeeds| domain.shares >> number & 1 != 0;
+    let regions = needs.shared.iter().enumerate();
+    let named = regions.map(|(number, region)| {
+        let domains = needs.domains.iter().filter(|domain| has(number, domain));
+        let domains: Vec<&str> = domains.map(|domain| domain.name.as_str()).collect();
+        format!("{}:{}", domains.join("/"), region.id)
+    });
+    named.collect()
 }
 
 fn decode(words: &[u64]) -> Result<Manifest<'_>, Error> {

@@ -1,7 +1,7 @@
 //! What the memory server is to be handed, before it is known where that lies.
 
 use block_server_api::VolumeSpec;
-use dt_server::{Config, DomainConfig, Range};
+use dt_server::{Config, DomainConfig, Range, SharedRegion};
 use hypervisor_core::memory::p2m::P2m;
 use net_server::PortSpec;
 use topology::map::{self, Which};
@@ -17,6 +17,8 @@ use zazen_tools::generate;
 pub struct Needs {
     /// The domains in device-tree order.
     pub domains: Vec<DomainNeeds>,
+    /// Regions of shared memory, by their numbers.
+    pub shared: Vec<SharedNeeds>,
     /// `xen,static-heap`: where it is given, the heap is this and no more.
     pub static_heap: Vec<Span>,
     /// RAM of the host as the file's `memory` nodes give it; only there can module files lie
@@ -72,6 +74,32 @@ pub struct DomainNeeds {
     pub vcpu_times: Vec<Time>,
     /// Of which domains it may map pages: a bit for each number.
     pub lenders: u8,
+    /// Which regions of shared memory it has: a bit for each number.
+    pub shares: u32,
+}
+
+/// A region of shared memory.
+#[derive(Clone, Debug, Default)]
+pub struct SharedNeeds {
+    /// Its name.
+    pub id: String,
+    /// Where, if the file says so.
+    pub host: Option<Span>,
+    /// Bytes.
+    pub size: u64,
+    /// It is mapped in 2 MiB frames where it has whole ones.
+    pub blocks: bool,
+}
+
+impl SharedNeeds {
+    fn of(region: &SharedRegion) -> Self {
+        Self {
+            id: region.id.clone(),
+            host: spans(region.range().as_slice()).first().copied(),
+            size: region.size,
+            blocks: region.blocks(),
+        }
+    }
 }
 
 /// How much heap the memory server gets where the domains file names no `xen,static-heap`; where it
@@ -125,18 +153,25 @@ impl Needs {
             direct: domain.record.direct_map,
             static_mem: spans(&domain.static_mem),
             heap: domain.heap,
-            tables: P2m::table_bytes(&domain.record.max_banks, domain.tables),
+            tables: P2m::table_bytes(
+                &domain.record.max_banks,
+                &domain.record.shared,
+                domain.tables,
+            ),
             extra: domain.extra,
             vcpu_times: domain.vcpu_times.clone(),
             lenders: 0,
+            shares: 0,
         });
         let lends = config.lends();
         let domains = (0..).zip(domains).map(|(number, domain)| DomainNeeds {
             lenders: lends.lenders(number),
+            shares: config.shares(number),
             ..domain
         });
         Self {
             domains: domains.collect(),
+            shared: config.shared.iter().map(SharedNeeds::of).collect(),
             static_heap: spans(&config.static_heap),
             ram: spans(&config.memory),
             store: config.domains.iter().map(StoreDomain::of).collect(),
@@ -191,7 +226,11 @@ impl Needs {
             .domains
             .iter()
             .flat_map(|d| d.static_mem.iter().copied());
-        statics.chain(self.static_heap.iter().copied()).collect()
+        let shared = self.shared.iter().filter_map(|region| region.host);
+        statics
+            .chain(self.static_heap.iter().copied())
+            .chain(shared)
+            .collect()
     }
 }
 

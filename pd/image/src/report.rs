@@ -159,7 +159,8 @@ impl Report {
     fn taken(&self) -> String {
         let tables = self.handed(|purpose| matches!(purpose, Purpose::Tables(_)));
         let heap = self.handed(|purpose| purpose == Purpose::Heap);
-        let guests = self.handed(|purpose| matches!(purpose, Purpose::Static(_)));
+        let guests =
+            self.handed(|purpose| matches!(purpose, Purpose::Static(_) | Purpose::Shared { .. }));
         let cnodes: u64 = self.cnodes.iter().map(Slots::bytes).sum();
         let objects = self.used - guests;
         let boot = self.boot.iter().filter(|(untyped, _)| !untyped.device);
@@ -188,6 +189,7 @@ impl Report {
             Purpose::Static(index) => format!("static RAM of {}", name(index)),
             Purpose::Tables(index) => format!("page tables of {}", name(index)),
             Purpose::Heap => "heap".to_owned(),
+            Purpose::Shared { region, .. } => format!("shared memory {region}"),
         }
     }
 

@@ -293,6 +293,7 @@ mod tests {
             own_radix: 17,
             own_nodes: 1,
             splits: 0,
+            shared: Vec::new(),
             has_wiper: false,
         }
     }

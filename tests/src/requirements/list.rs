@@ -215,11 +215,10 @@ pub const REQUIREMENTS: &[Requirement] = &[
         Should,
         "Foreign mappings never lie at frame-number addresses",
     ),
-    not(
+    new(
         "DM-9",
         Must,
         "Static shared regions of a direct-mapped domain are 1:1",
-        "static shared regions are refused by name",
     ),
     new(
         "SH-1",

@@ -1,5 +1,5 @@
 //! The probe guest: what it reports, line by line, on `domains/bad-guest.dts`, `domains/abi.dts`,
-//! `domains/codes.dts`, `domains/smp.dts` and `domains/peers.dts`.
+//! `domains/codes.dts`, `domains/smp.dts`, `domains/peers.dts` and `domains/shared.dts`.
 
 use crate::machine::{Failure, Machine};
 use crate::scenes::lab::{Lab, PATIENCE};
@@ -51,9 +51,9 @@ pub fn bad_guest(suite: &mut Suite, lab: &Lab, config: &str) {
 
 /// Return codes, on static memory and on memory from the heap: the set of which each line is a
 /// story, with a guest beside it that checks its store, the set that is the same on Xen, that of
-/// four vCPUs, and that of two guests that meet.
+/// four vCPUs, that of two guests that meet, and that of two that share memory.
 pub fn abi(suite: &mut Suite, lab: &Lab, config: &str) {
-    for set in ["abi", "codes", "smp", "peers"] {
+    for set in ["abi", "codes", "smp", "peers", "shared"] {
         return_codes(suite, lab, config, set);
     }
 }

@@ -55,6 +55,8 @@ pub struct System {
     /// Whether each protection domain has a capability to its own thread, as Microkit's benchmark
     /// configuration gives it.
     pub benchmark: bool,
+    /// Static shared memory; `None` if that is not known.
+    pub shared: Option<Vec<Shared>>,
 }
 
 /// A domain.
@@ -80,6 +82,19 @@ pub struct Domain {
     pub nets: bool,
     /// Cores of its vCPUs, by their numbers; its VMM is on the first one's.
     pub vcpu_cores: Vec<u8>,
+}
+
+/// A region of static shared memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shared {
+    /// Its name.
+    pub id: String,
+    /// Who has it, in the order of the domains.
+    pub domains: Vec<String>,
+    /// Where it lies, if the domains file says so.
+    pub span: Option<Span>,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// What kind of disks a domain has.
@@ -154,6 +169,7 @@ impl System {
             ram_disks: ram_disks(spec, subjects),
             cores: cores(spec),
             benchmark: benchmark(spec),
+            shared: None,
         }
     }
 }

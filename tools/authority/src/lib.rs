@@ -24,7 +24,7 @@ mod talk;
 mod vspace;
 
 pub use cspace::{Chain, Held};
-pub use expect::{Disks, Domain, System};
+pub use expect::{Disks, Domain, Shared, System};
 pub use memory::{Memory, What};
 pub use rules::{Breach, Check};
 pub use run_time::{Grant, RunTime};

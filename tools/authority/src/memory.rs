@@ -16,6 +16,13 @@ pub enum What {
     Tables(String),
     /// Untyped: RAM and extra pages of any domain.
     Heap,
+    /// Untyped: static shared memory, of the domains named and of no other.
+    Shared {
+        /// Its name.
+        id: String,
+        /// Who has it.
+        domains: Vec<String>,
+    },
     /// Untyped that the image builder did not name.
     Untyped(String),
     /// A memory region of the system description.
@@ -50,6 +57,14 @@ impl What {
             Some(("static", domain)) => Self::Static(domain.to_owned()),
             Some(("tables", domain)) => Self::Tables(domain.to_owned()),
             Some(("heap", "")) => Self::Heap,
+            // Neither `/` nor `:` can be in the name of a domain.
+            Some(("shared", shared)) => match shared.split_once(':') {
+                Some((domains, id)) => Self::Shared {
+                    id: id.to_owned(),
+                    domains: domains.split('/').map(str::to_owned).collect(),
+                },
+                None => Self::Untyped(name.to_owned()),
+            },
             _ => Self::Untyped(name.to_owned()),
         }
     }
@@ -81,7 +96,7 @@ impl What {
     pub fn is_untyped(&self) -> bool {
         matches!(
             self,
-            Self::Static(_) | Self::Tables(_) | Self::Heap | Self::Untyped(_)
+            Self::Static(_) | Self::Tables(_) | Self::Heap | Self::Shared { .. } | Self::Untyped(_)
         )
     }
 
@@ -100,6 +115,9 @@ impl fmt::Display for What {
             Self::Static(domain) => format!("static RAM of {domain}"),
             Self::Tables(domain) => format!("page tables of {domain}"),
             Self::Heap => "heap".to_owned(),
+            Self::Shared { id, domains } => {
+                format!("shared memory {id} of {}", domains.join(", "))
+            }
             Self::Untyped(name) | Self::Region(name) | Self::Other(name) => name.clone(),
             Self::Program(pd) => format!("program of {pd}"),
             Self::VmmProgram => "program of all VMMs".to_owned(),
@@ -184,6 +202,11 @@ mod tests {
             ("untyped_zazen_000_static_linux_1", "static RAM of linux_1"),
             ("untyped_zazen_004_tables_a", "page tables of a"),
             ("untyped_zazen_006_heap", "heap"),
+            (
+                "untyped_zazen_007_shared_linux_1/b:a:c_d",
+                "shared memory a:c_d of linux_1, b",
+            ),
+            ("untyped_zazen_007_shared_a", "untyped_zazen_007_shared_a"),
             ("untyped_zazen_006", "untyped_zazen_006"),
             ("untyped_extra_heap", "untyped_extra_heap"),
         ] {

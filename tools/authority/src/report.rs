@@ -38,6 +38,7 @@ fn who(authority: &Authority, run_time: &RunTime, memory: &Memory) -> Who {
     for grant in &run_time.grants {
         let goes_there = match &memory.what {
             What::Static(domain) => *domain == grant.domain,
+            What::Shared { domains, .. } => domains.contains(&grant.domain),
             What::Heap | What::Untyped(_) => true,
             // Page tables are no memory that anybody reads or writes.
             _ => false,

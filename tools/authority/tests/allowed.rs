@@ -6,7 +6,7 @@ mod common;
 
 use authority::{Authority, Cap, Kind, Object, Rights, Time};
 use common::{RW, System, described, with_field};
-use untyped_plan::Paddr;
+use untyped_plan::{Paddr, Span};
 
 /// A free slot of every CNode, and of the page tables used here.
 const FREE: u32 = 500;
@@ -331,6 +331,68 @@ fn a_device_at_the_address_of_another() {
     caught("board", "frame_mr_uart_000000000 lies anywhere", nowhere);
     let wide = of().change("untyped_zazen_002_static_linux2", |o| o.size_bits = 25);
     caught("board", "linux2 has 0xa000000 bytes of static memory", wide);
+}
+
+/// A piece of the heap that the specification calls shared memory, of these, against a domains file
+/// that has `said`.
+fn shared(name: &str, said: &[authority::Shared]) -> Vec<String> {
+    let heap = "untyped_zazen_011_heap";
+    let system = of().change(heap, |o| name.clone_into(&mut o.name));
+    let described = authority::System {
+        shared: Some(said.to_vec()),
+        ..described()
+    };
+    let checks = Authority::of(system.spec).check_as(&described);
+    let board = checks.iter().find(|check| check.name == "board").unwrap();
+    let breaches = board.breaches.iter();
+    breaches.map(|breach| breach.message.clone()).collect()
+}
+
+#[test]
+fn shared_memory_that_the_domains_file_does_not_say() {
+    let spec = of().spec;
+    let heap = spec.find("untyped_zazen_011_heap");
+    let heap = heap.and_then(|id| spec.get(id)).unwrap();
+    let said = |id: &str, domains: &[&str]| authority::Shared {
+        id: id.to_owned(),
+        domains: domains.iter().map(|name| (*name).to_owned()).collect(),
+        span: heap.span(),
+        bytes: heap.bytes(),
+    };
+    let both = "untyped_zazen_011_shared_linux1/linux2:frames";
+    let good = said("frames", &["linux1", "linux2"]);
+    assert_eq!(shared(both, std::slice::from_ref(&good)), [""; 0]);
+    // Nobody said it; somebody else is to have it; it is another one, elsewhere, or larger.
+    let elsewhere = authority::Shared {
+        span: Span::sized(Paddr(0x7000_0000), heap.bytes()),
+        ..good.clone()
+    };
+    let larger = authority::Shared {
+        bytes: 2 * heap.bytes(),
+        ..good.clone()
+    };
+    for said in [
+        vec![],
+        vec![said("frames", &["linux1"])],
+        vec![said("other", &["linux1", "linux2"])],
+        vec![elsewhere],
+        vec![larger],
+    ] {
+        let found = shared(both, &said).concat();
+        assert!(
+            found.contains("shared memory frames of linux1, linux2"),
+            "{said:?}: {found}"
+        );
+    }
+    let found = shared("untyped_zazen_011_heap", &[good]).concat();
+    assert!(
+        found.contains("there is no shared memory 'frames'"),
+        "{found}"
+    );
+    // Of somebody who is no domain.
+    let strange = "untyped_zazen_011_shared_linux1/linux3:frames";
+    let found = shared(strange, &[said("frames", &["linux1", "linux3"])]).concat();
+    assert!(found.contains("is for nobody"), "{found}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use authority::report::{breaches, dot, json, svg, table};
-use authority::{Authority, Check, Disks, Domain, System};
+use authority::{Authority, Check, Disks, Domain, Shared, System};
 use board::{Board, Target};
 use clap::{Args, ValueEnum};
 use dt_server::Config;
@@ -145,8 +145,14 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 fn described(arguments: &Arguments, seems: System) -> Result<System, LoadError> {
     let board = arguments.board.unwrap_or(seems.board);
     let cores = arguments.cores.unwrap_or(seems.cores);
-    let (domains, meets, heap, ram_disks) = match &arguments.domains {
-        None => (seems.domains, seems.meets, seems.heap, seems.ram_disks),
+    let (domains, meets, heap, ram_disks, shared) = match &arguments.domains {
+        None => (
+            seems.domains,
+            seems.meets,
+            seems.heap,
+            seems.ram_disks,
+            seems.shared,
+        ),
         Some(file) => {
             let target = Target { board, cores };
             // What is in the files says nothing about authority.
@@ -154,7 +160,8 @@ fn described(arguments: &Arguments, seems: System) -> Result<System, LoadError> 
             let config = &loaded.config;
             let heap = shape(config, board).heap.has(None);
             let disks = ram_disk_regions(config);
-            (domains(config), config.meets(), heap, disks)
+            let shared = Some(shared(config));
+            (domains(config), config.meets(), heap, disks, shared)
         }
     };
     Ok(System {
@@ -164,8 +171,28 @@ fn described(arguments: &Arguments, seems: System) -> Result<System, LoadError> 
         meets,
         heap,
         ram_disks,
+        shared,
         ..seems
     })
+}
+
+fn shared(config: &Config) -> Vec<Shared> {
+    let name = |number: usize| config.domains.get(number);
+    let shared = config.shared.iter().enumerate().map(|(number, region)| {
+        let has = |domain: &usize| config.shares(*domain) >> number & 1 != 0;
+        let domains = (0..config.domains.len()).filter(has).filter_map(name);
+        Shared {
+            id: region.id.clone(),
+            domains: domains
+                .map(|domain| domain.record.name.as_str().to_owned())
+                .collect(),
+            span: region
+                .range()
+                .and_then(|range| Span::new(Paddr(range.start), Paddr(range.end()))),
+            bytes: region.size,
+        }
+    });
+    shared.collect()
 }
 
 fn domains(config: &Config) -> Vec<Domain> {

@@ -209,7 +209,7 @@ impl Machine {
     }
 
     /// All frames in grant CNodes, by domain and slot.
-    /// Pages that others lend are not among them.
+    /// Pages that others lend, and shared memory, are not among them.
     pub fn held_frames(&self) -> impl Iterator<Item = HeldFrame> {
         self.caps
             .iter()
@@ -227,14 +227,14 @@ impl Machine {
     /// Pages that others lend, in the grant CNodes of those who have borrowed them.
     pub fn lent_frames(&self) -> impl Iterator<Item = HeldFrame> {
         let lent = self.caps.iter().filter(|(_, cap)| cap.lent);
-        lent.filter_map(|(place, cap)| match place.cnode {
-            CNode::Grant(domain) => Some(HeldFrame {
+        lent.filter_map(|(place, cap)| match (place.cnode, cap.object) {
+            (CNode::Grant(domain), Object::Frame(size)) => Some(HeldFrame {
                 domain,
                 slot: Slot(place.slot),
                 paddr: cap.paddr,
-                bytes: PAGE_SIZE,
+                bytes: size.bytes(),
             }),
-            CNode::Own => None,
+            _ => None,
         })
     }
 

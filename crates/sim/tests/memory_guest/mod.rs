@@ -129,6 +129,7 @@ impl Guest {
             max_banks: banks(),
             banks: banks(),
             extended: Default::default(),
+            shared: Default::default(),
             layout: dt_server_api::XEN_LAYOUT,
             is_static,
             direct_map: kind == Kind::DirectMap,

@@ -25,6 +25,7 @@ fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
             max_banks: banks.clone(),
             banks,
             extended: heapless::Vec::new(),
+            shared: heapless::Vec::new(),
             layout: dt_server_api::XEN_LAYOUT,
             is_static: fixed.is_some(),
             direct_map: false,

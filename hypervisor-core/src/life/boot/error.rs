@@ -22,6 +22,8 @@ pub enum BootError {
     Devices(bus::Refused),
     /// RAM could not be had or mapped.
     Ram(Gfn, p2m::Error),
+    /// Static shared memory could not be had or mapped.
+    Shared(Gfn, p2m::Error),
     /// An extra page could not be had or mapped.
     Extra(Extra, p2m::Error),
     /// No event channel for the console.
@@ -46,6 +48,7 @@ impl fmt::Display for BootError {
             ),
             Self::Devices(refused) => write!(f, "devices: {refused}"),
             Self::Ram(gfn, error) => write!(f, "RAM at gfn {gfn:#x}: {error}"),
+            Self::Shared(gfn, error) => write!(f, "shared memory at gfn {gfn:#x}: {error}"),
             Self::Extra(kind, error) => write!(f, "page {kind:?}: {error}"),
             Self::NoPort => f.write_str("no event channel port is free for the console"),
             Self::Load(error) => error.fmt(f),

@@ -32,6 +32,8 @@ pub enum Page {
     Alias(WindowAddr),
     /// A page of another domain's.
     Foreign,
+    /// A page of static shared memory.
+    Shared,
 }
 
 /// Number of a block record.

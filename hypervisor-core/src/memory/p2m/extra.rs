@@ -119,7 +119,8 @@ impl P2m<'_> {
     /// domain's, parked.
     ///
     /// # Errors
-    /// [`Error::Nothing`] for a hole; the refusal of the server or the kernel; nothing changed.
+    /// [`Error::Nothing`] for a hole, [`Error::Occupied`] for shared memory, which stays; the
+    /// refusal of the server or the kernel; nothing changed.
     pub fn remove<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<(), Error> {
         match self.uncover(host, gfn)? {
             Covered::Nothing => Err(Error::Nothing),
@@ -131,6 +132,9 @@ impl P2m<'_> {
 
     /// Makes `gfn` a hole for the guest, and a place where a page can be mapped.
     pub(super) fn uncover<H: Host>(&mut self, host: &mut H, gfn: Gfn) -> Result<Covered, Error> {
+        if self.is_shared(gfn) {
+            return Err(Error::Occupied);
+        }
         if let Some((id, alias)) = self.alias_at(gfn) {
             return self.hide_alias(host, id, &alias);
         }

@@ -30,6 +30,7 @@ mod foreign_table;
 mod map;
 mod pages;
 mod pool;
+mod share;
 mod sight;
 mod split;
 mod tables;
@@ -37,11 +38,12 @@ mod touch;
 
 pub use entry::{Alias, AliasId, ForeignId, MAX_ORDER, Page, is_address};
 pub use error::Error;
+pub use share::SharedSoFar;
 pub use split::Patience;
 
 use core::cell::Cell;
 
-use dt_server_api::{Bank, MAX_BANKS};
+use dt_server_api::{Bank, MAX_BANKS, MAX_SHARED};
 use heapless::Vec;
 use hv_types::{
     BLOCK_SIZE, Gfn, Gpa, MAX_VCPUS, PAGE_SHIFT, PAGE_SIZE, PAGES_PER_BLOCK, WindowAddr,
@@ -94,6 +96,8 @@ pub struct P2m<'m> {
     alias_base: u32,
     /// Pages of other domains that the guest sees.
     foreign: Foreigners<'m>,
+    /// Static shared memory that it sees.
+    shared: Vec<Bank, MAX_SHARED>,
     tables: Tables,
     /// All of the RAM that the guest starts with is there.
     is_built: Cell<bool>,
@@ -137,11 +141,13 @@ impl<'m> P2m<'m> {
         Self::least_tables(banks).saturating_add(u32::try_from(blocks).unwrap_or(u32::MAX))
     }
 
-    /// Bytes of the memory for a domain's page tables: for [`P2m::most_tables`] of `banks`, at most
+    /// Bytes of the memory for a domain's page tables: for [`P2m::most_tables`] of `banks` and for
+    /// shared memory at `shared`, at most
     /// `allowed` bytes, rounded up to 64 KiB, so that few untypeds suffice.
-    pub fn table_bytes(banks: &[Bank], allowed: u64) -> u64 {
+    pub fn table_bytes(banks: &[Bank], shared: &[Bank], allowed: u64) -> u64 {
         const STEP: u64 = 64 << 10;
-        let most = u64::from(Self::most_tables(banks)) * hv_types::PAGE_SIZE;
+        let shared = shared.iter().map(shared_tables).sum::<u64>();
+        let most = u64::from(Self::most_tables(banks)).saturating_add(shared) * hv_types::PAGE_SIZE;
         most.min(allowed).next_multiple_of(STEP)
     }
 
@@ -245,6 +251,7 @@ impl<'m> P2m<'m> {
             alias_end: 0,
             alias_base: 0,
             foreign: Foreigners::new(foreign),
+            shared: Vec::new(),
             tables: Tables::new(),
             is_built: Cell::new(false),
             max_gfn: 0,
@@ -285,6 +292,9 @@ impl<'m> P2m<'m> {
         }
         if self.foreign_at(gfn).is_some() {
             return Page::Foreign;
+        }
+        if self.is_shared(gfn) {
+            return Page::Shared;
         }
         self.extra_at(gfn).map_or(Page::Hole, Page::Extra)
     }
@@ -477,6 +487,14 @@ fn blocks_of(bank: &Bank) -> usize {
         .saturating_add(bank.size())
         .div_ceil(BLOCK_SIZE);
     usize::try_from(end.saturating_sub(first)).unwrap_or(0)
+}
+
+/// Page tables that shared memory at `bank` needs, if it is mapped in pages.
+fn shared_tables(bank: &Bank) -> u64 {
+    let start = bank.start().raw();
+    let end = start.saturating_add(bank.size());
+    let touched = |size: u64| end.div_ceil(size).saturating_sub(start / size);
+    touched(BLOCK_SIZE).saturating_add(touched(1 << 30))
 }
 
 /// First frame of the block that holds frame `gfn`.

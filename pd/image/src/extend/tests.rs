@@ -87,6 +87,7 @@ fn layout() -> Layout {
             grant_radix: 18,
             grant_nodes: vec![0, 1, 127],
         }],
+        shared: Vec::new(),
         has_wiper: false,
     }
 }

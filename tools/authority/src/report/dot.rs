@@ -86,8 +86,14 @@ fn write(out: &mut String, authority: &Authority) -> fmt::Result {
                 quoted(authority.who(reach.subject))
             )?;
         }
-        if let What::Static(domain) = &memory.what {
-            for grant in run_time.grants.iter().filter(|g| g.domain == *domain) {
+        let domains = match &memory.what {
+            What::Static(domain) => std::slice::from_ref(domain),
+            What::Shared { domains, .. } => domains,
+            _ => &[],
+        };
+        if !domains.is_empty() {
+            let theirs = |grant: &&crate::Grant| domains.contains(&grant.domain);
+            for grant in run_time.grants.iter().filter(theirs) {
                 for &user in grant.used_by.iter().chain(&grant.mapped_into) {
                     writeln!(
                         out,

@@ -274,6 +274,7 @@ pub(super) fn board(authority: &Authority, system: &System, wanted: &Wanted) -> 
         );
     }
     static_memory(authority, system, &mut check);
+    shared_memory(authority, system, &mut check);
     check.first(8);
     check.needs_some()
 }
@@ -341,6 +342,9 @@ fn untyped(system: &System, untyped: &Object) -> Option<String> {
     match What::of(untyped) {
         Some(What::Heap) => None,
         Some(What::Tables(domain)) if named(&domain).is_some() => None,
+        Some(What::Shared { domains, .. }) if domains.iter().all(|name| named(name).is_some()) => {
+            None
+        }
         Some(What::Static(domain)) => match named(&domain)?.static_mem.as_deref() {
             None => None,
             Some(all) if all.iter().any(|has| has.contains(span)) => None,
@@ -356,6 +360,43 @@ fn untyped(system: &System, untyped: &Object) -> Option<String> {
 
 /// log2 of the bytes that a domain gets to split its static memory, where that is the kernel's.
 const SPARE_BITS: u8 = 21;
+
+/// Whether each region of shared memory is there, once and where it is to be, of those who are
+/// named and of no others. The memory server gives capabilities of it to those alone, by its
+/// manifest, which the image builder writes with these names.
+fn shared_memory(authority: &Authority, system: &System, check: &mut Check) {
+    let Some(all) = &system.shared else {
+        return;
+    };
+    let mut regions = Vec::new();
+    for memory in &authority.memory {
+        let What::Shared { id, domains } = &memory.what else {
+            continue;
+        };
+        let wanted = all.iter().find(|region| region.id == *id);
+        let sound = wanted.is_some_and(|wanted| {
+            wanted.domains == *domains
+                && wanted.bytes == memory.bytes
+                && wanted.span.is_none_or(|span| memory.spans == [span])
+        });
+        if !sound || regions.contains(&id) {
+            check.broken(
+                format!(
+                    "there is {} with {:#x} bytes, which the domains file does not say",
+                    memory.what, memory.bytes
+                ),
+                Vec::new(),
+            );
+        }
+        regions.push(id);
+    }
+    for region in all.iter().filter(|region| !regions.contains(&&region.id)) {
+        check.broken(
+            format!("there is no shared memory '{}'", region.id),
+            Vec::new(),
+        );
+    }
+}
 
 /// Whether each domain has its static memory, all of it.
 fn static_memory(authority: &Authority, system: &System, check: &mut Check) {

@@ -223,6 +223,7 @@ pub(crate) fn described() -> authority::System {
         ram_disks: Vec::new(),
         cores: 1,
         benchmark: false,
+        shared: Some(Vec::new()),
     }
 }
 

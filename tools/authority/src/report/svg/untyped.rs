@@ -51,6 +51,12 @@ impl Picture<'_> {
         if let Some(bytes) = self.amount(|what| *what == What::Heap) {
             chips.push(format!("heap {}", human(bytes)));
         }
+        for memory in &self.authority.memory {
+            if let What::Shared { id, domains } = &memory.what {
+                let (who, size) = (domains.join("+"), human(memory.bytes));
+                chips.push(format!("{who}: {id} {size}"));
+            }
+        }
         for (what, bytes, alone) in self.regions(index) {
             if alone {
                 chips.push(format!("{what} {}", human(bytes)));
