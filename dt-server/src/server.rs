@@ -10,8 +10,8 @@ use crate::guest_tree::guest_tree;
 use crate::seeds::{LifeSeeds, Seeds};
 
 /// Bytes of heap that suffice for a server with the most domains, each with the longest command
-/// line, and all diagnostics at once (measured by a test, with a reserve of a half).
-pub const HEAP: usize = 176 << 10;
+/// line, and all diagnostics at once (measured by a test, and half as much again in reserve).
+pub const HEAP: usize = 120 << 10;
 /// Most bytes of a guest's device tree.
 pub const TREE_MAX: usize = 16 << 10;
 
