@@ -166,7 +166,9 @@ impl Guest<'_> {
                 Page::Ram => Some(gfn),
                 Page::Alias(at) => Some(at.raw() >> PAGE_SHIFT),
                 Page::Extra(kind) => Some(WindowAddr::extra(kind.index(), 0).raw() >> PAGE_SHIFT),
-                Page::Foreign => panic!("frame {gfn:#x} is another domain's: the guest meets none"),
+                page @ (Page::Foreign | Page::Shared) => {
+                    panic!("frame {gfn:#x} is {page:?}: the guest meets nobody")
+                }
             };
             let expected =
                 at.map(|at| window.get(at).expect("what the guest has is in the window"));
