@@ -426,7 +426,7 @@ pub(crate) fn configure(domains: &[Domain], heap: &[Range]) -> Result<(Config, F
     let files = Files::new(domains);
     let mut config = parse(&tree.to_dtb(), &files).map_err(|errors| errors.to_string())?;
     for (config, domain) in config.domains.iter_mut().zip(domains) {
-        config.devices = Box::new(domain.devices.clone());
+        *config.devices = domain.devices.clone();
     }
     Ok((config, files))
 }

@@ -43,6 +43,7 @@ fn domain(n: u16, ram: u64, fixed: Option<u64>) -> dt_server::DomainConfig {
         heap: if fixed.is_some() { 0 } else { ram },
         tables: 3 * MIB,
         extra: 67 * PAGE_SIZE,
+        shared_ids: Vec::new(),
         vcpu_times: Vec::new(),
         devices: Default::default(),
         vcpu_cores: Vec::new(),

@@ -141,7 +141,7 @@ fn program(
         let what = authority.spec.get(mapping.frame).and_then(What::of);
         what == Some(What::VmmProgram)
     };
-    if pages.iter().any(|mapping| is_common(mapping)) {
+    if pages.iter().any(is_common) {
         for (number, frame) in &wanted.vmm_program {
             frames.entry(*number).or_insert_with(|| frame.clone());
         }
