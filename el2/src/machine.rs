@@ -22,7 +22,7 @@ use memory_server::kernel::{
 };
 use memory_server::manifest::MAX_DOMAINS;
 use memory_server_api::Slot;
-use soft_caps::{CNode, Cap, Caps, Error, Mapping, Place};
+use soft_caps::{CNode, Cap, Caps, Error, Held, Mapping, Place};
 
 use crate::cpu;
 use crate::log::ServerLog;
@@ -159,6 +159,16 @@ fn window(domain: DomainIndex) -> u64 {
     (1 + u64::from(domain.0)) * SLOT
 }
 
+/// The capability in a grant slot.
+fn granted<'c>(
+    caps: &'c mut Caps<'static>,
+    domain: DomainIndex,
+    slot: Slot,
+) -> Result<Held<'c>, MapError> {
+    caps.held(grant(domain, slot))
+        .map_err(|_| MapError::NoFrame)
+}
+
 const fn level(size: FrameSize) -> Level {
     match size {
         FrameSize::Page => Level::Page,
@@ -246,11 +256,6 @@ impl Machine {
         unsafe { RawWindow::new(window(domain) as *mut u8, WINDOW) }
     }
 
-    /// The capability in a grant slot.
-    fn granted(&self, place: Place) -> Result<Cap, MapError> {
-        self.caps.get(place).map_err(|_| MapError::NoFrame)
-    }
-
     /// Maps a granted frame, for reading and writing.
     pub(crate) fn map(
         &mut self,
@@ -271,8 +276,8 @@ impl Machine {
         size: FrameSize,
         kind: Kind,
     ) -> Result<(), MapError> {
-        let place = grant(domain, slot);
-        let cap = self.granted(place)?;
+        let held = granted(&mut self.caps, domain, slot)?;
+        let cap = held.cap;
         if Some(cap.object) != object(Object::Frame(size)) {
             return Err(MapError::NoFrame);
         }
@@ -286,20 +291,16 @@ impl Machine {
             return Err(MapError::Refused);
         }
         space.map(at, cap.paddr, kind, level(size))?;
-        self.caps
-            .set_mapping(place, Some(to))
-            .map_err(|_| MapError::Refused)
+        held.set_mapping(Some(to)).map_err(|_| MapError::Refused)
     }
 
     /// Takes the mapping of a granted frame away.
     pub(crate) fn unmap(&mut self, domain: DomainIndex, slot: Slot) -> Result<(), MapError> {
-        let place = grant(domain, slot);
-        let cap = self.granted(place)?;
+        let held = granted(&mut self.caps, domain, slot)?;
+        let cap = held.cap;
         if let Some(mapping) = cap.mapping.filter(|_| cap.object.is_frame()) {
             self.spaces.drop_mapping(domain, cap, mapping);
-            self.caps
-                .set_mapping(place, None)
-                .map_err(|_| MapError::Refused)?;
+            held.set_mapping(None).map_err(|_| MapError::Refused)?;
         }
         Ok(())
     }
@@ -311,8 +312,8 @@ impl Machine {
         slot: Slot,
         to: Mapping,
     ) -> Result<(), MapError> {
-        let place = grant(domain, slot);
-        let cap = self.granted(place)?;
+        let held = granted(&mut self.caps, domain, slot)?;
+        let cap = held.cap;
         if cap.object != soft_caps::Object::Table {
             return Err(MapError::NoFrame);
         }
@@ -323,9 +324,7 @@ impl Machine {
         // SAFETY: a page of memory set aside for tables, zeroed by the retype; the capability says
         // that it is in use.
         unsafe { space.install(at, cap.paddr)? };
-        self.caps
-            .set_mapping(place, Some(to))
-            .map_err(|_| MapError::Refused)
+        held.set_mapping(Some(to)).map_err(|_| MapError::Refused)
     }
 }
 

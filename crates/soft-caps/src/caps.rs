@@ -64,6 +64,32 @@ pub struct Caps<'a> {
     cnodes: u8,
 }
 
+/// A capability in its slot.
+#[derive(Debug)]
+pub struct Held<'c> {
+    /// As it was when it was looked at.
+    pub cap: Cap,
+    node: &'c mut Node,
+}
+
+impl Held<'_> {
+    /// Remembers where it is mapped, or that it is not.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] for an untyped; [`Error::Range`].
+    #[inline]
+    pub fn set_mapping(self, mapping: Option<Mapping>) -> Result<(), Error> {
+        if matches!(self.cap.object, Object::Untyped { .. }) {
+            return Err(Error::WrongKind);
+        }
+        if self.node.set_mapping(mapping) {
+            Ok(())
+        } else {
+            Err(Error::Range)
+        }
+    }
+}
+
 impl<'a> Caps<'a> {
     /// An empty table over `chunks`, which are [`Chunk::EMPTY`]; more than 65,535 are of no use.
     pub fn new(chunks: &'a mut [Chunk]) -> Self {
@@ -153,14 +179,24 @@ impl<'a> Caps<'a> {
 
     /// Makes sure that `count` slots from `place` on are empty and have memory.
     fn reserve(&mut self, place: Place, count: u32) -> Result<(), Error> {
+        let mut node = 0;
         for n in 0..count {
             let slot = place.slot.checked_add(n).ok_or(Error::NoSlot)?;
-            let node = self.find_or_make(Place { slot, ..place })?;
+            node = if n == 0 || Self::begins_chunk(slot) {
+                self.find_or_make(Place { slot, ..place })?
+            } else {
+                node + 1
+            };
             if !self.node(node).is_empty() {
                 return Err(Error::Occupied);
             }
         }
         Ok(())
+    }
+
+    /// Whether the node of this slot may lie anywhere: within a chunk they follow each other.
+    const fn begins_chunk(slot: u32) -> bool {
+        (slot as usize).is_multiple_of(CHUNK)
     }
 
     /// Puts `child` into its empty node and links it behind `parent`.
@@ -238,12 +274,14 @@ impl<'a> Caps<'a> {
         // to it.
         let end = u32::try_from(end).map_err(|_| Error::Range)?;
         self.reserve(into, count)?;
+        let mut node = 0;
         for n in 0..count {
-            let place = Place {
-                slot: into.slot + n,
-                ..into
+            let slot = into.slot + n;
+            node = if n == 0 || Self::begins_chunk(slot) {
+                self.find(Place { slot, ..into })?.ok_or(Error::NoSlot)?
+            } else {
+                node + 1
             };
-            let node = self.find(place)?.ok_or(Error::NoSlot)?;
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "within the untyped, whose frames have 28 bits"
@@ -369,18 +407,25 @@ impl<'a> Caps<'a> {
         self.node(self.full(place)?).cap().ok_or(Error::Empty)
     }
 
+    /// The capability at `place`, to look at it and then to change its mapping.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::NoSlot`].
+    #[inline]
+    pub fn held(&mut self, place: Place) -> Result<Held<'_>, Error> {
+        let node = self.find(place)?.ok_or(Error::Empty)? as usize;
+        let chunk = self.chunks.get_mut(node / CHUNK).ok_or(Error::Empty)?;
+        let node = &mut chunk.nodes[node % CHUNK];
+        let cap = node.cap().ok_or(Error::Empty)?;
+        Ok(Held { cap, node })
+    }
+
     /// Remembers where the capability at `place` is mapped, or that it is not.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::NoSlot`]; [`Error::WrongKind`] for an untyped; [`Error::Range`].
+    /// [`Error::Empty`], [`Error::NoSlot`]; otherwise as [`Held::set_mapping`].
     pub fn set_mapping(&mut self, place: Place, mapping: Option<Mapping>) -> Result<(), Error> {
-        let node = self.full(place)?;
-        if matches!(self.node(node).object(), Some(Object::Untyped { .. })) {
-            return Err(Error::WrongKind);
-        }
-        let mut done = false;
-        self.change(node, |node| done = node.set_mapping(mapping));
-        if done { Ok(()) } else { Err(Error::Range) }
+        self.held(place)?.set_mapping(mapping)
     }
 
     /// Everything in use: place and capability, for tests and dumps. Slow.

@@ -29,7 +29,7 @@
 mod caps;
 mod node;
 
-pub use caps::{Caps, Chunk, Error, Made};
+pub use caps::{Caps, Chunk, Error, Held, Made};
 pub use node::{Cap, Mapping, Object, Space};
 
 /// Slots of a CNode that get memory together.

@@ -106,6 +106,39 @@ fn what_was_revoked_can_be_neither_seen_nor_mapped_nor_copied() {
 }
 
 #[test]
+fn objects_of_one_retype_may_lie_in_chunks_that_do_not_follow_each_other() {
+    let mut caps = table(8);
+    // The second chunk has memory before the first, with another CNode's between them.
+    for place in [own(2 * CHUNK_SLOTS), grant(0), own(CHUNK_SLOTS)] {
+        caps.retype(own(0), Object::Page, place, 1).unwrap();
+    }
+    let (first, count) = (CHUNK_SLOTS + 1, CHUNK_SLOTS + 9);
+    assert_eq!(
+        caps.retype(own(0), Object::Page, own(first), count),
+        Err(Error::Occupied)
+    );
+    let (first, count) = (CHUNK_SLOTS + 1, CHUNK_SLOTS - 1);
+    caps.retype(own(0), Object::Page, own(first), count)
+        .unwrap();
+    let (rest, more) = (2 * CHUNK_SLOTS + 1, CHUNK_SLOTS + 9);
+    caps.retype(own(0), Object::Page, own(rest), more).unwrap();
+    let mut made = (first..first + count).chain(rest..rest + more);
+    assert!(
+        (3..)
+            .zip(&mut made)
+            .all(|(n, slot)| { caps.get(own(slot)).map(|cap| cap.paddr) == Ok(BASE + n * 0x1000) })
+    );
+    assert_eq!(caps.get(grant(1)), Err(Error::Empty), "another CNode's");
+    let (across, slots) = (4 * CHUNK_SLOTS - 3, 6);
+    caps.retype(own(0), Object::Page, grant(5 * CHUNK_SLOTS), 1)
+        .unwrap();
+    caps.retype(own(0), Object::Page, own(across), slots)
+        .unwrap();
+    assert_eq!(caps.get(own(across + 5)).map(|cap| cap.mapping), Ok(None));
+    assert_eq!(caps.get(grant(5 * CHUNK_SLOTS + 1)), Err(Error::Empty));
+}
+
+#[test]
 fn copies_are_children_of_their_original_alone() {
     let mut caps = table(64);
     caps.retype(own(0), Object::Page, own(1), 2).unwrap();
