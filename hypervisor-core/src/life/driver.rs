@@ -166,38 +166,42 @@ impl<'m, D: DtServer> Driver<'m, D> {
             let reason = self.life.as_mut().and_then(|life| life.on_wake(host));
             self.stopped_by(host, reason);
         }
-        let has_stopped = ran && self.running().is_empty();
-        if !has_stopped && self.take(Signal::Console) {
+        // Most often that was all.
+        if self.signals != 0 && !(ran && self.running().is_empty()) {
+            self.catch_up_with_servers(host);
+        }
+        self.show(host);
+    }
+
+    /// [`Driver::catch_up`] with signals of servers and other domains.
+    #[inline(never)]
+    fn catch_up_with_servers<H: Driven>(&mut self, host: &mut H) {
+        if self.take(Signal::Console) {
             host.flush_log();
             let reason = self.on_console(host);
             self.stopped_by(host, reason);
         }
-        if !has_stopped
-            && self.take(Signal::Store)
+        if self.take(Signal::Store)
             && let Some(life) = &mut self.life
         {
             life.on_store(host);
         }
-        if !has_stopped
-            && self.take(Signal::Disks)
+        if self.take(Signal::Disks)
             && let Some(life) = &mut self.life
         {
             life.on_disks(host);
         }
-        if !has_stopped
-            && self.take(Signal::Nets)
+        if self.take(Signal::Nets)
             && let Some(life) = &mut self.life
         {
             life.on_nets(host);
         }
-        if !has_stopped
-            && self.take(Signal::Peers)
+        if self.take(Signal::Peers)
             && let Some(life) = &mut self.life
         {
             let reason = life.on_peers(host);
             self.stopped_by(host, reason);
         }
-        self.show(host);
     }
 
     /// Tells the core that the console has something, or what somebody there wants.
