@@ -235,6 +235,13 @@ pub(crate) fn set_timer(at: Option<u64>) {
     isb();
 }
 
+/// Whether the virtual timer of the vCPU that has the processor asks for its interrupt:
+/// `CNTV_CTL_EL0` has ENABLE and ISTATUS, and not IMASK (Arm ARM D19.12.23).
+#[inline]
+pub(crate) fn virtual_timer_fires() -> bool {
+    El1::read(Reg::CntvCtl) & 0b111 == 0b101
+}
+
 /// Instruction barrier.
 #[inline]
 pub(crate) fn isb() {

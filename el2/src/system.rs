@@ -466,7 +466,7 @@ impl System {
             // SAFETY: guests are for ever, and nobody has a reference to one between exits.
             let vcpu = unsafe { &mut (&mut (*guest).host.vcpus)[id.index()] };
             if self.timer_masked != vcpu.timer_masked {
-                self.mask_timer(vcpu.timer_masked);
+                self.follow_mask(index, vcpu.timer_masked);
                 continue;
             }
             if SEVERAL {
@@ -489,19 +489,38 @@ impl System {
                     guest.handle(id, Reason::Unknown { pc })
                 }
             };
-            if SEVERAL {
-                self.spread(index);
-            }
-            if next != VcpuAction::Resume {
-                self.looks = true;
-                if next == VcpuAction::Yield {
-                    self.turns[index % MAX_DOMAINS].give_up();
-                }
-            }
-            if self.serve() {
-                self.catch_up(index);
+            self.settle::<SEVERAL>(index, next);
+        }
+    }
+
+    /// What follows an exit of a vCPU of guest `index`, or what was one.
+    #[inline(always)]
+    fn settle<const SEVERAL: bool>(&mut self, index: usize, next: VcpuAction) {
+        if SEVERAL {
+            self.spread(index);
+        }
+        if next != VcpuAction::Resume {
+            self.looks = true;
+            if next == VcpuAction::Yield {
+                self.turns[index % MAX_DOMAINS].give_up();
             }
         }
+        if self.serve() {
+            self.catch_up(index);
+        }
+    }
+
+    /// The virtual timer's interrupt of the loaded vCPU, of guest `index`, is to be masked, or is
+    /// not to be any longer. One that would come at once, before the vCPU's next instruction, is
+    /// taken here, and stays masked.
+    #[inline(never)]
+    fn follow_mask(&mut self, index: usize, mask: bool) {
+        if mask || !cpu::virtual_timer_fires() {
+            self.mask_timer(mask);
+            return;
+        }
+        let next = self.virtual_timer();
+        self.settle::<true>(index, next);
     }
 
     /// Takes one physical interrupt; `current` is the guest whose vCPU, which is loaded, it
@@ -524,11 +543,8 @@ impl System {
             }
             VIRTUAL_TIMER => {
                 self.mask_timer(true);
-                if let Some((index, id)) = self.loaded.filter(|_| current.is_some())
-                    && let Some(guest) = self.guests.get_mut(index)
-                {
-                    guest.host.vcpus[id.index()].timer_masked = true;
-                    next = guest.handle(id, Reason::VirtualTimer);
+                if current.is_some() {
+                    next = self.virtual_timer();
                 }
             }
             MAINTENANCE => next = self.maintenance(current),
@@ -563,6 +579,20 @@ impl System {
         }
         self.all.gic.end_interrupt(intid, InterruptGroup::Group0);
         next
+    }
+
+    /// The virtual timer of the loaded vCPU has fired, and its interrupt is masked: its guest's core
+    /// is told, once until the guest has ended it.
+    #[inline(never)]
+    fn virtual_timer(&mut self) -> VcpuAction {
+        let Some((index, id)) = self.loaded else {
+            return VcpuAction::Resume;
+        };
+        let Some(guest) = self.guests.get_mut(index) else {
+            return VcpuAction::Resume;
+        };
+        guest.host.vcpus[id.index()].timer_masked = true;
+        guest.handle(id, Reason::VirtualTimer)
     }
 
     /// An interrupt that is not the guest's own stopped it: what it used before is its own, unless
