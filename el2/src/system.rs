@@ -581,8 +581,8 @@ impl System {
         next
     }
 
-    /// The virtual timer of the loaded vCPU has fired, and its interrupt is masked: its guest's core
-    /// is told, once until the guest has ended it.
+    /// The virtual timer of the loaded vCPU has fired, and its interrupt is masked: its guest's
+    /// core is told, once until the guest has ended it.
     #[inline(never)]
     fn virtual_timer(&mut self) -> VcpuAction {
         let Some((index, id)) = self.loaded else {

@@ -1,10 +1,11 @@
 //! Capability pointers beyond those that the Microkit itself defines.
 //!
 //! A protection domain's root CNode has 64 slots; slot 0 holds the Microkit's own CNode of 512
-//! slots, of which 458..=511 are unused; the image builder makes it smaller where nothing lies in its
-//! upper half, without a change to pointers. A CNode in a root slot can be traversed but not invoked;
-//! to operate on it, a second capability lies at a leaf of the Microkit CNode. A VMM gets its grant
-//! CNode without that leaf: it can use what is granted but neither move, copy nor delete it.
+//! slots, of which 458..=511 are unused; the image builder makes it smaller where nothing lies in
+//! its upper half, without a change to pointers. A CNode in a root slot can be traversed but not
+//! invoked; to operate on it, a second capability lies at a leaf of the Microkit CNode. A VMM gets
+//! its grant CNode without that leaf: it can use what is granted but neither move, copy nor delete
+//! it.
 
 /// log2 of the slots of a root CNode.
 pub const ROOT_RADIX: u32 = 6;

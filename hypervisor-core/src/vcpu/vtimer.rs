@@ -21,8 +21,8 @@
 //! would not save that exit: user level can clear `vppi_masked` but not set it, and masking the
 //! timer in `CNTV_CTL` instead (as Xen does) would show in a register that the guest owns. Nor
 //! would it be wrong: the level is high once however often it is raised. It would only be done
-//! twice. The EL2 host, whose mask is its own, reports the interrupt before it enters such a vCPU, so
-//! there an exit is saved.
+//! twice. The EL2 host, whose mask is its own, reports the interrupt before it enters such a vCPU,
+//! so there an exit is saved.
 //!
 //! If the guest runs a few instructions first, it sees a WFI that completed early, which the
 //! architecture allows (Arm ARM D1.6.2).

@@ -17,8 +17,8 @@ use crate::layout::Layout;
 /// A guest's HVC reaches the stock kernel as a system call. With a guard that never matches, most
 /// accidental "calls" become faults that its VMM sees, instead of errors that only the guest does.
 const VCPU_GUARD: u64 = 0x2a_aaaa_aaaa_aaab;
-/// Microkit's CNode has 2^9 slots, so a guard in front of it has 55 bits. It is made longer, by zero
-/// bits before these, when the CNode is made smaller ([`crate::cnodes`]).
+/// Microkit's CNode has 2^9 slots, so a guard in front of it has 55 bits. It is made longer, by
+/// zero bits before these, when the CNode is made smaller ([`crate::cnodes`]).
 const VCPU_GUARD_BITS: u8 = 55;
 const _: () = assert!(VCPU_GUARD != 0 && VCPU_GUARD >> VCPU_GUARD_BITS == 0);
 

@@ -1,7 +1,7 @@
 //! What several cores are worth, as a table: `core-figures [--build-sh PATH] CONFIG...`.
 //!
-//! It measures time, so it needs a host with as many idle processors as cores compute at once (two),
-//! and its figures are worth what the host's load lets them.
+//! It measures time, so it needs a host with as many idle processors as cores compute at once
+//! (two), and its figures are worth what the host's load lets them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

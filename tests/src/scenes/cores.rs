@@ -2,8 +2,8 @@
 //! its own (`domains/two-linux.dts`).
 //!
 //! Cores of a machine that counts instructions run in turn, so this one does not count: what is
-//! measured is the time of the host. It has no assertion and is no test. Every figure is the best of
-//! a few, and a ratio of figures of one machine.
+//! measured is the time of the host. It has no assertion and is no test. Every figure is the best
+//! of a few, and a ratio of figures of one machine.
 
 use std::fs;
 use std::time::Duration;

@@ -336,7 +336,7 @@ fn a_device_at_the_address_of_another() {
 /// A piece of the heap that the specification calls shared memory, of these, against a domains file
 /// that has `said`.
 fn shared(name: &str, said: &[authority::Shared]) -> Vec<String> {
-    let heap = "untyped_zazen_011_heap";
+    let heap = "untyped_zazen_008_heap";
     let system = of().change(heap, |o| name.clone_into(&mut o.name));
     let described = authority::System {
         shared: Some(said.to_vec()),
@@ -351,7 +351,7 @@ fn shared(name: &str, said: &[authority::Shared]) -> Vec<String> {
 #[test]
 fn shared_memory_that_the_domains_file_does_not_say() {
     let spec = of().spec;
-    let heap = spec.find("untyped_zazen_011_heap");
+    let heap = spec.find("untyped_zazen_008_heap");
     let heap = heap.and_then(|id| spec.get(id)).unwrap();
     let said = |id: &str, domains: &[&str]| authority::Shared {
         id: id.to_owned(),
@@ -359,7 +359,7 @@ fn shared_memory_that_the_domains_file_does_not_say() {
         span: heap.span(),
         bytes: heap.bytes(),
     };
-    let both = "untyped_zazen_011_shared_linux1/linux2:frames";
+    let both = "untyped_zazen_008_shared_linux1/linux2:frames";
     let good = said("frames", &["linux1", "linux2"]);
     assert_eq!(shared(both, std::slice::from_ref(&good)), [""; 0]);
     // Nobody said it; somebody else is to have it; it is another one, elsewhere, or larger.
@@ -384,13 +384,13 @@ fn shared_memory_that_the_domains_file_does_not_say() {
             "{said:?}: {found}"
         );
     }
-    let found = shared("untyped_zazen_011_heap", &[good]).concat();
+    let found = shared("untyped_zazen_008_heap", &[good]).concat();
     assert!(
         found.contains("there is no shared memory 'frames'"),
         "{found}"
     );
     // Of somebody who is no domain.
-    let strange = "untyped_zazen_011_shared_linux1/linux3:frames";
+    let strange = "untyped_zazen_008_shared_linux1/linux3:frames";
     let found = shared(strange, &[said("frames", &["linux1", "linux3"])]).concat();
     assert!(found.contains("is for nobody"), "{found}");
 }
