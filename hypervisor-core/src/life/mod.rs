@@ -437,6 +437,14 @@ impl<'m, D: DtServer> Life<'m, D> {
     }
 
     fn step<H: Host>(&mut self, host: &mut H) -> Step {
+        // A guest that is being built stays where it is: it takes hundreds of steps.
+        let built = match &mut self.state {
+            State::Building(boot) => match boot.step(host, &mut self.dt, &self.modules) {
+                Ok(false) => return Step::More,
+                built => built.map(drop),
+            },
+            _ => Ok(()),
+        };
         match core::mem::replace(&mut self.state, State::Down(None)) {
             State::Leaving(reason, until) => {
                 let drained = self.vm.as_mut().is_none_or(|vm| vm.drain(host));
@@ -459,7 +467,7 @@ impl<'m, D: DtServer> Life<'m, D> {
                 Step::Sleep
             }
             State::Pausing(remains, _) => self.again(host, remains),
-            State::Building(boot) => self.build(host, boot),
+            State::Building(boot) => self.built(host, boot, built),
             State::Up => {
                 self.state = State::Up;
                 Step::Done(None)
@@ -530,27 +538,27 @@ impl<'m, D: DtServer> Life<'m, D> {
         Step::More
     }
 
-    fn build<H: Host>(&mut self, host: &mut H, mut boot: Boot<'m>) -> Step {
-        match boot.step(host, &mut self.dt, &self.modules) {
-            Ok(false) => {
-                self.state = State::Building(boot);
-                Step::More
-            }
-            Ok(true) => match boot.finish(host, &mut self.vm) {
-                Ok(()) => {
-                    self.lived = true;
-                    self.pace.begin(host.now());
-                    self.since = host.now();
-                    self.state = State::Up;
-                    if let Some(vm) = &mut self.vm {
-                        vm.meet(host);
-                    }
-                    Step::Done(None)
-                }
-                Err(error) => self.fail(host, &error, None),
-            },
-            Err(error) => self.fail(host, &error, Some(boot.abandon())),
+    /// The guest begins to live, if it is `built`.
+    fn built<H: Host>(
+        &mut self,
+        host: &mut H,
+        boot: Boot<'m>,
+        built: Result<(), BootError>,
+    ) -> Step {
+        if let Err(error) = built {
+            return self.fail(host, &error, Some(boot.abandon()));
         }
+        if let Err(error) = boot.finish(host, &mut self.vm) {
+            return self.fail(host, &error, None);
+        }
+        self.lived = true;
+        self.pace.begin(host.now());
+        self.since = host.now();
+        self.state = State::Up;
+        if let Some(vm) = &mut self.vm {
+            vm.meet(host);
+        }
+        Step::Done(None)
     }
 
     fn fail<H: Host>(
