@@ -1,7 +1,6 @@
 //! Memory that a domain costs besides its RAM.
 
-use dt_server_api::Bank;
-use hv_types::{BLOCK_SIZE, PAGE_SIZE};
+use hv_types::PAGE_SIZE;
 
 const MIB: u64 = 1 << 20;
 
@@ -11,17 +10,6 @@ const MIB: u64 = 1 << 20;
 pub(crate) fn tables(vcpus: u8, ram: u64) -> u64 {
     let bytes = u64::from(vcpus) * MIB + (ram / MIB).saturating_mul(PAGE_SIZE) + MIB / 2;
     bytes.next_multiple_of(MIB)
-}
-
-/// Bytes for page tables that shared memory at `bank` needs: one for each 2 MiB, if they are mapped
-/// in pages, and for each GiB.
-pub(crate) fn shared_tables(bank: &Bank) -> u64 {
-    let (start, end) = (
-        bank.start().raw(),
-        bank.start().raw().saturating_add(bank.size()),
-    );
-    let touched = |size: u64| end.div_ceil(size).saturating_sub(start / size);
-    (touched(BLOCK_SIZE) + touched(1 << 30)).saturating_mul(PAGE_SIZE)
 }
 
 /// Bytes of extra pages at most: shared_info, console, xenstore, and the grant frames.

@@ -6,16 +6,16 @@ use alloc::vec::Vec;
 
 use block_server_api::{Part, VolumeSpec};
 use dt_server_api::{Bank, DomainRecord};
-use hv_types::{BLOCK_SIZE, Mac};
+use hv_types::{BLOCK_SIZE, Mac, PAGE_SIZE};
 use peer_server_api::StaticChannel;
 use topology::meets::{Lends, Meets};
 use topology::pd::time::Time;
 use xenstore_server_api::{Devices, Facts};
 
 use crate::diag::Diagnostics;
+use crate::layout;
 use crate::pair::Pair;
 use crate::range::{Range, total};
-use crate::{budget, layout};
 
 /// Everything a domains file says, checked. The default has no domain: for a server whose file is
 /// not valid.
@@ -184,7 +184,8 @@ impl DomainConfig {
         self.record.extended = layout::without(&self.record.extended, &bank);
         // There are no more than have room: regions are counted.
         let _ = self.record.shared.push(bank);
-        self.tables = self.tables.saturating_add(budget::shared_tables(&bank));
+        let tables = bank.tables().saturating_mul(PAGE_SIZE);
+        self.tables = self.tables.saturating_add(tables);
     }
 
     /// What the xenstore server is told of it.

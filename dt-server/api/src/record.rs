@@ -1,6 +1,6 @@
 //! The record of a domain that its VMM gets.
 
-use hv_types::Gpa;
+use hv_types::{BLOCK_SIZE, Gpa};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::GuestLayout;
@@ -39,6 +39,16 @@ impl Bank {
     /// Bytes.
     pub const fn size(&self) -> u64 {
         self.size
+    }
+    /// Page tables that it needs if it is mapped in pages and shares none with what lies beside it:
+    /// one for each 2 MiB that it touches, and one for each GiB.
+    pub const fn tables(&self) -> u64 {
+        const GIB: u64 = 1 << 30;
+        let end = self.start.saturating_add(self.size);
+        let blocks = end
+            .div_ceil(BLOCK_SIZE)
+            .saturating_sub(self.start / BLOCK_SIZE);
+        blocks.saturating_add(end.div_ceil(GIB).saturating_sub(self.start / GIB))
     }
 }
 
@@ -115,4 +125,18 @@ pub struct DomainRecord {
     /// Other domains that this one meets, with whom its VMM shares a page: bit `n` is that of the
     /// domain with id `n + 1`.
     pub meets: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_those_of_what_is_touched() {
+        let tables = |start, size| Bank::new(Gpa::new(start), size).tables();
+        assert_eq!(tables(0x3a00_0000, 0x1000), 2);
+        assert_eq!(tables(0x3a00_0000, 0x40_0000), 3);
+        assert_eq!(tables(0x3fff_f000, 0x2000), 4);
+        assert_eq!(tables(u64::MAX - 0xfff, 0x2000), 2);
+    }
 }

@@ -146,7 +146,7 @@ impl<'m> P2m<'m> {
     /// `allowed` bytes, rounded up to 64 KiB, so that few untypeds suffice.
     pub fn table_bytes(banks: &[Bank], shared: &[Bank], allowed: u64) -> u64 {
         const STEP: u64 = 64 << 10;
-        let shared = shared.iter().map(shared_tables).sum::<u64>();
+        let shared = shared.iter().map(Bank::tables).sum::<u64>();
         let most = u64::from(Self::most_tables(banks)).saturating_add(shared) * hv_types::PAGE_SIZE;
         most.min(allowed).next_multiple_of(STEP)
     }
@@ -487,14 +487,6 @@ fn blocks_of(bank: &Bank) -> usize {
         .saturating_add(bank.size())
         .div_ceil(BLOCK_SIZE);
     usize::try_from(end.saturating_sub(first)).unwrap_or(0)
-}
-
-/// Page tables that shared memory at `bank` needs, if it is mapped in pages.
-fn shared_tables(bank: &Bank) -> u64 {
-    let start = bank.start().raw();
-    let end = start.saturating_add(bank.size());
-    let touched = |size: u64| end.div_ceil(size).saturating_sub(start / size);
-    touched(BLOCK_SIZE).saturating_add(touched(1 << 30))
 }
 
 /// First frame of the block that holds frame `gfn`.
